@@ -2,7 +2,8 @@
 # One Apache Kafka node (KRaft) on loopback.
 #
 #   deploy/local/kafka.sh start DIR [PORT]   prints its bootstrap address once it is ready
-#   deploy/local/kafka.sh stop DIR
+#   deploy/local/kafka.sh stop DIR           ends it in order
+#   deploy/local/kafka.sh kill DIR           ends it as a power cut would
 #
 # DIR holds configuration, log and data: a start on the same DIR finds the same data on the same port.
 # With ANCHORWATCH_OWNER_PID set, it stops by itself when that process ends.
@@ -10,7 +11,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-usage="usage: kafka.sh start DIR [PORT] | kafka.sh stop DIR"
+usage="usage: kafka.sh start DIR [PORT] | kafka.sh stop|kill DIR"
 command=${1:?$usage} dir=${2:?$usage} wanted=${3:-}
 
 JAVA_OPTS=(-Xms64m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Djava.awt.headless=true
@@ -39,6 +40,8 @@ offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 num.network.threads=2
@@ -99,5 +102,6 @@ dir="$(cd "$dir" && pwd)"
 case "$command" in
 start) start ;;
 stop) stop "$dir" kafka ;;
+kill) stop "$dir" kafka KILL ;;
 *) die "$usage" ;;
 esac

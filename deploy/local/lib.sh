@@ -14,6 +14,9 @@ die() {
   exit 1
 }
 
+# Programs that setup.sh unpacked, after those that were already installed.
+PATH="$PATH:$CACHE/debian/usr/bin"
+
 # The folder of Apache Kafka's jars: the version is said in one place, the pom.
 kafka_jars() {
   printf '%s/kafka-%s\n' "$CACHE" "$(sed -n 's|.*<kafka.version>\(.*\)</kafka.version>.*|\1|p' "$HERE/kafka/pom.xml")"
@@ -48,19 +51,27 @@ spawn() {
   fi
 }
 
+# running PID: whether it runs; a dead process that nobody has reaped yet does not.
+running() {
+  local stat
+  stat="$(cat "/proc/$1/stat" 2>/dev/null)" || return 1
+  stat="${stat##*) }"
+  [[ "$stat" != Z* && "$stat" != X* ]]
+}
+
 # alive DIR NAME: whether the process that `spawn` started still runs.
 alive() {
   local pid
-  pid="$(cat "$1/$2.pid" 2>/dev/null)" && kill -0 "$pid" 2>/dev/null
+  pid="$(cat "$1/$2.pid" 2>/dev/null)" && running "$pid"
 }
 
-# stop DIR NAME: ends the group: politely, and after 20 seconds by force.
+# stop DIR NAME [SIGNAL]: ends the group with SIGNAL (TERM), after 20 seconds by force, and waits until it is gone.
 stop() {
-  local dir=$1 name=$2 pid
+  local dir=$1 name=$2 signal=${3:-TERM} pid
   pid="$(cat "$dir/$name.pid" 2>/dev/null)" || return 0
-  kill -TERM -- "-$pid" 2>/dev/null || true
+  kill "-$signal" -- "-$pid" 2>/dev/null || true
   for _ in $(seq 1 200); do
-    kill -0 -- "-$pid" 2>/dev/null || break
+    running "$pid" || break
     sleep 0.1
   done
   kill -KILL -- "-$pid" 2>/dev/null || true
@@ -94,4 +105,30 @@ give_up() {
   tail -n 25 "$1/$2.log" >&2 || true
   stop "$1" "$2"
   die "$3 (the whole log: $1/$2.log)"
+}
+
+# serve DIR NAME PORT COMMAND…: starts a server of the Prometheus family and prints its address once it is ready.
+# PORT is "" for a free one; a start on the same DIR takes the same port again.
+serve() {
+  local dir=$1 name=$2 wanted=$3 port code
+  shift 3
+  "$HERE/setup.sh" prometheus
+  mkdir -p "$dir"
+  alive "$dir" "$name" && die "$name already runs in $dir"
+  for attempt in 1 2 3 4 5; do
+    port="${wanted:-$(cat "$dir/$name.port" 2>/dev/null || free_port)}"
+    : >"$dir/$name.log"
+    spawn "$dir" "$name" "$@" --web.listen-address="127.0.0.1:$port"
+    code=0
+    await "$dir" "$name" 30 http_ok "$port" /-/ready || code=$?
+    if [[ "$code" == 0 ]] && alive "$dir" "$name"; then
+      printf '%s\n' "$port" >"$dir/$name.port"
+      printf '127.0.0.1:%s\n' "$port"
+      return 0
+    fi
+    rm -f "$dir/$name.port"
+    # Another process may have taken the port between the choice and the bind.
+    [[ -z "$wanted" && "$attempt" -lt 5 ]] && grep -q 'address already in use' "$dir/$name.log" && continue
+    give_up "$dir" "$name" "$name did not become ready on 127.0.0.1:$port"
+  done
 }

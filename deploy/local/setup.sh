@@ -82,10 +82,8 @@ setup_kafka() {
 # Taken out of the Debian packages without installing them: installing would start system services on the usual ports.
 setup_prometheus() {
   local into="$CACHE/debian"
-  if [[ ! -x "$into/usr/bin/prometheus" ]] && missing prometheus promtool; then
-    unpack "$into" prometheus
-  fi
-  if [[ ! -x "$into/usr/bin/prometheus-alertmanager" ]] && missing prometheus-alertmanager amtool; then
+  missing prometheus promtool && unpack "$into" prometheus
+  if missing alertmanager && missing prometheus-alertmanager || missing amtool; then
     unpack "$into" prometheus-alertmanager
   fi
 }
