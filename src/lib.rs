@@ -1,1 +1,8 @@
-//! The daemon.
+//! Anchorwatch: an anchor watch for machine-learning models in production.
+
+pub mod alert;
+pub mod config;
+pub mod engine;
+pub mod reference;
+pub mod store;
+pub mod subject;

@@ -1,0 +1,462 @@
+//! The typed configuration tree with its defaults. Reading and checking a file is `config/mod.rs`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+use crate::alert::{ActionKind, AlertKind, Severity};
+
+/// Everything a configuration file can say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the state file and the references. Must be writable.
+    #[serde(default = "default_data_dir")]
+    pub data_dir: PathBuf,
+    /// Where events come from.
+    pub kafka: Kafka,
+    /// How a record becomes an event.
+    #[serde(default)]
+    pub events: Events,
+    /// Panes, horizons, lateness.
+    #[serde(default)]
+    pub windows: Windows,
+    /// Splitting of a model's traffic.
+    #[serde(default)]
+    pub segments: Option<Segments>,
+    /// Detectors and their thresholds.
+    #[serde(default)]
+    pub monitor: Monitor,
+    /// Life cycle of alerts.
+    #[serde(default)]
+    pub alerts: Alerts,
+    /// Who is told.
+    #[serde(default)]
+    pub sinks: Vec<Sink>,
+    /// What is started.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+    /// Listener of metrics, health and API.
+    #[serde(default)]
+    pub http: Http,
+    /// Checkpoints of counts, offsets, alerts and outbox.
+    #[serde(default)]
+    pub checkpoint: CheckpointSettings,
+}
+
+fn default_data_dir() -> PathBuf {
+    PathBuf::from("./data")
+}
+
+/// Kafka connection and topics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub bootstrap: String,
+    /// Topics of prediction and feedback events.
+    pub topics: Vec<String>,
+    /// Consumer group.
+    #[serde(default = "default_group")]
+    pub group: String,
+    /// Where to start a partition that has no checkpoint, or whose checkpoint points outside the log.
+    #[serde(default)]
+    pub start: StartPolicy,
+    /// Topic that receives a pointer to each refused record.
+    #[serde(default)]
+    pub dead_letter_topic: Option<String>,
+    /// Further librdkafka properties, passed on as they are.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+fn default_group() -> String {
+    "anchorwatch".to_owned()
+}
+
+/// Where reading starts without a usable checkpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartPolicy {
+    /// First record still in the log.
+    #[default]
+    Earliest,
+    /// Only records produced from now on.
+    Latest,
+    /// Stop with an error and let a person decide.
+    Halt,
+}
+
+/// How a record becomes an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Where the model's name is read.
+    pub model_from: NameSource,
+    /// Where the model's version is read.
+    pub version_from: NameSource,
+    /// Largest record value in bytes.
+    pub max_bytes: usize,
+    /// Most features of one event.
+    pub max_features: usize,
+    /// Deepest nesting of the JSON.
+    pub max_depth: usize,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            model_from: NameSource::Event,
+            version_from: NameSource::Event,
+            max_bytes: 1 << 20,
+            max_features: 1_024,
+            max_depth: 16,
+        }
+    }
+}
+
+/// A place where a name can stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NameSource {
+    /// The event's own field.
+    #[default]
+    Event,
+    /// The record's topic.
+    Topic,
+    /// The record's key.
+    Key,
+    /// A record header of this name.
+    Header(String),
+    /// The same for every record.
+    Fixed(String),
+}
+
+/// Panes, horizons, lateness.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Windows {
+    /// Smallest slice of event time that is counted apart; at most 1h.
+    pub pane: Span,
+    /// Lengths of the rolling windows that are judged; each a multiple of the pane.
+    pub horizons: Vec<Horizon>,
+    /// How much later than the newest event of its partition an event may be.
+    pub lateness: Span,
+    /// How long after its pane was sealed a late event still amends the pane and the next windows.
+    pub correction: Span,
+    /// How far ahead of the clock an event may be.
+    pub max_ahead: Span,
+    /// Silence after which a partition no longer holds the watermark back.
+    pub idle_after: Span,
+    /// Rows below which a window is `insufficient`.
+    pub min_rows: u64,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        let horizon = |length| Horizon { length, every: None };
+        Self {
+            pane: Span::from_mins(1),
+            horizons: vec![
+                horizon(Span::from_mins(15)),
+                horizon(Span::from_hours(1)),
+                horizon(Span::from_hours(24)),
+            ],
+            lateness: Span::from_mins(2),
+            correction: Span::from_millis(0),
+            max_ahead: Span::from_mins(5),
+            idle_after: Span::from_secs(60),
+            min_rows: 200,
+        }
+    }
+}
+
+/// A rolling window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Horizon {
+    /// Length of the window; also its name.
+    pub length: Span,
+    /// How often it is judged; by default a twelfth of its length, at least one pane.
+    #[serde(default)]
+    pub every: Option<Span>,
+}
+
+/// Splitting of a model's traffic by one field of the event's `segment`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Segments {
+    /// Name in the event's `segment`, or else in its `features`.
+    pub field: String,
+    /// Most segments per model version; further values are counted only in the whole.
+    #[serde(default = "default_max_segments")]
+    pub max: usize,
+}
+
+fn default_max_segments() -> usize {
+    crate::reference::MAX_SEGMENTS
+}
+
+/// Detectors and their thresholds. An alarm needs both: significance and an effect above its floor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Monitor {
+    /// False-discovery rate over the columns of a subject in one look.
+    pub false_discovery_rate: f64,
+    /// Effect floors of the drift detectors.
+    pub floors: Floors,
+    /// Largest tolerated rise of a fault's share over the reference.
+    pub faults: FaultFloors,
+    /// Latency judgement.
+    pub latency: LatencySettings,
+    /// Threshold as a multiple of the largest deviation of baseline windows of the same length.
+    pub baseline_margin: f64,
+    /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
+    pub silence_after: Option<Span>,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self {
+            false_discovery_rate: 0.01,
+            floors: Floors::default(),
+            faults: FaultFloors::default(),
+            latency: LatencySettings::default(),
+            baseline_margin: 1.25,
+            silence_after: None,
+        }
+    }
+}
+
+/// Effect floors: changes below them stay quiet however certain they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Floors {
+    /// Kolmogorov-Smirnov distance.
+    pub ks: f64,
+    /// Population stability index.
+    pub psi: f64,
+    /// Jensen-Shannon distance, base 2 (categorical columns).
+    pub jensen_shannon: f64,
+}
+
+impl Default for Floors {
+    fn default() -> Self {
+        Self { ks: 0.1, psi: 0.1, jensen_shannon: 0.1 }
+    }
+}
+
+/// Tolerated rises of fault shares over the reference, as shares of rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FaultFloors {
+    /// Null or absent.
+    pub missing: f64,
+    /// Another type, NaN or infinite.
+    pub wrong_type: f64,
+    /// Outside the range of the reference.
+    pub out_of_range: f64,
+    /// Categories that the reference does not know.
+    pub unseen: f64,
+}
+
+impl Default for FaultFloors {
+    fn default() -> Self {
+        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.02 }
+    }
+}
+
+/// Latency judgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LatencySettings {
+    /// Quantiles compared with the reference.
+    pub quantiles: Vec<f64>,
+    /// Factor over the reference's quantile that alarms.
+    pub factor: f64,
+    /// Objective in milliseconds: at most `1 - target` of predictions may take longer.
+    pub objective_ms: Option<f64>,
+    /// Share of predictions that must meet the objective.
+    pub target: f64,
+}
+
+impl Default for LatencySettings {
+    fn default() -> Self {
+        Self { quantiles: vec![0.5, 0.95, 0.99], factor: 1.5, objective_ms: None, target: 0.99 }
+    }
+}
+
+/// Life cycle of alerts, in judged windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// An alert fires when this many …
+    pub fire_after: u32,
+    /// … of the last this many windows were over the threshold.
+    pub of_last: u32,
+    /// Windows in a row below the clearing level before it resolves.
+    pub clear_after: u32,
+    /// Clearing level as a share of the threshold (hysteresis).
+    pub clear_below: f64,
+    /// Severity by kind; kinds not named are `warning`.
+    pub severity: BTreeMap<AlertKind, Severity>,
+    /// Base URL of links in notifications.
+    pub link_base: Option<String>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            fire_after: 2,
+            of_last: 3,
+            clear_after: 3,
+            clear_below: 0.8,
+            severity: BTreeMap::from([(AlertKind::DataFault, Severity::Critical)]),
+            link_base: None,
+        }
+    }
+}
+
+/// Somebody who is told. Secrets come from files or the environment, never from this file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sink {
+    /// Name in metrics, logs and the outbox; unique among sinks and actions.
+    pub name: String,
+    /// Payload dialect and address.
+    #[serde(flatten)]
+    pub target: SinkTarget,
+    /// Kinds of alerts that are sent; empty sends all.
+    #[serde(default)]
+    pub kinds: Vec<AlertKind>,
+    /// Lowest severity that is sent.
+    #[serde(default)]
+    pub min_severity: Option<Severity>,
+}
+
+/// Payload dialect and address of a sink.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SinkTarget {
+    /// Slack incoming webhook (Block Kit). The URL is a secret.
+    Slack {
+        /// Webhook URL.
+        url: SecretSource,
+    },
+    /// PagerDuty Events v2.
+    Pagerduty {
+        /// Integration key.
+        routing_key: SecretSource,
+        /// Events endpoint.
+        #[serde(default = "default_pagerduty_url")]
+        url: String,
+    },
+    /// CloudEvents POST, signed after the Standard Webhooks scheme if a secret is given.
+    Webhook {
+        /// Address.
+        url: String,
+        /// Signing secret, `whsec_…`.
+        #[serde(default)]
+        secret: Option<SecretSource>,
+    },
+}
+
+fn default_pagerduty_url() -> String {
+    "https://events.pagerduty.com/v2/enqueue".to_owned()
+}
+
+/// Where a secret is read; it is never printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// First line of this file.
+    File(PathBuf),
+    /// This environment variable.
+    Env(String),
+}
+
+/// An automation that is started. Off unless configured; `dry_run` unless `mode` says `auto`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// Name in metrics, logs and the outbox.
+    pub name: String,
+    /// What is asked.
+    pub kind: ActionKind,
+    /// Address of the webhook.
+    pub url: String,
+    /// Signing secret.
+    #[serde(default)]
+    pub secret: Option<SecretSource>,
+    /// Kinds of alerts that start it.
+    pub on: Vec<AlertKind>,
+    /// Lowest severity that starts it.
+    #[serde(default)]
+    pub min_severity: Option<Severity>,
+    /// Only these models; empty means all.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Whether the request is sent or only recorded.
+    #[serde(default)]
+    pub mode: ActionMode,
+    /// Shortest time between two runs for one model.
+    #[serde(default = "default_cooldown")]
+    pub cooldown: Span,
+    /// Most runs per model and day (UTC).
+    #[serde(default = "default_daily_budget")]
+    pub daily_budget: u32,
+    /// Oldest evidence that may still start it, by the wall clock; absent means any age.
+    #[serde(default)]
+    pub max_evidence_age: Option<Span>,
+}
+
+fn default_cooldown() -> Span {
+    Span::from_hours(6)
+}
+
+const fn default_daily_budget() -> u32 {
+    1
+}
+
+/// Whether an action's request is really sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionMode {
+    /// Record what would have been sent.
+    #[default]
+    DryRun,
+    /// Send it.
+    Auto,
+}
+
+/// Listener of metrics, health and API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+/// When state is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointSettings {
+    /// Longest time between two checkpoints while events arrive.
+    pub every: Span,
+}
+
+impl Default for CheckpointSettings {
+    fn default() -> Self {
+        Self { every: Span::from_secs(10) }
+    }
+}

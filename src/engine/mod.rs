@@ -1,0 +1,5 @@
+//! The synchronous core.
+
+mod checkpoint;
+
+pub use checkpoint::*;

@@ -1,0 +1,190 @@
+//! References: the immutable, content-addressed description of a baseline.
+//!
+//! Here live the columns, the flat layout on which baselines and live panes are both counted, the provenance and
+//! the byte format. Building one from files and keeping it is the registry's work.
+
+mod artifact;
+mod layout;
+
+use std::collections::BTreeMap;
+
+use anchorwatch_detectors::binning::Binning;
+use serde::{Deserialize, Serialize};
+
+use crate::subject::Millis;
+
+pub use artifact::{ArtifactError, ReferenceId, decode, encode};
+pub use layout::{ColumnCounts, Fault, Layout};
+
+/// What a column means to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// An input of the model.
+    Feature,
+    /// The model's numeric output.
+    Score,
+    /// The model's decision.
+    Prediction,
+    /// The ground truth, which arrives later in feedback events.
+    Label,
+}
+
+/// How the values of a column are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnKind {
+    /// Numbers on cut points.
+    Numeric,
+    /// Text on known categories.
+    Categorical,
+    /// Whole numbers that stand for categories; counted by their decimal text.
+    CodedCategory,
+    /// `false` and `true`.
+    Boolean,
+}
+
+/// One value as an event or a baseline row carries it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// JSON number, or a numeric column of a file.
+    Number(f64),
+    /// JSON string.
+    Text(&'a str),
+    /// JSON boolean.
+    Bool(bool),
+    /// JSON null, or an absent field.
+    Missing,
+    /// An array or object where a single value was expected.
+    Nested,
+}
+
+/// One column of a reference: its name, how it is read and where it is cut.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// Name in the event's `features`; for other roles the role's own name.
+    pub name: String,
+    /// Meaning of the column.
+    pub role: Role,
+    /// Reading of its values.
+    pub kind: ColumnKind,
+    /// Whether an event without it is a data fault.
+    pub required: bool,
+    /// Cut points or categories.
+    pub binning: Binning,
+    /// What the builder noticed and decided, one sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl Column {
+    /// Slot of a value inside this column's block of a [`Layout`]: a cell, or one of the fault slots after the cells.
+    #[must_use]
+    pub fn slot(&self, value: Value<'_>) -> usize {
+        let cells = self.binning.cells();
+        let fault = |fault: Fault| cells + fault as usize;
+        match (&self.binning, value) {
+            (_, Value::Missing) => fault(Fault::Missing),
+            (Binning::Numeric(_), Value::Number(x)) if !x.is_finite() => fault(Fault::NonFinite),
+            (Binning::Numeric(knots), Value::Number(x)) => knots.cell(x),
+            (Binning::Numeric(_), Value::Text(_) | Value::Bool(_) | Value::Nested) => fault(Fault::WrongType),
+            (Binning::Categorical(categories), value) => self.category_slot(categories, value, fault),
+        }
+    }
+
+    fn category_slot(
+        &self,
+        categories: &anchorwatch_detectors::binning::CategoricalBinning,
+        value: Value<'_>,
+        fault: impl Fn(Fault) -> usize,
+    ) -> usize {
+        match (self.kind, value) {
+            (ColumnKind::Categorical, Value::Text(text)) => categories.cell(text),
+            (ColumnKind::Boolean, Value::Bool(truth)) => categories.cell(if truth { "true" } else { "false" }),
+            (ColumnKind::CodedCategory, Value::Number(code)) if code.is_finite() => {
+                categories.cell(&code_text(code))
+            }
+            (ColumnKind::CodedCategory, Value::Number(_)) => fault(Fault::NonFinite),
+            _ => fault(Fault::WrongType),
+        }
+    }
+}
+
+/// Decimal text of a coded category: `3`, not `3.0`.
+#[must_use]
+pub fn code_text(code: f64) -> String {
+    format!("{code}")
+}
+
+/// Counts of one stretch of the baseline, so that calibration sees the baseline as a sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaselineWindow {
+    /// First instant of the window.
+    pub start: Millis,
+    /// Counts in the reference's [`Layout`].
+    pub counts: Vec<u64>,
+}
+
+/// Where a baseline came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Provenance {
+    /// File name, dataset URI or topic range.
+    pub dataset: String,
+    /// Hex SHA-256 of the data that was read, if it was one file.
+    pub dataset_sha256: Option<String>,
+    /// Rows read.
+    pub rows: u64,
+    /// First and last event time, if the baseline has a time column.
+    pub time_range: Option<(Millis, Millis)>,
+    /// Commit of the training code.
+    pub git_commit: Option<String>,
+    /// Person or job that created it.
+    pub creator: Option<String>,
+    /// Wall-clock time of creation.
+    pub created_at: Millis,
+    /// Free text.
+    pub notes: Option<String>,
+}
+
+/// The profiles of a baseline with their provenance; immutable once built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// Registered model name.
+    pub model: String,
+    /// Semantic version of the model.
+    pub version: String,
+    /// Columns in a fixed order: features first, then score, prediction, label where present.
+    pub columns: Vec<Column>,
+    /// Whether the baseline carried latencies.
+    pub has_latency: bool,
+    /// Counts of the whole baseline in this reference's [`Layout`].
+    pub profile: Vec<u64>,
+    /// Length of each baseline window in milliseconds; `None` without a time column.
+    pub window_ms: Option<Millis>,
+    /// Baseline windows in time order, empty stretches left out.
+    pub windows: Vec<BaselineWindow>,
+    /// Field whose values split the baseline into segments.
+    pub segment_field: Option<String>,
+    /// Counts of each segment in the same layout, at most [`MAX_SEGMENTS`].
+    pub segments: BTreeMap<String, Vec<u64>>,
+    /// Where the baseline came from.
+    pub provenance: Provenance,
+}
+
+/// Largest number of segments a reference keeps apart; the rest are counted only in the whole.
+pub const MAX_SEGMENTS: usize = 50;
+
+impl Reference {
+    /// The flat layout shared by this reference and every pane counted against it.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.columns)
+    }
+
+    /// Counts to compare a subject with: its segment's if the baseline has them, else the whole.
+    #[must_use]
+    pub fn profile_of(&self, segment: Option<&str>) -> &[u64] {
+        segment.and_then(|value| self.segments.get(value)).unwrap_or(&self.profile)
+    }
+}

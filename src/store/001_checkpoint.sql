@@ -1,0 +1,1 @@
+-- Written by the checkpoint: one transaction per checkpoint.

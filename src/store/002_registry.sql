@@ -1,0 +1,1 @@
+-- Models, versions, stages and references.
