@@ -14,8 +14,8 @@ die() {
   exit 1
 }
 
-# Programs that setup.sh unpacked, after those that were already installed.
-PATH="$PATH:$CACHE/debian/usr/bin"
+# Programs that setup.sh brought, after those that were already installed.
+PATH="$PATH:$CACHE/debian/usr/bin:$CACHE/cargo-deny/bin"
 
 # The folder of Apache Kafka's jars: the version is said in one place, the pom.
 kafka_jars() {

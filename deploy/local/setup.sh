@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the targets of the Makefile need, once; a second run finds it and does nothing.
 #
-#   deploy/local/setup.sh [build|kafka|prometheus|python|lint]…      (none named: all but lint)
+#   deploy/local/setup.sh [build|kafka|prometheus|python|check]…      (none named: all but check)
 #
 # Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
 # names them. Jars, Python packages and Prometheus are kept outside the clone, in ~/.cache/anchorwatch.
@@ -9,6 +9,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+DENY_VERSION=0.20.2
 apt_updated=""
 
 # apt_as_root ARGS…: apt-get as root, or a failure when there is no way to become root without a question.
@@ -51,7 +52,7 @@ missing() {
 
 # What the crates compile: librdkafka (C and C++, OpenSSL, zlib), SQLite and zstd (C).
 setup_build() {
-  missing cargo && die "no cargo on PATH: install a Rust toolchain first (rustc 1.92 or newer)"
+  if missing cargo; then die "no cargo on PATH: install a Rust toolchain first (rustc 1.92 or newer)"; fi
   if missing cc c++ make pkg-config || ! pkg-config --exists openssl zlib; then
     packages "the build" build-essential pkg-config libssl-dev zlib1g-dev
   fi
@@ -64,10 +65,10 @@ java_major() {
 setup_kafka() {
   local jars
   jars="$(kafka_jars)"
-  missing java && packages "Apache Kafka" default-jre-headless
+  if missing java; then packages "Apache Kafka" default-jre-headless; fi
   (($(java_major) >= 17)) || die "Apache Kafka 4 needs Java 17 or newer; found: $(java -version 2>&1 | head -n 1)"
   [[ ! -e "$jars/complete" ]] || return 0
-  missing mvn && packages "the jars of Apache Kafka" maven
+  if missing mvn; then packages "the jars of Apache Kafka" maven; fi
   mkdir -p "$CACHE"
   (
     flock 9 # two test binaries may come here at once
@@ -82,7 +83,9 @@ setup_kafka() {
 # Taken out of the Debian packages without installing them: installing would start system services on the usual ports.
 setup_prometheus() {
   local into="$CACHE/debian"
-  missing prometheus promtool && unpack "$into" prometheus
+  if missing prometheus promtool; then
+    unpack "$into" prometheus
+  fi
   if missing alertmanager && missing prometheus-alertmanager || missing amtool; then
     unpack "$into" prometheus-alertmanager
   fi
@@ -94,10 +97,9 @@ unpack() {
   command -v apt-get >/dev/null ||
     die "tests against a real server need the Debian package $package, and this system has no apt: put its programs on PATH"
   work="$(mktemp -d)"
-  chmod 755 "$work"
   say "unpacking the Debian package $package into $into"
-  if ! (cd "$work" && apt-get -q -q download "$package" >&2); then
-    if ! { apt_update_once && (cd "$work" && apt-get -q -q download "$package" >&2); }; then
+  if ! (cd "$work" && apt-get -q -q -o APT::Sandbox::User=root download "$package" >&2); then
+    if ! { apt_update_once && (cd "$work" && apt-get -q -q -o APT::Sandbox::User=root download "$package" >&2); }; then
       die "the Debian package $package could not be fetched. As root, run: apt-get update && apt-get install $package"
     fi
   fi
@@ -121,20 +123,28 @@ setup_python() {
 }
 
 # What `make check` runs beyond the Rust toolchain.
-setup_lint() {
-  missing shellcheck && packages "make check" shellcheck
-  missing systemd-analyze && packages "make check" systemd
-  setup_kafka # Maven, for the Java example
-  missing javac mvn && packages "the Java example" default-jdk-headless maven
+setup_check() {
+  if missing shellcheck; then packages "make check" shellcheck; fi
+  if missing systemd-analyze; then packages "make check" systemd; fi
+  if missing javac mvn; then packages "the Java example" default-jdk-headless maven; fi
+  setup_build
   setup_prometheus
   setup_python
+  setup_deny
+}
+
+setup_deny() {
+  missing cargo-deny || return 0
+  mkdir -p "$CACHE"
+  say "building cargo-deny $DENY_VERSION into $CACHE/cargo-deny (once; some minutes)"
+  cargo install cargo-deny --version "$DENY_VERSION" --locked --quiet --root "$CACHE/cargo-deny" >&2
 }
 
 for part in "${@:-build kafka prometheus python}"; do
   for name in $part; do
     case "$name" in
-    build | kafka | prometheus | python | lint) "setup_$name" ;;
-    *) die "unknown part '$name': build, kafka, prometheus, python or lint" ;;
+    build | kafka | prometheus | python | check) "setup_$name" ;;
+    *) die "unknown part '$name': build, kafka, prometheus, python or check" ;;
     esac
   done
 done
