@@ -26,7 +26,7 @@ check() {
 
 scripts() {
   local files
-  mapfile -t files < <(grep -rlE '^#!.*bash|^# shellcheck shell=bash' .ci deploy)
+  mapfile -t files < <(grep -rlE '^#!.*bash' .ci deploy)
   shellcheck -x "${files[@]}"
 }
 
