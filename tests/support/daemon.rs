@@ -60,13 +60,16 @@ impl Daemon {
     }
 
     fn read(&self, name: &str) -> String {
-        fs::read(self.output.path().join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        fs::read(self.output.path().join(name))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// GET from its listener; fails the test when it does not answer.
     #[track_caller]
     pub(crate) fn http_get(&self, path: &str) -> Answer {
-        http::get(&self.http, path).unwrap_or_else(|error| panic!("{path} of the daemon: {error}\n{}", self.stderr()))
+        http::get(&self.http, path)
+            .unwrap_or_else(|error| panic!("{path} of the daemon: {error}\n{}", self.stderr()))
     }
 
     /// Waits until `/readyz` answers 200; fails at once when the process ends first.

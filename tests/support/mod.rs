@@ -1,5 +1,4 @@
 //! What the tests share: real servers on loopback, the daemon as a process, and waiting on conditions.
-#![expect(clippy::allow_attributes, reason = "an expectation would fail in the test binary that uses everything")]
 #![allow(dead_code, unused_imports, reason = "each test binary compiles this module and uses its part of it")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper fails its test by saying what is wrong")]
 

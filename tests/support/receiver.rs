@@ -153,7 +153,9 @@ impl Receiver {
     /// Waits until `count` requests have arrived at `path`, and returns them all.
     #[track_caller]
     pub(crate) fn wait_for_requests(&self, path: &str, count: usize, deadline: Duration) -> Vec<Request> {
-        wait_until(deadline, &format!("{count} requests to {path}"), || self.requests_to(path).len() >= count);
+        wait_until(deadline, &format!("{count} requests to {path}"), || {
+            self.requests_to(path).len() >= count
+        });
         self.requests_to(path)
     }
 }
@@ -217,8 +219,14 @@ fn rest(method: String, path: String, reader: &mut impl BufRead) -> io::Result<R
     Ok(Request { method, path, headers, body })
 }
 
-fn write_answer(mut stream: &TcpStream, status: u16, headers: &[(&str, String)], body: &str) -> io::Result<()> {
-    let mut text = format!("HTTP/1.1 {status} Told\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+fn write_answer(
+    mut stream: &TcpStream,
+    status: u16,
+    headers: &[(&str, String)],
+    body: &str,
+) -> io::Result<()> {
+    let mut text =
+        format!("HTTP/1.1 {status} Told\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -63,12 +63,14 @@ impl Server {
 
     /// Runs `stop` or `kill` and waits until the process is gone.
     fn end(&self, how: &str) {
-        let output = self.script(how).output().unwrap_or_else(|error| panic!("{}.sh did not run: {error}", self.name));
+        let output =
+            self.script(how).output().unwrap_or_else(|error| panic!("{}.sh did not run: {error}", self.name));
         assert!(output.status.success(), "{} {how}: {}", self.name, String::from_utf8_lossy(&output.stderr));
     }
 
     fn script(&self, command: &str) -> Command {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local").join(format!("{}.sh", self.name));
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local").join(format!("{}.sh", self.name));
         let mut script = Command::new(script);
         script
             .arg(command)

@@ -93,7 +93,8 @@ impl Kafka {
         wait_until(PATIENCE, &format!("leaders of topic {name}"), || {
             let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).expect("metadata");
             let found = metadata.topics()[0].partitions();
-            found.len() == usize::try_from(partitions).expect("a count") && found.iter().all(|p| p.leader() >= 0)
+            found.len() == usize::try_from(partitions).expect("a count")
+                && found.iter().all(|p| p.leader() >= 0)
         });
     }
 
