@@ -74,7 +74,7 @@ setup_kafka() {
     flock 9 # two test binaries may come here at once
     [[ ! -e "$jars/complete" ]] || exit 0
     say "resolving the jars of Apache Kafka with Maven into $jars"
-    mvn -q -B -f "$HERE/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >&2 ||
+    mvn -q -B -Dstyle.color=never -f "$HERE/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >&2 ||
       die "Maven could not resolve the jars of Apache Kafka (deploy/local/kafka/pom.xml): is a Maven repository reachable?"
     touch "$jars/complete"
   ) 9>"$CACHE/kafka.lock"
