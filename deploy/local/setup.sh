@@ -85,14 +85,14 @@ setup_kafka() {
 # The Debian packages start services on the usual ports where systemd runs. Masked before they are installed, they
 # leave only their programs; `systemctl unmask NAME` gives the service back to whoever wants it.
 setup_prometheus() {
-  local wanted=()
-  if missing prometheus promtool; then wanted+=(prometheus); fi
-  if { missing alertmanager && missing prometheus-alertmanager; } || missing amtool; then wanted+=(prometheus-alertmanager); fi
-  ((${#wanted[@]} > 0)) || return 0
+  local names=()
+  if missing prometheus promtool; then names+=(prometheus); fi
+  if { missing alertmanager && missing prometheus-alertmanager; } || missing amtool; then names+=(prometheus-alertmanager); fi
+  ((${#names[@]} > 0)) || return 0
   if [[ -d /run/systemd/system ]]; then
-    as_root systemctl mask --quiet "${wanted[@]/%/.service}" || true
+    as_root systemctl mask --quiet "${names[@]/%/.service}" || true
   fi
-  packages "tests against a real Prometheus and Alertmanager" "${wanted[@]}"
+  packages "tests against a real Prometheus and Alertmanager" "${names[@]}"
 }
 
 # A virtual environment for the Python examples and the checks.
