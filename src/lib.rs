@@ -7,3 +7,4 @@ pub mod engine;
 pub mod reference;
 pub mod store;
 pub mod subject;
+pub mod view;
