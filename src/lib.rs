@@ -8,3 +8,4 @@ pub mod reference;
 pub mod store;
 pub mod subject;
 pub mod view;
+pub mod window;
