@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod config;
+pub mod event;
 pub mod engine;
 pub mod reference;
 pub mod store;
