@@ -339,7 +339,7 @@ impl Default for FaultFloors {
 #[serde(deny_unknown_fields, default)]
 pub struct LatencySettings {
     /// Quantiles compared with the reference.
-    #[schemars(length(min = 1), inner(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1)))]
+    #[schemars(length(min = 1), extend("items" = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}))]
     pub quantiles: Vec<f64>,
     /// Factor over the reference's quantile that alarms.
     #[schemars(extend("exclusiveMinimum" = 1))]

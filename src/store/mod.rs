@@ -14,7 +14,9 @@ const MIGRATIONS: &[&str] = &[include_str!("001_checkpoint.sql"), include_str!("
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder cannot be created or written.
-    #[error("cannot use {path} for the state file: {source}; give the user of this process write access or set data_dir")]
+    #[error(
+        "cannot use {path} for the state file: {source}; give the user of this process write access or set data_dir"
+    )]
     Folder {
         /// Folder concerned.
         path: PathBuf,
@@ -30,7 +32,9 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file was written by a newer version.
-    #[error("the state file {path} has schema {found}, newer than this program's {known}: start the newer program")]
+    #[error(
+        "the state file {path} has schema {found}, newer than this program's {known}: start the newer program"
+    )]
     Newer {
         /// State file.
         path: PathBuf,
@@ -71,15 +75,16 @@ impl Store {
     fn migrate(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
         let failed = |source| StoreError::Sqlite { path: path.clone(), source };
-        let found: usize =
+        let found: u32 =
             self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        let found = found as usize;
         if found > MIGRATIONS.len() {
             return Err(StoreError::Newer { path: path.clone(), found, known: MIGRATIONS.len() });
         }
         for (index, migration) in MIGRATIONS.iter().enumerate().skip(found) {
             let transaction = self.connection.transaction().map_err(failed)?;
             transaction.execute_batch(migration).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", index + 1).map_err(failed)?;
+            transaction.pragma_update(None, "user_version", (index + 1) as u32).map_err(failed)?;
             transaction.commit().map_err(failed)?;
         }
         Ok(())
