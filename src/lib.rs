@@ -2,8 +2,8 @@
 
 pub mod alert;
 pub mod config;
-pub mod event;
 pub mod engine;
+pub mod event;
 pub mod reference;
 pub mod store;
 pub mod subject;
