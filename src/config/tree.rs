@@ -263,6 +263,8 @@ pub struct Monitor {
     /// False-discovery rate over the columns of a subject in one look.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub false_discovery_rate: f64,
+    /// Detectors by kind of column.
+    pub detectors: Detectors,
     /// Effect floors of the drift detectors.
     pub floors: Floors,
     /// Largest tolerated rise of a fault's share over the reference.
@@ -280,11 +282,67 @@ impl Default for Monitor {
     fn default() -> Self {
         Self {
             false_discovery_rate: 0.01,
+            detectors: Detectors::default(),
             floors: Floors::default(),
             faults: FaultFloors::default(),
             latency: LatencySettings::default(),
             baseline_margin: 1.25,
             silence_after: None,
+        }
+    }
+}
+
+/// A comparison of a window's profile with the reference's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    /// Kolmogorov-Smirnov distance.
+    Ks,
+    /// Population stability index.
+    Psi,
+    /// Chi-square of the contingency table; judged by its effect size, Cramér's V.
+    ChiSquare,
+    /// Jensen-Shannon distance, base 2.
+    JensenShannon,
+    /// Hellinger distance.
+    Hellinger,
+    /// Total variation distance.
+    TotalVariation,
+    /// Wasserstein-1 distance over the interquartile range of the reference.
+    Wasserstein,
+}
+
+impl Detector {
+    /// Name in labels and payloads.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ks => "ks",
+            Self::Psi => "psi",
+            Self::ChiSquare => "chi_square",
+            Self::JensenShannon => "jensen_shannon",
+            Self::Hellinger => "hellinger",
+            Self::TotalVariation => "total_variation",
+            Self::Wasserstein => "wasserstein",
+        }
+    }
+}
+
+/// Which detectors judge which columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detectors {
+    /// Numeric columns.
+    pub numeric: Vec<Detector>,
+    /// Categorical and boolean columns; `ks` and `wasserstein` do not apply to them.
+    pub categorical: Vec<Detector>,
+}
+
+impl Default for Detectors {
+    fn default() -> Self {
+        Self {
+            numeric: vec![Detector::Ks, Detector::Psi],
+            categorical: vec![Detector::JensenShannon, Detector::Psi],
         }
     }
 }
@@ -299,14 +357,50 @@ pub struct Floors {
     /// Population stability index.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub psi: f64,
-    /// Jensen-Shannon distance, base 2 (categorical columns).
+    /// Cramér's V of the chi-square test.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub chi_square: f64,
+    /// Jensen-Shannon distance, base 2.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub jensen_shannon: f64,
+    /// Hellinger distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub hellinger: f64,
+    /// Total variation distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub total_variation: f64,
+    /// Wasserstein-1 distance over the interquartile range of the reference.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub wasserstein: f64,
 }
 
 impl Default for Floors {
     fn default() -> Self {
-        Self { ks: 0.1, psi: 0.1, jensen_shannon: 0.1 }
+        Self {
+            ks: 0.1,
+            psi: 0.1,
+            chi_square: 0.1,
+            jensen_shannon: 0.1,
+            hellinger: 0.1,
+            total_variation: 0.1,
+            wasserstein: 0.1,
+        }
+    }
+}
+
+impl Floors {
+    /// The floor of a detector.
+    #[must_use]
+    pub const fn of(&self, detector: Detector) -> f64 {
+        match detector {
+            Detector::Ks => self.ks,
+            Detector::Psi => self.psi,
+            Detector::ChiSquare => self.chi_square,
+            Detector::JensenShannon => self.jensen_shannon,
+            Detector::Hellinger => self.hellinger,
+            Detector::TotalVariation => self.total_variation,
+            Detector::Wasserstein => self.wasserstein,
+        }
     }
 }
 
