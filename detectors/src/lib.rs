@@ -2,7 +2,10 @@
 
 pub mod binning;
 pub mod counts;
+pub mod distributions;
 pub mod latency;
+pub mod samples;
+pub mod two_sample;
 
 pub use binning::{Binning, BinningError, CategoricalBinning, NumericBinning};
 pub use counts::CountsError;
