@@ -7,5 +7,9 @@ pub mod event;
 pub mod reference;
 pub mod store;
 pub mod subject;
+pub mod telemetry;
 pub mod view;
 pub mod window;
+
+#[cfg(test)]
+pub(crate) mod docs;

@@ -29,7 +29,10 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// assert_eq!(errors.to_string(), "window: unknown field, did you mean `windows`?");
 /// ```
 pub fn parse(text: &str, origin: &str) -> Result<Config, ConfigErrors> {
-    let value = yaml(text, origin)?;
+    let value = match yaml(text, origin)? {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        value => value,
+    };
     let deviations = structure::deviations(&value);
     if deviations.is_empty() {
         let config: Config = serde_json::from_value(value)
@@ -59,7 +62,7 @@ fn yaml(text: &str, origin: &str) -> Result<Value, ConfigErrors> {
 
 /// Problems of meaning in what is left when the deviating parts are taken out, so that one round of corrections is enough.
 fn further_problems(mut value: Value, deviations: &[Deviation]) -> Vec<Problem> {
-    for deviation in deviations {
+    for deviation in deviations.iter().filter(|deviation| deviation.problem.what != structure::EMPTY) {
         remove(&mut value, &deviation.pointer);
     }
     let Ok(config) = serde_json::from_value::<Config>(value) else { return Vec::new() };
