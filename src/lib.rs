@@ -4,6 +4,7 @@ pub mod alert;
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod monitor;
 pub mod reference;
 pub mod store;
 pub mod subject;

@@ -110,13 +110,23 @@ impl BatchDetector {
     /// ```
     #[must_use]
     pub fn score(self, binning: &Binning, reference: &[u64], window: &[u64]) -> Option<Score> {
+        self.judge(binning, reference, window, true)
+    }
+
+    /// The statistic alone, without the cost of its p-value; `None` as for [`BatchDetector::score`].
+    #[must_use]
+    pub fn statistic(self, binning: &Binning, reference: &[u64], window: &[u64]) -> Option<f64> {
+        self.judge(binning, reference, window, false).map(|score| score.statistic)
+    }
+
+    fn judge(self, binning: &Binning, reference: &[u64], window: &[u64], with_p: bool) -> Option<Score> {
         let (n, m) = (total(reference), total(window));
         let fits = reference.len() == binning.cells() && window.len() == binning.cells();
         if n == 0 || m == 0 || !fits || !self.applies_to(binning) {
             return None;
         }
         let (statistic, p_value) = match self {
-            Self::Ks => ks(reference, window).map(|ks| (ks.statistic, Some(ks.p_value())))?,
+            Self::Ks => ks(reference, window).map(|ks| (ks.statistic, with_p.then(|| ks.p_value())))?,
             Self::Wasserstein => (standardised_wasserstein(binning, reference, window)?, None),
             Self::Psi
             | Self::ChiSquare
