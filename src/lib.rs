@@ -1,5 +1,6 @@
 //! Anchorwatch: an anchor watch for machine-learning models in production.
 
+pub mod action;
 pub mod alert;
 pub mod config;
 pub mod engine;

@@ -272,6 +272,27 @@ impl Judge {
     }
 }
 
+/// The verdict on a version that sent nothing for `silent` milliseconds of event time.
+#[must_use]
+pub fn silence(silent: Millis, limit: Millis) -> VerdictView {
+    let seconds = |millis: Millis| millis as f64 / 1_000.0;
+    VerdictView {
+        column: "volume".to_owned(),
+        role: None,
+        detector: "silence_seconds".to_owned(),
+        statistic: Some(seconds(silent)),
+        threshold: Some(seconds(limit)),
+        p_value: None,
+        adjusted_p_value: None,
+        rows: 0,
+        reference_rows: 0,
+        level: if silent >= limit { Level::Drift } else { Level::Stable },
+        kind: AlertKind::Volume,
+        inhibited_by: None,
+        moved: Vec::new(),
+    }
+}
+
 /// What was measured of one detector on one column.
 struct Judgement {
     detector: &'static str,
