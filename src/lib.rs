@@ -5,6 +5,7 @@ pub mod config;
 pub mod event;
 pub mod engine;
 pub mod reference;
+pub mod registry;
 pub mod store;
 pub mod subject;
 pub mod view;
