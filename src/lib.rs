@@ -2,10 +2,11 @@
 
 pub mod alert;
 pub mod config;
-pub mod event;
 pub mod engine;
+pub mod event;
 pub mod reference;
 pub mod registry;
 pub mod store;
 pub mod subject;
 pub mod view;
+pub mod window;

@@ -71,15 +71,15 @@ impl Store {
     fn migrate(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
         let failed = |source| StoreError::Sqlite { path: path.clone(), source };
-        let found: usize =
+        let found: u32 =
             self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-        if found > MIGRATIONS.len() {
-            return Err(StoreError::Newer { path: path.clone(), found, known: MIGRATIONS.len() });
+        if found as usize > MIGRATIONS.len() {
+            return Err(StoreError::Newer { path: path.clone(), found: found as usize, known: MIGRATIONS.len() });
         }
-        for (index, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+        for (index, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
             let transaction = self.connection.transaction().map_err(failed)?;
             transaction.execute_batch(migration).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", index + 1).map_err(failed)?;
+            transaction.pragma_update(None, "user_version", (index + 1) as u32).map_err(failed)?;
             transaction.commit().map_err(failed)?;
         }
         Ok(())
