@@ -7,6 +7,7 @@ pub mod engine;
 pub mod event;
 pub mod monitor;
 pub mod reference;
+pub mod registry;
 pub mod store;
 pub mod subject;
 pub mod view;

@@ -1,0 +1,20 @@
+//! The registry: builds references from baseline files and keeps models, versions, stages and references.
+//!
+//! Building ([`build()`]) turns rows into an immutable [`Reference`](crate::reference::Reference).
+
+mod build;
+mod count;
+mod error;
+mod options;
+mod plan;
+mod sample;
+mod schema;
+mod source;
+mod survey;
+mod time;
+
+pub use build::build;
+pub use error::{BuildError, NameError, check_model, parse_version};
+pub use options::{BaselineOptions, Format, RoleColumns};
+pub use plan::kind_name;
+pub use schema::{Schema, SchemaColumn};
