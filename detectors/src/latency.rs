@@ -1,0 +1,192 @@
+//! Latencies: 512 log-linear buckets that add up across panes, and what is read out of them.
+//!
+//! Here live the bucket of a latency, the quantiles (read through an [`hdrhistogram::Histogram`], so that ranks and
+//! rounding are those of that crate), the share above an objective, the burn rate of an error budget, and the quantile
+//! of a Prometheus histogram. Not here: time windows and thresholds on burn rates.
+//!
+//! A bucket is a sixteenth of an octave: bucket `16·e + s` holds latencies of `2^e·(1 + s/16)` up to
+//! `2^e·(1 + (s+1)/16)` microseconds. Thirty-two octaves reach from 1 µs to 4,295 s. A quantile is at most 1/32 + 0.1 %
+//! away from the true order statistic from 16 µs upwards; below that the histogram's unit of 1 µs is the limit.
+
+use std::ops::Range;
+
+use hdrhistogram::Histogram;
+
+/// How many latency buckets there are.
+pub const BUCKETS: usize = 512;
+
+/// Buckets per octave.
+const SUB_BUCKETS: u64 = 16;
+/// `f64` bits to drop so that the exponent and the four leading bits of the mantissa remain.
+const DROPPED_BITS: u32 = 48;
+/// Exponent bias of `f64` in units of sub-buckets: the bucket index of 1 µs before shifting to zero.
+const BIAS: u64 = 1023 * SUB_BUCKETS;
+/// Largest value of the read-out histogram, in microseconds: the end of the last bucket.
+const HIGHEST_US: u64 = 1 << 32;
+/// Significant decimal figures of the read-out histogram.
+const FIGURES: u8 = 3;
+
+/// The bucket of a latency in milliseconds; `None` if it is NaN, infinite or negative.
+///
+/// Latencies below 1 µs fall into the first bucket and those beyond 4,295 s into the last.
+///
+/// ```
+/// use anchorwatch_detectors::latency::{bucket, bucket_bounds};
+/// let (low, high) = bucket(12.5).and_then(bucket_bounds).unwrap_or_default();
+/// assert!(low <= 12.5 && 12.5 < high && high / low < 1.07);
+/// assert_eq!(bucket(-1.0), None);
+/// ```
+#[must_use]
+pub fn bucket(latency_ms: f64) -> Option<usize> {
+    if !latency_ms.is_finite() || latency_ms < 0.0 {
+        return None;
+    }
+    let us = (latency_ms * 1000.0).clamp(1.0, f64::from(u32::MAX));
+    let index = (us.to_bits() >> DROPPED_BITS).saturating_sub(BIAS);
+    Some(usize::try_from(index).map_or(BUCKETS - 1, |index| index.min(BUCKETS - 1)))
+}
+
+/// The latencies of bucket `index`, in milliseconds, from the first value (included) to the end (excluded).
+///
+/// The first bucket reaches down to 0 and the last has no end but is given its nominal one. `None` past the last.
+#[must_use]
+pub fn bucket_bounds(index: usize) -> Option<(f64, f64)> {
+    if index >= BUCKETS {
+        return None;
+    }
+    let low = if index == 0 { 0.0 } else { edge_us(index) };
+    Some((low / 1000.0, edge_us(index + 1) / 1000.0))
+}
+
+fn edge_us(index: usize) -> f64 {
+    f64::from_bits((BIAS + index as u64) << DROPPED_BITS)
+}
+
+/// The middle of a bucket, in microseconds.
+fn middle_us(index: usize) -> f64 {
+    f64::midpoint(edge_us(index), edge_us(index + 1))
+}
+
+/// What a person wants to know of a latency distribution; all values in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LatencySummary {
+    /// How many latencies were counted.
+    pub count: u64,
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// 99.9th percentile.
+    pub p999: f64,
+    /// Upper end of the highest bucket in use: no latency was above it, unless beyond the last bucket.
+    pub max: f64,
+    /// Mean of the bucket middles, within 1/32 of the true mean from 1 µs upwards.
+    pub mean: f64,
+}
+
+/// The read-out histogram of bucket counts: each count at the middle of its bucket, in whole microseconds.
+///
+/// `None` if nothing was counted. Cells past the last bucket are ignored.
+#[must_use]
+pub fn histogram(counts: &[u64]) -> Option<Histogram<u64>> {
+    let mut histogram = Histogram::new_with_bounds(1, HIGHEST_US, FIGURES).ok()?;
+    for (index, &count) in counts
+        .iter()
+        .take(BUCKETS)
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+    {
+        histogram.saturating_record_n(middle_us(index).round() as u64, count);
+    }
+    (!histogram.is_empty()).then_some(histogram)
+}
+
+/// The latency in milliseconds that a share `q` of the counted latencies does not exceed: rank `ceil(q·n)`.
+///
+/// `None` if nothing was counted or `q` is not within 0 to 1.
+#[must_use]
+pub fn quantile(counts: &[u64], q: f64) -> Option<f64> {
+    if !(0.0..=1.0).contains(&q) {
+        return None;
+    }
+    histogram(counts).map(|histogram| value_ms(&histogram, q))
+}
+
+fn value_ms(histogram: &Histogram<u64>, q: f64) -> f64 {
+    histogram.value_at_quantile(q) as f64 / 1000.0
+}
+
+impl LatencySummary {
+    /// Reads the summary out of bucket counts; `None` if nothing was counted.
+    #[must_use]
+    pub fn from_counts(counts: &[u64]) -> Option<Self> {
+        let histogram = histogram(counts)?;
+        let highest = counts.iter().take(BUCKETS).rposition(|&count| count > 0)?;
+        let (_, max) = bucket_bounds(highest)?;
+        Some(Self {
+            count: histogram.len(),
+            p50: value_ms(&histogram, 0.5),
+            p90: value_ms(&histogram, 0.9),
+            p95: value_ms(&histogram, 0.95),
+            p99: value_ms(&histogram, 0.99),
+            p999: value_ms(&histogram, 0.999),
+            max,
+            mean: mean_ms(counts)?,
+        })
+    }
+}
+
+fn mean_ms(counts: &[u64]) -> Option<f64> {
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (index, &count) in counts.iter().take(BUCKETS).enumerate() {
+        sum += middle_us(index) * count as f64;
+        n += count as f64;
+    }
+    (n > 0.0).then(|| sum / n / 1000.0)
+}
+
+/// The share of latencies above an objective in milliseconds, between 0 and 1.
+///
+/// Exact if the objective is the edge of a bucket (a latency equal to it counts as above). Otherwise the bucket that
+/// holds it is split in proportion, and [`exceeding_bounds`] gives what is certain. `None` if nothing was counted or
+/// the objective is negative or not finite.
+#[must_use]
+pub fn exceeding(counts: &[u64], objective_ms: f64) -> Option<f64> {
+    let index = bucket(objective_ms)?;
+    let (low, high) = bucket_bounds(index)?;
+    let (certain, possible) = exceeding_bounds(counts, objective_ms)?;
+    let above = ((high - objective_ms) / (high - low)).clamp(0.0, 1.0);
+    Some(certain + (possible - certain) * above)
+}
+
+/// The least and the largest share that can lie above an objective, given the buckets; equal on a bucket's edge.
+///
+/// `None` as for [`exceeding`].
+#[must_use]
+pub fn exceeding_bounds(counts: &[u64], objective_ms: f64) -> Option<(f64, f64)> {
+    let index = bucket(objective_ms)?;
+    let (low, _) = bucket_bounds(index)?;
+    let share = |range: Range<usize>| {
+        counts
+            .get(range)
+            .map_or(0.0, |counts| counts.iter().map(|&c| c as f64).sum())
+    };
+    let end = counts.len().min(BUCKETS);
+    let (n, from): (f64, f64) = (share(0..end), share(index.min(end)..end));
+    let beyond: f64 = share((index + 1).min(end)..end);
+    let certain = if low == objective_ms { from } else { beyond };
+    (n > 0.0).then(|| (certain / n, from / n))
+}
+
+/// How fast an error budget burns: the bad share over the share `1 - slo` that is allowed; 1 uses it up exactly.
+///
+/// `None` if nothing was counted, `bad` exceeds `total`, or `slo` is not within 0 (included) to 1 (excluded).
+#[must_use]
+pub fn burn_rate(bad: u64, total: u64, slo: f64) -> Option<f64> {
+    let defined = total > 0 && bad <= total && (0.0..1.0).contains(&slo);
+    defined.then(|| bad as f64 / total as f64 / (1.0 - slo))
+}
