@@ -2,7 +2,9 @@
 
 pub mod alert;
 pub mod config;
+pub mod event;
 pub mod engine;
 pub mod reference;
 pub mod store;
 pub mod subject;
+pub mod view;

@@ -56,7 +56,7 @@ impl Severity {
 }
 
 /// What happened to the group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transition {
     /// The first alert of the group began to fire.
@@ -80,7 +80,7 @@ impl Transition {
 }
 
 /// The window on which a finding rests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WindowRef {
     /// Name of the horizon, `1h`.
     pub horizon: String,
@@ -93,7 +93,7 @@ pub struct WindowRef {
 }
 
 /// One bin, category or quantile that moved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Moved {
     /// What moved: `(3.1, 4]`, `UA`, `missing`, `p99 (ms)`.
     pub bin: String,
@@ -104,7 +104,7 @@ pub struct Moved {
 }
 
 /// One column's evidence inside a notification.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Segment value, if the finding concerns one segment only.
     pub segment: Option<String>,
@@ -127,7 +127,7 @@ pub struct Finding {
 }
 
 /// A transition worth telling; the same on every replay.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Notification {
     /// Stable identity of this transition; the idempotency key of its deliveries.
     pub key: String,
@@ -184,7 +184,7 @@ impl ActionKind {
 }
 
 /// A guarded request to an automation, with the evidence that caused it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ActionRequest {
     /// Stable identity; the idempotency key of the request.
     pub key: String,
@@ -203,7 +203,7 @@ pub struct ActionRequest {
 }
 
 /// Body of an outbox row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Delivery {
     /// Tell somebody.

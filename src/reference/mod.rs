@@ -17,7 +17,7 @@ pub use artifact::{ArtifactError, ReferenceId, decode, encode};
 pub use layout::{ColumnCounts, Fault, Layout};
 
 /// What a column means to the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// An input of the model.
@@ -31,7 +31,7 @@ pub enum Role {
 }
 
 /// How the values of a column are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
     /// Numbers on cut points.
@@ -126,7 +126,7 @@ pub struct BaselineWindow {
 }
 
 /// Where a baseline came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Provenance {
     /// File name, dataset URI or topic range.

@@ -1,0 +1,28 @@
+# Each target does all of its own set-up; a Rust toolchain is all that must be there. `make` alone lists them.
+.PHONY: help demo test bench local check
+.DEFAULT_GOAL := help
+
+# Debian and Ubuntu call bash what the recipes are written in.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo:  ## replay seven months of a real model in a minute or two; no Kafka, no configuration
+	@deploy/local/setup.sh build
+	cargo run --release --locked -- demo
+
+test:  ## all tests, against a real Kafka, Prometheus and Alertmanager on loopback
+	@deploy/local/setup.sh build kafka prometheus python
+	@deploy/local/test.sh
+
+bench:  ## every bench, and the whole journey beside a raw Kafka consumer
+	@deploy/local/setup.sh build kafka
+	cargo bench --workspace --locked
+
+local:  ## a real Kafka, Prometheus and Alertmanager for a developer, until Ctrl-C
+	@deploy/local/up.sh
+
+check:  ## formatting, lints, docs, licences, dashboards, rules, scripts, deployment files
+	@deploy/local/check.sh

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Installs what the targets of the Makefile need, once; a second run finds it and does nothing.
+#
+#   deploy/local/setup.sh [build|kafka|prometheus|python|check]…      (none named: all but check)
+#
+# Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
+# names them. Jars, Python packages and Prometheus are kept outside the clone, in ~/.cache/anchorwatch.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+DENY_VERSION=0.20.2
+apt_updated=""
+
+# apt_as_root ARGS…: apt-get as root, or a failure when there is no way to become root without a question.
+apt_as_root() {
+  if [[ "$(id -u)" == 0 ]]; then
+    DEBIAN_FRONTEND=noninteractive apt-get "$@"
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    sudo -n env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+  else
+    return 1
+  fi
+}
+
+apt_update_once() {
+  [[ -z "$apt_updated" ]] || return 0
+  apt_as_root -q -q update >&2 || return 1
+  apt_updated=yes
+}
+
+# packages WHY NAME…: installs the Debian packages, or says which ones are missing.
+packages() {
+  local why=$1
+  shift
+  command -v apt-get >/dev/null ||
+    die "$why needs these Debian packages, and this system has no apt; please install what corresponds to: $*"
+  say "installing for $why: $*"
+  if ! { apt_update_once && apt_as_root -q -q install -y --no-install-recommends "$@" >&2; }; then
+    die "$why needs system packages that could not be installed. As root, run: apt-get install $*"
+  fi
+}
+
+# missing PROGRAM…: whether one of them is not on PATH.
+missing() {
+  local program
+  for program in "$@"; do
+    command -v "$program" >/dev/null || return 0
+  done
+  return 1
+}
+
+# What the crates compile: librdkafka (C and C++, OpenSSL, zlib), SQLite and zstd (C).
+setup_build() {
+  if missing cargo; then die "no cargo on PATH: install a Rust toolchain first (rustc 1.92 or newer)"; fi
+  if missing cc c++ make pkg-config || ! pkg-config --exists openssl zlib; then
+    packages "the build" build-essential pkg-config libssl-dev zlib1g-dev
+  fi
+}
+
+java_major() {
+  java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1
+}
+
+setup_kafka() {
+  local jars
+  jars="$(kafka_jars)"
+  if missing java; then packages "Apache Kafka" default-jre-headless; fi
+  (($(java_major) >= 17)) || die "Apache Kafka 4 needs Java 17 or newer; found: $(java -version 2>&1 | head -n 1)"
+  [[ ! -e "$jars/complete" ]] || return 0
+  if missing mvn; then packages "the jars of Apache Kafka" maven; fi
+  mkdir -p "$CACHE"
+  (
+    flock 9 # two test binaries may come here at once
+    [[ ! -e "$jars/complete" ]] || exit 0
+    say "resolving the jars of Apache Kafka with Maven into $jars"
+    mvn -q -B -f "$HERE/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >&2 ||
+      die "Maven could not resolve the jars of Apache Kafka (deploy/local/kafka/pom.xml): is a Maven repository reachable?"
+    touch "$jars/complete"
+  ) 9>"$CACHE/kafka.lock"
+}
+
+# Taken out of the Debian packages without installing them: installing would start system services on the usual ports.
+setup_prometheus() {
+  local into="$CACHE/debian"
+  if missing prometheus promtool; then
+    unpack "$into" prometheus
+  fi
+  if missing alertmanager && missing prometheus-alertmanager || missing amtool; then
+    unpack "$into" prometheus-alertmanager
+  fi
+}
+
+# unpack FOLDER PACKAGE: the files of a Debian package, below FOLDER.
+unpack() {
+  local into=$1 package=$2 work
+  command -v apt-get >/dev/null ||
+    die "tests against a real server need the Debian package $package, and this system has no apt: put its programs on PATH"
+  work="$(mktemp -d)"
+  say "unpacking the Debian package $package into $into"
+  if ! (cd "$work" && apt-get -q -q -o APT::Sandbox::User=root download "$package" >&2); then
+    if ! { apt_update_once && (cd "$work" && apt-get -q -q -o APT::Sandbox::User=root download "$package" >&2); }; then
+      die "the Debian package $package could not be fetched. As root, run: apt-get update && apt-get install $package"
+    fi
+  fi
+  mkdir -p "$into"
+  dpkg-deb -x "$work/$package"_*.deb "$into"
+  rm -rf "$work"
+}
+
+# A virtual environment with the packages of the Python examples.
+setup_python() {
+  local venv="$CACHE/python" wanted="$HERE/../examples/requirements.txt"
+  if missing python3 || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+    packages "the Python examples" python3 python3-venv
+  fi
+  if ! cmp -s "$wanted" "$venv/installed.txt"; then
+    say "installing the Python packages of deploy/examples/requirements.txt into $venv"
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$wanted" >&2
+    cp "$wanted" "$venv/installed.txt"
+  fi
+}
+
+# What `make check` runs beyond the Rust toolchain.
+setup_check() {
+  if missing shellcheck; then packages "make check" shellcheck; fi
+  if missing systemd-analyze; then packages "make check" systemd; fi
+  if missing javac mvn; then packages "the Java example" default-jdk-headless maven; fi
+  setup_build
+  setup_prometheus
+  setup_python
+  setup_deny
+}
+
+setup_deny() {
+  missing cargo-deny || return 0
+  mkdir -p "$CACHE"
+  say "building cargo-deny $DENY_VERSION into $CACHE/cargo-deny (once; some minutes)"
+  cargo install cargo-deny --version "$DENY_VERSION" --locked --quiet --root "$CACHE/cargo-deny" >&2
+}
+
+for part in "${@:-build kafka prometheus python}"; do
+  for name in $part; do
+    case "$name" in
+    build | kafka | prometheus | python | check) "setup_$name" ;;
+    *) die "unknown part '$name': build, kafka, prometheus, python or check" ;;
+    esac
+  done
+done
