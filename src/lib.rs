@@ -2,9 +2,10 @@
 
 pub mod alert;
 pub mod config;
-pub mod event;
 pub mod engine;
+pub mod event;
 pub mod reference;
 pub mod store;
 pub mod subject;
 pub mod view;
+pub mod window;

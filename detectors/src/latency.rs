@@ -190,3 +190,123 @@ pub fn burn_rate(bad: u64, total: u64, slo: f64) -> Option<f64> {
     let defined = total > 0 && bad <= total && (0.0..1.0).contains(&slo);
     defined.then(|| bad as f64 / total as f64 / (1.0 - slo))
 }
+
+/// The quantile of a classic Prometheus histogram, as `histogram_quantile` of its query language gives it.
+///
+/// `upper_bounds` increase and end with `+Inf`; `cumulative` counts observations at or below each. Linear inside a
+/// bucket, whose lower end is 0 for the first one; the last finite bound if the quantile falls into `+Inf`. `None` if the
+/// lists differ in length, do not increase, have fewer than two buckets or no observation, or `q` is not within 0 to 1.
+#[must_use]
+pub fn prometheus_quantile(upper_bounds: &[f64], cumulative: &[u64], q: f64) -> Option<f64> {
+    let (&last, &total) = (upper_bounds.last()?, cumulative.last()?);
+    let ordered = upper_bounds.is_sorted() && cumulative.is_sorted() && last == f64::INFINITY;
+    if upper_bounds.len() != cumulative.len() || !ordered || total == 0 || !(0.0..=1.0).contains(&q)
+    {
+        return None;
+    }
+    let rank = q * total as f64;
+    let bucket = cumulative.iter().position(|&count| count as f64 >= rank)?;
+    let at = |index: usize| Some((*upper_bounds.get(index)?, *cumulative.get(index)? as f64));
+    let (end, count) = at(bucket)?;
+    let before = bucket.checked_sub(1).and_then(at);
+    if end == f64::INFINITY {
+        return before.map(|(bound, _)| bound);
+    }
+    if before.is_none() && end <= 0.0 {
+        return Some(end);
+    }
+    let (start, below) = before.unwrap_or((0.0, 0.0));
+    let inside = count - below;
+    Some(if inside > 0.0 {
+        start + (end - start) * ((rank - below) / inside)
+    } else {
+        start
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_latency_has_no_bucket() {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.001] {
+            assert_eq!(bucket(value), None);
+        }
+        assert_eq!(
+            (bucket(0.0), bucket(-0.0), bucket(1e-9)),
+            (Some(0), Some(0), Some(0))
+        );
+        assert_eq!(
+            (bucket(1e300), bucket(3_600_000.0)),
+            (Some(BUCKETS - 1), Some(506))
+        );
+        assert_eq!(bucket_bounds(BUCKETS), None);
+    }
+
+    #[test]
+    fn buckets_join_without_a_gap() {
+        for index in 1..BUCKETS {
+            assert_eq!(
+                bucket_bounds(index - 1).unwrap().1,
+                bucket_bounds(index).unwrap().0
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_out_of_nothing() {
+        assert_eq!(LatencySummary::from_counts(&[0; BUCKETS]), None);
+        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile(&[1], f64::NAN), None);
+        assert_eq!(exceeding(&[0; BUCKETS], 10.0), None);
+        assert_eq!(exceeding(&[1; BUCKETS], f64::NAN), None);
+        assert_eq!(burn_rate(0, 0, 0.99), None);
+        assert_eq!(burn_rate(1, 10, 1.0), None);
+    }
+
+    #[test]
+    fn the_share_above_an_edge_is_exact() {
+        let mut counts = vec![0; BUCKETS];
+        for latency in [1.0, 1.02, 1.024, 1.1, 5.0] {
+            counts[bucket(latency).unwrap()] += 1;
+        }
+        assert_eq!(exceeding(&counts, 1.024), Some(0.6));
+        assert_eq!(exceeding_bounds(&counts, 1.024), Some((0.6, 0.6)));
+        assert_eq!(exceeding_bounds(&counts, 1.05), Some((0.4, 0.6)));
+        assert_eq!(exceeding(&counts, 100.0), Some(0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn a_latency_lies_within_its_bucket(exponent in -3.0f64..6.6) {
+            let latency = 10f64.powf(exponent);
+            let (low, high) = bucket_bounds(bucket(latency).unwrap()).unwrap();
+            let slack = 1e-12 * latency;
+            prop_assert!(low <= latency + slack && latency < high + slack);
+            prop_assert!(low == 0.0 || high / low <= 1.0 + 1.0 / 16.0 + 1e-12);
+        }
+
+        #[test]
+        fn quantiles_stay_near_the_order_statistics(
+            latencies in proptest::collection::vec(0.02f64..20_000.0, 1..200), q in 0.0f64..1.0,
+        ) {
+            let mut counts = vec![0; BUCKETS];
+            for &latency in &latencies {
+                counts[bucket(latency).unwrap()] += 1;
+            }
+            let mut sorted = latencies.clone();
+            sorted.sort_by(f64::total_cmp);
+            let truth = sorted[((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1];
+            let read = quantile(&counts, q).unwrap();
+            prop_assert!((read / truth - 1.0).abs() <= 0.04 + 0.0015 / truth, "{read} {truth}");
+            let summary = LatencySummary::from_counts(&counts).unwrap();
+            let ladder = [summary.p50, summary.p90, summary.p95, summary.p99, summary.p999, summary.max];
+            prop_assert!(ladder.is_sorted());
+            let mean = latencies.iter().sum::<f64>() / latencies.len() as f64;
+            prop_assert!((summary.mean / mean - 1.0).abs() <= 1.0 / 32.0 + 1e-9);
+        }
+    }
+}

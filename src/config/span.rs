@@ -55,8 +55,11 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, length) =
-            UNITS.iter().rev().find(|(_, length)| self.0 != 0 && self.0 % length == 0).unwrap_or(&("s", 1_000));
+        let (unit, length) = UNITS
+            .iter()
+            .rev()
+            .find(|(_, length)| self.0 != 0 && self.0 % length == 0)
+            .unwrap_or(&("s", 1_000));
         write!(f, "{}{unit}", self.0 / length)
     }
 }

@@ -45,10 +45,7 @@ pub fn decode<'a>(payload: &'a [u8], limits: &Limits) -> Result<Event<'a>, Refus
         .deserialize(&mut deserializer)
         .and_then(|event| deserializer.end().map(|()| event));
     decoded.map_err(|error| {
-        context
-            .refusal
-            .take()
-            .unwrap_or(Refusal::NotJson { line: error.line(), column: error.column() })
+        context.refusal.take().unwrap_or(Refusal::NotJson { line: error.line(), column: error.column() })
     })
 }
 
@@ -183,7 +180,11 @@ impl<'de> DeserializeSeed<'de> for FieldsSeed<'_, '_> {
         let (context, object) = (self.context, self.object);
         deserializer.deserialize_any(self).map_err(|error| {
             let known = context.refusal.borrow().is_some();
-            if known || !error_is_type(&error) { error } else { context.wrong(object, "an object of name and value") }
+            if known || !error_is_type(&error) {
+                error
+            } else {
+                context.wrong(object, "an object of name and value")
+            }
         })
     }
 }
@@ -225,7 +226,10 @@ impl<'de> Visitor<'de> for FieldsSeed<'_, '_> {
 
 fn has_duplicate(fields: &[(Cow<'_, str>, Scalar<'_>)]) -> bool {
     if fields.len() <= PAIRWISE_NAMES {
-        return fields.iter().enumerate().any(|(i, (name, _))| fields[..i].iter().any(|(other, _)| other == name));
+        return fields
+            .iter()
+            .enumerate()
+            .any(|(i, (name, _))| fields[..i].iter().any(|(other, _)| other == name));
     }
     let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
     names.sort_unstable();
@@ -455,7 +459,8 @@ mod tests {
 
     #[test]
     fn a_label_alone_is_feedback() {
-        let event = decode(br#"{"id":"r1","model":"flights","label":"late","ts":1364780000000}"#, &LIMITS).expect("valid");
+        let event = decode(br#"{"id":"r1","model":"flights","label":"late","ts":1364780000000}"#, &LIMITS)
+            .expect("valid");
         assert!(event.is_feedback());
     }
 
@@ -476,7 +481,10 @@ mod tests {
         assert_eq!(refused(r#"{"ts":1364774400}"#).reason(), "bad_timestamp");
         assert_eq!(refused(r#"{"ts":1364774400123000}"#).reason(), "bad_timestamp");
         assert_eq!(refused(r#"{"latency_ms":"fast"}"#).reason(), "wrong_shape");
-        assert_eq!(refused(&format!(r#"{{"features":{{"{}":1}}}}"#, "x".repeat(200))).reason(), "name_too_long");
+        assert_eq!(
+            refused(&format!(r#"{{"features":{{"{}":1}}}}"#, "x".repeat(200))).reason(),
+            "name_too_long"
+        );
         assert_eq!(refused(&format!(r#"{{"x":"{}"}}"#, "x".repeat(1 << 16))).reason(), "too_large");
     }
 

@@ -39,7 +39,8 @@ impl NameRules {
 }
 
 fn place<'a>(source: &'a NameSource, record: &Record<'a>) -> Option<Cow<'a, str>> {
-    let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).map(Cow::Borrowed);
+    let text =
+        |bytes: &'a [u8]| std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).map(Cow::Borrowed);
     match source {
         NameSource::Event => None,
         NameSource::Topic => Some(Cow::Borrowed(record.topic)),
@@ -74,7 +75,9 @@ mod tests {
         let rules = |model, version| NameRules { model, version };
         let header = || NameSource::Header("model-version".to_owned());
         let resolved = |rules: &NameRules| {
-            rules.resolve(&RECORD, &event).map(|named| (named.model.into_owned(), named.version.map(Cow::into_owned)))
+            rules
+                .resolve(&RECORD, &event)
+                .map(|named| (named.model.into_owned(), named.version.map(Cow::into_owned)))
         };
         assert_eq!(resolved(&rules(NameSource::Topic, header())), Ok(("fraud".into(), Some("2.1.0".into()))));
         assert_eq!(resolved(&rules(NameSource::Key, header())), Ok(("churn".into(), Some("2.1.0".into()))));
@@ -84,7 +87,11 @@ mod tests {
 
     #[test]
     fn feedback_needs_no_version() {
-        let event = Event { model: Some("m".into()), label: Some(super::super::Scalar::Bool(true)), ..Event::default() };
+        let event = Event {
+            model: Some("m".into()),
+            label: Some(super::super::Scalar::Bool(true)),
+            ..Event::default()
+        };
         assert!(NameRules::default().resolve(&RECORD, &event).is_ok());
     }
 }

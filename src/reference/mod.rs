@@ -17,7 +17,9 @@ pub use artifact::{ArtifactError, ReferenceId, decode, encode};
 pub use layout::{ColumnCounts, Fault, Layout};
 
 /// What a column means to the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// An input of the model.
@@ -100,7 +102,9 @@ impl Column {
     ) -> usize {
         match (self.kind, value) {
             (ColumnKind::Categorical, Value::Text(text)) => categories.cell(text),
-            (ColumnKind::Boolean, Value::Bool(truth)) => categories.cell(if truth { "true" } else { "false" }),
+            (ColumnKind::Boolean, Value::Bool(truth)) => {
+                categories.cell(if truth { "true" } else { "false" })
+            }
             (ColumnKind::CodedCategory, Value::Number(code)) if code.is_finite() => {
                 categories.cell(&code_text(code))
             }
