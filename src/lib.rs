@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod config;
+pub mod deliver;
 pub mod engine;
 pub mod event;
 pub mod reference;

@@ -89,7 +89,9 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(join(high, low))
+        }
         [0, 0, 0, 0, 0xffff, 0, high, low] | [0x2002, high, low, ..] => Some(join(high, low)),
         _ => None,
     }
@@ -225,16 +227,28 @@ mod tests {
     #[test]
     fn forbidden_addresses_are_refused_in_every_form() {
         for host in [
-            "169.254.169.254", "2852039166", "0xA9FEA9FE", "0251.0376.0251.0376", "169.254.43518",
-            "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[fe80::1]", "[::a9fe:a9fe]",
+            "169.254.169.254",
+            "2852039166",
+            "0xA9FEA9FE",
+            "0251.0376.0251.0376",
+            "169.254.43518",
+            "[::ffff:169.254.169.254]",
+            "[64:ff9b::a9fe:a9fe]",
+            "[2002:a9fe:a9fe::]",
+            "[fe80::1]",
+            "[::a9fe:a9fe]",
         ] {
             let found = refused(&format!("http://{host}/latest"));
             assert_eq!(found, EndpointError::Forbidden(Forbidden::LinkLocal), "{host}");
         }
         for (host, reason) in [
-            ("0.0.0.0", Forbidden::Unspecified), ("0", Forbidden::Unspecified), ("[::]", Forbidden::Unspecified),
-            ("[fd00:ec2::254]", Forbidden::Metadata), ("100.100.100.200", Forbidden::Metadata),
-            ("224.0.0.1", Forbidden::Multicast), ("[ff02::1]", Forbidden::Multicast),
+            ("0.0.0.0", Forbidden::Unspecified),
+            ("0", Forbidden::Unspecified),
+            ("[::]", Forbidden::Unspecified),
+            ("[fd00:ec2::254]", Forbidden::Metadata),
+            ("100.100.100.200", Forbidden::Metadata),
+            ("224.0.0.1", Forbidden::Multicast),
+            ("[ff02::1]", Forbidden::Multicast),
             ("255.255.255.255", Forbidden::Reserved),
         ] {
             assert_eq!(refused(&format!("https://{host}/")), EndpointError::Forbidden(reason), "{host}");
@@ -243,7 +257,9 @@ mod tests {
 
     #[test]
     fn the_operators_own_networks_are_allowed() {
-        for host in ["127.0.0.1", "0x7f.1", "[::1]", "10.1.2.3", "192.168.0.9", "[fd12:3456::1]", "localhost", "ci"] {
+        for host in
+            ["127.0.0.1", "0x7f.1", "[::1]", "10.1.2.3", "192.168.0.9", "[fd12:3456::1]", "localhost", "ci"]
+        {
             Endpoint::parse(&format!("http://{host}:8080/hook")).expect(host);
         }
     }
@@ -260,7 +276,11 @@ mod tests {
     fn plain_http_is_noticed_unless_it_stays_on_this_host() {
         let plain = |text| Endpoint::parse(text).expect(text).is_plain_text();
         assert!(plain("http://hooks.example.com/"));
-        assert!(!plain("https://hooks.example.com/") && !plain("http://127.0.0.1:9/") && !plain("http://localhost/"));
+        assert!(
+            !plain("https://hooks.example.com/")
+                && !plain("http://127.0.0.1:9/")
+                && !plain("http://localhost/")
+        );
     }
 
     #[test]

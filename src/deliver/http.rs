@@ -62,7 +62,11 @@ impl Post {
     }
 
     /// Sends a request and reads the beginning of the answer.
-    pub(in crate::deliver) async fn send(&self, request: SinkRequest, now: Millis) -> Result<Answer, NoAnswer> {
+    pub(in crate::deliver) async fn send(
+        &self,
+        request: SinkRequest,
+        now: Millis,
+    ) -> Result<Answer, NoAnswer> {
         let mut builder = self.client.post(request.url.expose().clone()).body(request.body);
         for (name, value) in request.headers {
             builder = builder.header(name, value);

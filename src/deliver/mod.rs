@@ -34,8 +34,8 @@ pub use http::Timeouts;
 pub use policy::RetryPolicy;
 pub use signature::{SigningKeyError, SigningKeys, delivery_id};
 pub use sinks::{
-    ActionWebhook, Answer, Attempt, Dialect, MAX_BODY, Outcome, Pagerduty, Sink, SinkRequest, Slack, Unsendable,
-    Webhook,
+    ActionWebhook, Answer, Attempt, Dialect, MAX_BODY, Outcome, Pagerduty, Sink, SinkRequest, Slack,
+    Unsendable, Webhook,
 };
 pub use target::{Target, TargetError, TargetProblem, Targets, targets};
 
@@ -108,7 +108,10 @@ impl Default for DeliverySettings {
 impl fmt::Debug for DeliverySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { retry, timeouts, clock: _ } = self;
-        f.debug_struct("DeliverySettings").field("retry", retry).field("timeouts", timeouts).finish_non_exhaustive()
+        f.debug_struct("DeliverySettings")
+            .field("retry", retry)
+            .field("timeouts", timeouts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -164,10 +167,16 @@ async fn recover(store: &StoreHandle, settings: &DeliverySettings) -> Result<(),
     let now = (settings.clock)();
     let Recovered { notifications, actions } = store.call(move |store| store.recover_outbox(now)).await?;
     if notifications > 0 {
-        tracing::info!(notifications, "notifications under way at the last end are sent again under the same key");
+        tracing::info!(
+            notifications,
+            "notifications under way at the last end are sent again under the same key"
+        );
     }
     if actions > 0 {
-        tracing::error!(actions, "actions under way at the last end are held: nobody knows whether they were taken");
+        tracing::error!(
+            actions,
+            "actions under way at the last end are held: nobody knows whether they were taken"
+        );
     }
     Ok(())
 }

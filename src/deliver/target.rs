@@ -115,5 +115,6 @@ fn warning(name: &str, sink: &Sink) -> Option<String> {
         | Sink::Webhook(Webhook { url, .. })
         | Sink::Action(ActionWebhook { url, .. }) => url,
     };
-    url.is_plain_text().then(|| format!("target `{name}` is reached over plain http: anybody on the way can read it"))
+    url.is_plain_text()
+        .then(|| format!("target `{name}` is reached over plain http: anybody on the way can read it"))
 }

@@ -146,7 +146,9 @@ impl Worker {
         match (answer, delivery) {
             (Ok(answer), _) => self.target.sink.judge(&answer),
             (Err(NoAnswer::Lost(reason)), Delivery::Action(_)) => Outcome::Unknown { reason },
-            (Err(NoAnswer::NotSent(reason) | NoAnswer::Lost(reason)), _) => Outcome::Retry { after: None, reason },
+            (Err(NoAnswer::NotSent(reason) | NoAnswer::Lost(reason)), _) => {
+                Outcome::Retry { after: None, reason }
+            }
         }
     }
 

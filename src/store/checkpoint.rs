@@ -112,10 +112,15 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.read("SELECT id, at, what, key, detail FROM audit ORDER BY id DESC LIMIT ?1", [bounded(limit)], |row| {
-            let entry = AuditRow { at: row.get(1)?, what: row.get(2)?, key: row.get(3)?, detail: row.get(4)? };
-            Ok(AuditEntry { id: row.get(0)?, row: entry })
-        })
+        self.read(
+            "SELECT id, at, what, key, detail FROM audit ORDER BY id DESC LIMIT ?1",
+            [bounded(limit)],
+            |row| {
+                let entry =
+                    AuditRow { at: row.get(1)?, what: row.get(2)?, key: row.get(3)?, detail: row.get(4)? };
+                Ok(AuditEntry { id: row.get(0)?, row: entry })
+            },
+        )
     }
 
     pub(in crate::store) fn read<T, P: rusqlite::Params>(
@@ -232,7 +237,11 @@ fn write_refused(transaction: &Transaction<'_>, refused: &[RefusedRecord]) -> ru
         let RefusedRecord { topic, partition, offset, reason, detail } = record;
         insert.execute(params![topic, partition, offset, reason, detail])?;
     }
-    if refused.is_empty() { Ok(()) } else { drop_oldest_refused(transaction, transaction.last_insert_rowid()) }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        drop_oldest_refused(transaction, transaction.last_insert_rowid())
+    }
 }
 
 fn drop_oldest_refused(transaction: &Transaction<'_>, newest: i64) -> rusqlite::Result<()> {
@@ -280,11 +289,21 @@ fn forget(connection: &mut Connection, topic: &str, partition: i32, now: Millis)
 }
 
 fn read_all(connection: &Connection) -> rusqlite::Result<Restored> {
-    let subjects = rows(connection, "SELECT id, model, version, segment FROM subject ORDER BY id", [], subject_row)?;
-    let panes =
-        rows(connection, "SELECT pane, subject, reference, counts FROM pane ORDER BY pane, subject", [], |row| {
-            Ok(PaneRow { pane: row.get(0)?, subject: row.get(1)?, reference: row.get(2)?, counts: row.get(3)? })
-        })?;
+    let subjects =
+        rows(connection, "SELECT id, model, version, segment FROM subject ORDER BY id", [], subject_row)?;
+    let panes = rows(
+        connection,
+        "SELECT pane, subject, reference, counts FROM pane ORDER BY pane, subject",
+        [],
+        |row| {
+            Ok(PaneRow {
+                pane: row.get(0)?,
+                subject: row.get(1)?,
+                reference: row.get(2)?,
+                counts: row.get(3)?,
+            })
+        },
+    )?;
     let positions = rows(
         connection,
         "SELECT topic, partition, next_offset, max_event_time, last_record_hash FROM position
@@ -292,7 +311,8 @@ fn read_all(connection: &Connection) -> rusqlite::Result<Restored> {
         [],
         position_row,
     )?;
-    let documents = rows(connection, "SELECT name, json FROM document", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let documents =
+        rows(connection, "SELECT name, json FROM document", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Restored { subjects, panes, positions, documents: documents.into_iter().collect() })
 }
 

@@ -17,7 +17,9 @@ pub enum Retry {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder cannot be created or written.
-    #[error("cannot use {path} for the state file: {source}; give the user of this process write access or set data_dir")]
+    #[error(
+        "cannot use {path} for the state file: {source}; give the user of this process write access or set data_dir"
+    )]
     Folder {
         /// Folder concerned.
         path: PathBuf,
@@ -33,8 +35,10 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file is not a database, or its pages contradict each other.
-    #[error("the state file {path} is damaged ({what}): stop the daemon, move the file and its -wal and -shm \
-             neighbours away, put a backup in its place or start without one to count anew from Kafka")]
+    #[error(
+        "the state file {path} is damaged ({what}): stop the daemon, move the file and its -wal and -shm \
+             neighbours away, put a backup in its place or start without one to count anew from Kafka"
+    )]
     Damaged {
         /// State file.
         path: PathBuf,
@@ -42,7 +46,9 @@ pub enum StoreError {
         what: String,
     },
     /// The file was written by a newer version.
-    #[error("the state file {path} has schema {found}, newer than this program's {known}: start the newer program")]
+    #[error(
+        "the state file {path} has schema {found}, newer than this program's {known}: start the newer program"
+    )]
     Newer {
         /// State file.
         path: PathBuf,
@@ -52,8 +58,10 @@ pub enum StoreError {
         known: usize,
     },
     /// A checkpoint would move a partition back, so that records would count twice.
-    #[error("the checkpoint of {topic}[{partition}] would go back from offset {stored} to {offered}; if the topic \
-             was created anew, forget its position first")]
+    #[error(
+        "the checkpoint of {topic}[{partition}] would go back from offset {stored} to {offered}; if the topic \
+             was created anew, forget its position first"
+    )]
     Backwards {
         /// Topic of the position.
         topic: String,

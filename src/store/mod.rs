@@ -63,7 +63,8 @@ impl Store {
     fn migrate(&mut self) -> Result<(), StoreError> {
         let Self { path, connection } = self;
         let failed = |source| StoreError::sqlite(path, source);
-        let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        let found: u32 =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         let found = found as usize;
         if found > MIGRATIONS.len() {
             return Err(StoreError::Newer { path: path.clone(), found, known: MIGRATIONS.len() });

@@ -42,8 +42,15 @@ pub enum OutboxState {
 
 impl OutboxState {
     /// All states.
-    pub const ALL: [Self; 7] =
-        [Self::Pending, Self::Inflight, Self::Delivered, Self::Dead, Self::Expired, Self::Unknown, Self::Held];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Inflight,
+        Self::Delivered,
+        Self::Dead,
+        Self::Expired,
+        Self::Unknown,
+        Self::Held,
+    ];
 
     /// Name in the state file, in labels and on the command line.
     #[must_use]
@@ -239,7 +246,11 @@ impl Store {
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn list_outbox(&self, state: Option<OutboxState>, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+    pub fn list_outbox(
+        &self,
+        state: Option<OutboxState>,
+        limit: usize,
+    ) -> Result<Vec<OutboxEntry>, StoreError> {
         let sql = "SELECT id, key, target, state, attempt, decided_at, settled_at, last_error FROM outbox
                    WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2";
         self.read(sql, params![state.map(OutboxState::as_str), bounded(limit)], entry)
@@ -250,7 +261,7 @@ impl Store {
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let Self { path, connection } = self;
-        let mut run = || {
+        let run = || {
             let transaction = connection.transaction()?;
             let result = change(&transaction)?;
             transaction.commit()?;
@@ -291,14 +302,14 @@ fn class_and_flow(delivery: &Delivery) -> (&'static str, &str) {
 /// read back.
 fn storable(delivery: &Delivery) -> Cow<'_, Delivery> {
     let notification = match delivery {
-        Delivery::Notification(notification) | Delivery::Action(ActionRequest { cause: notification, .. }) => {
-            notification
-        }
+        Delivery::Notification(notification)
+        | Delivery::Action(ActionRequest { cause: notification, .. }) => notification,
     };
     if notification.findings.iter().all(is_finite) {
         return Cow::Borrowed(delivery);
     }
-    let finite = Notification { findings: notification.findings.iter().map(finite).collect(), ..notification.clone() };
+    let finite =
+        Notification { findings: notification.findings.iter().map(finite).collect(), ..notification.clone() };
     Cow::Owned(match delivery {
         Delivery::Notification(_) => Delivery::Notification(finite),
         Delivery::Action(request) => Delivery::Action(ActionRequest { cause: finite, ..request.clone() }),
@@ -307,7 +318,11 @@ fn storable(delivery: &Delivery) -> Cow<'_, Delivery> {
 
 fn is_finite(finding: &Finding) -> bool {
     let shares = finding.moved.iter().flat_map(|moved| [moved.from, moved.to]);
-    [finding.statistic, finding.threshold].into_iter().chain(finding.p_value).chain(shares).all(f64::is_finite)
+    [finding.statistic, finding.threshold]
+        .into_iter()
+        .chain(finding.p_value)
+        .chain(shares)
+        .all(f64::is_finite)
 }
 
 fn finite(finding: &Finding) -> Finding {
@@ -383,7 +398,13 @@ fn settle(
         .optional()?;
     match &settled {
         Some((class, key, target)) if class == "action" => {
-            audit_action(transaction, now, state, key, &format!("{target}: {}", settlement.error().unwrap_or("ok")))?;
+            audit_action(
+                transaction,
+                now,
+                state,
+                key,
+                &format!("{target}: {}", settlement.error().unwrap_or("ok")),
+            )?;
         }
         Some(_) | None => {}
     }

@@ -40,7 +40,13 @@ pub(super) fn request(
 fn alert(notification: &Notification) -> Result<Vec<u8>, Unsendable> {
     let data = bounded(notification);
     let kind = format!("io.anchorwatch.alert.{}.v1", data.transition.as_str());
-    event(&notification.key, kind, format!("{}/{}", data.model, data.version), &notification_time(&data), &data)
+    event(
+        &notification.key,
+        kind,
+        format!("{}/{}", data.model, data.version),
+        &notification_time(&data),
+        &data,
+    )
 }
 
 fn action(request: &ActionRequest) -> Result<Vec<u8>, Unsendable> {
@@ -57,7 +63,13 @@ fn action(request: &ActionRequest) -> Result<Vec<u8>, Unsendable> {
         ..request.clone()
     };
     let kind = format!("io.anchorwatch.action.{}.v1", data.kind.as_str());
-    event(&request.key, kind, format!("{}/{}", data.model, data.version), &notification_time(&data.cause), &data)
+    event(
+        &request.key,
+        kind,
+        format!("{}/{}", data.model, data.version),
+        &notification_time(&data.cause),
+        &data,
+    )
 }
 
 fn notification_time(notification: &Notification) -> String {

@@ -48,7 +48,10 @@ pub struct SinkRequest {
 impl fmt::Debug for SinkRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.body.len();
-        f.debug_struct("SinkRequest").field("url", &self.url).field("body_bytes", &bytes).finish_non_exhaustive()
+        f.debug_struct("SinkRequest")
+            .field("url", &self.url)
+            .field("body_bytes", &bytes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -84,5 +84,9 @@ fn payload(notification: &Notification) -> Value {
 }
 
 fn dedup_key(group: &str) -> String {
-    if group.chars().count() <= MAX_DEDUP_KEY { group.to_owned() } else { format!("aw_{}", short_hash(group)) }
+    if group.chars().count() <= MAX_DEDUP_KEY {
+        group.to_owned()
+    } else {
+        format!("aw_{}", short_hash(group))
+    }
 }

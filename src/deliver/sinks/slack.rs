@@ -73,7 +73,9 @@ fn action_title(request: &ActionRequest) -> String {
     let (model, version) = (clip(&request.model, 50), clip(&request.version, 30));
     match (request.kind, &request.to_version) {
         (ActionKind::Retrain, _) => format!("Retraining requested: {model} {version}"),
-        (ActionKind::Rollback, Some(to)) => format!("Rollback requested: {model} {version} → {}", clip(to, 30)),
+        (ActionKind::Rollback, Some(to)) => {
+            format!("Rollback requested: {model} {version} → {}", clip(to, 30))
+        }
         (ActionKind::Rollback, None) => format!("Rollback requested: {model} {version}"),
     }
 }
@@ -111,13 +113,12 @@ fn fields(notification: &Notification) -> Vec<Value> {
     ];
     if let Some(finding) = notification.findings.first() {
         let window = &finding.window;
-        let span = format!("{}, {} to {}", clip(&window.horizon, 20), instant(window.start), instant(window.end));
+        let span =
+            format!("{}, {} to {}", clip(&window.horizon, 20), instant(window.start), instant(window.end));
         pairs.push(("Window", span));
         pairs.push(("Rows", count(window.rows)));
     }
-    let field = |(name, value): (&str, String)| {
-        json!({"type": "mrkdwn", "text": format!("*{name}*\n{}", escape(&value))})
-    };
+    let field = |(name, value): (&str, String)| json!({"type": "mrkdwn", "text": format!("*{name}*\n{}", escape(&value))});
     pairs.into_iter().map(field).collect()
 }
 
@@ -137,7 +138,8 @@ fn findings(notification: &Notification) -> (Vec<String>, usize) {
 }
 
 fn finding_text(notification: &Notification, finding: &Finding) -> String {
-    let segment = finding.segment.as_ref().map(|s| format!(" [{}]", escape(&clip(s, 40)))).unwrap_or_default();
+    let segment =
+        finding.segment.as_ref().map(|s| format!(" [{}]", escape(&clip(s, 40)))).unwrap_or_default();
     let p_value = finding.p_value.map(|p| format!(", p {}", number(p))).unwrap_or_default();
     let mut text = format!(
         "*{}*{segment}: {} {} (threshold {}{p_value}), {} rows in {}, since {}",
