@@ -3,6 +3,7 @@
 pub mod action;
 pub mod alert;
 pub mod config;
+pub mod deliver;
 pub mod engine;
 pub mod event;
 pub mod monitor;
