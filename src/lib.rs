@@ -9,6 +9,7 @@ pub mod event;
 pub mod monitor;
 pub mod reference;
 pub mod registry;
+pub mod source;
 pub mod store;
 pub mod subject;
 pub mod view;
