@@ -3,10 +3,14 @@
 //! Opening, migrations and errors live here; `journal` tables (checkpoint, outbox) and registry tables have a file each.
 //! SQL stands nowhere else.
 
+mod registry;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
+
+pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 
 const MIGRATIONS: &[&str] = &[include_str!("001_checkpoint.sql"), include_str!("002_registry.sql")];
 
@@ -14,7 +18,9 @@ const MIGRATIONS: &[&str] = &[include_str!("001_checkpoint.sql"), include_str!("
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder cannot be created or written.
-    #[error("cannot use {path} for the state file: {source}; give the user of this process write access or set data_dir")]
+    #[error(
+        "cannot use {path} for the state file: {source}; give the user of this process write access or set data_dir"
+    )]
     Folder {
         /// Folder concerned.
         path: PathBuf,
@@ -30,7 +36,9 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file was written by a newer version.
-    #[error("the state file {path} has schema {found}, newer than this program's {known}: start the newer program")]
+    #[error(
+        "the state file {path} has schema {found}, newer than this program's {known}: start the newer program"
+    )]
     Newer {
         /// State file.
         path: PathBuf,
@@ -74,7 +82,11 @@ impl Store {
         let found: u32 =
             self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         if found as usize > MIGRATIONS.len() {
-            return Err(StoreError::Newer { path: path.clone(), found: found as usize, known: MIGRATIONS.len() });
+            return Err(StoreError::Newer {
+                path: path.clone(),
+                found: found as usize,
+                known: MIGRATIONS.len(),
+            });
         }
         for (index, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
             let transaction = self.connection.transaction().map_err(failed)?;
