@@ -89,7 +89,9 @@ fn settle_required(column: &mut Column, schema: &Schema, missing: u64) {
     let asked = schema.get(&column.name).and_then(|asked| asked.required);
     column.required = asked.unwrap_or(missing == 0 && column.role != Role::Label);
     if column.required && missing > 0 {
-        column.notes.push(format!("the schema requires it, but it is missing in {missing} rows of the baseline"));
+        column
+            .notes
+            .push(format!("the schema requires it, but it is missing in {missing} rows of the baseline"));
     }
 }
 
@@ -114,5 +116,7 @@ fn progress(options: &BaselineOptions, length: u64, what: &'static str) -> Progr
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg:>9} {wide_bar} {percent:>3} % {eta}");
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(what)
+    ProgressBar::new(length)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
 }

@@ -115,7 +115,8 @@ impl Counter {
     }
 
     fn add(&mut self, also: Also, index: usize) {
-        let window = also.window.and_then(|window| self.windows.get_mut(window)).map(|window| &mut window.counts);
+        let window =
+            also.window.and_then(|window| self.windows.get_mut(window)).map(|window| &mut window.counts);
         let segment = also.segment.and_then(|segment| self.segments.get_mut(segment));
         for counts in [Some(&mut self.profile), window, segment].into_iter().flatten() {
             if let Some(count) = counts.get_mut(index) {

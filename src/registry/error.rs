@@ -115,7 +115,9 @@ pub enum BuildError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// The file changed between the two readings.
-    #[error("{path} changed while it was read ({before} rows, then {after}); build the reference from a finished file")]
+    #[error(
+        "{path} changed while it was read ({before} rows, then {after}); build the reference from a finished file"
+    )]
     Changed {
         /// File concerned.
         path: PathBuf,
@@ -140,7 +142,9 @@ pub enum BuildError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Model names are short, visible text.
-    #[error("`{name}` cannot be a model's name: use 1 to 200 characters without spaces or control characters")]
+    #[error(
+        "`{name}` cannot be a model's name: use 1 to 200 characters without spaces or control characters"
+    )]
     Model {
         /// What was given.
         name: String,

@@ -59,7 +59,12 @@ fn read_raw(kind: ColumnKind, text: &str) -> Value<'_> {
 }
 
 /// Decides what becomes of each field.
-pub(super) fn plan(survey: &Survey, options: &BaselineOptions, schema: &Schema, csv: bool) -> Result<Plan, BuildError> {
+pub(super) fn plan(
+    survey: &Survey,
+    options: &BaselineOptions,
+    schema: &Schema,
+    csv: bool,
+) -> Result<Plan, BuildError> {
     let planner = Planner { survey, options, schema, csv };
     planner.check_names()?;
     let mut remarks = Vec::new();
@@ -114,7 +119,8 @@ impl Planner<'_> {
         for name in self.options.ignore.iter().filter(|name| !default.contains(name)) {
             self.require(name, "--ignore")?;
         }
-        let schema_file = self.options.schema.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        let schema_file =
+            self.options.schema.as_ref().map_or_else(String::new, |path| path.display().to_string());
         self.schema.columns().iter().try_for_each(|column| self.require(&column.name, &schema_file))
     }
 
@@ -141,21 +147,29 @@ impl Planner<'_> {
             }
             if self.survey.native && field.place == Place::Top {
                 if !["model", "version", "segment", "id"].contains(&field.name.as_str()) {
-                    remarks.push(format!("`{}` is left out: it stands beside `features`, not in it", field.name));
+                    remarks.push(format!(
+                        "`{}` is left out: it stands beside `features`, not in it",
+                        field.name
+                    ));
                 }
                 continue;
             }
             features.push((index, Role::Feature));
         }
-        let outputs = [(Role::Score, &roles.score), (Role::Prediction, &roles.prediction), (Role::Label, &roles.label)];
-        let found = |(role, name): (Role, &String)| self.survey.find(&[Place::Top], name).map(|index| (index, role));
-        let outputs = outputs.into_iter().filter(|(_, name)| !self.options.ignore.contains(name)).filter_map(found);
+        let outputs =
+            [(Role::Score, &roles.score), (Role::Prediction, &roles.prediction), (Role::Label, &roles.label)];
+        let found =
+            |(role, name): (Role, &String)| self.survey.find(&[Place::Top], name).map(|index| (index, role));
+        let outputs =
+            outputs.into_iter().filter(|(_, name)| !self.options.ignore.contains(name)).filter_map(found);
         features.into_iter().chain(outputs).collect()
     }
 
     fn has_role(&self, name: &str) -> bool {
         let roles = &self.options.roles;
-        [&roles.time, &roles.score, &roles.prediction, &roles.label, &roles.latency].into_iter().any(|r| r == name)
+        [&roles.time, &roles.score, &roles.prediction, &roles.label, &roles.latency]
+            .into_iter()
+            .any(|r| r == name)
     }
 
     fn is_ignored(&self, field: &Field) -> bool {
@@ -164,11 +178,15 @@ impl Planner<'_> {
 
     /// The column of a field, or why there is none.
     fn column(&self, index: usize, role: Role) -> Result<Result<Column, String>, BuildError> {
-        let Some(tally) = self.survey.tallies.get(index) else { return Ok(Err("nothing is known of it".to_owned())) };
+        let Some(tally) = self.survey.tallies.get(index) else {
+            return Ok(Err("nothing is known of it".to_owned()));
+        };
         let name = self.name(index);
         let asked = self.schema.get(name);
         let kind = match asked.and_then(|column| column.kind) {
-            _ if tally.values == 0 => return Ok(Err(format!("no value in any of {} rows", self.survey.rows))),
+            _ if tally.values == 0 => {
+                return Ok(Err(format!("no value in any of {} rows", self.survey.rows)));
+            }
             Some(kind) => self.checked(name, tally, kind)?,
             None => match self.infer(tally, role) {
                 Ok(kind) => kind,
@@ -193,7 +211,8 @@ impl Planner<'_> {
 
     /// The schema's kind, if at least one value can be read so.
     fn checked(&self, name: &str, tally: &Tally, kind: ColumnKind) -> Result<ColumnKind, BuildError> {
-        let readable = tally.values - self.misread(tally, kind).iter().map(|class| tally.count(*class)).sum::<u64>();
+        let readable =
+            tally.values - self.misread(tally, kind).iter().map(|class| tally.count(*class)).sum::<u64>();
         if readable > 0 {
             return Ok(kind);
         }
@@ -242,21 +261,24 @@ impl Planner<'_> {
         match most {
             _ if most == numbers => Ok(ColumnKind::Numeric),
             _ if most == bools => Ok(ColumnKind::Boolean),
-            _ if most == times => Err("a date is not a feature; add it with --schema and `kind: numeric` to compare \
+            _ if most == times => {
+                Err("a date is not a feature; add it with --schema and `kind: numeric` to compare \
                                        days since 1970 (text dates: `kind: categorical`)"
-                .to_owned()),
+                    .to_owned())
+            }
             _ => Err("it holds lists, objects or binary values, not one value a row".to_owned()),
         }
     }
 
     fn binning(&self, tally: &Tally, kind: ColumnKind) -> Result<Binning, BinningError> {
         Ok(match kind {
-            ColumnKind::Numeric => {
-                Binning::Numeric(NumericBinning::from_sorted_values(&tally.numbers.sorted(), self.options.points)?)
-            }
-            ColumnKind::Categorical | ColumnKind::CodedCategory => {
-                Binning::Categorical(CategoricalBinning::new(tally.texts.heaviest(self.options.max_categories))?)
-            }
+            ColumnKind::Numeric => Binning::Numeric(NumericBinning::from_sorted_values(
+                &tally.numbers.sorted(),
+                self.options.points,
+            )?),
+            ColumnKind::Categorical | ColumnKind::CodedCategory => Binning::Categorical(
+                CategoricalBinning::new(tally.texts.heaviest(self.options.max_categories))?,
+            ),
             ColumnKind::Boolean => {
                 Binning::Categorical(CategoricalBinning::new(vec!["false".to_owned(), "true".to_owned()])?)
             }
@@ -275,22 +297,29 @@ impl Planner<'_> {
         if let Some(first) = wrong.first() {
             let count: u64 = wrong.iter().map(|met| met.count).sum();
             let (kind, row, sample) = (kind_name(kind), first.row, &first.sample);
-            notes.push(format!("{count} values are not {kind} and count as wrong type; the first, at row {row}, is {sample}"));
+            notes.push(format!(
+                "{count} values are not {kind} and count as wrong type; the first, at row {row}, is {sample}"
+            ));
         }
         if let Some(met) = tally.met.get(&Class::NonFinite).filter(|_| kind != ColumnKind::Categorical) {
             let (count, row) = (met.count, met.row);
-            notes.push(format!("{count} values are NaN or infinite, the first at row {row}; no cut point uses them"));
+            notes.push(format!(
+                "{count} values are NaN or infinite, the first at row {row}; no cut point uses them"
+            ));
         }
         match binning {
             Binning::Numeric(_) => note_numbers(tally, &mut notes),
-            Binning::Categorical(binning) if kind != ColumnKind::Boolean => note_texts(tally, binning, &mut notes),
+            Binning::Categorical(binning) if kind != ColumnKind::Boolean => {
+                note_texts(tally, binning, &mut notes)
+            }
             Binning::Categorical(_) => {}
         }
         notes
     }
 
     fn window_length(&self, columns: &[(usize, Column)], remarks: &mut Vec<String>) -> Option<Millis> {
-        let counters: usize = columns.iter().map(|(_, column)| column.binning.cells() + 3).sum::<usize>() + 515;
+        let counters: usize =
+            columns.iter().map(|(_, column)| column.binning.cells() + 3).sum::<usize>() + 515;
         let most = self.options.max_windows.min(MAX_WINDOW_COUNTERS / counters).max(1);
         let times = &self.survey.times;
         let column = &self.options.roles.time;
@@ -324,13 +353,24 @@ impl Planner<'_> {
         let Some(tally) = self.survey.tallies.get(index) else { return Ok(None) };
         let mut values = tally.texts.heaviest(MAX_SEGMENTS);
         if values.is_empty() {
-            values = tally.numbers.distinct().map_or_else(Vec::new, |_| tally.numbers.sorted().iter().map(f64::to_string).collect());
-            values.extend((tally.count(Class::Bool) > 0).then_some(["false", "true"]).into_iter().flatten().map(str::to_owned));
+            values = tally
+                .numbers
+                .distinct()
+                .map_or_else(Vec::new, |_| tally.numbers.sorted().iter().map(f64::to_string).collect());
+            values.extend(
+                (tally.count(Class::Bool) > 0)
+                    .then_some(["false", "true"])
+                    .into_iter()
+                    .flatten()
+                    .map(str::to_owned),
+            );
             values.truncate(MAX_SEGMENTS);
         }
         let known = tally.texts.distinct();
         if tally.values > 0 && known.is_none_or(|known| known > values.len()) {
-            remarks.push(format!("`{name}` has more than {MAX_SEGMENTS} values: the heaviest are segments of their own"));
+            remarks.push(format!(
+                "`{name}` has more than {MAX_SEGMENTS} values: the heaviest are segments of their own"
+            ));
         }
         Ok(Some((index, values)))
     }

@@ -81,7 +81,12 @@ impl NumberSample {
     pub(super) fn sorted(&self) -> Vec<f64> {
         let mut values: Vec<f64> = match self.too_many {
             false => self.distinct.values().copied().collect(),
-            true => self.kept.iter().map(|(x, _)| *x).chain(self.range.into_iter().flat_map(|(a, b)| [a, b])).collect(),
+            true => self
+                .kept
+                .iter()
+                .map(|(x, _)| *x)
+                .chain(self.range.into_iter().flat_map(|(a, b)| [a, b]))
+                .collect(),
         };
         values.sort_by(f64::total_cmp);
         values
@@ -151,7 +156,8 @@ impl TextTally {
 
     /// Whether almost every value is different.
     pub(super) fn is_identifier(&self) -> bool {
-        self.identifier || (self.values >= IDENTIFIER_LEAST && !self.pruned && self.share() > IDENTIFIER_SHARE)
+        self.identifier
+            || (self.values >= IDENTIFIER_LEAST && !self.pruned && self.share() > IDENTIFIER_SHARE)
     }
 
     /// Different texts met; `None` if there were too many to know.
@@ -161,7 +167,8 @@ impl TextTally {
 
     /// The heaviest `most` texts, in alphabetical order so that equal sets make equal binnings.
     pub(super) fn heaviest(&self, most: usize) -> Vec<String> {
-        let mut texts: Vec<(&String, u64)> = self.weights.iter().map(|(text, weight)| (text, *weight)).collect();
+        let mut texts: Vec<(&String, u64)> =
+            self.weights.iter().map(|(text, weight)| (text, *weight)).collect();
         texts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         let mut kept: Vec<String> = texts.into_iter().take(most).map(|(text, _)| text.clone()).collect();
         kept.sort();

@@ -44,7 +44,8 @@ impl Schema {
     }
 
     fn parse(text: &str, json: bool) -> Result<Self, String> {
-        let expected = "expected a list of {name, kind: numeric|categorical|coded_category|boolean, required, ignore}";
+        let expected =
+            "expected a list of {name, kind: numeric|categorical|coded_category|boolean, required, ignore}";
         let columns: Vec<SchemaColumn> = if json {
             serde_json::from_str(text).map_err(|error| format!("{error}; {expected}"))?
         } else {

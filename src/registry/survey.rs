@@ -219,8 +219,12 @@ impl Survey {
                 continue;
             }
             let coded = schema.kind(&field.name) == Some(ColumnKind::CodedCategory);
-            let room =
-                Room { numbers: numbers_each(columns), texts: texts_each(columns), points: options.points, coded };
+            let room = Room {
+                numbers: numbers_each(columns),
+                texts: texts_each(columns),
+                points: options.points,
+                coded,
+            };
             for row in 0..table.rows {
                 tally.push(self.rows + row as u64, table.cell(index, row), room);
             }

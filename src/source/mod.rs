@@ -4,8 +4,10 @@
 
 mod dead_letter;
 mod embedded;
+mod files;
 mod kafka;
 
 pub use dead_letter::DeadLetters;
 pub use embedded::EmbeddedBroker;
+pub use files::{TableError, TableEvents, TimedEvent};
 pub use kafka::{BrokerError, Incoming, KafkaSource, PartitionEnd, SourceError};

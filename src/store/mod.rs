@@ -6,6 +6,7 @@
 mod checkpoint;
 mod error;
 mod outbox;
+mod registry;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use rusqlite::Connection;
 pub use checkpoint::{AuditEntry, MAX_REFUSED, RefusedRow};
 pub use error::{Retry, StoreError};
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
+pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
 
 const MIGRATIONS: &[&str] = &[include_str!("001_checkpoint.sql"), include_str!("002_registry.sql")];

@@ -120,7 +120,11 @@ impl Windows {
             state.watched = true;
             if state.plans.newest().is_none_or(|plan| plan.reference_id != version.reference_id) {
                 let plan = Plan::new(version.reference_id.clone(), Arc::clone(&version.reference));
-                let begins = if state.plans.newest().is_none() { i64::MIN } else { newest_pane.map_or(i64::MIN, |p| p + 1) };
+                let begins = if state.plans.newest().is_none() {
+                    i64::MIN
+                } else {
+                    newest_pane.map_or(i64::MIN, |p| p + 1)
+                };
                 state.plans.begin(begins, Arc::new(plan));
                 changed = true;
             }
@@ -160,7 +164,9 @@ impl Windows {
             return self.feedback.get(&*named.model).copied().ok_or(Refusal::UnknownModel);
         };
         let last = self.versions.get(self.last_version);
-        if last.is_some_and(|state| state.watched && *state.version == *version && *state.model == *named.model) {
+        if last
+            .is_some_and(|state| state.watched && *state.version == *version && *state.model == *named.model)
+        {
             return Ok(self.last_version);
         }
         let versions = self.by_name.get(&*named.model).ok_or(Refusal::UnknownModel)?;
@@ -298,7 +304,9 @@ impl Windows {
         let Some(subject) = self.subjects.name(row.subject) else { return false };
         let versions = self.by_name.get(&*subject.model).and_then(|versions| versions.get(&*subject.version));
         let plan = versions.and_then(|index| self.versions[*index].plans.at(row.pane));
-        let Some((_, plan)) = plan.filter(|(_, plan)| plan.reference_id == row.reference) else { return false };
+        let Some((_, plan)) = plan.filter(|(_, plan)| plan.reference_id == row.reference) else {
+            return false;
+        };
         if anchorwatch_detectors::counts::decode_sparse(&row.counts, plan.layout.len()).is_err() {
             return false;
         }

@@ -94,7 +94,8 @@ impl Partitions {
     #[must_use]
     pub fn watermark(&self, now: Millis, lateness: Millis, idle_after: Millis) -> Option<Millis> {
         let idle = |state: &Partition| state.at_end && now - state.last_seen >= idle_after;
-        let active: Vec<&Partition> = self.known.iter().map(|(_, state)| state).filter(|state| !idle(state)).collect();
+        let active: Vec<&Partition> =
+            self.known.iter().map(|(_, state)| state).filter(|state| !idle(state)).collect();
         let newest = if active.is_empty() {
             self.known.iter().filter_map(|(_, state)| state.max_event_time).max()
         } else {

@@ -25,7 +25,8 @@ impl Plan {
     pub fn new(reference_id: String, reference: Arc<Reference>) -> Self {
         let columns = || reference.columns.iter().enumerate();
         let feature = |(_, column): &(usize, &crate::reference::Column)| column.role == Role::Feature;
-        let features = columns().filter(feature).map(|(i, column)| (column.name.as_str().into(), i)).collect();
+        let features =
+            columns().filter(feature).map(|(i, column)| (column.name.as_str().into(), i)).collect();
         let feature_columns = columns().filter(feature).map(|(i, _)| i).collect();
         let role = |role| columns().find(|(_, column)| column.role == role).map(|(i, _)| i);
         let roles = [role(Role::Score), role(Role::Prediction), role(Role::Label)];

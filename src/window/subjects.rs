@@ -89,12 +89,21 @@ impl Subjects {
 
     pub(super) fn whole(&mut self, version: &mut VersionState) -> SubjectId {
         *version.whole.get_or_insert_with(|| {
-            self.add(Subject { model: Arc::clone(&version.model), version: Arc::clone(&version.version), segment: None })
+            self.add(Subject {
+                model: Arc::clone(&version.model),
+                version: Arc::clone(&version.version),
+                segment: None,
+            })
         })
     }
 
     /// Number of a segment's subject; `None` above the bound of segments.
-    pub(super) fn segment(&mut self, version: &mut VersionState, value: &str, most: usize) -> Option<SubjectId> {
+    pub(super) fn segment(
+        &mut self,
+        version: &mut VersionState,
+        value: &str,
+        most: usize,
+    ) -> Option<SubjectId> {
         if let Some(id) = version.segments.get(value) {
             return Some(*id);
         }
@@ -207,7 +216,8 @@ impl Subjects {
 
 /// Packs the oldest unpacked panes above the bound, never the one just counted.
 fn bound_dense(state: &mut SubjectState, just_counted: i64) {
-    let dense: Vec<i64> = state.panes.iter().filter(|(_, pane)| pane.is_dense()).map(|(number, _)| *number).collect();
+    let dense: Vec<i64> =
+        state.panes.iter().filter(|(_, pane)| pane.is_dense()).map(|(number, _)| *number).collect();
     let surplus = dense.len().saturating_sub(DENSE_PANES);
     for number in dense.into_iter().filter(|number| *number != just_counted).take(surplus) {
         if let Some(pane) = state.panes.get_mut(&number) {

@@ -98,11 +98,7 @@ impl Batches {
 
     fn explain(&self, error: &ArrowError) -> String {
         let what = error.to_string();
-        let hint = if what.contains("ompression") {
-            "; write it uncompressed, or as Parquet"
-        } else {
-            ""
-        };
+        let hint = if what.contains("ompression") { "; write it uncompressed, or as Parquet" } else { "" };
         format!("{what} (after row {}){hint}", self.rows)
     }
 }
@@ -197,9 +193,9 @@ fn instants(array: &ArrayRef) -> Int64Array {
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             array.as_primitive::<TimestampMicrosecondType>().unary::<_, Int64Type>(|us| us.div_euclid(1_000))
         }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            array.as_primitive::<TimestampNanosecondType>().unary::<_, Int64Type>(|ns| ns.div_euclid(1_000_000))
-        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => array
+            .as_primitive::<TimestampNanosecondType>()
+            .unary::<_, Int64Type>(|ns| ns.div_euclid(1_000_000)),
         DataType::Date32 => {
             array.as_primitive::<Date32Type>().unary::<_, Int64Type>(|day| i64::from(day) * 86_400_000)
         }

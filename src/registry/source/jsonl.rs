@@ -94,7 +94,11 @@ impl Lines {
     }
 
     /// Hands out the fields of one row; `features`, `segment` and a `prediction` with label and score are opened.
-    fn spread(&mut self, object: Map<String, Value>, mut put: impl FnMut(Field, Value, &mut HashMap<Field, usize>)) {
+    fn spread(
+        &mut self,
+        object: Map<String, Value>,
+        mut put: impl FnMut(Field, Value, &mut HashMap<Field, usize>),
+    ) {
         let native = object.get("features").is_some_and(Value::is_object);
         for (name, value) in object {
             match value {

@@ -118,7 +118,9 @@ impl Source {
                 (Reader::Arrow(batches), names)
             }
             Format::Csv => arrow::csv(counted).map(|(b, names)| (Reader::Arrow(b), names)).map_err(failed)?,
-            Format::Arrow => arrow::ipc(counted).map(|(b, names)| (Reader::Arrow(b), names)).map_err(failed)?,
+            Format::Arrow => {
+                arrow::ipc(counted).map(|(b, names)| (Reader::Arrow(b), names)).map_err(failed)?
+            }
         };
         let fields = names.into_iter().map(|name| Field { place: Place::Top, name }).collect();
         let source = Self { path: path.to_owned(), format, fields, reader, position, length };
@@ -129,7 +131,11 @@ impl Source {
     fn check_fields(&self) -> Result<(), BuildError> {
         let path = || self.path.clone();
         if self.fields.len() > MAX_COLUMNS {
-            return Err(BuildError::TooManyColumns { path: path(), got: self.fields.len(), most: MAX_COLUMNS });
+            return Err(BuildError::TooManyColumns {
+                path: path(),
+                got: self.fields.len(),
+                most: MAX_COLUMNS,
+            });
         }
         let mut known = std::collections::HashSet::new();
         match self.fields.iter().find(|field| !known.insert(*field)) {
