@@ -152,10 +152,7 @@ impl NumericBinning {
         if cell % 2 == 1 {
             return at(cell / 2).map(|knot| (knot, knot));
         }
-        let low = (cell / 2)
-            .checked_sub(1)
-            .and_then(at)
-            .unwrap_or(f64::NEG_INFINITY);
+        let low = (cell / 2).checked_sub(1).and_then(at).unwrap_or(f64::NEG_INFINITY);
         Some((low, at(cell / 2).unwrap_or(f64::INFINITY)))
     }
 
@@ -224,16 +221,12 @@ impl CategoricalBinning {
     /// When a category is listed twice or when there are more than [`MAX_POINTS`].
     pub fn new(categories: Vec<String>) -> Result<Self, BinningError> {
         if categories.len() > MAX_POINTS {
-            return Err(BinningError::TooMany {
-                got: categories.len(),
-            });
+            return Err(BinningError::TooMany { got: categories.len() });
         }
         let mut lookup = HashMap::with_capacity(categories.len());
         for (index, category) in categories.iter().enumerate() {
             if lookup.insert(category.clone(), index).is_some() {
-                return Err(BinningError::DuplicateCategory {
-                    category: category.clone(),
-                });
+                return Err(BinningError::DuplicateCategory { category: category.clone() });
             }
         }
         Ok(Self { categories, lookup })
@@ -254,10 +247,7 @@ impl CategoricalBinning {
     /// The cell that counts `category`.
     #[must_use]
     pub fn cell(&self, category: &str) -> usize {
-        self.lookup
-            .get(category)
-            .copied()
-            .unwrap_or(self.categories.len())
+        self.lookup.get(category).copied().unwrap_or(self.categories.len())
     }
 
     /// The last cell, which counts every category that is not known.

@@ -62,12 +62,7 @@ pub fn merge(into: &mut [u64], from: &[u64]) {
 /// # Errors
 /// When the slices differ in length or a cell would overflow.
 pub fn checked_merge(into: &mut [u64], from: &[u64]) -> Result<(), CountsError> {
-    check_pairs(
-        into,
-        from,
-        |a, b| a.checked_add(b).is_some(),
-        |cell| CountsError::Overflow { cell },
-    )?;
+    check_pairs(into, from, |a, b| a.checked_add(b).is_some(), |cell| CountsError::Overflow { cell })?;
     merge(into, from);
     Ok(())
 }
@@ -87,12 +82,7 @@ pub fn checked_merge(into: &mut [u64], from: &[u64]) -> Result<(), CountsError> 
 /// # Ok::<(), anchorwatch_detectors::CountsError>(())
 /// ```
 pub fn subtract(into: &mut [u64], from: &[u64]) -> Result<(), CountsError> {
-    check_pairs(
-        into,
-        from,
-        |a, b| a >= b,
-        |cell| CountsError::Underflow { cell },
-    )?;
+    check_pairs(into, from, |a, b| a >= b, |cell| CountsError::Underflow { cell })?;
     for (into, from) in into.iter_mut().zip(from) {
         *into -= from;
     }
@@ -106,10 +96,7 @@ fn check_pairs(
     error: impl Fn(usize) -> CountsError,
 ) -> Result<(), CountsError> {
     if left.len() != right.len() {
-        return Err(CountsError::LengthMismatch {
-            left: left.len(),
-            right: right.len(),
-        });
+        return Err(CountsError::LengthMismatch { left: left.len(), right: right.len() });
     }
     match left.iter().zip(right).position(|(&a, &b)| !holds(a, b)) {
         Some(cell) => Err(error(cell)),
@@ -120,9 +107,7 @@ fn check_pairs(
 /// The sum of all cells, saturating at `u64::MAX`.
 #[must_use]
 pub fn total(counts: &[u64]) -> u64 {
-    counts
-        .iter()
-        .fold(0, |sum, &count| sum.saturating_add(count))
+    counts.iter().fold(0, |sum, &count| sum.saturating_add(count))
 }
 
 /// Writes the cells that are not zero as pairs of LEB128 numbers: zeros skipped since the last pair, then the count.
@@ -167,12 +152,9 @@ pub fn decode_sparse(bytes: &[u8], len: usize) -> Result<Vec<u64>, CountsError> 
         if count == 0 {
             return Err(CountsError::Malformed { at });
         }
-        let place = usize::try_from(skipped)
-            .ok()
-            .and_then(|skipped| skipped.checked_add(cell));
-        let slot = place
-            .and_then(|place| counts.get_mut(place))
-            .ok_or(CountsError::OutOfRange { cells: len })?;
+        let place = usize::try_from(skipped).ok().and_then(|skipped| skipped.checked_add(cell));
+        let slot =
+            place.and_then(|place| counts.get_mut(place)).ok_or(CountsError::OutOfRange { cells: len })?;
         *slot = count;
         cell = place.map_or(len, |place| place + 1);
     }
@@ -199,11 +181,7 @@ fn read_leb128(bytes: &[u8], at: &mut usize) -> Result<u64, CountsError> {
         value |= low << shift;
         if byte < 0x80 {
             let too_long = byte == 0 && shift > 0;
-            return if too_long {
-                Err(CountsError::Malformed { at: *at })
-            } else {
-                Ok(value)
-            };
+            return if too_long { Err(CountsError::Malformed { at: *at }) } else { Ok(value) };
         }
     }
     Err(CountsError::Malformed { at: *at })
@@ -216,55 +194,28 @@ mod tests {
     use super::*;
 
     fn sparse() -> impl Strategy<Value = Vec<u64>> {
-        proptest::collection::vec(
-            prop_oneof![4 => Just(0u64), 2 => 0u64..1000, 1 => any::<u64>()],
-            0..200,
-        )
+        proptest::collection::vec(prop_oneof![4 => Just(0u64), 2 => 0u64..1000, 1 => any::<u64>()], 0..200)
     }
 
     #[test]
     fn slices_of_different_length_are_refused() {
         let mut into = [1, 2];
-        assert_eq!(
-            subtract(&mut into, &[1]),
-            Err(CountsError::LengthMismatch { left: 2, right: 1 })
-        );
-        assert_eq!(
-            checked_merge(&mut into, &[1]),
-            Err(CountsError::LengthMismatch { left: 2, right: 1 })
-        );
-        assert_eq!(
-            checked_merge(&mut into, &[0, u64::MAX]),
-            Err(CountsError::Overflow { cell: 1 })
-        );
+        assert_eq!(subtract(&mut into, &[1]), Err(CountsError::LengthMismatch { left: 2, right: 1 }));
+        assert_eq!(checked_merge(&mut into, &[1]), Err(CountsError::LengthMismatch { left: 2, right: 1 }));
+        assert_eq!(checked_merge(&mut into, &[0, u64::MAX]), Err(CountsError::Overflow { cell: 1 }));
         assert_eq!(into, [1, 2]);
     }
 
     #[test]
     fn only_the_canonical_encoding_is_read() {
         assert_eq!(decode_sparse(&[0], 1), Err(CountsError::Truncated));
-        assert_eq!(
-            decode_sparse(&[0, 0], 1),
-            Err(CountsError::Malformed { at: 2 })
-        );
-        assert_eq!(
-            decode_sparse(&[0, 0x81, 0], 1),
-            Err(CountsError::Malformed { at: 3 })
-        );
-        assert_eq!(
-            decode_sparse(&[0xFF; 30], 1),
-            Err(CountsError::Malformed { at: 10 })
-        );
-        assert_eq!(
-            decode_sparse(&[1, 1], 1),
-            Err(CountsError::OutOfRange { cells: 1 })
-        );
+        assert_eq!(decode_sparse(&[0, 0], 1), Err(CountsError::Malformed { at: 2 }));
+        assert_eq!(decode_sparse(&[0, 0x81, 0], 1), Err(CountsError::Malformed { at: 3 }));
+        assert_eq!(decode_sparse(&[0xFF; 30], 1), Err(CountsError::Malformed { at: 10 }));
+        assert_eq!(decode_sparse(&[1, 1], 1), Err(CountsError::OutOfRange { cells: 1 }));
         let mut huge = vec![0xFF; 9];
         huge.extend([1, 1]);
-        assert_eq!(
-            decode_sparse(&huge, 4),
-            Err(CountsError::OutOfRange { cells: 4 })
-        );
+        assert_eq!(decode_sparse(&huge, 4), Err(CountsError::OutOfRange { cells: 4 }));
     }
 
     proptest! {

@@ -54,10 +54,7 @@ pub fn quantile_groups(reference_cells: &[u64], groups: usize) -> Vec<Range<usiz
 /// The counts of each group of cells; ranges beyond the cells count as empty.
 #[must_use]
 pub fn group(cells: &[u64], groups: &[Range<usize>]) -> Vec<u64> {
-    groups
-        .iter()
-        .map(|range| cells.get(range.clone()).map_or(0, total))
-        .collect()
+    groups.iter().map(|range| cells.get(range.clone()).map_or(0, total)).collect()
 }
 
 /// What to do about groups without mass, where a logarithm would be infinite.
@@ -151,16 +148,10 @@ impl JensenShannon {
 #[must_use]
 pub fn jensen_shannon(reference: &[u64], window: &[u64]) -> Option<JensenShannon> {
     let half = |p: f64, q: f64| {
-        if p > 0.0 {
-            p * (p / f64::midpoint(p, q)).ln()
-        } else {
-            0.0
-        }
+        if p > 0.0 { p * (p / f64::midpoint(p, q)).ln() } else { 0.0 }
     };
     let sum = sum_over_shares(reference, window, |p, q| half(p, q) + half(q, p))?;
-    Some(JensenShannon {
-        nats: (sum / 2.0).clamp(0.0, std::f64::consts::LN_2),
-    })
+    Some(JensenShannon { nats: (sum / 2.0).clamp(0.0, std::f64::consts::LN_2) })
 }
 
 /// The Kullback–Leibler divergence `Σ p ln(p/q)` in nats, of shares smoothed and then renormalised.
@@ -172,11 +163,7 @@ pub fn kl(reference: &[u64], window: &[u64], smoothing: Smoothing) -> Option<f64
     let (p, q) = (smoothing.shares(reference, n), smoothing.shares(window, m));
     let (p_sum, q_sum) = (p.iter().sum::<f64>(), q.iter().sum::<f64>());
     let term = |(p, q): (f64, f64)| {
-        if p > 0.0 {
-            p / p_sum * (p / p_sum / (q / q_sum)).ln()
-        } else {
-            0.0
-        }
+        if p > 0.0 { p / p_sum * (p / p_sum / (q / q_sum)).ln() } else { 0.0 }
     };
     Some(p.into_iter().zip(q).map(term).sum::<f64>().max(0.0))
 }
@@ -199,11 +186,7 @@ pub fn total_variation(reference: &[u64], window: &[u64]) -> Option<f64> {
 pub fn l_infinity(reference: &[u64], window: &[u64]) -> Option<f64> {
     let (n, m) = sizes(reference, window)?;
     let difference = |(&r, &w): (&u64, &u64)| (r as f64 / n - w as f64 / m).abs();
-    reference
-        .iter()
-        .zip(window)
-        .map(difference)
-        .reduce(f64::max)
+    reference.iter().zip(window).map(difference).reduce(f64::max)
 }
 
 /// The chance of a divergence at least this large without drift, for those that behave as an eighth of the PSI.
@@ -220,19 +203,9 @@ fn sizes(reference: &[u64], window: &[u64]) -> Option<(f64, f64)> {
     (n > 0 && m > 0 && reference.len() == window.len()).then_some((n as f64, m as f64))
 }
 
-fn sum_over_shares(
-    reference: &[u64],
-    window: &[u64],
-    term: impl Fn(f64, f64) -> f64,
-) -> Option<f64> {
+fn sum_over_shares(reference: &[u64], window: &[u64], term: impl Fn(f64, f64) -> f64) -> Option<f64> {
     let (n, m) = sizes(reference, window)?;
-    Some(
-        reference
-            .iter()
-            .zip(window)
-            .map(|(&r, &w)| term(r as f64 / n, w as f64 / m))
-            .sum(),
-    )
+    Some(reference.iter().zip(window).map(|(&r, &w)| term(r as f64 / n, w as f64 / m)).sum())
 }
 
 #[cfg(test)]
@@ -243,8 +216,7 @@ mod tests {
 
     fn pair() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
         let count = || prop_oneof![Just(0u64), 0u64..50, Just(100_000u64)];
-        proptest::collection::vec((count(), count()), 0..30)
-            .prop_map(|cells| cells.into_iter().unzip())
+        proptest::collection::vec((count(), count()), 0..30).prop_map(|cells| cells.into_iter().unzip())
     }
 
     #[test]

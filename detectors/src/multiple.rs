@@ -28,10 +28,8 @@ pub enum Correction {
 /// ```
 #[must_use]
 pub fn adjust(p_values: &[f64], correction: Correction) -> Vec<f64> {
-    let p_values: Vec<f64> = p_values
-        .iter()
-        .map(|&p| if (0.0..=1.0).contains(&p) { p } else { 1.0 })
-        .collect();
+    let p_values: Vec<f64> =
+        p_values.iter().map(|&p| if (0.0..=1.0).contains(&p) { p } else { 1.0 }).collect();
     let n = p_values.len() as f64;
     match correction {
         Correction::BenjaminiHochberg => step_up(&p_values, n),
@@ -82,10 +80,7 @@ fn by_size(values: &[f64]) -> Vec<(usize, f64)> {
 /// any dependence. NaN and negative values count as 0. Indices increase; none if `alpha` is not positive.
 #[must_use]
 pub fn e_bh(e_values: &[f64], alpha: f64) -> Vec<usize> {
-    let cleaned: Vec<f64> = e_values
-        .iter()
-        .map(|&e| if e > 0.0 { e } else { 0.0 })
-        .collect();
+    let cleaned: Vec<f64> = e_values.iter().map(|&e| if e > 0.0 { e } else { 0.0 }).collect();
     let n = cleaned.len() as f64;
     if alpha.is_nan() || alpha <= 0.0 {
         return Vec::new();
@@ -93,18 +88,8 @@ pub fn e_bh(e_values: &[f64], alpha: f64) -> Vec<usize> {
     let mut order = by_size(&cleaned);
     order.reverse();
     let enough = |&(rank, &(_, e)): &(usize, &(usize, f64))| e >= n / (alpha * (rank + 1) as f64);
-    let last = order
-        .iter()
-        .enumerate()
-        .filter(enough)
-        .map(|(rank, _)| rank + 1)
-        .max()
-        .unwrap_or(0);
-    let mut rejected: Vec<usize> = order
-        .into_iter()
-        .take(last)
-        .map(|(index, _)| index)
-        .collect();
+    let last = order.iter().enumerate().filter(enough).map(|(rank, _)| rank + 1).max().unwrap_or(0);
+    let mut rejected: Vec<usize> = order.into_iter().take(last).map(|(index, _)| index).collect();
     rejected.sort_unstable();
     rejected
 }
@@ -124,10 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_never_a_discovery() {
-        assert_eq!(
-            adjust(&[f64::NAN, 0.01, 7.0], Correction::Holm),
-            [1.0, 0.03, 1.0]
-        );
+        assert_eq!(adjust(&[f64::NAN, 0.01, 7.0], Correction::Holm), [1.0, 0.03, 1.0]);
         assert!(adjust(&[], Correction::BenjaminiYekutieli).is_empty());
         assert!(e_bh(&[f64::NAN, -1.0], 0.1).is_empty() && e_bh(&[1e9], f64::NAN).is_empty());
         assert_eq!(mean_e_value(&[]), None);

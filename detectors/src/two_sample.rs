@@ -57,13 +57,7 @@ pub fn ks(reference: &[u64], window: &[u64]) -> Option<Ks> {
         lowest = lowest.min(step.after);
     }
     let (d_plus, d_minus) = (walk.share(highest), walk.share(-lowest));
-    Some(Ks {
-        statistic: d_plus.max(d_minus),
-        d_plus,
-        d_minus,
-        n: walk.n,
-        m: walk.m,
-    })
+    Some(Ks { statistic: d_plus.max(d_minus), d_plus, d_minus, n: walk.n, m: walk.m })
 }
 
 /// What is certain about the distance when the reference has mass between its knots.
@@ -90,10 +84,7 @@ pub fn ks_uncertainty(reference: &[u64], window: &[u64]) -> Option<KsInterval> {
             high = high.max(step.before + step.up).max(step.down - step.before);
         }
     }
-    Some(KsInterval {
-        low: walk.share(low),
-        high: walk.share(high.max(low)),
-    })
+    Some(KsInterval { low: walk.share(low), high: walk.share(high.max(low)) })
 }
 
 /// Two sizes whose product scales differences of distribution functions to integers.
@@ -113,10 +104,7 @@ struct Step {
 
 impl Walk {
     fn new(reference: &[u64], window: &[u64]) -> Option<Self> {
-        let (n, m) = (
-            crate::counts::total(reference),
-            crate::counts::total(window),
-        );
+        let (n, m) = (crate::counts::total(reference), crate::counts::total(window));
         // Beyond 2^62 a product could leave the range of i128; no stream is that long.
         let fits = |size: u64| size > 0 && size < 1 << 62;
         (reference.len() == window.len() && fits(n) && fits(m)).then_some(Self { n, m })
@@ -124,21 +112,13 @@ impl Walk {
 
     fn steps(self, reference: &[u64], window: &[u64]) -> impl Iterator<Item = Step> {
         let mut difference = 0;
-        reference
-            .iter()
-            .zip(window)
-            .map(move |(&reference, &window)| {
-                let before = difference;
-                let up = i128::from(reference) * i128::from(self.m);
-                let down = i128::from(window) * i128::from(self.n);
-                difference += up - down;
-                Step {
-                    before,
-                    up,
-                    down,
-                    after: difference,
-                }
-            })
+        reference.iter().zip(window).map(move |(&reference, &window)| {
+            let before = difference;
+            let up = i128::from(reference) * i128::from(self.m);
+            let down = i128::from(window) * i128::from(self.n);
+            difference += up - down;
+            Step { before, up, down, after: difference }
+        })
     }
 
     fn share(self, scaled: i128) -> f64 {
@@ -156,9 +136,7 @@ impl Ks {
     /// The two-sided p-value: exact up to [`EXACT_PATHS`] steps, else the finite-size law, else the limit.
     #[must_use]
     pub fn p_value(&self) -> f64 {
-        self.p_exact()
-            .or_else(|| self.p_finite())
-            .unwrap_or_else(|| self.p_limit())
+        self.p_exact().or_else(|| self.p_finite()).unwrap_or_else(|| self.p_limit())
     }
 
     /// The exact two-sided p-value; `None` if it would take more than [`EXACT_PATHS`] steps. Conservative with ties.
@@ -170,10 +148,7 @@ impl Ks {
     /// The exact p-value for an alternative (`Less`: by `d_minus`, `Greater`: by `d_plus`), as [`Ks::p_exact`].
     #[must_use]
     pub fn p_exact_for(&self, alternative: Alternative) -> Option<f64> {
-        let steps = self
-            .n
-            .checked_mul(self.m)
-            .filter(|&steps| steps > 0 && steps <= EXACT_PATHS)?;
+        let steps = self.n.checked_mul(self.m).filter(|&steps| steps > 0 && steps <= EXACT_PATHS)?;
         let lcm = steps / gcd(self.n, self.m);
         let h = (self.distance(alternative) * lcm as f64).round() as u64;
         ks_two_sample_sf(self.n, self.m, h, alternative)
@@ -184,10 +159,7 @@ impl Ks {
     /// `None` where that size rounds to 0.
     #[must_use]
     pub fn p_finite(&self) -> Option<f64> {
-        kstwo_sf(
-            self.statistic,
-            self.effective_size().round_ties_even() as u64,
-        )
+        kstwo_sf(self.statistic, self.effective_size().round_ties_even() as u64)
     }
 
     /// The two-sided p-value by Kolmogorov's limit law.

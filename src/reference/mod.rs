@@ -149,6 +149,8 @@ pub struct Provenance {
     pub created_at: Millis,
     /// Free text.
     pub notes: Option<String>,
+    /// What the builder left out or approximated, one sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// The profiles of a baseline with their provenance; immutable once built.

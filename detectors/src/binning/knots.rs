@@ -46,10 +46,7 @@ fn check_sorted(values: &[f64]) -> Result<(), BinningError> {
 }
 
 fn distinct(values: &[f64]) -> Vec<Run> {
-    values
-        .chunk_by(|a, b| a == b)
-        .filter_map(|run| run.first().map(|&value| (value, run.len())))
-        .collect()
+    values.chunk_by(|a, b| a == b).filter_map(|run| run.first().map(|&value| (value, run.len()))).collect()
 }
 
 /// The runs that must be knots, most important first, until the budget is spent.
@@ -61,11 +58,8 @@ fn forced(runs: &[Run], n: usize, points: usize) -> BTreeSet<usize> {
             Some(*seen)
         })
         .collect();
-    let quantile =
-        |i: usize, of: usize| ends.partition_point(|&end| end < (i * n).div_ceil(of).max(1));
-    let mut heavy: Vec<usize> = (0..runs.len())
-        .filter(|&run| mass(runs, run) > n / points)
-        .collect();
+    let quantile = |i: usize, of: usize| ends.partition_point(|&end| end < (i * n).div_ceil(of).max(1));
+    let mut heavy: Vec<usize> = (0..runs.len()).filter(|&run| mass(runs, run) > n / points).collect();
     heavy.sort_by_key(|&run| std::cmp::Reverse(mass(runs, run)));
     let wanted = [0, runs.len() - 1]
         .into_iter()

@@ -11,22 +11,10 @@ fn sorted(mut values: Vec<f64>) -> Vec<f64> {
 
 #[test]
 fn knots_must_be_finite_and_increase() {
-    assert!(matches!(
-        NumericBinning::new(vec![1.0, 1.0]),
-        Err(BinningError::OutOfOrder { index: 1, .. })
-    ));
-    assert!(matches!(
-        NumericBinning::new(vec![-0.0, 0.0]),
-        Err(BinningError::OutOfOrder { index: 1, .. })
-    ));
-    assert!(matches!(
-        NumericBinning::new(vec![f64::NAN]),
-        Err(BinningError::NotFinite { index: 0, .. })
-    ));
-    assert!(matches!(
-        NumericBinning::new(vec![0.0; MAX_POINTS + 1]),
-        Err(BinningError::TooMany { .. })
-    ));
+    assert!(matches!(NumericBinning::new(vec![1.0, 1.0]), Err(BinningError::OutOfOrder { index: 1, .. })));
+    assert!(matches!(NumericBinning::new(vec![-0.0, 0.0]), Err(BinningError::OutOfOrder { index: 1, .. })));
+    assert!(matches!(NumericBinning::new(vec![f64::NAN]), Err(BinningError::NotFinite { index: 0, .. })));
+    assert!(matches!(NumericBinning::new(vec![0.0; MAX_POINTS + 1]), Err(BinningError::TooMany { .. })));
 }
 
 #[test]
@@ -50,15 +38,9 @@ fn no_value_makes_a_binning_panic() {
 fn labels_read_like_a_person_would_say_them() {
     let numeric = Binning::Numeric(NumericBinning::new(vec![3.1, 4.0]).unwrap());
     let labels: Vec<String> = (0..6).map(|cell| numeric.label(cell)).collect();
-    assert_eq!(
-        labels,
-        ["< 3.1", "3.1", "(3.1, 4.0)", "4.0", "> 4.0", "cell 5"]
-    );
+    assert_eq!(labels, ["< 3.1", "3.1", "(3.1, 4.0)", "4.0", "> 4.0", "cell 5"]);
     let categorical = Binning::Categorical(CategoricalBinning::new(vec!["a".into()]).unwrap());
-    assert_eq!(
-        (categorical.label(0), categorical.label(1)),
-        ("a".to_owned(), "unseen".to_owned())
-    );
+    assert_eq!((categorical.label(0), categorical.label(1)), ("a".to_owned(), "unseen".to_owned()));
 }
 
 #[test]
@@ -68,15 +50,9 @@ fn a_binning_survives_json_and_is_checked_on_the_way_in() {
     assert_eq!(json, r#"{"kind":"numeric","knots":[0.1,1e+300]}"#);
     assert_eq!(serde_json::from_str::<Binning>(&json).unwrap(), binning);
     assert!(serde_json::from_str::<Binning>(r#"{"kind":"numeric","knots":[2,1]}"#).is_err());
-    let known: Binning =
-        serde_json::from_str(r#"{"kind":"categorical","categories":["x","y"]}"#).unwrap();
-    assert!(
-        matches!(known, Binning::Categorical(known) if known.cell("y") == 1 && known.cell("z") == 2)
-    );
-    assert!(
-        serde_json::from_str::<Binning>(r#"{"kind":"categorical","categories":["x","x"]}"#)
-            .is_err()
-    );
+    let known: Binning = serde_json::from_str(r#"{"kind":"categorical","categories":["x","y"]}"#).unwrap();
+    assert!(matches!(known, Binning::Categorical(known) if known.cell("y") == 1 && known.cell("z") == 2));
+    assert!(serde_json::from_str::<Binning>(r#"{"kind":"categorical","categories":["x","x"]}"#).is_err());
 }
 
 #[test]
@@ -90,15 +66,9 @@ fn heavy_values_become_atoms() {
 
 #[test]
 fn a_budget_of_nothing_is_refused() {
-    assert_eq!(
-        NumericBinning::from_sorted_values(&[1.0], 0),
-        Err(BinningError::NoPoints)
-    );
+    assert_eq!(NumericBinning::from_sorted_values(&[1.0], 0), Err(BinningError::NoPoints));
     assert!(NumericBinning::from_sorted_values(&[2.0, 1.0], 5).is_err());
-    assert_eq!(
-        NumericBinning::from_sorted_values(&[], 5).unwrap().cells(),
-        1
-    );
+    assert_eq!(NumericBinning::from_sorted_values(&[], 5).unwrap().cells(), 1);
 }
 
 proptest! {

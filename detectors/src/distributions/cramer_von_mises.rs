@@ -65,18 +65,12 @@ pub fn two_sample_exact_sf(u: f64, n: u64, m: u64) -> Option<f64> {
     let product = (n * m) as f64;
     let centred = 6.0 * u - product * (4.0 * product - 1.0);
     let bound = ((lcm * lcm * (n + m)) as f64 * centred / (6.0 * product * product)).floor();
-    let (frequent, all) = frequencies(n, m, (lcm / n) as i64, (lcm / m) as i64)
-        .into_iter()
-        .fold((0.0, 0.0), |(at_least, all), (value, count)| {
-            (
-                if value as f64 >= bound {
-                    at_least + count
-                } else {
-                    at_least
-                },
-                all + count,
-            )
-        });
+    let (frequent, all) = frequencies(n, m, (lcm / n) as i64, (lcm / m) as i64).into_iter().fold(
+        (0.0, 0.0),
+        |(at_least, all), (value, count)| {
+            (if value as f64 >= bound { at_least + count } else { at_least }, all + count)
+        },
+    );
     Some(frequent / all)
 }
 
@@ -93,10 +87,7 @@ fn frequencies(n: u64, m: u64, a: i64, b: i64) -> BTreeMap<i64, f64> {
                 *before.entry(value).or_insert(0.0) += count;
             }
             let distance = a * column as i64 - b * row;
-            before = before
-                .iter()
-                .map(|(value, count)| (value + distance * distance, *count))
-                .collect();
+            before = before.iter().map(|(value, count)| (value + distance * distance, *count)).collect();
             table.clone_from(&before);
         }
     }

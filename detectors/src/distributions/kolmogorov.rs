@@ -33,17 +33,13 @@ pub fn kolmogorov_sf(x: f64) -> f64 {
         return 1.0 - limit_k0(x);
     }
     let term = |k: i32| (-2.0 * f64::from(k * k) * x * x).exp();
-    let sum: f64 = (1..=TERMS)
-        .map(|k| if k % 2 == 1 { term(k) } else { -term(k) })
-        .sum();
+    let sum: f64 = (1..=TERMS).map(|k| if k % 2 == 1 { term(k) } else { -term(k) }).sum();
     (2.0 * sum).clamp(0.0, 1.0)
 }
 
 /// The distribution function of the limit law, by the series that converges fast for small `z`.
 fn limit_k0(z: f64) -> f64 {
-    let sum: f64 = (1..=TERMS)
-        .map(|k| (-(f64::from(2 * k - 1) * PI / z).powi(2) / 8.0).exp())
-        .sum();
+    let sum: f64 = (1..=TERMS).map(|k| (-(f64::from(2 * k - 1) * PI / z).powi(2) / 8.0).exp()).sum();
     (2.0 * PI).sqrt() / z * sum
 }
 
@@ -171,9 +167,8 @@ fn start_matrix(order: usize, h: f64) -> Vec<f64> {
 /// `base^n` as a matrix and a decimal exponent that keeps its entries in range.
 fn power_of(base: &[f64], order: usize, n: u64) -> (Vec<f64>, i32) {
     let (mut square, mut square_exponent) = (base.to_vec(), 0);
-    let mut result: Vec<f64> = (0..order * order)
-        .map(|place| f64::from(u8::from(place / order == place % order)))
-        .collect();
+    let mut result: Vec<f64> =
+        (0..order * order).map(|place| f64::from(u8::from(place / order == place % order))).collect();
     let mut exponent = 0;
     let mut left = n;
     loop {
@@ -194,10 +189,7 @@ fn power_of(base: &[f64], order: usize, n: u64) -> (Vec<f64>, i32) {
 
 fn multiply(left: &[f64], right: &[f64], order: usize) -> Vec<f64> {
     let mut product = vec![0.0; order * order];
-    for (row, into) in left
-        .chunks_exact(order)
-        .zip(product.chunks_exact_mut(order))
-    {
+    for (row, into) in left.chunks_exact(order).zip(product.chunks_exact_mut(order)) {
         for (factor, line) in row.iter().zip(right.chunks_exact(order)) {
             for (cell, value) in into.iter_mut().zip(line) {
                 *cell += factor * value;
@@ -209,10 +201,7 @@ fn multiply(left: &[f64], right: &[f64], order: usize) -> Vec<f64> {
 
 /// Divides by `1e140` when the middle entry has grown beyond it; returns the change of the exponent.
 fn rescale(matrix: &mut [f64], order: usize) -> i32 {
-    if matrix
-        .get((order / 2) * order + order / 2)
-        .is_none_or(|&middle| middle <= 1e140)
-    {
+    if matrix.get((order / 2) * order + order / 2).is_none_or(|&middle| middle <= 1e140) {
         return 0;
     }
     for cell in matrix {
@@ -234,8 +223,7 @@ fn pelz_good_cdf(d: f64, n: u64) -> f64 {
         let q = (PI * (f64::from(k) + 0.5)).powi(2);
         let weight = 2.0 * (-q / (2.0 * z2)).exp();
         k1 += (q - z2) * weight;
-        k2 +=
-            ((6.0 * z6 + 2.0 * z4) + q * (2.0 * z4 - 5.0 * z2) + q * q * (1.0 - 2.0 * z2)) * weight;
+        k2 += ((6.0 * z6 + 2.0 * z4) + q * (2.0 * z4 - 5.0 * z2) + q * q * (1.0 - 2.0 * z2)) * weight;
         let sixth = q.powi(3) * (5.0 - 30.0 * z2) + q * q * (212.0 * z4 - 60.0 * z2);
         k3 += (sixth + q * (135.0 * z4 - 96.0 * z6) - 30.0 * z6 - 90.0 * z8) * weight;
     }

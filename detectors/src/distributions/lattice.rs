@@ -36,11 +36,7 @@ pub fn ks_two_sample_sf(n: u64, m: u64, h: u64, alternative: Alternative) -> Opt
     // Rows run over the smaller sample, so that one row of the larger is kept.
     let (rows, columns, swapped) = if n <= m { (n, m, false) } else { (m, n, true) };
     let (row_step, column_step) = (i128::from(columns / divisor), i128::from(rows / divisor));
-    let side = if swapped {
-        mirrored(alternative)
-    } else {
-        alternative
-    };
+    let side = if swapped { mirrored(alternative) } else { alternative };
     let h = i128::from(h);
     let outside = |row: u64, column: u64| {
         let difference = i128::from(row) * row_step - i128::from(column) * column_step;
