@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod alert;
+pub mod api;
 pub mod config;
 pub mod deliver;
 pub mod engine;
