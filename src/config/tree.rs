@@ -470,6 +470,7 @@ pub struct Alerts {
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub clear_below: f64,
     /// Severity by kind; kinds not named are `warning`.
+    #[schemars(extend("propertyNames" = {"enum": ["data_fault", "drift", "latency", "volume"]}))]
     pub severity: BTreeMap<AlertKind, Severity>,
     /// Base URL of links in notifications.
     pub link_base: Option<String>,
