@@ -155,10 +155,8 @@ impl BatchDetector {
                     pool_below: Some(SPARSE),
                 };
                 let test = chi_square(reference, window, options)?;
-                Some((
-                    (test.statistic / (n as f64 + m as f64)).min(1.0),
-                    Some(test.p_value),
-                ))
+                let cramers_v = (test.statistic / (n as f64 + m as f64)).sqrt().min(1.0);
+                Some((cramers_v, test.p_value))
             }
             Self::JensenShannon => {
                 let divergence = jensen_shannon(reference, window)?;

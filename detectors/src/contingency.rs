@@ -17,25 +17,25 @@ pub struct ChiSquare {
     pub statistic: f64,
     /// Degrees of freedom: columns in use less one.
     pub df: usize,
-    /// The chance of a statistic at least as large without drift.
-    pub p_value: f64,
+    /// The chance of a statistic at least as large without drift; `None` if it has no law.
+    pub p_value: Option<f64>,
 }
 
 impl ChiSquare {
-    /// With no degrees of freedom nothing can differ: statistic 0, p-value 1.
-    fn new(statistic: f64, df: usize) -> Option<Self> {
+    /// Two samples of one common category cannot differ: no degrees of freedom, statistic 0, p-value 1.
+    fn of_samples(statistic: f64, df: usize) -> Self {
         if df == 0 {
-            return Some(Self {
+            return Self {
                 statistic: 0.0,
                 df,
-                p_value: 1.0,
-            });
+                p_value: Some(1.0),
+            };
         }
-        Some(Self {
+        Self {
             statistic,
             df,
-            p_value: chi_square_sf(statistic, df as f64)?,
-        })
+            p_value: chi_square_sf(statistic, df as f64),
+        }
     }
 }
 
@@ -55,7 +55,7 @@ pub struct ChiSquareOptions {
 /// ```
 /// use anchorwatch_detectors::contingency::{chi_square, ChiSquareOptions};
 /// let test = chi_square(&[30, 70], &[30, 70], ChiSquareOptions::default()).expect("neither row is empty");
-/// assert_eq!((test.statistic, test.df, test.p_value), (0.0, 1, 1.0));
+/// assert_eq!((test.statistic, test.df, test.p_value), (0.0, 1, Some(1.0)));
 /// ```
 #[must_use]
 pub fn chi_square(
@@ -74,7 +74,7 @@ pub fn chi_square(
         };
         corrected * corrected / expected
     };
-    ChiSquare::new(table.sum(term), table.df())
+    Some(ChiSquare::of_samples(table.sum(term), table.df()))
 }
 
 /// The G test of homogeneity, twice the log-likelihood ratio; `None` as for [`chi_square`].
@@ -88,13 +88,13 @@ pub fn g_test(reference: &[u64], window: &[u64]) -> Option<ChiSquare> {
             0.0
         }
     };
-    ChiSquare::new(table.sum(term).max(0.0), table.df())
+    Some(ChiSquare::of_samples(table.sum(term).max(0.0), table.df()))
 }
 
 /// Goodness of fit with the reference, scaled to the window's size, taken as exact expectation.
 ///
 /// Ignores that the reference is a sample, and a single category that the reference lacks gives an infinite statistic;
-/// prefer [`chi_square`]. Degrees of freedom: categories in use less one. `None` as there.
+/// prefer [`chi_square`]. Degrees of freedom: categories in use less one; with none there is no p-value. `None` as there.
 #[must_use]
 pub fn reference_as_expected(reference: &[u64], window: &[u64]) -> Option<ChiSquare> {
     let table = Table::new(reference, window, None)?;
@@ -106,7 +106,12 @@ pub fn reference_as_expected(reference: &[u64], window: &[u64]) -> Option<ChiSqu
             (w - r * scale).powi(2) / (r * scale)
         }
     };
-    ChiSquare::new(table.columns.iter().map(term).sum(), table.df())
+    let statistic: f64 = table.columns.iter().map(term).sum();
+    Some(ChiSquare {
+        statistic,
+        df: table.df(),
+        p_value: chi_square_sf(statistic, table.df() as f64),
+    })
 }
 
 /// The columns in use and the sizes of both rows.
@@ -340,7 +345,8 @@ mod tests {
     #[test]
     fn a_lonely_category_cannot_drift() {
         let test = chi_square(&[5], &[7], ChiSquareOptions::default()).unwrap();
-        assert_eq!((test.df, test.p_value), (0, 1.0));
+        assert_eq!((test.df, test.p_value), (0, Some(1.0)));
+        assert_eq!(reference_as_expected(&[5], &[7]).unwrap().p_value, None);
         assert_eq!(chi_square(&[0], &[7], ChiSquareOptions::default()), None);
         assert_eq!(two_proportions((1, 0), (0, 1)), None);
         assert_eq!(two_proportions((0, 0), (0, 1)), None);
@@ -366,11 +372,12 @@ mod tests {
             chi_square(&reference, &window, ChiSquareOptions::default())
                 .unwrap()
                 .p_value
+                .unwrap()
                 > 0.5
         );
         assert_eq!(
             reference_as_expected(&reference, &window).unwrap().p_value,
-            0.0
+            Some(0.0)
         );
     }
 
@@ -382,11 +389,11 @@ mod tests {
             let (reference, window): (Vec<u64>, Vec<u64>) = cells.into_iter().unzip();
             for pool_below in [None, Some(least), Some(f64::NAN)] {
                 if let Some(test) = chi_square(&reference, &window, ChiSquareOptions { yates, pool_below }) {
-                    prop_assert!((0.0..=1.0).contains(&test.p_value) && test.statistic >= 0.0);
+                    prop_assert!((0.0..=1.0).contains(&test.p_value.unwrap()) && test.statistic >= 0.0);
                 }
             }
             if let Some(test) = g_test(&reference, &window) {
-                prop_assert!((0.0..=1.0).contains(&test.p_value));
+                prop_assert!((0.0..=1.0).contains(&test.p_value.unwrap()));
             }
         }
 

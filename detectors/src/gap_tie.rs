@@ -59,7 +59,7 @@ impl GapTie {
         }
         if let (0, Some(sum)) = (cell % 2, self.sums.get_mut(cell / 2)) {
             let limit = 2f64.powi(VALUE_BITS);
-            *sum = sum.wrapping_add((value / unit(binning)).clamp(-limit, limit) as i128);
+            *sum = sum.wrapping_add(shift(value, -exponent(binning)).clamp(-limit, limit) as i128);
         }
     }
 
@@ -96,13 +96,13 @@ impl GapTie {
     /// The mean of the values inside each gap, lowest gap first; 0 for an empty gap.
     #[must_use]
     pub fn gap_means(&self, binning: &NumericBinning) -> Vec<f64> {
-        let unit = unit(binning);
+        let exponent = exponent(binning);
         let gaps = self.counts.iter().step_by(2);
         let mean = |(&count, &sum): (&u64, &i128)| {
             if count == 0 {
                 0.0
             } else {
-                sum as f64 / count as f64 * unit
+                shift(sum as f64 / count as f64, exponent)
             }
         };
         gaps.zip(&self.sums).map(mean).collect()
@@ -121,19 +121,25 @@ impl GapTie {
     }
 }
 
-/// The fixed-point unit: 72 bits below the largest knot, the same for all states of a binning.
-fn unit(binning: &NumericBinning) -> f64 {
+/// The exponent of the fixed-point unit: 72 bits below the largest knot, the same for all states of a binning.
+fn exponent(binning: &NumericBinning) -> i32 {
     let ends = [binning.knots().first(), binning.knots().last()];
     let largest = ends
         .into_iter()
         .flatten()
         .fold(0.0f64, |largest, knot| largest.max(knot.abs()));
-    let exponent = if largest > 0.0 {
+    let leading = if largest > 0.0 {
         largest.log2().ceil() as i32
     } else {
         0
     };
-    2f64.powi((exponent - FRACTION_BITS).max(-1000))
+    leading - FRACTION_BITS
+}
+
+/// `value · 2^exponent`, in two steps since the power alone may leave the range of `f64`.
+fn shift(value: f64, exponent: i32) -> f64 {
+    let half = exponent / 2;
+    value * 2f64.powi(half) * 2f64.powi(exponent - half)
 }
 
 #[cfg(test)]

@@ -78,24 +78,22 @@ pub struct Moments {
 
 impl Moments {
     /// Two passes over the sample; `None` if it has no value or not only finite ones.
+    ///
+    /// Sums are pairwise in `NumPy`'s order, so that results agree with it to the last bit even far from zero.
     #[must_use]
     pub fn new(sample: &[f64]) -> Option<Self> {
-        let first = *sample.iter().find(|x| !x.is_nan())?;
-        let values = || sample.iter().filter(|x| !x.is_nan()).copied();
-        let count = values().count() as u64;
-        let n = count as f64;
-        // Deviations from the first value keep the digits of samples far from zero.
-        let mean = first + values().map(|x| x - first).sum::<f64>() / n;
-        let rest = values().map(|x| x - mean).sum::<f64>();
-        let squares = values().map(|x| (x - mean).powi(2)).sum::<f64>() - rest * rest / n;
-        let (min, max) = (
-            values().fold(first, f64::min),
-            values().fold(first, f64::max),
-        );
-        mean.is_finite().then_some(Self {
-            count,
+        let values: Vec<f64> = sample.iter().copied().filter(|x| !x.is_nan()).collect();
+        let first = *values.first()?;
+        let n = values.len() as f64;
+        let mean = pairwise_sum(&values) / n;
+        let squares: Vec<f64> = values.iter().map(|x| (x - mean) * (x - mean)).collect();
+        let (min, max) = values
+            .iter()
+            .fold((first, first), |(min, max), x| (min.min(*x), max.max(*x)));
+        mean.is_finite().then(|| Self {
+            count: values.len() as u64,
             mean,
-            squares: squares.max(0.0),
+            squares: pairwise_sum(&squares),
             min,
             max,
         })
@@ -112,6 +110,29 @@ impl Moments {
     pub fn variance_sample(&self) -> Option<f64> {
         (self.count > 1).then(|| self.squares / (self.count - 1) as f64)
     }
+}
+
+/// Sums with eight running sums up to 128 values and by halves beyond; the rounding error grows with `log n` only.
+fn pairwise_sum(values: &[f64]) -> f64 {
+    if values.len() > 128 {
+        let half = values.len() / 2;
+        let (left, right) = values.split_at(half - half % 8);
+        return pairwise_sum(left) + pairwise_sum(right);
+    }
+    let blocks = values.chunks_exact(8);
+    let rest = blocks.remainder();
+    let lanes = blocks.fold([0.0; 8], |mut lanes: [f64; 8], block| {
+        lanes
+            .iter_mut()
+            .zip(block)
+            .for_each(|(lane, value)| *lane += value);
+        lanes
+    });
+    let [a, b, c, d, e, f, g, h] = lanes;
+    rest.iter()
+        .fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| {
+            sum + value
+        })
 }
 
 /// The quantile `q` of a sample by linear interpolation between order statistics, `NumPy`'s default.

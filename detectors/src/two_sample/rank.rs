@@ -112,15 +112,15 @@ impl MannWhitney {
         (factor * normal_sf(distance / self.deviation)).clamp(0.0, 1.0)
     }
 
-    /// The exact two-sided p-value without ties, for sizes of which the smaller is at most 8; otherwise `None`.
+    /// The exact two-sided p-value, which presumes no ties, while `n·m` is at most 2,500; otherwise `None`.
     #[must_use]
     pub fn p_exact(&self) -> Option<f64> {
-        let (small, large) = (self.n.min(self.m) as usize, self.n.max(self.m) as usize);
-        if small == 0 || small > 8 || large > 10_000 {
+        let pairs = self.n * self.m;
+        if pairs > 2_500.0 {
             return None;
         }
-        let counts = rank_sum_counts(small, large);
-        let extreme = self.u.max(self.n * self.m - self.u).floor() as usize;
+        let counts = arrangements(self.n as usize, self.m as usize);
+        let extreme = self.u.max(pairs - self.u).floor() as usize;
         let tail: f64 = counts.iter().skip(extreme).sum();
         Some((2.0 * tail / counts.iter().sum::<f64>()).clamp(0.0, 1.0))
     }
@@ -132,27 +132,31 @@ impl MannWhitney {
     }
 }
 
-/// How many arrangements of two samples give each `U`: the coefficients of the Gaussian binomial.
-fn rank_sum_counts(small: usize, large: usize) -> Vec<f64> {
-    let mut counts = vec![0.0; small * large + 1];
-    if let Some(first) = counts.first_mut() {
-        *first = 1.0;
-    }
-    for i in 1..=small {
-        for place in (i + large..counts.len()).rev() {
-            let carried = counts.get(place - i - large).copied().unwrap_or(0.0);
-            if let Some(count) = counts.get_mut(place) {
-                *count -= carried;
+/// How many arrangements of two samples without ties give each `U`, by whose value comes last (Mann and Whitney 1947).
+fn arrangements(n: usize, m: usize) -> Vec<f64> {
+    let mut tables = vec![vec![1.0]; m + 1];
+    for _ in 0..n {
+        let mut before = vec![1.0];
+        for (of_window, table) in tables.iter_mut().enumerate().skip(1) {
+            // The last value is of the reference and exceeds all of the window, or it is of the window.
+            let mut sum = vec![0.0; table.len() + of_window];
+            for (place, count) in table.iter().enumerate() {
+                add_at(&mut sum, place + of_window, *count);
             }
-        }
-        for place in i..counts.len() {
-            let carried = counts.get(place - i).copied().unwrap_or(0.0);
-            if let Some(count) = counts.get_mut(place) {
-                *count += carried;
+            for (place, count) in before.iter().enumerate() {
+                add_at(&mut sum, place, *count);
             }
+            before.clone_from(&sum);
+            *table = sum;
         }
     }
-    counts
+    tables.pop().unwrap_or_default()
+}
+
+fn add_at(counts: &mut [f64], place: usize, count: f64) {
+    if let Some(slot) = counts.get_mut(place) {
+        *slot += count;
+    }
 }
 
 /// The two-sample test of Cramér and von Mises with mid-ranks and the limiting p-value (Anderson 1962).
