@@ -304,12 +304,8 @@ pub fn new_category_rate(reference: &[u64], window: &[u64]) -> Option<f64> {
     if m == 0 || reference.len() != window.len() {
         return None;
     }
-    let new: u64 = reference
-        .iter()
-        .zip(window)
-        .filter(|(r, _)| **r == 0)
-        .map(|(_, w)| w)
-        .sum();
+    let new = reference.iter().zip(window).filter(|(r, _)| **r == 0);
+    let new = new.fold(0u64, |sum, (_, w)| sum.saturating_add(*w));
     Some(new as f64 / m as f64)
 }
 

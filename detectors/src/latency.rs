@@ -2,7 +2,8 @@
 //!
 //! Here live the bucket of a latency, the quantiles (read through an [`hdrhistogram::Histogram`], so that ranks and
 //! rounding are those of that crate), the share above an objective, the burn rate of an error budget, and the quantile
-//! of a Prometheus histogram. Not here: time windows and thresholds on burn rates.
+//! of a Prometheus histogram. Not here: time windows and thresholds on burn rates. Buckets are ordered cells, so two
+//! latency profiles compare by [`crate::two_sample::ks`] and its fellows, exactly as far as buckets tell latencies apart.
 //!
 //! A bucket is a sixteenth of an octave: bucket `16·e + s` holds latencies of `2^e·(1 + s/16)` up to
 //! `2^e·(1 + (s+1)/16)` microseconds. Thirty-two octaves reach from 1 µs to 4,295 s. A quantile is at most 1/32 + 0.1 %
@@ -277,6 +278,17 @@ mod tests {
         assert_eq!(exceeding_bounds(&counts, 1.024), Some((0.6, 0.6)));
         assert_eq!(exceeding_bounds(&counts, 1.05), Some((0.4, 0.6)));
         assert_eq!(exceeding(&counts, 100.0), Some(0.0));
+    }
+
+    #[test]
+    fn two_latency_profiles_compare_as_ordered_cells() {
+        let (mut reference, mut window) = (vec![0; BUCKETS], vec![0; BUCKETS]);
+        for latency in 1..=100 {
+            reference[bucket(f64::from(latency)).unwrap()] += 1;
+            window[bucket(f64::from(latency) * 4.0).unwrap()] += 1;
+        }
+        let distance = crate::two_sample::ks(&reference, &window).unwrap();
+        assert!((distance.d_plus - 0.75).abs() < 0.03 && distance.d_minus == 0.0);
     }
 
     proptest! {

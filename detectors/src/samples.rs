@@ -235,3 +235,63 @@ fn integrate(reference: &[f64], window: &[f64], weight: impl Fn(f64) -> f64) -> 
     }
     Some(integral)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample() -> impl Strategy<Value = Vec<f64>> {
+        let value = prop_oneof![
+            5 => -9.0f64..9.0,
+            2 => (-3i32..3).prop_map(f64::from),
+            1 => Just(f64::NAN),
+            1 => Just(-0.0),
+            1 => any::<f64>(),
+        ];
+        proptest::collection::vec(value, 0..300)
+    }
+
+    #[test]
+    fn samples_without_a_finite_mean_have_no_moments() {
+        assert_eq!(Moments::new(&[]), None);
+        assert_eq!(Moments::new(&[f64::NAN]), None);
+        assert_eq!(Moments::new(&[1.0, f64::INFINITY]), None);
+        assert_eq!(wasserstein(&[1.0], &[f64::INFINITY]), None);
+        assert_eq!(quantile_linear(&[], 0.5), None);
+    }
+
+    #[test]
+    fn a_single_value_has_no_sample_variance() {
+        let one = Moments::new(&[3.0]).unwrap();
+        assert_eq!(
+            (one.variance_population(), one.variance_sample()),
+            (0.0, None)
+        );
+        assert_eq!(welch_t(&one, &one), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_sample_makes_a_statistic_panic(a in sample(), b in sample()) {
+            let pooled = Pooled::new(&a, &b);
+            prop_assert!(pooled.values.is_sorted_by(|x, y| x < y));
+            let finite = a.iter().filter(|x| !x.is_nan()).count() as u64;
+            prop_assert_eq!(crate::counts::total(&pooled.reference), finite);
+            black_box((wasserstein(&a, &b), energy_distance(&a, &b)));
+            if let (Some(a), Some(b)) = (Moments::new(&a), Moments::new(&b)) {
+                prop_assert!(a.squares >= 0.0 || a.squares.is_nan());
+                black_box((student_t(&a, &b), welch_t(&a, &b)));
+            }
+        }
+
+        #[test]
+        fn moving_a_sample_moves_it_that_far(a in proptest::collection::vec(-9.0f64..9.0, 1..200), by in -5.0f64..5.0) {
+            let moved: Vec<f64> = a.iter().map(|x| x + by).collect();
+            prop_assert!((wasserstein(&a, &moved).unwrap() - by.abs()).abs() < 1e-9);
+        }
+    }
+}

@@ -3,6 +3,12 @@
 //! The folder is `testdata/golden` of the workspace, or the one named by `ANCHORWATCH_GOLDEN`. A case of tier `core` must
 //! pass; what this crate does not offer is listed by name and counted, never skipped in silence.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a golden file that cannot be read is a failed test"
+)]
+
 #[path = "golden/binned.rs"]
 mod binned;
 #[path = "golden/case.rs"]

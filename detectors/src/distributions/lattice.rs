@@ -62,30 +62,37 @@ fn mirrored(alternative: Alternative) -> Alternative {
 }
 
 /// The probability that a uniformly random path from (0, 0) to (rows, columns) touches a point `outside`.
+///
+/// Only the stretch of each row that paths can still reach is visited, so a narrow band costs little.
 fn touching_mass(rows: u64, columns: u64, outside: impl Fn(u64, u64) -> bool) -> f64 {
-    let mut line = vec![0.0; usize::try_from(columns).unwrap_or(usize::MAX - 1) + 1];
+    let width = usize::try_from(columns).unwrap_or(usize::MAX - 1) + 1;
+    let mut line = vec![0.0; width];
     let mut touched = 0.0;
+    // `line[column]` holds the mass that comes from the row before, all of it within `first..end`.
+    let (mut first, mut end) = (0, 1);
     for row in 0..=rows {
         let rows_left = (rows - row) as f64;
-        // `line[column]` holds the mass that comes from the row before; `from_left` what comes along this row.
         let mut from_left = if row == 0 { 1.0 } else { 0.0 };
-        for (column, slot) in line.iter_mut().enumerate() {
+        let (start, mut reached) = (first, first);
+        first = width;
+        for (column, slot) in line.iter_mut().enumerate().skip(start) {
+            if column >= end && from_left == 0.0 {
+                break;
+            }
             let mass = *slot + from_left;
             (*slot, from_left) = (0.0, 0.0);
-            if mass == 0.0 {
-                continue;
-            }
-            if outside(row, column as u64) {
+            if mass > 0.0 && outside(row, column as u64) {
                 touched += mass;
-                continue;
-            }
-            let columns_left = (columns - column as u64) as f64;
-            let left = rows_left + columns_left;
-            if left > 0.0 {
+            } else if mass > 0.0 {
+                let columns_left = (columns - column as u64) as f64;
+                let left = (rows_left + columns_left).max(1.0);
                 *slot = mass * (rows_left / left);
                 from_left = mass * (columns_left / left);
+                first = first.min(column);
+                reached = column + 1;
             }
         }
+        end = reached;
     }
     touched
 }

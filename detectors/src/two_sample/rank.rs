@@ -290,15 +290,19 @@ fn a2_deviation(n: f64, m: f64) -> f64 {
 
 /// Interpolates the p-value by a quadratic in the logarithm of the tabled levels, least squares, as `SciPy` does.
 fn anderson_darling_p(statistic: f64) -> f64 {
-    const CRITICAL: [f64; 7] = [0.325, 1.226, 1.961, 2.718, 3.752, 4.592, 6.546];
+    // Table 2 of Scholz and Stephens at k = 2: b0 + b1 + b2.
+    const B0: [f64; 7] = [0.675, 1.281, 1.645, 1.96, 2.326, 2.573, 3.085];
+    const B1: [f64; 7] = [-0.245, 0.25, 0.678, 1.149, 1.822, 2.364, 3.615];
+    const B2: [f64; 7] = [-0.105, -0.305, -0.362, -0.391, -0.396, -0.345, -0.154];
     const LEVELS: [f64; 7] = [0.25, 0.1, 0.05, 0.025, 0.01, 0.005, 0.001];
-    if statistic < CRITICAL[0] {
+    let critical: [f64; 7] = std::array::from_fn(|level| B0[level] + B1[level] + B2[level]);
+    if statistic < critical[0] {
         return LEVELS[0];
     }
-    if statistic > CRITICAL[6] {
+    if statistic > critical[6] {
         return LEVELS[6];
     }
-    let [c0, c1, c2] = quadratic_fit(&CRITICAL, &LEVELS.map(f64::ln));
+    let [c0, c1, c2] = quadratic_fit(&critical, &LEVELS.map(f64::ln));
     (c0 + statistic * (c1 + statistic * c2)).exp()
 }
 

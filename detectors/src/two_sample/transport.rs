@@ -4,7 +4,8 @@
 //! kept as well. Not here: the exact distance of raw samples ([`crate::samples::wasserstein`]).
 
 use crate::binning::NumericBinning;
-use crate::counts::total;
+
+use super::Walk;
 
 /// What counts say about the Wasserstein-1 distance, in units of the data.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,35 +71,29 @@ fn sum_gaps(
     window: &[u64],
     of_gap: impl Fn(usize, &Gap) -> WassersteinBounds,
 ) -> Option<WassersteinBounds> {
-    let (n, m) = (total(reference), total(window));
     let cells = binning.cells();
-    if n == 0 || m == 0 || reference.len() != cells || window.len() != cells {
+    if reference.len() != cells || window.len() != cells {
         return None;
     }
+    let walk = Walk::new(reference, window)?;
     let mut sum = WassersteinBounds {
         low: 0.0,
         high: 0.0,
         estimate: 0.0,
     };
-    let mut difference = 0i128;
-    for (cell, (&r, &w)) in reference.iter().zip(window).enumerate() {
-        if cell % 2 == 0 {
-            let (low, high) = binning.bounds(cell)?;
-            let start = difference as f64 / (n as f64 * m as f64);
-            let gap = Gap {
-                low,
-                high,
-                start,
-                reference: r as f64 / n as f64,
-                window: w as f64 / m as f64,
-            };
-            let part = of_gap(cell / 2, &gap);
-            sum.low += part.low;
-            sum.high += part.high;
-            sum.estimate += part.estimate;
-        }
-        let change = (i128::from(r) * i128::from(m)).checked_sub(i128::from(w) * i128::from(n))?;
-        difference = difference.checked_add(change)?;
+    for (cell, step) in walk.steps(reference, window).enumerate().step_by(2) {
+        let (low, high) = binning.bounds(cell)?;
+        let gap = Gap {
+            low,
+            high,
+            start: walk.share(step.before),
+            reference: walk.share(step.up),
+            window: walk.share(step.down),
+        };
+        let part = of_gap(cell / 2, &gap);
+        sum.low += part.low;
+        sum.high += part.high;
+        sum.estimate += part.estimate;
     }
     Some(sum)
 }
