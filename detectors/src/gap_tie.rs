@@ -6,8 +6,6 @@
 //! * G-1: merging is associative and commutative, so any grouping of partitions and panes gives the same state.
 //! * G-2: subtracting a merged state restores the one before, bit for bit.
 
-use serde::{Deserialize, Serialize};
-
 use crate::binning::NumericBinning;
 use crate::counts::{CountsError, checked_merge, subtract};
 use crate::two_sample::transport::{WassersteinBounds, wasserstein_with_means};
@@ -30,7 +28,7 @@ const VALUE_BITS: i32 = 96;
 /// assert_eq!(state.gap_means(&binning)[1], 1.5);
 /// # Ok::<(), anchorwatch_detectors::BinningError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GapTie {
     counts: Vec<u64>,
     sums: Vec<i128>,
@@ -44,6 +42,26 @@ impl GapTie {
             counts: vec![0; binning.cells()],
             sums: vec![0; binning.knots().len() + 1],
         }
+    }
+
+    /// Takes counts and sums that [`GapTie::counts`] and [`GapTie::sums`] of a state of the same binning gave.
+    ///
+    /// # Errors
+    /// When there is not one count per cell and one sum per gap.
+    pub fn from_parts(
+        binning: &NumericBinning,
+        counts: Vec<u64>,
+        sums: Vec<i128>,
+    ) -> Result<Self, CountsError> {
+        for (left, right) in [
+            (counts.len(), binning.cells()),
+            (sums.len(), binning.knots().len() + 1),
+        ] {
+            if left != right {
+                return Err(CountsError::LengthMismatch { left, right });
+            }
+        }
+        Ok(Self { counts, sums })
     }
 
     /// Counts a finite value; anything else is ignored, as is a value whose cell this state does not have.
@@ -67,6 +85,12 @@ impl GapTie {
     #[must_use]
     pub fn counts(&self) -> &[u64] {
         &self.counts
+    }
+
+    /// The sums of the values inside each gap, in fixed-point units that depend on the binning alone.
+    #[must_use]
+    pub fn sums(&self) -> &[i128] {
+        &self.sums
     }
 
     /// Adds another state of the same binning; on an error this one is unchanged.
@@ -160,6 +184,13 @@ mod tests {
             .map(|knots| GapTie::new(&NumericBinning::new(knots).unwrap()));
         let mut left = one.clone();
         assert!(left.merge(&two).is_err() && left.subtract(&two).is_err());
+        let binning = NumericBinning::new(vec![1.0]).unwrap();
+        assert!(GapTie::from_parts(&binning, two.counts.clone(), one.sums.clone()).is_err());
+        assert!(GapTie::from_parts(&binning, one.counts.clone(), two.sums.clone()).is_err());
+        assert_eq!(
+            GapTie::from_parts(&binning, one.counts.clone(), one.sums.clone()),
+            Ok(one.clone())
+        );
         assert_eq!(left, one);
     }
 

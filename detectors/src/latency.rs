@@ -24,6 +24,8 @@ const DROPPED_BITS: u32 = 48;
 const BIAS: u64 = 1023 * SUB_BUCKETS;
 /// Largest value of the read-out histogram, in microseconds: the end of the last bucket.
 const HIGHEST_US: u64 = 1 << 32;
+/// Counts beyond this enter the read-out cut off, so that their sum stays within a `u64`.
+const MOST_PER_BUCKET: u64 = u64::MAX / (2 * BUCKETS as u64);
 /// Significant decimal figures of the read-out histogram.
 const FIGURES: u8 = 3;
 
@@ -101,7 +103,7 @@ pub fn histogram(counts: &[u64]) -> Option<Histogram<u64>> {
         .enumerate()
         .filter(|(_, count)| **count > 0)
     {
-        histogram.saturating_record_n(middle_us(index).round() as u64, count);
+        histogram.saturating_record_n(middle_us(index).round() as u64, count.min(MOST_PER_BUCKET));
     }
     (!histogram.is_empty()).then_some(histogram)
 }
@@ -266,6 +268,7 @@ mod tests {
         assert_eq!(exceeding(&[1; BUCKETS], f64::NAN), None);
         assert_eq!(burn_rate(0, 0, 0.99), None);
         assert_eq!(burn_rate(1, 10, 1.0), None);
+        assert!(LatencySummary::from_counts(&[u64::MAX; BUCKETS + 9]).is_some());
     }
 
     #[test]

@@ -2,6 +2,11 @@
 //!
 //! Not here: when the exact law is worth its `n·m` steps; see [`crate::two_sample::Ks::p_value`].
 
+/// Steps beyond which a limit law is as good and memory would be wasted.
+const MOST_STEPS: u64 = 100_000_000;
+/// Mass below this is dropped: it cannot show in a result, and numbers near the end of the range are slow.
+const LEAST_MASS: f64 = 1e-290;
+
 /// Which difference counts as extreme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alternative {
@@ -17,7 +22,7 @@ pub enum Alternative {
 ///
 /// A path steps through the pooled order; the mass of paths that touch the boundary is added up where they first do,
 /// so small probabilities keep their digits. Takes `n·m` steps at most. With ties the p-value is conservative. `None`
-/// if a sample is empty.
+/// if a sample is empty or if there would be more than a hundred million steps.
 ///
 /// ```
 /// use anchorwatch_detectors::distributions::lattice::{ks_two_sample_sf, Alternative};
@@ -26,9 +31,8 @@ pub enum Alternative {
 /// ```
 #[must_use]
 pub fn ks_two_sample_sf(n: u64, m: u64, h: u64, alternative: Alternative) -> Option<f64> {
-    if n == 0 || m == 0 {
-        return None;
-    }
+    n.checked_mul(m)
+        .filter(|steps| (1..=MOST_STEPS).contains(steps))?;
     if h == 0 {
         return Some(1.0);
     }
@@ -81,9 +85,12 @@ fn touching_mass(rows: u64, columns: u64, outside: impl Fn(u64, u64) -> bool) ->
             }
             let mass = *slot + from_left;
             (*slot, from_left) = (0.0, 0.0);
-            if mass > 0.0 && outside(row, column as u64) {
+            if mass < LEAST_MASS {
+                continue;
+            }
+            if outside(row, column as u64) {
                 touched += mass;
-            } else if mass > 0.0 {
+            } else {
                 let columns_left = (columns - column as u64) as f64;
                 let left = (rows_left + columns_left).max(1.0);
                 *slot = mass * (rows_left / left);

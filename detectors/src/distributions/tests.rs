@@ -49,7 +49,14 @@ fn no_argument_makes_a_law_panic() {
         }
     }
     assert_eq!(clopper_pearson(2, 1, 0.95), None);
-    assert_eq!(ks_two_sample_sf(0, 1, 1, Alternative::Less), None);
+    for (n, m) in [
+        (0, 1),
+        (u64::MAX, 1),
+        (u64::MAX, u64::MAX),
+        (1 << 20, 1 << 20),
+    ] {
+        assert_eq!(ks_two_sample_sf(n, m, 1, Alternative::Less), None);
+    }
 }
 
 #[test]
@@ -63,7 +70,7 @@ fn the_finite_law_joins_smoothly_where_methods_change() {
                 kstwo_sf(d * (1.0 + 1e-9), n).unwrap(),
             );
             // The expansion leaves out terms of the order 1/n², the tail paths that touch both sides.
-            let allowed = 0.2 / (size * size) + 1e-7;
+            let allowed = 0.2 / (size * size) + 3e-7;
             assert!((below - above).abs() < allowed, "{n} {d} {below} {above}");
         }
     }

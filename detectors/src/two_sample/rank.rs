@@ -42,7 +42,7 @@ fn cells(reference: &[u64], window: &[u64]) -> impl Iterator<Item = Cell> {
     reference
         .iter()
         .zip(window)
-        .filter(|(r, w)| **r + **w > 0)
+        .filter(|(r, w)| **r > 0 || **w > 0)
         .map(move |(&r, &w)| {
             let cell = Cell {
                 reference: r as f64,
@@ -267,13 +267,7 @@ fn a2_right(reference: &[u64], window: &[u64], n: f64, m: f64) -> f64 {
 fn a2_deviation(n: f64, m: f64) -> f64 {
     let (all, k) = (n + m, 2.0);
     let inverse_sizes = 1.0 / n + 1.0 / m;
-    let whole = all as u64;
-    let (mut h, mut g) = (0.0, 0.0);
-    // g = Σ_{i<j} 1/((N-i) j), gathered from tails of the harmonic sum.
-    for i in (1..whole).rev() {
-        g += h / (all - i as f64);
-        h += 1.0 / i as f64;
-    }
+    let (h, g) = harmonic_sums(all);
     let a = (4.0 * g - 6.0) * (k - 1.0) + (10.0 - 6.0 * g) * inverse_sizes;
     let b = (2.0 * g - 4.0) * k * k + 8.0 * h * k + (2.0 * g - 14.0 * h - 4.0) * inverse_sizes
         - 8.0 * h
@@ -286,6 +280,20 @@ fn a2_deviation(n: f64, m: f64) -> f64 {
     let d = (2.0 * h + 6.0) * k * k - 4.0 * h * k;
     let numerator = ((a * all + b) * all + c) * all + d;
     (numerator / ((all - 1.0) * (all - 2.0) * (all - 3.0))).sqrt()
+}
+
+/// `h = Σ 1/i` and `g = ΣΣ_{i<j} 1/((N - i) j)` below `N`; beyond a million by their asymptotic forms.
+fn harmonic_sums(all: f64) -> (f64, f64) {
+    if all > 1e6 {
+        let h = (all - 1.0).ln() + 0.577_215_664_901_532_9 + 0.5 / (all - 1.0);
+        return (h, std::f64::consts::PI.powi(2) / 6.0);
+    }
+    let (mut h, mut g) = (0.0, 0.0);
+    for i in (1..all as u64).rev() {
+        g += h / (all - i as f64);
+        h += 1.0 / i as f64;
+    }
+    (h, g)
 }
 
 /// Interpolates the p-value by a quadratic in the logarithm of the tabled levels, least squares, as `SciPy` does.
