@@ -71,6 +71,18 @@ fn middle_us(index: usize) -> f64 {
 }
 
 /// What a person wants to know of a latency distribution; all values in milliseconds.
+///
+/// ```
+/// use anchorwatch_detectors::latency::{bucket, LatencySummary, BUCKETS};
+/// let mut counts = vec![0; BUCKETS];
+/// for latency in [10.0, 12.0, 11.0, 250.0] {
+///     if let Some(index) = bucket(latency) {
+///         counts[index] += 1;
+///     }
+/// }
+/// let summary = LatencySummary::from_counts(&counts).expect("four were counted");
+/// assert!((summary.p50 / 11.0 - 1.0).abs() < 0.04 && summary.max > 250.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LatencySummary {
     /// How many latencies were counted.

@@ -1,10 +1,13 @@
 //! Statistics of raw samples, for small data, offline comparison, and as the yardstick of the streamed ones.
 //!
 //! Here live the pooling of two samples into ordered cells (so that [`crate::two_sample`] serves both), moments,
-//! Student's and Welch's t, the exact Wasserstein distance and the energy distance. Not here: anything kept per window.
+//! Student's and Welch's t, the exact Wasserstein distance and the energy distance; [`epps_singleton`] has the test of that
+//! name. Not here: anything kept per window.
 //! NaN are dropped everywhere; infinities rank as values, but have no mean.
 
 use crate::distributions::student_two_sided;
+
+pub mod epps_singleton;
 
 /// Two samples as counts over their distinct values, lowest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -281,7 +284,11 @@ mod tests {
             prop_assert!(pooled.values.is_sorted_by(|x, y| x < y));
             let finite = a.iter().filter(|x| !x.is_nan()).count() as u64;
             prop_assert_eq!(crate::counts::total(&pooled.reference), finite);
-            black_box((wasserstein(&a, &b), energy_distance(&a, &b)));
+            black_box((
+                wasserstein(&a, &b),
+                energy_distance(&a, &b),
+                epps_singleton::epps_singleton(&a, &b, [0.4, 0.8]),
+            ));
             if let (Some(a), Some(b)) = (Moments::new(&a), Moments::new(&b)) {
                 prop_assert!(a.squares >= 0.0 || a.squares.is_nan());
                 black_box((student_t(&a, &b), welch_t(&a, &b)));

@@ -3,6 +3,7 @@
 use anchorwatch_detectors::GapTie;
 use anchorwatch_detectors::distributions::kolmogorov::{kolmogorov_sf, kstwo_sf};
 use anchorwatch_detectors::distributions::normal_sf;
+use anchorwatch_detectors::samples::epps_singleton::epps_singleton;
 use anchorwatch_detectors::samples::{
     Moments, Pooled, TTest, energy_distance, quantile_linear, sorted, student_t, wasserstein,
     welch_t,
@@ -31,6 +32,13 @@ pub(crate) fn judge(case: &Case, datasets: &Datasets) -> Verdict {
         "wasserstein_1" => judge_wasserstein(&pair, &mut check),
         "energy_distance" => {
             check.statistic(energy_distance(&pair.reference, &pair.current));
+        }
+        "epps_singleton" => {
+            let t = case.list("t").try_into().unwrap();
+            let test = epps_singleton(&pair.reference, &pair.current, t);
+            check
+                .statistic(test.map(|test| test.statistic))
+                .p_value(test.map(|test| test.p_value));
         }
         "moments" => judge_moments(&pair, &mut check),
         "ks_1samp" => judge_one_sample(case, datasets, &mut check),
