@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::subject::Millis;
 
 /// What went wrong, which decides routing, grouping and inhibition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// Missing, wrong type, out of range, unseen: the data are broken, not the world.
@@ -35,7 +37,9 @@ impl AlertKind {
 }
 
 /// How urgent an alert is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth a look in working hours.
@@ -56,7 +60,7 @@ impl Severity {
 }
 
 /// What happened to the group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transition {
     /// The first alert of the group began to fire.
@@ -80,7 +84,7 @@ impl Transition {
 }
 
 /// The window on which a finding rests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WindowRef {
     /// Name of the horizon, `1h`.
     pub horizon: String,
@@ -93,7 +97,7 @@ pub struct WindowRef {
 }
 
 /// One bin, category or quantile that moved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Moved {
     /// What moved: `(3.1, 4]`, `UA`, `missing`, `p99 (ms)`.
     pub bin: String,
@@ -104,7 +108,7 @@ pub struct Moved {
 }
 
 /// One column's evidence inside a notification.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Segment value, if the finding concerns one segment only.
     pub segment: Option<String>,
@@ -127,7 +131,7 @@ pub struct Finding {
 }
 
 /// A transition worth telling; the same on every replay.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Notification {
     /// Stable identity of this transition; the idempotency key of its deliveries.
     pub key: String,
@@ -163,7 +167,9 @@ pub struct Notification {
 pub const MAX_FINDINGS: usize = 10;
 
 /// What an automation is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionKind {
     /// Start a training job.
@@ -184,7 +190,7 @@ impl ActionKind {
 }
 
 /// A guarded request to an automation, with the evidence that caused it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ActionRequest {
     /// Stable identity; the idempotency key of the request.
     pub key: String,
@@ -203,7 +209,7 @@ pub struct ActionRequest {
 }
 
 /// Body of an outbox row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Delivery {
     /// Tell somebody.

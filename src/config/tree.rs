@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anchorwatch_detectors::BatchDetector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Secret, SecretError, SecretSource, Sink, Span};
 use crate::alert::{ActionKind, AlertKind, Severity};
 
 /// Everything a configuration file can say.
@@ -46,6 +47,9 @@ pub struct Config {
     /// Checkpoints of counts, offsets, alerts and outbox.
     #[serde(default)]
     pub checkpoint: CheckpointSettings,
+    /// Logs and metrics.
+    #[serde(default)]
+    pub telemetry: Telemetry,
 }
 
 fn default_data_dir() -> PathBuf {
@@ -57,11 +61,14 @@ fn default_data_dir() -> PathBuf {
 #[serde(deny_unknown_fields)]
 pub struct Kafka {
     /// `host:port`, several separated by commas.
+    #[schemars(length(min = 1))]
     pub bootstrap: String,
     /// Topics of prediction and feedback events.
+    #[schemars(length(min = 1), inner(length(min = 1)))]
     pub topics: Vec<String>,
     /// Consumer group.
     #[serde(default = "default_group")]
+    #[schemars(length(min = 1))]
     pub group: String,
     /// Where to start a partition that has no checkpoint, or whose checkpoint points outside the log.
     #[serde(default)]
@@ -69,9 +76,33 @@ pub struct Kafka {
     /// Topic that receives a pointer to each refused record.
     #[serde(default)]
     pub dead_letter_topic: Option<String>,
-    /// Further librdkafka properties, passed on as they are.
-    #[serde(default)]
+    /// Further librdkafka properties, passed on as they are. Passwords belong in `secret_properties`.
+    #[serde(default, deserialize_with = "texts")]
+    #[schemars(extend("additionalProperties" = {"type": ["string", "number", "boolean"]}))]
     pub properties: BTreeMap<String, String>,
+    /// librdkafka properties that are secrets, such as `sasl.password`.
+    #[serde(default)]
+    pub secret_properties: BTreeMap<String, SecretSource>,
+}
+
+impl Kafka {
+    /// Reads the secret properties.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn secrets(&self) -> Result<BTreeMap<&str, Secret>, SecretError> {
+        self.secret_properties.iter().map(|(name, source)| Ok((name.as_str(), source.read()?))).collect()
+    }
+}
+
+/// Numbers and truth values as their text, so that `session.timeout.ms: 6000` needs no quotes.
+fn texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let text = |value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let values = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
+    Ok(values.into_iter().map(|(name, value)| (name, text(value))).collect())
 }
 
 fn default_group() -> String {
@@ -100,10 +131,13 @@ pub struct Events {
     /// Where the model's version is read.
     pub version_from: NameSource,
     /// Largest record value in bytes.
+    #[schemars(range(min = 1))]
     pub max_bytes: usize,
     /// Most features of one event.
+    #[schemars(range(min = 1))]
     pub max_features: usize,
     /// Deepest nesting of the JSON.
+    #[schemars(range(min = 2))]
     pub max_depth: usize,
 }
 
@@ -143,6 +177,7 @@ pub struct Windows {
     /// Smallest slice of event time that is counted apart; at most 1h.
     pub pane: Span,
     /// Lengths of the rolling windows that are judged; each a multiple of the pane.
+    #[schemars(length(min = 1))]
     pub horizons: Vec<Horizon>,
     /// How much later than the newest event of its partition an event may be.
     pub lateness: Span,
@@ -153,6 +188,7 @@ pub struct Windows {
     /// Silence after which a partition no longer holds the watermark back.
     pub idle_after: Span,
     /// Rows below which a window is `insufficient`.
+    #[schemars(range(min = 1))]
     pub min_rows: u64,
 }
 
@@ -186,14 +222,34 @@ pub struct Horizon {
     pub every: Option<Span>,
 }
 
+impl Horizon {
+    /// Name of the horizon in labels, alerts and queries: its length, `24h`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.length.to_string()
+    }
+
+    /// Time between two judgements: as configured, else a twelfth of the length in whole panes, at least one.
+    #[must_use]
+    pub fn step(&self, pane: Span) -> Span {
+        let default = || {
+            let panes = (self.length.millis() / 12 / pane.millis().max(1)).max(1);
+            Span::from_millis(panes * pane.millis())
+        };
+        self.every.unwrap_or_else(default)
+    }
+}
+
 /// Splitting of a model's traffic by one field of the event's `segment`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segments {
     /// Name in the event's `segment`, or else in its `features`.
+    #[schemars(length(min = 1))]
     pub field: String,
     /// Most segments per model version; further values are counted only in the whole.
     #[serde(default = "default_max_segments")]
+    #[schemars(range(min = 1, max = 1000))]
     pub max: usize,
 }
 
@@ -206,7 +262,10 @@ fn default_max_segments() -> usize {
 #[serde(deny_unknown_fields, default)]
 pub struct Monitor {
     /// False-discovery rate over the columns of a subject in one look.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub false_discovery_rate: f64,
+    /// Detectors by kind of column.
+    pub detectors: Detectors,
     /// Effect floors of the drift detectors.
     pub floors: Floors,
     /// Largest tolerated rise of a fault's share over the reference.
@@ -214,6 +273,7 @@ pub struct Monitor {
     /// Latency judgement.
     pub latency: LatencySettings,
     /// Threshold as a multiple of the largest deviation of baseline windows of the same length.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub baseline_margin: f64,
     /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
     pub silence_after: Option<Span>,
@@ -223,6 +283,7 @@ impl Default for Monitor {
     fn default() -> Self {
         Self {
             false_discovery_rate: 0.01,
+            detectors: Detectors::default(),
             floors: Floors::default(),
             faults: FaultFloors::default(),
             latency: LatencySettings::default(),
@@ -232,21 +293,115 @@ impl Default for Monitor {
     }
 }
 
+/// A comparison of a window's profile with the reference's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    /// Kolmogorov-Smirnov distance.
+    Ks,
+    /// Population stability index.
+    Psi,
+    /// Chi-square of the contingency table; judged by its effect size, Cramér's V.
+    ChiSquare,
+    /// Jensen-Shannon distance, base 2.
+    JensenShannon,
+    /// Hellinger distance.
+    Hellinger,
+    /// Total variation distance.
+    TotalVariation,
+    /// Wasserstein-1 distance over the interquartile range of the reference.
+    Wasserstein,
+}
+
+impl Detector {
+    /// The statistic behind it.
+    #[must_use]
+    pub const fn batch(self) -> BatchDetector {
+        match self {
+            Self::Ks => BatchDetector::Ks,
+            Self::Psi => BatchDetector::Psi,
+            Self::ChiSquare => BatchDetector::ChiSquare,
+            Self::JensenShannon => BatchDetector::JensenShannon,
+            Self::Hellinger => BatchDetector::Hellinger,
+            Self::TotalVariation => BatchDetector::TotalVariation,
+            Self::Wasserstein => BatchDetector::Wasserstein,
+        }
+    }
+}
+
+/// Which detectors judge which columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detectors {
+    /// Numeric columns.
+    pub numeric: Vec<Detector>,
+    /// Categorical and boolean columns; `ks` and `wasserstein` do not apply to them.
+    pub categorical: Vec<Detector>,
+}
+
+impl Default for Detectors {
+    fn default() -> Self {
+        Self {
+            numeric: vec![Detector::Ks, Detector::Psi],
+            categorical: vec![Detector::JensenShannon, Detector::Psi],
+        }
+    }
+}
+
 /// Effect floors: changes below them stay quiet however certain they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Floors {
     /// Kolmogorov-Smirnov distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub ks: f64,
     /// Population stability index.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub psi: f64,
-    /// Jensen-Shannon distance, base 2 (categorical columns).
+    /// Cramér's V of the chi-square test.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub chi_square: f64,
+    /// Jensen-Shannon distance, base 2.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub jensen_shannon: f64,
+    /// Hellinger distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub hellinger: f64,
+    /// Total variation distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub total_variation: f64,
+    /// Wasserstein-1 distance over the interquartile range of the reference.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub wasserstein: f64,
 }
 
 impl Default for Floors {
     fn default() -> Self {
-        Self { ks: 0.1, psi: 0.1, jensen_shannon: 0.1 }
+        Self {
+            ks: 0.1,
+            psi: 0.1,
+            chi_square: 0.1,
+            jensen_shannon: 0.1,
+            hellinger: 0.1,
+            total_variation: 0.1,
+            wasserstein: 0.1,
+        }
+    }
+}
+
+impl Floors {
+    /// The floor of a detector.
+    #[must_use]
+    pub const fn of(&self, detector: Detector) -> f64 {
+        match detector {
+            Detector::Ks => self.ks,
+            Detector::Psi => self.psi,
+            Detector::ChiSquare => self.chi_square,
+            Detector::JensenShannon => self.jensen_shannon,
+            Detector::Hellinger => self.hellinger,
+            Detector::TotalVariation => self.total_variation,
+            Detector::Wasserstein => self.wasserstein,
+        }
     }
 }
 
@@ -255,12 +410,16 @@ impl Default for Floors {
 #[serde(deny_unknown_fields, default)]
 pub struct FaultFloors {
     /// Null or absent.
+    #[schemars(range(min = 0, max = 1))]
     pub missing: f64,
     /// Another type, NaN or infinite.
+    #[schemars(range(min = 0, max = 1))]
     pub wrong_type: f64,
     /// Outside the range of the reference.
+    #[schemars(range(min = 0, max = 1))]
     pub out_of_range: f64,
     /// Categories that the reference does not know.
+    #[schemars(range(min = 0, max = 1))]
     pub unseen: f64,
 }
 
@@ -275,12 +434,16 @@ impl Default for FaultFloors {
 #[serde(deny_unknown_fields, default)]
 pub struct LatencySettings {
     /// Quantiles compared with the reference.
+    #[schemars(length(min = 1), extend("items" = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}))]
     pub quantiles: Vec<f64>,
     /// Factor over the reference's quantile that alarms.
+    #[schemars(extend("exclusiveMinimum" = 1))]
     pub factor: f64,
     /// Objective in milliseconds: at most `1 - target` of predictions may take longer.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub objective_ms: Option<f64>,
     /// Share of predictions that must meet the objective.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub target: f64,
 }
 
@@ -295,14 +458,19 @@ impl Default for LatencySettings {
 #[serde(deny_unknown_fields, default)]
 pub struct Alerts {
     /// An alert fires when this many …
+    #[schemars(range(min = 1))]
     pub fire_after: u32,
     /// … of the last this many windows were over the threshold.
+    #[schemars(range(min = 1))]
     pub of_last: u32,
     /// Windows in a row below the clearing level before it resolves.
+    #[schemars(range(min = 1))]
     pub clear_after: u32,
     /// Clearing level as a share of the threshold (hysteresis).
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub clear_below: f64,
     /// Severity by kind; kinds not named are `warning`.
+    #[schemars(extend("propertyNames" = {"enum": ["data_fault", "drift", "latency", "volume"]}))]
     pub severity: BTreeMap<AlertKind, Severity>,
     /// Base URL of links in notifications.
     pub link_base: Option<String>,
@@ -321,69 +489,12 @@ impl Default for Alerts {
     }
 }
 
-/// Somebody who is told. Secrets come from files or the environment, never from this file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Sink {
-    /// Name in metrics, logs and the outbox; unique among sinks and actions.
-    pub name: String,
-    /// Payload dialect and address.
-    #[serde(flatten)]
-    pub target: SinkTarget,
-    /// Kinds of alerts that are sent; empty sends all.
-    #[serde(default)]
-    pub kinds: Vec<AlertKind>,
-    /// Lowest severity that is sent.
-    #[serde(default)]
-    pub min_severity: Option<Severity>,
-}
-
-/// Payload dialect and address of a sink.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum SinkTarget {
-    /// Slack incoming webhook (Block Kit). The URL is a secret.
-    Slack {
-        /// Webhook URL.
-        url: SecretSource,
-    },
-    /// PagerDuty Events v2.
-    Pagerduty {
-        /// Integration key.
-        routing_key: SecretSource,
-        /// Events endpoint.
-        #[serde(default = "default_pagerduty_url")]
-        url: String,
-    },
-    /// CloudEvents POST, signed after the Standard Webhooks scheme if a secret is given.
-    Webhook {
-        /// Address.
-        url: String,
-        /// Signing secret, `whsec_…`.
-        #[serde(default)]
-        secret: Option<SecretSource>,
-    },
-}
-
-fn default_pagerduty_url() -> String {
-    "https://events.pagerduty.com/v2/enqueue".to_owned()
-}
-
-/// Where a secret is read; it is never printed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SecretSource {
-    /// First line of this file.
-    File(PathBuf),
-    /// This environment variable.
-    Env(String),
-}
-
 /// An automation that is started. Off unless configured; `dry_run` unless `mode` says `auto`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
     /// Name in metrics, logs and the outbox.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// What is asked.
     pub kind: ActionKind,
@@ -393,6 +504,7 @@ pub struct Action {
     #[serde(default)]
     pub secret: Option<SecretSource>,
     /// Kinds of alerts that start it.
+    #[schemars(length(min = 1))]
     pub on: Vec<AlertKind>,
     /// Lowest severity that starts it.
     #[serde(default)]
@@ -408,6 +520,7 @@ pub struct Action {
     pub cooldown: Span,
     /// Most runs per model and day (UTC).
     #[serde(default = "default_daily_budget")]
+    #[schemars(range(min = 1))]
     pub daily_budget: u32,
     /// Oldest evidence that may still start it, by the wall clock; absent means any age.
     #[serde(default)]
@@ -438,12 +551,15 @@ pub enum ActionMode {
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Address and port.
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Allow an address that others can reach. There is no authentication: put a proxy in front.
+    pub insecure_allow_remote: bool,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), insecure_allow_remote: false }
     }
 }
 
@@ -459,4 +575,36 @@ impl Default for CheckpointSettings {
     fn default() -> Self {
         Self { every: Span::from_secs(10) }
     }
+}
+
+/// Logs and metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written, in the syntax of `RUST_LOG`.
+    pub log_filter: String,
+    /// Most metric series about features; further ones are dropped and counted.
+    #[schemars(range(min = 1))]
+    pub max_series: usize,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log_format: LogFormat::Auto, log_filter: "info".to_owned(), max_series: 100_000 }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Readable on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One JSON object per line.
+    Json,
+    /// Readable text.
+    Text,
 }

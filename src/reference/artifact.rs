@@ -136,7 +136,8 @@ pub fn decode(bytes: &[u8]) -> Result<Reference, ArtifactError> {
     let packed = bytes.strip_prefix(MAGIC).ok_or(ArtifactError::Magic)?;
     let mut json = Vec::new();
     let decoder = zstd::stream::read::Decoder::new(packed).map_err(ArtifactError::Compression)?;
-    let read = decoder.take(MAX_DECODED_BYTES + 1).read_to_end(&mut json).map_err(ArtifactError::Compression)?;
+    let read =
+        decoder.take(MAX_DECODED_BYTES + 1).read_to_end(&mut json).map_err(ArtifactError::Compression)?;
     if read as u64 > MAX_DECODED_BYTES {
         let message = format!("larger than {MAX_DECODED_BYTES} bytes");
         return Err(ArtifactError::Compression(std::io::Error::other(message)));

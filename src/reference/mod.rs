@@ -17,7 +17,9 @@ pub use artifact::{ArtifactError, ReferenceId, decode, encode};
 pub use layout::{ColumnCounts, Fault, Layout};
 
 /// What a column means to the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// An input of the model.
@@ -31,7 +33,7 @@ pub enum Role {
 }
 
 /// How the values of a column are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
     /// Numbers on cut points.
@@ -100,7 +102,9 @@ impl Column {
     ) -> usize {
         match (self.kind, value) {
             (ColumnKind::Categorical, Value::Text(text)) => categories.cell(text),
-            (ColumnKind::Boolean, Value::Bool(truth)) => categories.cell(if truth { "true" } else { "false" }),
+            (ColumnKind::Boolean, Value::Bool(truth)) => {
+                categories.cell(if truth { "true" } else { "false" })
+            }
             (ColumnKind::CodedCategory, Value::Number(code)) if code.is_finite() => {
                 categories.cell(&code_text(code))
             }
@@ -126,7 +130,7 @@ pub struct BaselineWindow {
 }
 
 /// Where a baseline came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Provenance {
     /// File name, dataset URI or topic range.
@@ -145,6 +149,8 @@ pub struct Provenance {
     pub created_at: Millis,
     /// Free text.
     pub notes: Option<String>,
+    /// What the builder left out or approximated, one sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// The profiles of a baseline with their provenance; immutable once built.

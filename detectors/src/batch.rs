@@ -1,0 +1,237 @@
+//! The list of detectors that judge one window against one reference, and one way to call them all.
+//!
+//! Adding a detector is a function elsewhere in this crate and one line in each match here; the conformance suite walks
+//! [`BatchDetector::ALL`]. Not here: thresholds, error control, and what an alarm does.
+
+use serde::{Deserialize, Serialize};
+
+use crate::binning::Binning;
+use crate::contingency::{ChiSquareOptions, chi_square};
+use crate::counts::total;
+use crate::divergence::{
+    Smoothing, eighth_p_value, group, hellinger, jensen_shannon, psi, psi_p_value, quantile_groups,
+    total_variation,
+};
+use crate::two_sample::{ks, transport};
+
+/// Quantile groups into which numeric cells are gathered for detectors that ignore order.
+pub const GROUPS: usize = 10;
+/// Expected counts below which columns of a contingency table are pooled.
+const SPARSE: f64 = 5.0;
+
+/// A statistic of two profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchDetector {
+    /// Population stability index on ten quantile groups, or on categories.
+    Psi,
+    /// Kolmogorov–Smirnov distance; numeric only.
+    Ks,
+    /// Chi-square test of homogeneity; the statistic is Cramér's V, `sqrt(χ² / (n + m))`, which does not grow with size.
+    ChiSquare,
+    /// Jensen–Shannon distance in base 2.
+    JensenShannon,
+    /// Hellinger distance.
+    Hellinger,
+    /// Total variation distance.
+    TotalVariation,
+    /// Wasserstein-1 distance over the reference's interquartile range; numeric only.
+    Wasserstein,
+}
+
+/// What a detector says of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The size of the change, at least 0; for its range see the detector.
+    pub statistic: f64,
+    /// The chance of at least this statistic without drift, at this one look; `None` if no law is known.
+    pub p_value: Option<f64>,
+    /// Size of the reference.
+    pub n: u64,
+    /// Size of the window.
+    pub m: u64,
+}
+
+impl BatchDetector {
+    /// Every detector.
+    pub const ALL: [Self; 7] = [
+        Self::Psi,
+        Self::Ks,
+        Self::ChiSquare,
+        Self::JensenShannon,
+        Self::Hellinger,
+        Self::TotalVariation,
+        Self::Wasserstein,
+    ];
+
+    /// The name in configuration, metrics and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Psi => "psi",
+            Self::Ks => "ks",
+            Self::ChiSquare => "chi_square",
+            Self::JensenShannon => "jensen_shannon",
+            Self::Hellinger => "hellinger",
+            Self::TotalVariation => "total_variation",
+            Self::Wasserstein => "wasserstein",
+        }
+    }
+
+    /// Whether the detector can judge columns of this kind.
+    #[must_use]
+    pub fn applies_to(self, binning: &Binning) -> bool {
+        matches!(binning, Binning::Numeric(_)) || !matches!(self, Self::Ks | Self::Wasserstein)
+    }
+
+    /// The largest statistic the detector can give: 1 for distances of distributions, infinite otherwise.
+    #[must_use]
+    pub fn upper_bound(self) -> f64 {
+        match self {
+            Self::Psi | Self::Wasserstein => f64::INFINITY,
+            Self::Ks
+            | Self::ChiSquare
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation => 1.0,
+        }
+    }
+
+    /// Compares a window with a reference, both counted over the cells of `binning`.
+    ///
+    /// `None` if a profile is empty or has other cells, or if the detector does not apply to the column.
+    ///
+    /// ```
+    /// use anchorwatch_detectors::{BatchDetector, Binning, CategoricalBinning};
+    /// let binning = Binning::Categorical(CategoricalBinning::new(vec!["a".into(), "b".into()])?);
+    /// let score = BatchDetector::TotalVariation.score(&binning, &[50, 50, 0], &[25, 50, 25]).expect("enough data");
+    /// assert_eq!((score.statistic, score.n, score.m), (0.25, 100, 100));
+    /// # Ok::<(), anchorwatch_detectors::BinningError>(())
+    /// ```
+    #[must_use]
+    pub fn score(self, binning: &Binning, reference: &[u64], window: &[u64]) -> Option<Score> {
+        self.judge(binning, reference, window, true)
+    }
+
+    /// The statistic alone, without the cost of the exact p-value; `None` as for [`BatchDetector::score`].
+    #[must_use]
+    pub fn statistic(self, binning: &Binning, reference: &[u64], window: &[u64]) -> Option<f64> {
+        self.judge(binning, reference, window, false).map(|score| score.statistic)
+    }
+
+    fn judge(self, binning: &Binning, reference: &[u64], window: &[u64], with_p: bool) -> Option<Score> {
+        let (n, m) = (total(reference), total(window));
+        let fits = reference.len() == binning.cells() && window.len() == binning.cells();
+        if n == 0 || m == 0 || !fits || !self.applies_to(binning) {
+            return None;
+        }
+        let (statistic, p_value) = match self {
+            Self::Ks => ks(reference, window).map(|ks| (ks.statistic, with_p.then(|| ks.p_value())))?,
+            Self::Wasserstein => (standardised_wasserstein(binning, reference, window)?, None),
+            Self::Psi
+            | Self::ChiSquare
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation => {
+                let (reference, window) = grouped(binning, reference, window);
+                self.of_groups(&reference, &window, n, m)?
+            }
+        };
+        Some(Score {
+            statistic,
+            p_value,
+            n,
+            m,
+        })
+    }
+
+    /// The detectors that ignore the order of groups.
+    fn of_groups(
+        self,
+        reference: &[u64],
+        window: &[u64],
+        n: u64,
+        m: u64,
+    ) -> Option<(f64, Option<f64>)> {
+        let bins = reference.len();
+        match self {
+            Self::Psi => {
+                let psi = psi(reference, window, Smoothing::default())?;
+                Some((psi, psi_p_value(psi, n, m, bins)))
+            }
+            Self::ChiSquare => {
+                let options = ChiSquareOptions {
+                    yates: false,
+                    pool_below: Some(SPARSE),
+                };
+                let test = chi_square(reference, window, options)?;
+                let cramers_v = (test.statistic / (n as f64 + m as f64)).sqrt().min(1.0);
+                Some((cramers_v, test.p_value))
+            }
+            Self::JensenShannon => {
+                let divergence = jensen_shannon(reference, window)?;
+                Some((
+                    divergence.distance_base_2(),
+                    eighth_p_value(divergence.nats, n, m, bins),
+                ))
+            }
+            Self::Hellinger => {
+                let distance = hellinger(reference, window)?;
+                Some((distance, eighth_p_value(distance * distance, n, m, bins)))
+            }
+            Self::TotalVariation => Some((total_variation(reference, window)?, None)),
+            Self::Ks | Self::Wasserstein => None,
+        }
+    }
+}
+
+/// Quantile groups of a numeric column; of a categorical one the cells that either profile uses.
+fn grouped(binning: &Binning, reference: &[u64], window: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    match binning {
+        Binning::Numeric(_) => {
+            let groups = quantile_groups(reference, GROUPS);
+            (group(reference, &groups), group(window, &groups))
+        }
+        Binning::Categorical(_) => {
+            let used = reference
+                .iter()
+                .zip(window)
+                .filter(|(r, w)| **r > 0 || **w > 0);
+            used.map(|(&r, &w)| (r, w)).unzip()
+        }
+    }
+}
+
+/// The distance over the interquartile range of the reference, or its whole range if the quartiles are equal.
+///
+/// `None` if the reference is constant, when there is no unit to measure in.
+fn standardised_wasserstein(binning: &Binning, reference: &[u64], window: &[u64]) -> Option<f64> {
+    let Binning::Numeric(binning) = binning else {
+        return None;
+    };
+    let n = u128::from(total(reference));
+    let value_at = |quarter: u128| {
+        let mut seen = 0;
+        let cell = reference.iter().position(|&count| {
+            seen += u128::from(count);
+            count > 0 && seen >= (quarter * n).div_ceil(4).max(1)
+        })?;
+        let (low, high) = binning.bounds(cell)?;
+        let middle = f64::midpoint(low, high);
+        Some(if middle.is_finite() {
+            middle
+        } else if low.is_finite() {
+            low
+        } else {
+            high
+        })
+    };
+    let quartiles = value_at(3)? - value_at(1)?;
+    let scale = if quartiles > 0.0 {
+        quartiles
+    } else {
+        value_at(4)? - value_at(0)?
+    };
+    let distance = transport::wasserstein(binning, reference, window)?;
+    (scale > 0.0 && scale.is_finite()).then(|| distance.estimate / scale)
+}

@@ -1,0 +1,527 @@
+//! The native JSON event: a single pass over the bytes, without a tree, every bound checked on the way.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{Event, Refusal, Scalar, timestamp};
+
+/// Bounds on one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest value in bytes.
+    pub max_bytes: usize,
+    /// Most features.
+    pub max_features: usize,
+    /// Deepest nesting, the event itself being 1.
+    pub max_depth: usize,
+}
+
+/// Longest feature or segment name in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Most fields of `segment`.
+const MAX_SEGMENT_FIELDS: usize = 32;
+/// Up to here names are compared pair by pair, above by sorting.
+const PAIRWISE_NAMES: usize = 48;
+
+type Fields<'a> = Vec<(Cow<'a, str>, Scalar<'a>)>;
+
+/// Decodes one native event.
+///
+/// # Errors
+/// The [`Refusal`] that says why the bytes are not an event.
+pub fn decode<'a>(payload: &'a [u8], limits: &Limits) -> Result<Event<'a>, Refusal> {
+    if payload.is_empty() {
+        return Err(Refusal::Empty);
+    }
+    if payload.len() > limits.max_bytes {
+        return Err(Refusal::TooLarge { bytes: payload.len(), limit: limits.max_bytes });
+    }
+    let context = Context { limits, refusal: RefCell::new(None) };
+    let mut deserializer = serde_json::Deserializer::from_slice(payload);
+    let decoded = EventSeed(&context)
+        .deserialize(&mut deserializer)
+        .and_then(|event| deserializer.end().map(|()| event));
+    decoded.map_err(|error| {
+        context.refusal.take().unwrap_or(Refusal::NotJson { line: error.line(), column: error.column() })
+    })
+}
+
+/// What every seed needs: the bounds, and a place for the reason when serde can only carry text.
+struct Context<'l> {
+    limits: &'l Limits,
+    refusal: RefCell<Option<Refusal>>,
+}
+
+impl Context<'_> {
+    fn refuse<E: Error>(&self, refusal: Refusal) -> E {
+        let error = E::custom(&refusal);
+        *self.refusal.borrow_mut() = Some(refusal);
+        error
+    }
+
+    fn wrong<E: Error>(&self, field: &'static str, expected: &'static str) -> E {
+        self.refuse(Refusal::WrongShape { field, expected })
+    }
+}
+
+/// A text that borrows where it can.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// Any value; arrays and objects are walked only to check their depth.
+struct ScalarSeed<'c, 'l> {
+    context: &'c Context<'l>,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ScalarSeed<'_, '_> {
+    type Value = Scalar<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl ScalarSeed<'_, '_> {
+    fn deeper<E: Error>(&self) -> Result<Self, E> {
+        let limit = self.context.limits.max_depth;
+        if self.depth >= limit {
+            return Err(self.context.refuse(Refusal::TooDeep { limit }));
+        }
+        Ok(Self { context: self.context, depth: self.depth + 1 })
+    }
+}
+
+impl<'de> Visitor<'de> for ScalarSeed<'_, '_> {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, truth: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Bool(truth))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Scalar::Number(number as f64))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Scalar::Number(number as f64))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Scalar::Number(number))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Scalar::Missing)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element_seed(self.deeper()?)?.is_some() {}
+        Ok(Scalar::Nested)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        while entries.next_key::<IgnoredAny>()?.is_some() {
+            entries.next_value_seed(self.deeper()?)?;
+        }
+        Ok(Scalar::Nested)
+    }
+}
+
+/// The object of `features` or `segment`; `None` for null.
+struct FieldsSeed<'c, 'l> {
+    context: &'c Context<'l>,
+    object: &'static str,
+    most: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for FieldsSeed<'_, '_> {
+    type Value = Option<Fields<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let (context, object) = (self.context, self.object);
+        deserializer.deserialize_any(self).map_err(|error| {
+            let known = context.refusal.borrow().is_some();
+            if known || !error_is_type(&error) {
+                error
+            } else {
+                context.wrong(object, "an object of name and value")
+            }
+        })
+    }
+}
+
+/// Whether a visitor refused a value because of its type, as opposed to broken JSON.
+fn error_is_type<E: Error>(error: &E) -> bool {
+    error.to_string().starts_with("invalid type")
+}
+
+impl<'de> Visitor<'de> for FieldsSeed<'_, '_> {
+    type Value = Option<Fields<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut fields: Fields<'de> = Vec::with_capacity(32.min(self.most));
+        while let Some(name) = entries.next_key_seed(Text)? {
+            if name.len() > MAX_NAME_BYTES {
+                return Err(self.context.refuse(Refusal::NameTooLong { limit: MAX_NAME_BYTES }));
+            }
+            if fields.len() >= self.most {
+                return Err(self.context.refuse(Refusal::TooManyFeatures { limit: self.most }));
+            }
+            let value = entries.next_value_seed(ScalarSeed { context: self.context, depth: 2 })?;
+            fields.push((name, value));
+        }
+        if has_duplicate(&fields) {
+            return Err(self.context.refuse(Refusal::DuplicateKey { object: self.object }));
+        }
+        Ok(Some(fields))
+    }
+}
+
+fn has_duplicate(fields: &[(Cow<'_, str>, Scalar<'_>)]) -> bool {
+    if fields.len() <= PAIRWISE_NAMES {
+        return fields
+            .iter()
+            .enumerate()
+            .any(|(i, (name, _))| fields[..i].iter().any(|(other, _)| other == name));
+    }
+    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// `prediction`: a label, a number, or `{label, score}`.
+struct PredictionSeed<'c, 'l>(&'c Context<'l>);
+
+impl<'de> DeserializeSeed<'de> for PredictionSeed<'_, '_> {
+    type Value = (Option<Scalar<'de>>, Option<Scalar<'de>>);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PredictionSeed<'_, '_> {
+    type Value = (Option<Scalar<'de>>, Option<Scalar<'de>>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a label, a number or an object of label and score")
+    }
+
+    fn visit_bool<E: Error>(self, truth: bool) -> Result<Self::Value, E> {
+        Ok((Some(Scalar::Bool(truth)), None))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        self.visit_f64(number as f64)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        self.visit_f64(number as f64)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        Ok((None, Some(Scalar::Number(number))))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok((Some(Scalar::Text(Cow::Borrowed(text))), None))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok((Some(Scalar::Text(Cow::Owned(text.to_owned()))), None))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok((None, None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+        Err(self.0.wrong("prediction", "a label, a number or an object of label and score"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let (mut label, mut score) = (None, None);
+        while let Some(name) = entries.next_key_seed(Text)? {
+            let value = entries.next_value_seed(ScalarSeed { context: self.0, depth: 2 })?;
+            let slot = match name.as_ref() {
+                "label" => &mut label,
+                "score" => &mut score,
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                return Err(self.0.refuse(Refusal::DuplicateKey { object: "prediction" }));
+            }
+        }
+        Ok((label, score))
+    }
+}
+
+/// The event object itself.
+struct EventSeed<'c, 'l>(&'c Context<'l>);
+
+impl<'de> DeserializeSeed<'de> for EventSeed<'_, '_> {
+    type Value = Event<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let context = self.0;
+        deserializer.deserialize_any(self).map_err(|error| {
+            let known = context.refusal.borrow().is_some();
+            if known || !error_is_type(&error) { error } else { context.wrong("event", "an object") }
+        })
+    }
+}
+
+/// Top-level fields, in the order of their bit in the set of those seen.
+const FIELDS: [&str; 10] =
+    ["id", "model", "version", "ts", "features", "prediction", "latency_ms", "segment", "label", "score"];
+
+impl<'de> Visitor<'de> for EventSeed<'_, '_> {
+    type Value = Event<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut event = Event::default();
+        let mut seen = 0_u16;
+        while let Some(name) = entries.next_key_seed(Text)? {
+            let Some(field) = FIELDS.iter().position(|known| *known == name) else {
+                entries.next_value_seed(ScalarSeed { context: self.0, depth: 1 })?;
+                continue;
+            };
+            if seen & (1 << field) != 0 {
+                return Err(self.0.refuse(Refusal::DuplicateKey { object: "event" }));
+            }
+            seen |= 1 << field;
+            self.field(&mut event, FIELDS[field], &mut entries)?;
+        }
+        Ok(event)
+    }
+}
+
+impl EventSeed<'_, '_> {
+    fn field<'de, A: MapAccess<'de>>(
+        &self,
+        event: &mut Event<'de>,
+        field: &'static str,
+        entries: &mut A,
+    ) -> Result<(), A::Error> {
+        let context = self.0;
+        match field {
+            "features" => {
+                let most = context.limits.max_features;
+                event.features = entries.next_value_seed(FieldsSeed { context, object: "features", most })?;
+            }
+            "segment" => {
+                let seed = FieldsSeed { context, object: "segment", most: MAX_SEGMENT_FIELDS };
+                event.segment = entries.next_value_seed(seed)?.unwrap_or_default();
+            }
+            "prediction" => {
+                let (label, score) = entries.next_value_seed(PredictionSeed(context))?;
+                event.prediction = label;
+                if score.is_some() {
+                    event.score = score;
+                }
+            }
+            _ => {
+                let value = entries.next_value_seed(ScalarSeed { context, depth: 1 })?;
+                self.scalar_field(event, field, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scalar_field<'de, E: Error>(
+        &self,
+        event: &mut Event<'de>,
+        field: &'static str,
+        value: Scalar<'de>,
+    ) -> Result<(), E> {
+        let context = self.0;
+        match (field, value) {
+            (_, Scalar::Missing) => {}
+            ("id", value) => event.id = Some(self.name("id", value)?),
+            ("model", value) => event.model = Some(self.name("model", value)?),
+            ("version", value) => event.version = Some(self.name("version", value)?),
+            ("ts", value) => event.ts = Some(event_time(&value).map_err(|refusal| context.refuse(refusal))?),
+            ("latency_ms", Scalar::Number(latency)) => event.latency_ms = Some(latency),
+            ("latency_ms", _) => return Err(context.wrong("latency_ms", "a number of milliseconds")),
+            ("score", value) => event.score = event.score.take().or(Some(value)),
+            ("label", Scalar::Nested) => return Err(context.wrong("label", "a text, number or boolean")),
+            (_, value) => event.label = Some(value),
+        }
+        Ok(())
+    }
+
+    /// A name or identity: a text, or a number by its decimal text.
+    fn name<'de, E: Error>(&self, field: &'static str, value: Scalar<'de>) -> Result<Cow<'de, str>, E> {
+        match value {
+            Scalar::Text(text) if text.len() <= MAX_NAME_BYTES => Ok(text),
+            Scalar::Text(_) => Err(self.0.refuse(Refusal::NameTooLong { limit: MAX_NAME_BYTES })),
+            Scalar::Number(number) if field != "model" => Ok(Cow::Owned(crate::reference::code_text(number))),
+            _ => Err(self.0.wrong(field, "a text")),
+        }
+    }
+}
+
+fn event_time(value: &Scalar<'_>) -> Result<crate::subject::Millis, Refusal> {
+    match value {
+        Scalar::Number(millis) => timestamp::from_float(*millis),
+        Scalar::Text(text) => timestamp::from_text(text),
+        _ => Err(Refusal::BadTimestamp { problem: "neither a number nor a text" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_bytes: 1 << 16, max_features: 4, max_depth: 4 };
+
+    fn refused(json: &str) -> Refusal {
+        decode(json.as_bytes(), &LIMITS).expect_err("should be refused")
+    }
+
+    #[test]
+    fn a_full_prediction_borrows_every_text() {
+        let json = br#"{"id":"r1","model":"flights","version":"1.0.0","ts":1364774400123,
+            "features":{"temp":39.0,"carrier":"UA","gust":null,"wet":true},
+            "prediction":{"label":"late","score":0.61},"latency_ms":5.2,"segment":{"origin":"JFK"},"extra":[1,{"a":2}]}"#;
+        let event = decode(json, &LIMITS).expect("valid");
+        assert!(matches!(event.model, Some(Cow::Borrowed("flights"))));
+        assert_eq!(event.ts, Some(1_364_774_400_123));
+        let features = event.features.expect("has features");
+        assert_eq!(features[0], (Cow::Borrowed("temp"), Scalar::Number(39.0)));
+        assert!(matches!(&features[1].1, Scalar::Text(Cow::Borrowed("UA"))));
+        assert_eq!(features[2].1, Scalar::Missing);
+        assert_eq!(event.prediction, Some(Scalar::Text("late".into())));
+        assert_eq!(event.score, Some(Scalar::Number(0.61)));
+        assert_eq!(event.segment, vec![("origin".into(), Scalar::Text("JFK".into()))]);
+    }
+
+    #[test]
+    fn a_number_is_a_score_and_a_text_is_a_label() {
+        let event = decode(br#"{"prediction":0.25}"#, &LIMITS).expect("valid");
+        assert_eq!((event.prediction, event.score), (None, Some(Scalar::Number(0.25))));
+        let event = decode(br#"{"prediction":"yes"}"#, &LIMITS).expect("valid");
+        assert_eq!((event.prediction, event.score), (Some(Scalar::Text("yes".into())), None));
+    }
+
+    #[test]
+    fn a_label_alone_is_feedback() {
+        let event = decode(br#"{"id":"r1","model":"flights","label":"late","ts":1364780000000}"#, &LIMITS)
+            .expect("valid");
+        assert!(event.is_feedback());
+    }
+
+    #[test]
+    fn every_fault_has_its_reason() {
+        assert_eq!(refused("").reason(), "empty");
+        assert_eq!(refused("{").reason(), "not_json");
+        assert_eq!(refused("{} {}").reason(), "not_json");
+        assert_eq!(refused("[1]").reason(), "wrong_shape");
+        assert_eq!(refused("7").reason(), "wrong_shape");
+        assert_eq!(refused(r#"{"features":[1]}"#).reason(), "wrong_shape");
+        assert_eq!(refused(r#"{"features":7}"#).reason(), "wrong_shape");
+        assert_eq!(refused(r#"{"features":{"a":[[[[[1]]]]]}}"#).reason(), "too_deep");
+        assert_eq!(refused(r#"{"features":{"a":1,"b":1,"c":1,"d":1,"e":1}}"#).reason(), "too_many_features");
+        assert_eq!(refused(r#"{"features":{"a":1,"a":2}}"#).reason(), "duplicate_key");
+        assert_eq!(refused(r#"{"model":"a","model":"b"}"#).reason(), "duplicate_key");
+        assert_eq!(refused(r#"{"ts":"yesterday"}"#).reason(), "bad_timestamp");
+        assert_eq!(refused(r#"{"ts":1364774400}"#).reason(), "bad_timestamp");
+        assert_eq!(refused(r#"{"ts":1364774400123000}"#).reason(), "bad_timestamp");
+        assert_eq!(refused(r#"{"latency_ms":"fast"}"#).reason(), "wrong_shape");
+        assert_eq!(
+            refused(&format!(r#"{{"features":{{"{}":1}}}}"#, "x".repeat(200))).reason(),
+            "name_too_long"
+        );
+        assert_eq!(refused(&format!(r#"{{"x":"{}"}}"#, "x".repeat(1 << 16))).reason(), "too_large");
+    }
+
+    #[test]
+    fn many_features_are_checked_for_duplicates_too() {
+        let limits = Limits { max_features: 200, ..LIMITS };
+        let mut fields: Vec<String> = (0..100).map(|i| format!(r#""f{i}":{i}"#)).collect();
+        assert!(decode(format!(r#"{{"features":{{{}}}}}"#, fields.join(",")).as_bytes(), &limits).is_ok());
+        fields.push(r#""f7":1"#.to_owned());
+        let text = format!(r#"{{"features":{{{}}}}}"#, fields.join(","));
+        let twice = decode(text.as_bytes(), &limits);
+        assert_eq!(twice.expect_err("twice").reason(), "duplicate_key");
+    }
+
+    #[test]
+    fn an_iso_time_equals_its_milliseconds() {
+        let event = decode(br#"{"ts":"2013-04-01T02:00:00.123+02:00"}"#, &LIMITS).expect("valid");
+        assert_eq!(event.ts, Some(1_364_774_400_123));
+    }
+
+    #[test]
+    fn escaped_text_is_owned_and_right() {
+        let event = decode(br#"{"features":{"n\u0061me":"a\"b"}}"#, &LIMITS).expect("valid");
+        assert_eq!(event.features.expect("has features"), vec![("name".into(), Scalar::Text("a\"b".into()))]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = decode(&bytes, &LIMITS);
+        }
+
+        #[test]
+        fn whatever_serde_json_refuses_is_refused(text in r#"[\[\]{}",:0-9a-z.\\ -]{0,40}"#) {
+            if serde_json::from_str::<serde_json::Value>(&text).is_err() {
+                prop_assert!(decode(text.as_bytes(), &LIMITS).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The registry: builds references from baseline files and keeps models, versions, stages and references.
+//!
+//! Building ([`build()`]) turns rows into an immutable [`Reference`](crate::reference::Reference);
+//! [`Registry`] keeps it under its content address and remembers which one each version is judged against.
+
+mod blobs;
+mod build;
+mod count;
+mod error;
+mod options;
+mod own;
+mod plan;
+mod sample;
+mod schema;
+mod source;
+mod survey;
+mod time;
+
+pub use build::build;
+pub use error::{BuildError, NameError, check_model, parse_version};
+pub use options::{BaselineOptions, Format, RoleColumns};
+pub use own::{ActiveReference, Registry, RegistryError, stage_name, wall_clock};
+pub use plan::kind_name;
+pub use schema::{Schema, SchemaColumn};

@@ -1,0 +1,170 @@
+//! What a caller says about a baseline: where it is, what its columns mean, and who made it.
+
+use std::path::{Path, PathBuf};
+
+use super::error::{BuildError, check_model, parse_version};
+use crate::subject::Millis;
+
+/// Format of a baseline file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-, semicolon-, tab- or bar-separated text with a header line.
+    Csv,
+    /// One JSON object a line: flat, or shaped like the native event.
+    Jsonl,
+    /// Arrow IPC, file or stream, uncompressed.
+    Arrow,
+}
+
+impl Format {
+    /// Name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "Parquet",
+            Self::Csv => "CSV",
+            Self::Jsonl => "JSONL",
+            Self::Arrow => "Arrow IPC",
+        }
+    }
+
+    /// The format that the name of a file promises.
+    #[must_use]
+    pub fn of_name(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "parquet" | "pq" => Some(Self::Parquet),
+            "csv" | "tsv" => Some(Self::Csv),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "arrow" | "arrows" | "ipc" | "feather" => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+
+    /// The format that the first bytes of a file show.
+    #[must_use]
+    pub fn of_bytes(start: &[u8]) -> Option<Self> {
+        match start {
+            [b'P', b'A', b'R', b'1', ..] => Some(Self::Parquet),
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xff, 0xff, 0xff, 0xff, ..] => Some(Self::Arrow),
+            [b'{', ..] => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+}
+
+/// Names of the columns with a meaning of their own; all others are features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleColumns {
+    /// Event time.
+    pub time: String,
+    /// The model's numeric output.
+    pub score: String,
+    /// The model's decision.
+    pub prediction: String,
+    /// The ground truth.
+    pub label: String,
+    /// Serving time in milliseconds.
+    pub latency: String,
+}
+
+impl Default for RoleColumns {
+    fn default() -> Self {
+        Self {
+            time: "ts".to_owned(),
+            score: "score".to_owned(),
+            prediction: "prediction".to_owned(),
+            label: "label".to_owned(),
+            latency: "latency_ms".to_owned(),
+        }
+    }
+}
+
+/// How to build a reference from a file.
+///
+/// ```
+/// use anchorwatch::registry::BaselineOptions;
+/// let options = BaselineOptions::new("flights", "1.0.0", "testdata/flights/reference.parquet");
+/// let built = anchorwatch::registry::build(&options)?;
+/// assert_eq!(built.columns.len(), 17);
+/// # Ok::<(), anchorwatch::registry::BuildError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaselineOptions {
+    /// Registered model name.
+    pub model: String,
+    /// Semantic version of the model.
+    pub version: String,
+    /// File with the baseline rows.
+    pub source: PathBuf,
+    /// Its format; by default told from name or first bytes.
+    pub format: Option<Format>,
+    /// File that names and types columns; by default all is inferred.
+    pub schema: Option<PathBuf>,
+    /// Columns with a meaning of their own.
+    pub roles: RoleColumns,
+    /// Columns left out.
+    pub ignore: Vec<String>,
+    /// Column (or field of the event's `segment`) that splits the baseline.
+    pub segment_field: Option<String>,
+    /// Most cut points of a numeric column.
+    pub points: usize,
+    /// Most categories of a column; the mass of the others sits in the `unseen` cell.
+    pub max_categories: usize,
+    /// Most baseline windows.
+    pub max_windows: usize,
+    /// Commit of the training code.
+    pub git_commit: Option<String>,
+    /// Person or job that creates the reference.
+    pub creator: Option<String>,
+    /// Free text.
+    pub notes: Option<String>,
+    /// Wall-clock time written into the provenance, and so into the reference's identity.
+    pub created_at: Millis,
+    /// Whether a progress bar is drawn when standard error is a terminal.
+    pub progress: bool,
+}
+
+/// Most cut points or categories that can be asked for.
+const MAX_ASKED: usize = 10_000;
+
+impl BaselineOptions {
+    /// The defaults for a model version and a file.
+    #[must_use]
+    pub fn new(model: &str, version: &str, source: impl Into<PathBuf>) -> Self {
+        Self {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            source: source.into(),
+            format: None,
+            schema: None,
+            roles: RoleColumns::default(),
+            ignore: vec!["id".to_owned(), "label_ts".to_owned()],
+            segment_field: None,
+            points: 256,
+            max_categories: 200,
+            max_windows: 2_048,
+            git_commit: None,
+            creator: None,
+            notes: None,
+            created_at: 0,
+            progress: false,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        check_model(&self.model)?;
+        parse_version(&self.version)?;
+        let within = |option, got: usize, least: usize| {
+            if (least..=MAX_ASKED).contains(&got) {
+                return Ok(());
+            }
+            let expected = format!("{least} to {MAX_ASKED}");
+            Err(BuildError::Option { option, got: got.to_string(), expected })
+        };
+        within("--points", self.points, 10)?;
+        within("--max-categories", self.max_categories, 1)?;
+        within("the number of baseline windows", self.max_windows, 1)
+    }
+}

@@ -1,0 +1,422 @@
+//! Our own registry: artifacts in a folder, everything else in the state file.
+
+use std::path::{Path, PathBuf};
+
+use super::blobs::Blobs;
+use super::error::{NameError, check_model, nearest, parse_version};
+use crate::reference::{ArtifactError, Reference, ReferenceId, decode, encode};
+use crate::store::{StageChange, Store, StoreError, StoredReference, StoredVersion, stage_text};
+use crate::subject::Millis;
+use crate::view::{ModelView, Stage, VersionView};
+
+/// Why the registry refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The state file cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The folder of artifacts cannot be used.
+    #[error(
+        "cannot use {path} for references: {source}; give the user of this process write access or set data_dir"
+    )]
+    Folder {
+        /// Folder concerned.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An artifact cannot be read or written.
+    #[error("the reference file {path}: {source}")]
+    Blob {
+        /// File concerned.
+        path: PathBuf,
+        /// What the object store said.
+        source: object_store::Error,
+    },
+    /// An artifact's file is gone.
+    #[error("the file of reference {} is gone: put {path} back from a backup or create the reference again", id.short())]
+    Missing {
+        /// Reference concerned.
+        id: ReferenceId,
+        /// Where the file should be.
+        path: PathBuf,
+    },
+    /// An artifact's bytes are not those that were registered.
+    #[error(
+        "the file of reference {} is damaged (its hash is {}): put {path} back from a backup or create the \
+         reference again", id.short(), found.short()
+    )]
+    Damaged {
+        /// Reference concerned.
+        id: ReferenceId,
+        /// Damaged file.
+        path: PathBuf,
+        /// Hash of what is there.
+        found: ReferenceId,
+    },
+    /// An artifact has the right hash but cannot be decoded or encoded.
+    #[error("reference {id}: {source}")]
+    Artifact {
+        /// Reference concerned.
+        id: String,
+        /// Why.
+        source: ArtifactError,
+    },
+    /// No reference begins with these digits.
+    #[error("there is no reference {prefix}; `anchorwatch reference list` shows all")]
+    UnknownReference {
+        /// What was asked for.
+        prefix: String,
+    },
+    /// Several references begin with these digits.
+    #[error("several references begin with {prefix}: {matches}; give more digits")]
+    AmbiguousReference {
+        /// What was asked for.
+        prefix: String,
+        /// What it could mean.
+        matches: String,
+    },
+    /// The model or version is not registered.
+    #[error(
+        "{what} is not registered{hint}; `anchorwatch model list` shows all, and creating a reference registers one"
+    )]
+    Unknown {
+        /// Model, or model and version.
+        what: String,
+        /// Nearest known name, as half a sentence.
+        hint: String,
+    },
+    /// A name is not one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An archived version is not promoted by accident.
+    #[error("{model} {version} is archived; pass --force to promote it all the same")]
+    Archived {
+        /// Model name.
+        model: String,
+        /// Version asked for.
+        version: String,
+    },
+    /// Somebody else changed a stage meanwhile.
+    #[error(
+        "the stages of {model} changed meanwhile: look at `anchorwatch model show {model}` and try again"
+    )]
+    Conflict {
+        /// Model name.
+        model: String,
+    },
+}
+
+/// The reference that windows of a version are judged against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveReference {
+    /// Model name.
+    pub model: String,
+    /// Semantic version.
+    pub version: String,
+    /// Stage of the version.
+    pub stage: Stage,
+    /// Content address of its active reference.
+    pub reference_id: ReferenceId,
+}
+
+/// Models, versions, stages and references.
+///
+/// ```
+/// use anchorwatch::registry::{BaselineOptions, Registry, build};
+/// let folder = tempfile::tempdir()?;
+/// let mut registry = Registry::open(folder.path())?;
+/// let options = BaselineOptions::new("flights", "1.0.0", "testdata/flights/reference.parquet");
+/// let id = registry.add_reference(&build(&options)?)?;
+/// assert_eq!(registry.load_reference(id.short())?.provenance.rows, 51_955);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Registry {
+    store: Store,
+    blobs: Blobs,
+}
+
+/// The wall clock, in milliseconds.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the registry is an edge: it stamps what it stores")]
+pub fn wall_clock() -> Millis {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// Why a stage changed, as it is stored.
+mod reason {
+    pub(super) const PROMOTED: &str = "promoted";
+    pub(super) const SUPERSEDED: &str = "superseded";
+    pub(super) const ARCHIVED: &str = "archived";
+    pub(super) const ROLLED_BACK: &str = "rolled_back";
+}
+
+impl Registry {
+    /// Opens or creates the registry in this folder.
+    ///
+    /// # Errors
+    /// When the folder or the state file cannot be used.
+    pub fn open(data_dir: &Path) -> Result<Self, RegistryError> {
+        Ok(Self { store: Store::open(data_dir)?, blobs: Blobs::open(data_dir)? })
+    }
+
+    /// Keeps a reference and registers its model and version; the first of a version becomes active.
+    ///
+    /// The same bytes twice are one reference.
+    ///
+    /// # Errors
+    /// When a name is invalid or the reference cannot be stored.
+    pub fn add_reference(&mut self, reference: &Reference) -> Result<ReferenceId, RegistryError> {
+        check_model(&reference.model)?;
+        parse_version(&reference.version)?;
+        let what = || format!("of {} {}", reference.model, reference.version);
+        let bytes = encode(reference).map_err(|source| RegistryError::Artifact { id: what(), source })?;
+        let id = ReferenceId::of(&bytes);
+        self.blobs.put(&id, bytes)?;
+        self.store.add_reference(&StoredReference {
+            id: id.as_str().to_owned(),
+            model: reference.model.clone(),
+            version: reference.version.clone(),
+            added_at: wall_clock(),
+            rows: reference.provenance.rows,
+            columns: reference.columns.len() as u64,
+            dataset: reference.provenance.dataset.clone(),
+            active: false,
+        })?;
+        Ok(id)
+    }
+
+    /// References, of one model or all, by model and newest first.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub fn list_references(&self, model: Option<&str>) -> Result<Vec<StoredReference>, RegistryError> {
+        Ok(self.store.references(model)?)
+    }
+
+    /// The row of the one reference whose address begins with these digits.
+    ///
+    /// # Errors
+    /// When none or several do.
+    pub fn find_reference(&self, prefix: &str) -> Result<StoredReference, RegistryError> {
+        let unknown = || RegistryError::UnknownReference { prefix: prefix.to_owned() };
+        if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(unknown());
+        }
+        let mut found = self.store.references_like(&prefix.to_ascii_lowercase())?;
+        if found.len() > 1 {
+            let short = |row: &StoredReference| row.id.chars().take(12).collect::<String>();
+            let matches = found.iter().map(short).collect::<Vec<_>>().join(", ");
+            return Err(RegistryError::AmbiguousReference { prefix: prefix.to_owned(), matches });
+        }
+        found.pop().ok_or_else(unknown)
+    }
+
+    /// The reference whose address begins with these digits.
+    ///
+    /// # Errors
+    /// When none or several do, or when its file is gone or damaged.
+    pub fn load_reference(&self, prefix: &str) -> Result<Reference, RegistryError> {
+        let id = ReferenceId::from_stored(self.find_reference(prefix)?.id);
+        let bytes = self.blobs.get(&id)?;
+        decode(&bytes).map_err(|source| RegistryError::Artifact { id: id.short().to_owned(), source })
+    }
+
+    /// Makes a reference the active one of its version.
+    ///
+    /// # Errors
+    /// When none or several begin with these digits, or when its file is gone or damaged.
+    pub fn activate(&mut self, prefix: &str) -> Result<StoredReference, RegistryError> {
+        let row = self.find_reference(prefix)?;
+        self.blobs.get(&ReferenceId::from_stored(row.id.clone()))?;
+        self.store.activate_reference(&row.id)?;
+        Ok(StoredReference { active: true, ..row })
+    }
+
+    /// The active reference of every version that has one.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub fn active(&self) -> Result<Vec<ActiveReference>, RegistryError> {
+        let versions = self.store.versions(None)?;
+        let stage = |row: &StoredReference| {
+            versions
+                .iter()
+                .find(|v| v.model == row.model && v.version == row.version)
+                .map_or(Stage::None, |v| v.stage)
+        };
+        let active = self.store.references(None)?.into_iter().filter(|row| row.active);
+        Ok(active
+            .map(|row| ActiveReference {
+                stage: stage(&row),
+                model: row.model,
+                version: row.version,
+                reference_id: ReferenceId::from_stored(row.id),
+            })
+            .collect())
+    }
+
+    /// All models with their versions, highest first, and references, newest first.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub fn models(&self) -> Result<Vec<ModelView>, RegistryError> {
+        let references = self.store.references(None)?;
+        let mut models: Vec<ModelView> = Vec::new();
+        for row in self.store.versions(None)? {
+            let of_version = |r: &&StoredReference| r.model == row.model && r.version == row.version;
+            let view = VersionView {
+                reference: references.iter().filter(of_version).find(|r| r.active).map(|r| r.id.clone()),
+                references: references.iter().filter(of_version).map(|r| r.id.clone()).collect(),
+                version: row.version.clone(),
+                stage: row.stage,
+            };
+            match models.last_mut().filter(|model| model.model == row.model) {
+                Some(model) => model.versions.push(view),
+                None => models.push(ModelView { model: row.model, versions: vec![view] }),
+            }
+        }
+        for model in &mut models {
+            model.versions.sort_by_cached_key(|v| std::cmp::Reverse(parse_version(&v.version).ok()));
+        }
+        Ok(models)
+    }
+
+    /// All changes of stage of a model, oldest first.
+    ///
+    /// # Errors
+    /// When the model is not registered.
+    pub fn stage_changes(&self, model: &str) -> Result<Vec<StageChange>, RegistryError> {
+        self.versions_of(model)?;
+        Ok(self.store.stage_changes(model)?)
+    }
+
+    fn versions_of(&self, model: &str) -> Result<Vec<StoredVersion>, RegistryError> {
+        let versions = self.store.versions(Some(model))?;
+        if versions.is_empty() {
+            let all = self.store.versions(None)?;
+            let hint = nearest(model, all.iter().map(|row| row.model.as_str()));
+            return Err(RegistryError::Unknown { what: format!("the model `{model}`"), hint });
+        }
+        Ok(versions)
+    }
+
+    fn version_in<'a>(
+        versions: &'a [StoredVersion],
+        model: &str,
+        version: &str,
+    ) -> Result<&'a StoredVersion, RegistryError> {
+        let parsed = parse_version(version)?;
+        versions.iter().find(|row| row.version == parsed.to_string()).ok_or_else(|| {
+            let known = versions.iter().map(|row| row.version.as_str()).collect::<Vec<_>>().join(", ");
+            RegistryError::Unknown {
+                what: format!("{model} {version}"),
+                hint: format!(" (versions: {known})"),
+            }
+        })
+    }
+
+    /// Moves a version to a stage. A version that enters production sends the former one to the archive.
+    ///
+    /// # Errors
+    /// When the version is not registered, or is archived and would be promoted without `force`.
+    pub fn set_stage(
+        &mut self,
+        model: &str,
+        version: &str,
+        stage: Stage,
+        force: bool,
+    ) -> Result<(), RegistryError> {
+        self.move_to(model, version, stage, force, reason::SUPERSEDED)
+    }
+
+    /// Returns to a version: it enters production, and the former one is archived as rolled back, which keeps it from
+    /// being a target of later rollbacks.
+    ///
+    /// # Errors
+    /// When the version is not registered.
+    pub fn roll_back(&mut self, model: &str, to_version: &str) -> Result<(), RegistryError> {
+        self.move_to(model, to_version, Stage::Production, true, reason::ROLLED_BACK)
+    }
+
+    fn move_to(
+        &mut self,
+        model: &str,
+        version: &str,
+        to: Stage,
+        force: bool,
+        former: &str,
+    ) -> Result<(), RegistryError> {
+        let versions = self.versions_of(model)?;
+        let row = Self::version_in(&versions, model, version)?;
+        if row.stage == to {
+            return Ok(());
+        }
+        let promotes = matches!(to, Stage::Staging | Stage::Production);
+        if promotes && row.stage == Stage::Archived && !force {
+            return Err(RegistryError::Archived { model: model.to_owned(), version: version.to_owned() });
+        }
+        let at = wall_clock();
+        let change = |row: &StoredVersion, to: Stage, reason: &str| StageChange {
+            model: row.model.clone(),
+            version: row.version.clone(),
+            from: row.stage,
+            to,
+            reason: reason.to_owned(),
+            at,
+        };
+        let mut changes = Vec::new();
+        if to == Stage::Production {
+            let serving = versions.iter().filter(|other| other.stage == Stage::Production);
+            changes.extend(serving.map(|other| change(other, Stage::Archived, former)));
+        }
+        changes.push(change(row, to, if promotes { reason::PROMOTED } else { reason::ARCHIVED }));
+        if !self.store.change_stages(&changes)? {
+            return Err(RegistryError::Conflict { model: model.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// The version to return to when this one fails: the latest that was in production before it and was not itself
+    /// rolled back; else the highest lower version that is or was in use.
+    ///
+    /// # Errors
+    /// When the model or version is not registered.
+    pub fn last_good(&self, model: &str, version: &str) -> Result<Option<String>, RegistryError> {
+        let versions = self.versions_of(model)?;
+        let own = Self::version_in(&versions, model, version)?;
+        let changes = self.store.stage_changes(model)?;
+        let failed = |candidate: &str| {
+            let left =
+                |change: &&StageChange| change.version == candidate && change.from == Stage::Production;
+            changes.iter().rfind(left).is_some_and(|change| change.reason == reason::ROLLED_BACK)
+        };
+        let entered = |change: &StageChange| change.to == Stage::Production;
+        let own_entry = changes.iter().rposition(|change| entered(change) && change.version == own.version);
+        let before = changes.get(..own_entry.unwrap_or(changes.len())).unwrap_or_default();
+        let served =
+            before.iter().rev().find(|c| entered(c) && c.version != own.version && !failed(&c.version));
+        if let Some(change) = served {
+            return Ok(Some(change.version.clone()));
+        }
+        let own = parse_version(&own.version)?;
+        let used = versions.iter().filter(|row| row.stage != Stage::None && !failed(&row.version));
+        let lower = used.filter_map(|row| parse_version(&row.version).ok()).filter(|other| *other < own);
+        Ok(lower.max().map(|version| version.to_string()))
+    }
+
+    /// A number that changes whenever anything in the registry does, also from another process; cheap to poll.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub fn change_token(&self) -> Result<i64, RegistryError> {
+        Ok(self.store.registry_revision()?)
+    }
+}
+
+/// A stage as people and the state file write it.
+#[must_use]
+pub fn stage_name(stage: Stage) -> &'static str {
+    stage_text(stage)
+}

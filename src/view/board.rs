@@ -1,0 +1,114 @@
+//! The board on which the core writes and from which the edges read.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dashmap::DashMap;
+
+use super::{AlertView, ModelView, ReferenceView, StatusView, SubjectView, WindowView};
+use crate::subject::Subject;
+
+/// A document that is replaced as a whole; readers keep the one they took.
+#[derive(Debug, Default)]
+struct Slot<T>(RwLock<Arc<T>>);
+
+impl<T> Slot<T> {
+    fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}
+
+/// The latest state of everything, shared by `Arc`.
+///
+/// ```
+/// use anchorwatch::view::{Board, WindowView};
+/// let board = Board::default();
+/// let window = WindowView { model: "fraud".into(), version: "1.0.0".into(), horizon: "1h".into(), ..WindowView::default() };
+/// let subject = window.subject();
+/// board.publish(window);
+/// assert_eq!(board.subject(&subject).map(|view| view.windows.len()), Some(1));
+/// ```
+#[derive(Debug, Default)]
+pub struct Board {
+    subjects: DashMap<Subject, Arc<SubjectView>>,
+    alerts: Slot<Vec<AlertView>>,
+    status: Slot<StatusView>,
+    models: Slot<Vec<ModelView>>,
+    references: Slot<Vec<ReferenceView>>,
+}
+
+impl Board {
+    /// Shows a judged window in place of the last one of its subject and horizon.
+    pub fn publish(&self, window: WindowView) {
+        let mut entry = self.subjects.entry(window.subject()).or_default();
+        let next = entry.with(Arc::new(window));
+        *entry = Arc::new(next);
+    }
+
+    /// Forgets all windows of a version, with its segments.
+    pub fn remove_version(&self, model: &str, version: &str) {
+        self.subjects.retain(|subject, _| &*subject.model != model || &*subject.version != version);
+    }
+
+    /// The windows of one subject.
+    #[must_use]
+    pub fn subject(&self, subject: &Subject) -> Option<Arc<SubjectView>> {
+        self.subjects.get(subject).map(|entry| Arc::clone(&entry))
+    }
+
+    /// All subjects with their windows, in the order of their names.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<(Subject, Arc<SubjectView>)> {
+        let mut all: Vec<_> =
+            self.subjects.iter().map(|entry| (entry.key().clone(), Arc::clone(entry.value()))).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    /// Replaces the list of alerts.
+    pub fn set_alerts(&self, alerts: Vec<AlertView>) {
+        self.alerts.set(alerts);
+    }
+
+    /// The alerts.
+    #[must_use]
+    pub fn alerts(&self) -> Arc<Vec<AlertView>> {
+        self.alerts.get()
+    }
+
+    /// Replaces the status.
+    pub fn set_status(&self, status: StatusView) {
+        self.status.set(status);
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> Arc<StatusView> {
+        self.status.get()
+    }
+
+    /// Replaces the list of models.
+    pub fn set_models(&self, models: Vec<ModelView>) {
+        self.models.set(models);
+    }
+
+    /// The registered models.
+    #[must_use]
+    pub fn models(&self) -> Arc<Vec<ModelView>> {
+        self.models.get()
+    }
+
+    /// Replaces the list of references.
+    pub fn set_references(&self, references: Vec<ReferenceView>) {
+        self.references.set(references);
+    }
+
+    /// The registered references.
+    #[must_use]
+    pub fn references(&self) -> Arc<Vec<ReferenceView>> {
+        self.references.get()
+    }
+}

@@ -1,0 +1,18 @@
+//! The read model: what the core shows of itself, as plain data.
+//!
+//! The engine publishes, the API and the metrics read; nobody reads anything else of the core. A reader sees whole
+//! documents, each consistent in itself, and never waits for the engine longer than one pointer swap.
+
+mod alert;
+mod board;
+mod registry;
+mod scrape;
+mod status;
+mod window;
+
+pub use alert::{AlertState, AlertStateError, AlertView};
+pub use board::Board;
+pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
+pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
+pub use status::{EventCount, LawCounters, OutboxView, PositionView, QueueView, StatusView};
+pub use window::{ColumnRatios, LatencyQuantile, LatencyView, Level, SubjectView, VerdictView, WindowView};

@@ -1,0 +1,109 @@
+//! Models and references as a reader sees them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::reference::{ColumnKind, Provenance, Reference, Role};
+
+/// Stage of a model version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Not promoted.
+    #[default]
+    None,
+    /// Being tried.
+    Staging,
+    /// Serving.
+    Production,
+    /// Retired.
+    Archived,
+}
+
+/// One version of a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VersionView {
+    /// Semantic version.
+    pub version: String,
+    /// Stage.
+    pub stage: Stage,
+    /// Content address of the active reference.
+    pub reference: Option<String>,
+    /// All references of this version, newest first.
+    pub references: Vec<String>,
+}
+
+/// A registered model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ModelView {
+    /// Registered name.
+    pub model: String,
+    /// Versions, newest first.
+    pub versions: Vec<VersionView>,
+}
+
+/// One column of a reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ColumnView {
+    /// Column name.
+    pub name: String,
+    /// Meaning of the column.
+    pub role: Role,
+    /// Reading of its values.
+    pub kind: ColumnKind,
+    /// Whether an event without it is a data fault.
+    pub required: bool,
+    /// Cells of its binning.
+    pub cells: usize,
+    /// What the builder noticed.
+    pub notes: Vec<String>,
+}
+
+/// A reference without its counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReferenceView {
+    /// Content address.
+    pub id: String,
+    /// Model name.
+    pub model: String,
+    /// Model version.
+    pub version: String,
+    /// Whether windows of its version are judged against it.
+    pub active: bool,
+    /// Where the baseline came from.
+    pub provenance: Provenance,
+    /// Columns in their order.
+    pub columns: Vec<ColumnView>,
+    /// Whether the baseline carried latencies.
+    pub has_latency: bool,
+    /// Baseline windows kept for calibration.
+    pub windows: usize,
+    /// Segments kept apart.
+    pub segments: Vec<String>,
+}
+
+impl ReferenceView {
+    /// The view of a reference under its content address.
+    #[must_use]
+    pub fn of(id: &str, reference: &Reference, active: bool) -> Self {
+        let columns = reference.columns.iter().map(|column| ColumnView {
+            name: column.name.clone(),
+            role: column.role,
+            kind: column.kind,
+            required: column.required,
+            cells: column.binning.cells(),
+            notes: column.notes.clone(),
+        });
+        Self {
+            id: id.to_owned(),
+            model: reference.model.clone(),
+            version: reference.version.clone(),
+            active,
+            provenance: reference.provenance.clone(),
+            columns: columns.collect(),
+            has_latency: reference.has_latency,
+            windows: reference.windows.len(),
+            segments: reference.segments.keys().cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Where the process stands: the conservation law, positions, lag and queues.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::subject::Millis;
+
+/// Counters of the conservation law; they are part of the checkpoint and survive a restart.
+///
+/// ```
+/// use anchorwatch::view::LawCounters;
+/// let mut law = LawCounters { read: 3, counted: 2, ..LawCounters::default() };
+/// assert!(!law.holds());
+/// law.refused.insert("not_json".into(), 1);
+/// assert!(law.holds());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LawCounters {
+    /// Records read from the source.
+    pub read: u64,
+    /// Records counted in a pane.
+    pub counted: u64,
+    /// Records after the pane was closed.
+    pub late: u64,
+    /// Records too far ahead of the clock.
+    pub future: u64,
+    /// Records of a model or version without an active reference, and feedback without its prediction.
+    pub unmatched: u64,
+    /// Records that were counted before.
+    pub duplicate: u64,
+    /// Records that are no event, by reason.
+    pub refused: BTreeMap<Cow<'static, str>, u64>,
+}
+
+impl LawCounters {
+    /// Records refused for any reason.
+    #[must_use]
+    pub fn refused_total(&self) -> u64 {
+        self.refused.values().sum()
+    }
+
+    /// Law L-1: `read = refused + late + future + unmatched + duplicate + counted`.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let left =
+            [self.refused_total(), self.late, self.future, self.unmatched, self.duplicate, self.counted];
+        self.read == left.iter().sum::<u64>()
+    }
+}
+
+/// Events counted for one model version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventCount {
+    /// Model name.
+    pub model: String,
+    /// Model version.
+    pub version: String,
+    /// Events counted since the state file was created.
+    pub events: u64,
+}
+
+/// Where one partition stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PositionView {
+    /// Topic name.
+    pub topic: String,
+    /// Partition number.
+    pub partition: i32,
+    /// Offset of the next record to count.
+    pub next_offset: i64,
+    /// End of the partition's log when it was last asked.
+    pub end_offset: Option<i64>,
+    /// Largest event time seen.
+    pub max_event_time: Option<Millis>,
+}
+
+impl PositionView {
+    /// Records between the position and the end of the log; never negative.
+    #[must_use]
+    pub fn lag(&self) -> Option<i64> {
+        self.end_offset.map(|end| end.saturating_sub(self.next_offset).max(0))
+    }
+}
+
+/// Depth of one queue of `app.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct QueueView {
+    /// Name of the queue.
+    pub queue: String,
+    /// Items in it.
+    pub depth: usize,
+    /// Most items it holds.
+    pub capacity: usize,
+}
+
+/// Deliveries of one target that are not yet confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OutboxView {
+    /// Name of the sink or action.
+    pub target: String,
+    /// Deliveries waiting or being tried.
+    pub pending: u64,
+}
+
+/// Where the process stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusView {
+    /// The conservation law.
+    pub law: LawCounters,
+    /// Events per model version.
+    pub events: Vec<EventCount>,
+    /// Positions of the assigned partitions.
+    pub positions: Vec<PositionView>,
+    /// Event time up to which every window is complete.
+    pub watermark: Option<Millis>,
+    /// Queues.
+    pub queues: Vec<QueueView>,
+    /// Deliveries not yet confirmed.
+    pub outbox: Vec<OutboxView>,
+    /// Wall-clock time of the last durable checkpoint.
+    pub last_checkpoint_at: Option<Millis>,
+}

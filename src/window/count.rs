@@ -1,0 +1,94 @@
+//! From an event to the counters it increments.
+
+use std::borrow::Cow;
+
+use anchorwatch_detectors::latency;
+
+use super::plan::Plan;
+use crate::event::{Event, Scalar};
+use crate::reference::{Layout, Value, code_text};
+
+/// The indices of the counters that one event increments; kept between events so that nothing is allocated.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    indices: Vec<usize>,
+    seen: Vec<bool>,
+}
+
+impl Slots {
+    pub(super) fn as_slice(&self) -> &[usize] {
+        &self.indices
+    }
+
+    /// Finds the counters; false if there are none, which is feedback without a label column.
+    pub(super) fn fill(&mut self, plan: &Plan, event: &Event<'_>) -> bool {
+        self.indices.clear();
+        if let Some(label) = &event.label
+            && let Some(column) = plan.label()
+        {
+            self.push(plan, column, label.value());
+        }
+        if event.is_feedback() {
+            return !self.indices.is_empty();
+        }
+        self.indices.push(Layout::ROWS);
+        self.features(plan, event);
+        if let Some(column) = plan.score() {
+            self.push(plan, column, event.score.as_ref().map_or(Value::Missing, Scalar::value));
+        }
+        if let Some(column) = plan.prediction() {
+            self.push(plan, column, event.prediction.as_ref().map_or(Value::Missing, Scalar::value));
+        }
+        self.latency(plan, event.latency_ms);
+        true
+    }
+
+    fn push(&mut self, plan: &Plan, column: usize, value: Value<'_>) {
+        let slot = plan.reference.columns[column].slot(value);
+        self.indices.push(plan.layout.index(column, slot));
+    }
+
+    fn features(&mut self, plan: &Plan, event: &Event<'_>) {
+        self.seen.clear();
+        self.seen.resize(plan.layout.columns(), false);
+        let mut guess = 0;
+        for (name, value) in event.features.iter().flatten() {
+            // Features that the reference does not know are not counted: there is nothing to compare them with.
+            let Some(column) = plan.feature(name, guess) else { continue };
+            guess = column + 1;
+            self.seen[column] = true;
+            self.push(plan, column, value.value());
+        }
+        for &column in plan.feature_columns() {
+            if !self.seen[column] {
+                self.push(plan, column, Value::Missing);
+            }
+        }
+    }
+
+    fn latency(&mut self, plan: &Plan, latency_ms: Option<f64>) {
+        let index = match latency_ms {
+            None => plan.layout.latency_missing(),
+            Some(millis) => latency::bucket(millis)
+                .map_or(plan.layout.latency_invalid(), |bucket| plan.layout.latency_bucket(bucket)),
+        };
+        self.indices.push(index);
+    }
+}
+
+/// Value of the segment field: in `segment`, or else among the features.
+pub(super) fn segment_value<'e>(event: &'e Event<'_>, field: &str) -> Option<Cow<'e, str>> {
+    let find = |fields: &'e [(Cow<'_, str>, Scalar<'_>)]| {
+        fields.iter().find(|(name, _)| name == field).and_then(|(_, value)| text_of(value))
+    };
+    find(&event.segment).or_else(|| event.features.as_deref().and_then(find))
+}
+
+fn text_of<'e>(value: &'e Scalar<'_>) -> Option<Cow<'e, str>> {
+    match value {
+        Scalar::Text(text) if text.len() <= crate::event::MAX_NAME_BYTES => Some(Cow::Borrowed(text)),
+        Scalar::Number(number) if number.is_finite() => Some(Cow::Owned(code_text(*number))),
+        Scalar::Bool(truth) => Some(Cow::Borrowed(if *truth { "true" } else { "false" })),
+        _ => None,
+    }
+}

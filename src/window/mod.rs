@@ -1,0 +1,331 @@
+//! Steps 3, 4 and 6 of 10: events are counted into panes by event time; panes become rolling windows as the watermark
+//! passes them.
+//!
+//! Everything here is a pure function of the records and of the clock that is passed in. Laws:
+//! - W-1: a record counts in exactly one pane, or is late or future.
+//! - W-2: a window equals the sum of its panes.
+//! - W-3: packing and merging panes conserve counts.
+
+mod count;
+mod horizon;
+mod pane;
+mod partition;
+mod plan;
+mod settings;
+mod subjects;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::engine::{PaneRow, SubjectId};
+use crate::event::{Event, Named, Refusal};
+use crate::reference::Reference;
+use crate::subject::{Millis, Subject};
+
+pub use partition::{Partition, PartitionId, Partitions};
+pub use plan::{Plan, Plans};
+pub use settings::{HorizonSettings, WindowSettings};
+
+use count::Slots;
+use subjects::{Subjects, VersionState};
+
+/// What became of one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Counted in its pane.
+    Counted,
+    /// Its pane is sealed.
+    Late,
+    /// Ahead of the clock.
+    Future,
+    /// Feedback for which the reference has no label column.
+    Unmatched,
+    /// Nothing is known of its model or version.
+    Refused(Refusal),
+}
+
+/// A version that is to be watched, with its active reference.
+#[derive(Debug, Clone)]
+pub struct WatchedVersion {
+    /// Model name.
+    pub model: String,
+    /// Model version.
+    pub version: String,
+    /// Content address of the active reference.
+    pub reference_id: String,
+    /// The reference.
+    pub reference: Arc<Reference>,
+    /// Whether feedback events without a version belong to it.
+    pub takes_feedback: bool,
+}
+
+/// Counts of all subjects in panes and rolling windows.
+#[derive(Debug)]
+pub struct Windows {
+    settings: WindowSettings,
+    versions: Vec<VersionState>,
+    by_name: HashMap<String, HashMap<String, usize>>,
+    feedback: HashMap<String, usize>,
+    subjects: Subjects,
+    /// All panes before this one are closed.
+    closed: Option<i64>,
+    slots: Slots,
+    last_version: usize,
+}
+
+impl Windows {
+    /// Windows that have counted nothing yet.
+    #[must_use]
+    pub fn new(settings: WindowSettings) -> Self {
+        Self {
+            subjects: Subjects::new(settings.horizons.len()),
+            settings,
+            versions: Vec::new(),
+            by_name: HashMap::new(),
+            feedback: HashMap::new(),
+            closed: None,
+            slots: Slots::default(),
+            last_version: 0,
+        }
+    }
+
+    /// The settings in pane units.
+    #[must_use]
+    pub fn settings(&self) -> &WindowSettings {
+        &self.settings
+    }
+
+    /// First pane that is not closed.
+    #[must_use]
+    pub fn closed(&self) -> Option<i64> {
+        self.closed
+    }
+
+    /// Sets the closing edge, at restore.
+    pub fn restore_closed(&mut self, closed: Option<i64>) {
+        self.closed = closed;
+    }
+
+    /// Replaces the versions that are watched. A reference that differs from the version's current one takes effect
+    /// from the pane after the newest one that was counted, so no pane mixes two binnings. Returns whether any plan
+    /// changed.
+    pub fn watch(&mut self, versions: &[WatchedVersion]) -> bool {
+        let mut changed = false;
+        self.feedback.clear();
+        self.versions.iter_mut().for_each(|state| state.watched = false);
+        for version in versions {
+            let index = self.version_index(&version.model, &version.version);
+            let newest_pane = self.subjects.newest_pane(&self.versions[index]);
+            let state = &mut self.versions[index];
+            state.watched = true;
+            if state.plans.newest().is_none_or(|plan| plan.reference_id != version.reference_id) {
+                let plan = Plan::new(version.reference_id.clone(), Arc::clone(&version.reference));
+                let begins = if state.plans.newest().is_none() {
+                    i64::MIN
+                } else {
+                    newest_pane.map_or(i64::MIN, |p| p + 1)
+                };
+                state.plans.begin(begins, Arc::new(plan));
+                changed = true;
+            }
+            if version.takes_feedback {
+                self.feedback.insert(version.model.clone(), index);
+            }
+        }
+        changed
+    }
+
+    /// Restores the plans of a version as a checkpoint lists them.
+    pub fn restore_plans(&mut self, model: &str, version: &str, plans: Vec<(i64, Arc<Plan>)>) {
+        let index = self.version_index(model, version);
+        for (from, plan) in plans {
+            self.versions[index].plans.begin(from, plan);
+        }
+    }
+
+    /// Plans of every version, for the checkpoint.
+    pub fn plans(&self) -> impl Iterator<Item = (&str, &str, &Plans)> {
+        self.versions.iter().map(|state| (&*state.model, &*state.version, &state.plans))
+    }
+
+    fn version_index(&mut self, model: &str, version: &str) -> usize {
+        let versions = self.by_name.entry(model.to_owned()).or_default();
+        if let Some(index) = versions.get(version) {
+            return *index;
+        }
+        let index = self.versions.len();
+        versions.insert(version.to_owned(), index);
+        self.versions.push(VersionState::new(model, version));
+        index
+    }
+
+    fn find(&mut self, named: &Named<'_>) -> Result<usize, Refusal> {
+        let Some(version) = named.version.as_deref() else {
+            return self.feedback.get(&*named.model).copied().ok_or(Refusal::UnknownModel);
+        };
+        let last = self.versions.get(self.last_version);
+        if last
+            .is_some_and(|state| state.watched && *state.version == *version && *state.model == *named.model)
+        {
+            return Ok(self.last_version);
+        }
+        let versions = self.by_name.get(&*named.model).ok_or(Refusal::UnknownModel)?;
+        let index = *versions.get(version).ok_or(Refusal::UnknownVersion)?;
+        if !self.versions[index].watched {
+            return Err(Refusal::UnknownVersion);
+        }
+        self.last_version = index;
+        Ok(index)
+    }
+
+    /// Counts one event of a partition, or says why not.
+    pub fn observe(
+        &mut self,
+        partition: &mut Partition,
+        named: &Named<'_>,
+        event: &Event<'_>,
+        ts: Millis,
+        now: Millis,
+    ) -> Outcome {
+        let index = match self.find(named) {
+            Ok(index) => index,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        if ts > now.saturating_add(self.settings.max_ahead) {
+            return Outcome::Future;
+        }
+        let pane = self.settings.pane_of(ts);
+        if self.is_late(partition, pane) {
+            return Outcome::Late;
+        }
+        partition.saw(ts);
+        let state = &mut self.versions[index];
+        let Some((_, plan)) = state.plans.at(pane) else { return Outcome::Late };
+        let plan = Arc::clone(plan);
+        if !self.slots.fill(&plan, event) {
+            return Outcome::Unmatched;
+        }
+        state.events += u64::from(!event.is_feedback());
+        let amended = self.closed.is_some_and(|closed| pane < closed);
+        let whole = self.subjects.whole(state);
+        self.subjects.count(whole, pane, plan.layout.len(), self.slots.as_slice(), amended);
+        if let Some(segments) = &self.settings.segments
+            && let Some(value) = count::segment_value(event, &segments.field)
+            && let Some(segment) = self.subjects.segment(state, &value, segments.max)
+        {
+            self.subjects.count(segment, pane, plan.layout.len(), self.slots.as_slice(), amended);
+        }
+        Outcome::Counted
+    }
+
+    /// A pane is sealed for a partition once the partition's own watermark has passed its end; what comes within
+    /// `correction` after that still amends it.
+    fn is_late(&self, partition: &Partition, pane: i64) -> bool {
+        let settings = &self.settings;
+        let end = (pane + 1) * settings.pane_ms;
+        let sealed = partition
+            .max_event_time
+            .is_some_and(|newest| newest - settings.lateness >= end.saturating_add(settings.correction));
+        let forgotten = self.closed.is_some_and(|closed| pane < closed - settings.kept_panes());
+        sealed || forgotten
+    }
+
+    /// Closes the next pane if the watermark has passed its end; gives the closing edge, which is the end of every
+    /// window that is due now.
+    pub fn close_next(&mut self, watermark: Millis) -> Option<i64> {
+        let next = match self.closed {
+            Some(closed) => closed,
+            None => self.subjects.oldest_pane()?,
+        };
+        let edge = next + 1;
+        if edge.checked_mul(self.settings.pane_ms)? > watermark {
+            return None;
+        }
+        self.closed = Some(edge);
+        self.subjects.close(edge, edge - self.settings.kept_panes());
+        Some(edge)
+    }
+
+    /// Panes below this one are no longer needed by any window.
+    #[must_use]
+    pub fn needed_from(&self) -> Option<i64> {
+        self.closed.map(|closed| closed - self.settings.kept_panes())
+    }
+
+    /// The subjects of every watched version, the whole before its segments.
+    #[must_use]
+    pub fn watched_subjects(&self) -> Vec<SubjectId> {
+        self.versions.iter().filter(|state| state.watched).flat_map(VersionState::subjects).collect()
+    }
+
+    /// Name of a subject.
+    #[must_use]
+    pub fn subject(&self, id: SubjectId) -> Option<&Subject> {
+        self.subjects.name(id)
+    }
+
+    /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow.
+    pub fn window(&mut self, id: SubjectId, horizon: usize, edge: i64) -> Option<(&Arc<Plan>, &[u64])> {
+        let settings = self.settings.horizons.get(horizon)?;
+        let length = (settings.panes, settings.every);
+        let subject = self.subjects.name(id)?;
+        let index = *self.by_name.get(&*subject.model)?.get(&*subject.version)?;
+        self.subjects.window(id, horizon, edge, length, &self.versions[index].plans)
+    }
+
+    /// How long a subject has been silent at `end`: time since the end of its newest pane; `None` before its first.
+    #[must_use]
+    pub fn silence(&self, id: SubjectId, end: Millis) -> Option<Millis> {
+        let newest = self.subjects.newest_pane_of(id)?;
+        Some((end - (newest + 1) * self.settings.pane_ms).max(0))
+    }
+
+    /// Events counted per version since the state began.
+    pub fn events(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.versions.iter().map(|state| (&*state.model, &*state.version, state.events))
+    }
+
+    /// Restores the number of events of a version.
+    pub fn restore_events(&mut self, model: &str, version: &str, events: u64) {
+        let index = self.version_index(model, version);
+        self.versions[index].events = events;
+    }
+
+    /// Takes up a subject and its panes from a checkpoint. Panes whose reference is not among the version's plans
+    /// are left out; their number is returned.
+    pub fn restore_subject(&mut self, id: SubjectId, subject: Subject) {
+        let index = self.version_index(&subject.model, &subject.version);
+        self.subjects.restore(id, subject, &mut self.versions[index]);
+    }
+
+    /// Takes up a pane from a checkpoint; false if it cannot be used: its subject is unknown, its reference is not
+    /// the one that holds for it, or it is damaged.
+    pub fn restore_pane(&mut self, row: PaneRow) -> bool {
+        let Some(subject) = self.subjects.name(row.subject) else { return false };
+        let versions = self.by_name.get(&*subject.model).and_then(|versions| versions.get(&*subject.version));
+        let plan = versions.and_then(|index| self.versions[*index].plans.at(row.pane));
+        let Some((_, plan)) = plan.filter(|(_, plan)| plan.reference_id == row.reference) else {
+            return false;
+        };
+        if anchorwatch_detectors::counts::decode_sparse(&row.counts, plan.layout.len()).is_err() {
+            return false;
+        }
+        self.subjects.restore_pane(row.subject, row.pane, row.counts);
+        true
+    }
+
+    /// Subjects seen for the first time since the last call.
+    pub fn take_new_subjects(&mut self) -> Vec<(SubjectId, Subject)> {
+        self.subjects.take_new()
+    }
+
+    /// Panes changed since the last call, each with all of its counts.
+    pub fn take_dirty_panes(&mut self) -> Vec<PaneRow> {
+        let versions = &self.versions;
+        let by_name = &self.by_name;
+        self.subjects.take_dirty(|subject, pane| {
+            let index = *by_name.get(&*subject.model)?.get(&*subject.version)?;
+            versions[index].plans.at(pane).map(|(_, plan)| plan.reference_id.clone())
+        })
+    }
+}

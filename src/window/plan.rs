@@ -1,0 +1,104 @@
+//! How events of a model version are counted: its reference, laid out for fast look-up, from a pane on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::reference::{Layout, Reference, Role};
+
+/// A reference made ready for counting.
+#[derive(Debug)]
+pub struct Plan {
+    /// Content address of the reference.
+    pub reference_id: String,
+    /// The reference itself.
+    pub reference: Arc<Reference>,
+    /// Its flat layout.
+    pub layout: Layout,
+    features: HashMap<Box<str>, usize>,
+    feature_columns: Vec<usize>,
+    roles: [Option<usize>; 3],
+}
+
+impl Plan {
+    /// Lays a reference out.
+    #[must_use]
+    pub fn new(reference_id: String, reference: Arc<Reference>) -> Self {
+        let columns = || reference.columns.iter().enumerate();
+        let feature = |(_, column): &(usize, &crate::reference::Column)| column.role == Role::Feature;
+        let features =
+            columns().filter(feature).map(|(i, column)| (column.name.as_str().into(), i)).collect();
+        let feature_columns = columns().filter(feature).map(|(i, _)| i).collect();
+        let role = |role| columns().find(|(_, column)| column.role == role).map(|(i, _)| i);
+        let roles = [role(Role::Score), role(Role::Prediction), role(Role::Label)];
+        Self { layout: reference.layout(), reference_id, features, feature_columns, roles, reference }
+    }
+
+    /// Position of a feature's column; `guess` is tried first, since events repeat their order.
+    #[must_use]
+    pub fn feature(&self, name: &str, guess: usize) -> Option<usize> {
+        let guessed = self.reference.columns.get(guess);
+        if guessed.is_some_and(|column| column.role == Role::Feature && column.name == name) {
+            return Some(guess);
+        }
+        self.features.get(name).copied()
+    }
+
+    /// Positions of all feature columns.
+    #[must_use]
+    pub fn feature_columns(&self) -> &[usize] {
+        &self.feature_columns
+    }
+
+    /// Position of the score's column.
+    #[must_use]
+    pub fn score(&self) -> Option<usize> {
+        self.roles[0]
+    }
+
+    /// Position of the prediction's column.
+    #[must_use]
+    pub fn prediction(&self) -> Option<usize> {
+        self.roles[1]
+    }
+
+    /// Position of the label's column.
+    #[must_use]
+    pub fn label(&self) -> Option<usize> {
+        self.roles[2]
+    }
+}
+
+/// The plans of a model version in the order of the panes from which they hold.
+#[derive(Debug, Default, Clone)]
+pub struct Plans(Vec<(i64, Arc<Plan>)>);
+
+impl Plans {
+    /// Makes a plan hold from this pane on. Panes before it keep the plan they were counted with.
+    pub fn begin(&mut self, pane: i64, plan: Arc<Plan>) {
+        self.0.retain(|(from, _)| *from < pane);
+        self.0.push((pane, plan));
+    }
+
+    /// The plan that holds for a pane, with the first pane it holds for.
+    #[must_use]
+    pub fn at(&self, pane: i64) -> Option<(i64, &Arc<Plan>)> {
+        self.0.iter().rev().find(|(from, _)| *from <= pane).map(|(from, plan)| (*from, plan))
+    }
+
+    /// The newest plan.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Arc<Plan>> {
+        self.0.last().map(|(_, plan)| plan)
+    }
+
+    /// `(first pane, reference id)` of every plan, for the checkpoint.
+    pub fn entries(&self) -> impl Iterator<Item = (i64, &str)> {
+        self.0.iter().map(|(from, plan)| (*from, plan.reference_id.as_str()))
+    }
+
+    /// Forgets plans that hold for no pane from `pane` on.
+    pub fn forget_before(&mut self, pane: i64) {
+        let keep = self.0.iter().rposition(|(from, _)| *from <= pane).unwrap_or(0);
+        self.0.drain(..keep);
+    }
+}

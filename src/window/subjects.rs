@@ -1,0 +1,227 @@
+//! The panes and rolling totals of every subject, by number.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::horizon::RollingTotal;
+use super::pane::Pane;
+use super::plan::{Plan, Plans};
+use crate::engine::{PaneRow, SubjectId};
+use crate::subject::Subject;
+
+/// Panes of one subject that stay unpacked; a partition that lags far behind the others would else hold many open.
+const DENSE_PANES: usize = 4;
+
+/// A model version with its plans and the numbers of its subjects.
+#[derive(Debug)]
+pub(super) struct VersionState {
+    pub(super) model: Arc<str>,
+    pub(super) version: Arc<str>,
+    pub(super) watched: bool,
+    pub(super) plans: Plans,
+    pub(super) events: u64,
+    whole: Option<SubjectId>,
+    segments: HashMap<Arc<str>, SubjectId>,
+}
+
+impl VersionState {
+    pub(super) fn new(model: &str, version: &str) -> Self {
+        Self {
+            model: model.into(),
+            version: version.into(),
+            watched: false,
+            plans: Plans::default(),
+            events: 0,
+            whole: None,
+            segments: HashMap::new(),
+        }
+    }
+
+    /// The whole, then its segments by name.
+    pub(super) fn subjects(&self) -> Vec<SubjectId> {
+        let mut segments: Vec<_> = self.segments.iter().collect();
+        segments.sort();
+        self.whole.into_iter().chain(segments.into_iter().map(|(_, id)| *id)).collect()
+    }
+}
+
+#[derive(Debug)]
+struct SubjectState {
+    subject: Subject,
+    panes: BTreeMap<i64, Pane>,
+    totals: Vec<RollingTotal>,
+    dirty: BTreeSet<i64>,
+}
+
+/// All subjects.
+#[derive(Debug)]
+pub(super) struct Subjects {
+    horizons: usize,
+    states: Vec<Option<SubjectState>>,
+    new: Vec<SubjectId>,
+}
+
+impl Subjects {
+    pub(super) fn new(horizons: usize) -> Self {
+        Self { horizons, states: Vec::new(), new: Vec::new() }
+    }
+
+    fn state(&self, id: SubjectId) -> Option<&SubjectState> {
+        self.states.get(id as usize).and_then(Option::as_ref)
+    }
+
+    fn add(&mut self, subject: Subject) -> SubjectId {
+        // Subjects are bounded by registered versions times segments, far below the range of the number.
+        let id = SubjectId::try_from(self.states.len()).unwrap_or(SubjectId::MAX);
+        self.place(id, subject);
+        self.new.push(id);
+        id
+    }
+
+    fn place(&mut self, id: SubjectId, subject: Subject) {
+        let totals = (0..self.horizons).map(|_| RollingTotal::default()).collect();
+        let state = SubjectState { subject, panes: BTreeMap::new(), totals, dirty: BTreeSet::new() };
+        if self.states.len() <= id as usize {
+            self.states.resize_with(id as usize + 1, || None);
+        }
+        self.states[id as usize] = Some(state);
+    }
+
+    pub(super) fn whole(&mut self, version: &mut VersionState) -> SubjectId {
+        *version.whole.get_or_insert_with(|| {
+            self.add(Subject {
+                model: Arc::clone(&version.model),
+                version: Arc::clone(&version.version),
+                segment: None,
+            })
+        })
+    }
+
+    /// Number of a segment's subject; `None` above the bound of segments.
+    pub(super) fn segment(
+        &mut self,
+        version: &mut VersionState,
+        value: &str,
+        most: usize,
+    ) -> Option<SubjectId> {
+        if let Some(id) = version.segments.get(value) {
+            return Some(*id);
+        }
+        if version.segments.len() >= most {
+            return None;
+        }
+        let segment: Arc<str> = value.into();
+        let (model, version_name) = (Arc::clone(&version.model), Arc::clone(&version.version));
+        let id = self.add(Subject { model, version: version_name, segment: Some(Arc::clone(&segment)) });
+        version.segments.insert(segment, id);
+        Some(id)
+    }
+
+    /// Increments counters of a pane; `amended` when windows may already contain it.
+    pub(super) fn count(&mut self, id: SubjectId, pane: i64, len: usize, slots: &[usize], amended: bool) {
+        let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        let entry = state.panes.entry(pane).or_insert_with(|| Pane::new(len));
+        let was_dense = entry.is_dense();
+        let counts = entry.dense(len);
+        for &slot in slots {
+            if let Some(counter) = counts.get_mut(slot) {
+                *counter += 1;
+            }
+        }
+        let fresh = state.dirty.insert(pane);
+        if amended {
+            state.totals.iter_mut().for_each(|total| slots.iter().for_each(|slot| total.amend(pane, *slot)));
+        }
+        if fresh || !was_dense {
+            bound_dense(state, pane);
+        }
+    }
+
+    pub(super) fn name(&self, id: SubjectId) -> Option<&Subject> {
+        self.state(id).map(|state| &state.subject)
+    }
+
+    pub(super) fn oldest_pane(&self) -> Option<i64> {
+        self.states.iter().flatten().filter_map(|state| state.panes.keys().next().copied()).min()
+    }
+
+    pub(super) fn newest_pane(&self, version: &VersionState) -> Option<i64> {
+        let ids = version.subjects();
+        ids.iter().filter_map(|id| self.state(*id)?.panes.keys().next_back().copied()).max()
+    }
+
+    pub(super) fn newest_pane_of(&self, id: SubjectId) -> Option<i64> {
+        self.state(id)?.panes.keys().next_back().copied()
+    }
+
+    /// Packs the panes below `edge` and forgets those below `needed`.
+    pub(super) fn close(&mut self, edge: i64, needed: i64) {
+        for state in self.states.iter_mut().flatten() {
+            if let Some(pane) = state.panes.get_mut(&(edge - 1)) {
+                pane.pack();
+            }
+            if state.panes.keys().next().is_some_and(|oldest| *oldest < needed) {
+                state.panes = state.panes.split_off(&needed);
+                state.dirty = state.dirty.split_off(&needed);
+            }
+        }
+    }
+
+    pub(super) fn window(
+        &mut self,
+        id: SubjectId,
+        horizon: usize,
+        edge: i64,
+        length: (i64, i64),
+        plans: &Plans,
+    ) -> Option<(&Arc<Plan>, &[u64])> {
+        let state = self.states.get_mut(id as usize)?.as_mut()?;
+        state.totals.get_mut(horizon)?.advance(edge, length, plans, &state.panes)
+    }
+
+    pub(super) fn restore(&mut self, id: SubjectId, subject: Subject, version: &mut VersionState) {
+        match &subject.segment {
+            None => version.whole = Some(id),
+            Some(segment) => {
+                version.segments.insert(Arc::clone(segment), id);
+            }
+        }
+        self.place(id, subject);
+    }
+
+    pub(super) fn restore_pane(&mut self, id: SubjectId, pane: i64, counts: Vec<u8>) {
+        if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
+            state.panes.insert(pane, Pane::Sparse(counts));
+        }
+    }
+
+    pub(super) fn take_new(&mut self) -> Vec<(SubjectId, Subject)> {
+        let new = std::mem::take(&mut self.new);
+        new.into_iter().filter_map(|id| Some((id, self.name(id)?.clone()))).collect()
+    }
+
+    pub(super) fn take_dirty(&mut self, reference: impl Fn(&Subject, i64) -> Option<String>) -> Vec<PaneRow> {
+        let mut rows = Vec::new();
+        for (id, state) in (0..).zip(&mut self.states) {
+            let Some(state) = state else { continue };
+            for number in std::mem::take(&mut state.dirty) {
+                let Some(pane) = state.panes.get(&number) else { continue };
+                let Some(reference) = reference(&state.subject, number) else { continue };
+                rows.push(PaneRow { subject: id, pane: number, reference, counts: pane.packed() });
+            }
+        }
+        rows
+    }
+}
+
+/// Packs the oldest unpacked panes above the bound, never the one just counted.
+fn bound_dense(state: &mut SubjectState, just_counted: i64) {
+    let dense: Vec<i64> =
+        state.panes.iter().filter(|(_, pane)| pane.is_dense()).map(|(number, _)| *number).collect();
+    let surplus = dense.len().saturating_sub(DENSE_PANES);
+    for number in dense.into_iter().filter(|number| *number != just_counted).take(surplus) {
+        if let Some(pane) = state.panes.get_mut(&number) {
+            pane.pack();
+        }
+    }
+}
