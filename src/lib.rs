@@ -1,6 +1,7 @@
 //! Anchorwatch: an anchor watch for machine-learning models in production.
 
 pub mod alert;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod event;
