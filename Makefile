@@ -14,7 +14,7 @@ demo:  ## replay seven months of a real model in a minute or two; no Kafka, no c
 	cargo run --release --locked -- demo
 
 test:  ## all tests, against a real Kafka, Prometheus and Alertmanager on loopback
-	@deploy/local/setup.sh build kafka prometheus python
+	@deploy/local/setup.sh build kafka prometheus
 	@deploy/local/test.sh
 
 bench:  ## every bench, and the whole journey beside a raw Kafka consumer

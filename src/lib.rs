@@ -1,12 +1,16 @@
 //! Anchorwatch: an anchor watch for machine-learning models in production.
 
+pub mod action;
 pub mod alert;
 pub mod cli;
 pub mod config;
+pub mod deliver;
 pub mod engine;
 pub mod event;
+pub mod monitor;
 pub mod reference;
 pub mod registry;
+pub mod source;
 pub mod store;
 pub mod subject;
 pub mod view;

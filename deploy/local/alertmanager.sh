@@ -2,7 +2,7 @@
 # One Alertmanager on loopback, on a free port, without a cluster.
 #
 #   deploy/local/alertmanager.sh start DIR CONFIG [PORT]   prints its address (host:port) once it is ready
-#   deploy/local/alertmanager.sh stop DIR
+#   deploy/local/alertmanager.sh stop|kill DIR
 #   deploy/local/alertmanager.sh tool ARGS…                amtool
 #
 # DIR holds log and data. With ANCHORWATCH_OWNER_PID set, it stops by itself when that process ends.
@@ -10,7 +10,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-usage="usage: alertmanager.sh start DIR CONFIG [PORT] | alertmanager.sh stop DIR | alertmanager.sh tool ARGS…"
+usage="usage: alertmanager.sh start DIR CONFIG [PORT] | alertmanager.sh stop|kill DIR | alertmanager.sh tool ARGS…"
 command=${1:?$usage}
 shift
 case "$command" in
@@ -21,7 +21,7 @@ start)
   serve "$dir" alertmanager "${3:-}" "$program" \
     --config.file="$config" --storage.path="$dir/data" --cluster.listen-address= --log.level=info
   ;;
-stop) stop "${1:?$usage}" alertmanager ;;
+stop | kill) stop "${1:?$usage}" alertmanager "$([[ "$command" == kill ]] && echo KILL || echo TERM)" ;;
 tool)
   "$HERE/setup.sh" prometheus
   exec amtool "$@"

@@ -26,7 +26,7 @@ check() {
 
 scripts() {
   local files
-  mapfile -t files < <(grep -rlE '^#!.*bash|^# shellcheck shell=bash' .ci deploy)
+  mapfile -t files < <(grep -rlE '^#!.*bash' .ci deploy)
   shellcheck -x "${files[@]}"
 }
 
@@ -41,15 +41,16 @@ dependencies() {
   fi
 }
 
-# unit FILE: systemd's own check, in a root of its own so that the program need not be installed.
+# unit FILE: systemd's own check, on a copy whose program exists. It only warns of a misspelt key: any word is a failure.
 unit() {
-  local root="$work/root"
-  mkdir -p "$root/usr/local/bin" "$root/etc/systemd/system"
-  printf '#!/bin/sh\n' >"$root/usr/local/bin/anchorwatch"
-  chmod +x "$root/usr/local/bin/anchorwatch"
-  cp "$1" "$root/etc/systemd/system/"
-  cp -r /usr/lib/systemd /lib/systemd "$root/usr/lib/" 2>/dev/null || true
-  systemd-analyze verify --man=no --root="$root" "$root/etc/systemd/system/$(basename "$1")"
+  local copy said
+  copy="$work/$(basename "$1")"
+  sed 's|/usr/local/bin/anchorwatch|/bin/true|' "$1" >"$copy"
+  said="$(systemd-analyze verify --man=no "$copy" 2>&1 | grep -F "$(basename "$1")" || true)"
+  [[ -z "$said" ]] || {
+    printf '%s\n' "$said"
+    return 1
+  }
 }
 
 java_example() {

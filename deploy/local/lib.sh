@@ -1,6 +1,7 @@
-# shellcheck shell=bash
+#!/usr/bin/env bash
 # What the scripts of this folder share: messages, ports, and processes that stop when they should.
-# Sourced, never run. The caller has set -euo pipefail.
+# Sourced by them; it runs itself only to watch over a server (`outlive`).
+set -euo pipefail
 
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck disable=SC2034  # read by the scripts that source this file
@@ -37,7 +38,8 @@ free_port() {
 }
 
 # spawn DIR NAME COMMAND…: runs it in a process group of its own; DIR/NAME.pid holds the group, DIR/NAME.log its output.
-# When the process named by ANCHORWATCH_OWNER_PID ends, however it ends, the group is stopped too.
+# When the process named by ANCHORWATCH_OWNER_PID ends, however it ends, the group is stopped too, and the folder named
+# by ANCHORWATCH_OWNED_DIR, if any, is removed.
 spawn() {
   local dir=$1 name=$2 pid
   shift 2
@@ -45,10 +47,24 @@ spawn() {
   pid=$!
   printf '%s\n' "$pid" >"$dir/$name.pid"
   if [[ -n "${ANCHORWATCH_OWNER_PID:-}" ]]; then
-    # shellcheck disable=SC2016  # expanded by the inner shell
-    setsid bash -c 'while kill -0 "$1" 2>/dev/null && kill -0 "$2" 2>/dev/null; do sleep 0.5; done
-      kill -TERM -- "-$2" 2>/dev/null' watch "$ANCHORWATCH_OWNER_PID" "$pid" >/dev/null 2>&1 </dev/null &
+    setsid "$HERE/lib.sh" outlive "$ANCHORWATCH_OWNER_PID" "$pid" "${ANCHORWATCH_OWNED_DIR:-}" >/dev/null 2>&1 </dev/null &
   fi
+}
+
+# outlive OWNER PID FOLDER: waits until one of the two processes has ended, and tidies up if it was the owner.
+outlive() {
+  local owner=$1 pid=$2 folder=$3
+  while running "$owner" && running "$pid"; do
+    sleep 0.5
+  done
+  running "$owner" && return 0
+  kill -TERM -- "-$pid" 2>/dev/null || true
+  for _ in $(seq 1 40); do
+    running "$pid" || break
+    sleep 0.5
+  done
+  kill -KILL -- "-$pid" 2>/dev/null || true
+  [[ -z "$folder" ]] || rm -rf "$folder"
 }
 
 # running PID: whether it runs; a dead process that nobody has reaped yet does not.
@@ -132,3 +148,8 @@ serve() {
     give_up "$dir" "$name" "$name did not become ready on 127.0.0.1:$port"
   done
 }
+
+if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+  [[ "${1:-}" == outlive ]] || die "lib.sh is sourced by the scripts beside it"
+  outlive "$2" "$3" "$4"
+fi

@@ -108,14 +108,14 @@ unpack() {
   rm -rf "$work"
 }
 
-# A virtual environment with the packages of the Python examples.
+# A virtual environment for the Python examples and the checks.
 setup_python() {
-  local venv="$CACHE/python" wanted="$HERE/../examples/requirements.txt"
+  local venv="$CACHE/python" wanted="$HERE/requirements.txt"
   if missing python3 || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
     packages "the Python examples" python3 python3-venv
   fi
   if ! cmp -s "$wanted" "$venv/installed.txt"; then
-    say "installing the Python packages of deploy/examples/requirements.txt into $venv"
+    say "installing the Python packages of deploy/local/requirements.txt into $venv"
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$wanted" >&2
     cp "$wanted" "$venv/installed.txt"

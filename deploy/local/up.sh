@@ -9,6 +9,7 @@ daemon="${ANCHORWATCH_HTTP:-127.0.0.1:9464}"
 dir="$(mktemp -d -t anchorwatch-local.XXXXXX)"
 export ANCHORWATCH_OWNER_PID=$$
 
+# shellcheck disable=SC2317  # the trap below calls it
 down() {
   trap - EXIT INT TERM
   say "stopping"

@@ -89,7 +89,11 @@ impl BatchDetector {
     pub fn upper_bound(self) -> f64 {
         match self {
             Self::Psi | Self::Wasserstein => f64::INFINITY,
-            Self::Ks | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => 1.0,
+            Self::Ks
+            | Self::ChiSquare
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation => 1.0,
         }
     }
 
@@ -106,24 +110,49 @@ impl BatchDetector {
     /// ```
     #[must_use]
     pub fn score(self, binning: &Binning, reference: &[u64], window: &[u64]) -> Option<Score> {
+        self.judge(binning, reference, window, true)
+    }
+
+    /// The statistic alone, without the cost of the exact p-value; `None` as for [`BatchDetector::score`].
+    #[must_use]
+    pub fn statistic(self, binning: &Binning, reference: &[u64], window: &[u64]) -> Option<f64> {
+        self.judge(binning, reference, window, false).map(|score| score.statistic)
+    }
+
+    fn judge(self, binning: &Binning, reference: &[u64], window: &[u64], with_p: bool) -> Option<Score> {
         let (n, m) = (total(reference), total(window));
         let fits = reference.len() == binning.cells() && window.len() == binning.cells();
         if n == 0 || m == 0 || !fits || !self.applies_to(binning) {
             return None;
         }
         let (statistic, p_value) = match self {
-            Self::Ks => ks(reference, window).map(|ks| (ks.statistic, Some(ks.p_value())))?,
+            Self::Ks => ks(reference, window).map(|ks| (ks.statistic, with_p.then(|| ks.p_value())))?,
             Self::Wasserstein => (standardised_wasserstein(binning, reference, window)?, None),
-            Self::Psi | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => {
+            Self::Psi
+            | Self::ChiSquare
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation => {
                 let (reference, window) = grouped(binning, reference, window);
                 self.of_groups(&reference, &window, n, m)?
             }
         };
-        Some(Score { statistic, p_value, n, m })
+        Some(Score {
+            statistic,
+            p_value,
+            n,
+            m,
+        })
     }
 
     /// The detectors that ignore the order of groups.
-    fn of_groups(self, reference: &[u64], window: &[u64], n: u64, m: u64) -> Option<(f64, Option<f64>)> {
+    fn of_groups(
+        self,
+        reference: &[u64],
+        window: &[u64],
+        n: u64,
+        m: u64,
+    ) -> Option<(f64, Option<f64>)> {
         let bins = reference.len();
         match self {
             Self::Psi => {
@@ -131,13 +160,20 @@ impl BatchDetector {
                 Some((psi, psi_p_value(psi, n, m, bins)))
             }
             Self::ChiSquare => {
-                let options = ChiSquareOptions { yates: false, pool_below: Some(SPARSE) };
+                let options = ChiSquareOptions {
+                    yates: false,
+                    pool_below: Some(SPARSE),
+                };
                 let test = chi_square(reference, window, options)?;
-                Some(((test.statistic / (n as f64 + m as f64)).min(1.0), Some(test.p_value)))
+                let cramers_v = (test.statistic / (n as f64 + m as f64)).sqrt().min(1.0);
+                Some((cramers_v, test.p_value))
             }
             Self::JensenShannon => {
                 let divergence = jensen_shannon(reference, window)?;
-                Some((divergence.distance_base_2(), eighth_p_value(divergence.nats, n, m, bins)))
+                Some((
+                    divergence.distance_base_2(),
+                    eighth_p_value(divergence.nats, n, m, bins),
+                ))
             }
             Self::Hellinger => {
                 let distance = hellinger(reference, window)?;
@@ -157,7 +193,10 @@ fn grouped(binning: &Binning, reference: &[u64], window: &[u64]) -> (Vec<u64>, V
             (group(reference, &groups), group(window, &groups))
         }
         Binning::Categorical(_) => {
-            let used = reference.iter().zip(window).filter(|(r, w)| **r > 0 || **w > 0);
+            let used = reference
+                .iter()
+                .zip(window)
+                .filter(|(r, w)| **r > 0 || **w > 0);
             used.map(|(&r, &w)| (r, w)).unzip()
         }
     }
@@ -188,7 +227,11 @@ fn standardised_wasserstein(binning: &Binning, reference: &[u64], window: &[u64]
         })
     };
     let quartiles = value_at(3)? - value_at(1)?;
-    let scale = if quartiles > 0.0 { quartiles } else { value_at(4)? - value_at(0)? };
+    let scale = if quartiles > 0.0 {
+        quartiles
+    } else {
+        value_at(4)? - value_at(0)?
+    };
     let distance = transport::wasserstein(binning, reference, window)?;
     (scale > 0.0 && scale.is_finite()).then(|| distance.estimate / scale)
 }

@@ -6,8 +6,6 @@
 //! * G-1: merging is associative and commutative, so any grouping of partitions and panes gives the same state.
 //! * G-2: subtracting a merged state restores the one before, bit for bit.
 
-use serde::{Deserialize, Serialize};
-
 use crate::binning::NumericBinning;
 use crate::counts::{CountsError, checked_merge, subtract};
 use crate::two_sample::transport::{WassersteinBounds, wasserstein_with_means};
@@ -30,7 +28,7 @@ const VALUE_BITS: i32 = 96;
 /// assert_eq!(state.gap_means(&binning)[1], 1.5);
 /// # Ok::<(), anchorwatch_detectors::BinningError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GapTie {
     counts: Vec<u64>,
     sums: Vec<i128>,
@@ -40,7 +38,30 @@ impl GapTie {
     /// The empty state of a binning.
     #[must_use]
     pub fn new(binning: &NumericBinning) -> Self {
-        Self { counts: vec![0; binning.cells()], sums: vec![0; binning.knots().len() + 1] }
+        Self {
+            counts: vec![0; binning.cells()],
+            sums: vec![0; binning.knots().len() + 1],
+        }
+    }
+
+    /// Takes counts and sums that [`GapTie::counts`] and [`GapTie::sums`] of a state of the same binning gave.
+    ///
+    /// # Errors
+    /// When there is not one count per cell and one sum per gap.
+    pub fn from_parts(
+        binning: &NumericBinning,
+        counts: Vec<u64>,
+        sums: Vec<i128>,
+    ) -> Result<Self, CountsError> {
+        for (left, right) in [
+            (counts.len(), binning.cells()),
+            (sums.len(), binning.knots().len() + 1),
+        ] {
+            if left != right {
+                return Err(CountsError::LengthMismatch { left, right });
+            }
+        }
+        Ok(Self { counts, sums })
     }
 
     /// Counts a finite value; anything else is ignored, as is a value whose cell this state does not have.
@@ -56,7 +77,7 @@ impl GapTie {
         }
         if let (0, Some(sum)) = (cell % 2, self.sums.get_mut(cell / 2)) {
             let limit = 2f64.powi(VALUE_BITS);
-            *sum = sum.wrapping_add((value / unit(binning)).clamp(-limit, limit) as i128);
+            *sum = sum.wrapping_add(shift(value, -exponent(binning)).clamp(-limit, limit) as i128);
         }
     }
 
@@ -64,6 +85,12 @@ impl GapTie {
     #[must_use]
     pub fn counts(&self) -> &[u64] {
         &self.counts
+    }
+
+    /// The sums of the values inside each gap, in fixed-point units that depend on the binning alone.
+    #[must_use]
+    pub fn sums(&self) -> &[i128] {
+        &self.sums
     }
 
     /// Adds another state of the same binning; on an error this one is unchanged.
@@ -93,10 +120,14 @@ impl GapTie {
     /// The mean of the values inside each gap, lowest gap first; 0 for an empty gap.
     #[must_use]
     pub fn gap_means(&self, binning: &NumericBinning) -> Vec<f64> {
-        let unit = unit(binning);
+        let exponent = exponent(binning);
         let gaps = self.counts.iter().step_by(2);
         let mean = |(&count, &sum): (&u64, &i128)| {
-            if count == 0 { 0.0 } else { sum as f64 / count as f64 * unit }
+            if count == 0 {
+                0.0
+            } else {
+                shift(sum as f64 / count as f64, exponent)
+            }
         };
         gaps.zip(&self.sums).map(mean).collect()
     }
@@ -105,17 +136,34 @@ impl GapTie {
     ///
     /// Close when each distinct reference value is a knot; `None` if either is empty or the cells differ.
     #[must_use]
-    pub fn wasserstein(&self, binning: &NumericBinning, reference: &[u64]) -> Option<WassersteinBounds> {
+    pub fn wasserstein(
+        &self,
+        binning: &NumericBinning,
+        reference: &[u64],
+    ) -> Option<WassersteinBounds> {
         wasserstein_with_means(binning, reference, &self.counts, &self.gap_means(binning))
     }
 }
 
-/// The fixed-point unit: 72 bits below the largest knot, the same for all states of a binning.
-fn unit(binning: &NumericBinning) -> f64 {
+/// The exponent of the fixed-point unit: 72 bits below the largest knot, the same for all states of a binning.
+fn exponent(binning: &NumericBinning) -> i32 {
     let ends = [binning.knots().first(), binning.knots().last()];
-    let largest = ends.into_iter().flatten().fold(0.0f64, |largest, knot| largest.max(knot.abs()));
-    let exponent = if largest > 0.0 { largest.log2().ceil() as i32 } else { 0 };
-    2f64.powi((exponent - FRACTION_BITS).max(-1000))
+    let largest = ends
+        .into_iter()
+        .flatten()
+        .fold(0.0f64, |largest, knot| largest.max(knot.abs()));
+    let leading = if largest > 0.0 {
+        largest.log2().ceil() as i32
+    } else {
+        0
+    };
+    leading - FRACTION_BITS
+}
+
+/// `value · 2^exponent`, in two steps since the power alone may leave the range of `f64`.
+fn shift(value: f64, exponent: i32) -> f64 {
+    let half = exponent / 2;
+    value * 2f64.powi(half) * 2f64.powi(exponent - half)
 }
 
 #[cfg(test)]
@@ -132,10 +180,17 @@ mod tests {
 
     #[test]
     fn states_of_different_binnings_do_not_mix() {
-        let [one, two] =
-            [vec![1.0], vec![1.0, 2.0]].map(|knots| GapTie::new(&NumericBinning::new(knots).unwrap()));
+        let [one, two] = [vec![1.0], vec![1.0, 2.0]]
+            .map(|knots| GapTie::new(&NumericBinning::new(knots).unwrap()));
         let mut left = one.clone();
         assert!(left.merge(&two).is_err() && left.subtract(&two).is_err());
+        let binning = NumericBinning::new(vec![1.0]).unwrap();
+        assert!(GapTie::from_parts(&binning, two.counts.clone(), one.sums.clone()).is_err());
+        assert!(GapTie::from_parts(&binning, one.counts.clone(), two.sums.clone()).is_err());
+        assert_eq!(
+            GapTie::from_parts(&binning, one.counts.clone(), one.sums.clone()),
+            Ok(one.clone())
+        );
         assert_eq!(left, one);
     }
 
@@ -143,7 +198,15 @@ mod tests {
     fn no_value_makes_a_state_panic() {
         for knots in [vec![], vec![0.0], vec![5e-324], vec![f64::MIN, f64::MAX]] {
             let binning = NumericBinning::new(knots).unwrap();
-            let all = [f64::NAN, f64::INFINITY, f64::MAX, f64::MIN, 5e-324, -0.0, 1.0];
+            let all = [
+                f64::NAN,
+                f64::INFINITY,
+                f64::MAX,
+                f64::MIN,
+                5e-324,
+                -0.0,
+                1.0,
+            ];
             let state = state(&binning, &all);
             assert_eq!(state.counts().iter().sum::<u64>(), 5);
             assert_eq!(state.gap_means(&binning).len(), binning.knots().len() + 1);

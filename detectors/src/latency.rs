@@ -2,7 +2,8 @@
 //!
 //! Here live the bucket of a latency, the quantiles (read through an [`hdrhistogram::Histogram`], so that ranks and
 //! rounding are those of that crate), the share above an objective, the burn rate of an error budget, and the quantile
-//! of a Prometheus histogram. Not here: time windows and thresholds on burn rates.
+//! of a Prometheus histogram. Not here: time windows and thresholds on burn rates. Buckets are ordered cells, so two
+//! latency profiles compare by [`crate::two_sample::ks`] and its fellows, exactly as far as buckets tell latencies apart.
 //!
 //! A bucket is a sixteenth of an octave: bucket `16·e + s` holds latencies of `2^e·(1 + s/16)` up to
 //! `2^e·(1 + (s+1)/16)` microseconds. Thirty-two octaves reach from 1 µs to 4,295 s. A quantile is at most 1/32 + 0.1 %
@@ -23,6 +24,8 @@ const DROPPED_BITS: u32 = 48;
 const BIAS: u64 = 1023 * SUB_BUCKETS;
 /// Largest value of the read-out histogram, in microseconds: the end of the last bucket.
 const HIGHEST_US: u64 = 1 << 32;
+/// Counts beyond this enter the read-out cut off, so that their sum stays within a `u64`.
+const MOST_PER_BUCKET: u64 = u64::MAX / (2 * BUCKETS as u64);
 /// Significant decimal figures of the read-out histogram.
 const FIGURES: u8 = 3;
 
@@ -68,6 +71,18 @@ fn middle_us(index: usize) -> f64 {
 }
 
 /// What a person wants to know of a latency distribution; all values in milliseconds.
+///
+/// ```
+/// use anchorwatch_detectors::latency::{bucket, LatencySummary, BUCKETS};
+/// let mut counts = vec![0; BUCKETS];
+/// for latency in [10.0, 12.0, 11.0, 250.0] {
+///     if let Some(index) = bucket(latency) {
+///         counts[index] += 1;
+///     }
+/// }
+/// let summary = LatencySummary::from_counts(&counts).expect("four were counted");
+/// assert!((summary.p50 / 11.0 - 1.0).abs() < 0.04 && summary.max > 250.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct LatencySummary {
     /// How many latencies were counted.
@@ -94,8 +109,13 @@ pub struct LatencySummary {
 #[must_use]
 pub fn histogram(counts: &[u64]) -> Option<Histogram<u64>> {
     let mut histogram = Histogram::new_with_bounds(1, HIGHEST_US, FIGURES).ok()?;
-    for (index, &count) in counts.iter().take(BUCKETS).enumerate().filter(|(_, count)| **count > 0) {
-        histogram.saturating_record_n(middle_us(index).round() as u64, count);
+    for (index, &count) in counts
+        .iter()
+        .take(BUCKETS)
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+    {
+        histogram.saturating_record_n(middle_us(index).round() as u64, count.min(MOST_PER_BUCKET));
     }
     (!histogram.is_empty()).then_some(histogram)
 }
@@ -165,8 +185,11 @@ pub fn exceeding(counts: &[u64], objective_ms: f64) -> Option<f64> {
 pub fn exceeding_bounds(counts: &[u64], objective_ms: f64) -> Option<(f64, f64)> {
     let index = bucket(objective_ms)?;
     let (low, _) = bucket_bounds(index)?;
-    let share =
-        |range: Range<usize>| counts.get(range).map_or(0.0, |counts| counts.iter().map(|&c| c as f64).sum());
+    let share = |range: Range<usize>| {
+        counts
+            .get(range)
+            .map_or(0.0, |counts| counts.iter().map(|&c| c as f64).sum())
+    };
     let end = counts.len().min(BUCKETS);
     let (n, from): (f64, f64) = (share(0..end), share(index.min(end)..end));
     let beyond: f64 = share((index + 1).min(end)..end);
@@ -192,7 +215,8 @@ pub fn burn_rate(bad: u64, total: u64, slo: f64) -> Option<f64> {
 pub fn prometheus_quantile(upper_bounds: &[f64], cumulative: &[u64], q: f64) -> Option<f64> {
     let (&last, &total) = (upper_bounds.last()?, cumulative.last()?);
     let ordered = upper_bounds.is_sorted() && cumulative.is_sorted() && last == f64::INFINITY;
-    if upper_bounds.len() != cumulative.len() || !ordered || total == 0 || !(0.0..=1.0).contains(&q) {
+    if upper_bounds.len() != cumulative.len() || !ordered || total == 0 || !(0.0..=1.0).contains(&q)
+    {
         return None;
     }
     let rank = q * total as f64;
@@ -208,7 +232,11 @@ pub fn prometheus_quantile(upper_bounds: &[f64], cumulative: &[u64], q: f64) -> 
     }
     let (start, below) = before.unwrap_or((0.0, 0.0));
     let inside = count - below;
-    Some(if inside > 0.0 { start + (end - start) * ((rank - below) / inside) } else { start })
+    Some(if inside > 0.0 {
+        start + (end - start) * ((rank - below) / inside)
+    } else {
+        start
+    })
 }
 
 #[cfg(test)]
@@ -222,15 +250,24 @@ mod tests {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.001] {
             assert_eq!(bucket(value), None);
         }
-        assert_eq!((bucket(0.0), bucket(-0.0), bucket(1e-9)), (Some(0), Some(0), Some(0)));
-        assert_eq!((bucket(1e300), bucket(3_600_000.0)), (Some(BUCKETS - 1), Some(506)));
+        assert_eq!(
+            (bucket(0.0), bucket(-0.0), bucket(1e-9)),
+            (Some(0), Some(0), Some(0))
+        );
+        assert_eq!(
+            (bucket(1e300), bucket(3_600_000.0)),
+            (Some(BUCKETS - 1), Some(506))
+        );
         assert_eq!(bucket_bounds(BUCKETS), None);
     }
 
     #[test]
     fn buckets_join_without_a_gap() {
         for index in 1..BUCKETS {
-            assert_eq!(bucket_bounds(index - 1).unwrap().1, bucket_bounds(index).unwrap().0);
+            assert_eq!(
+                bucket_bounds(index - 1).unwrap().1,
+                bucket_bounds(index).unwrap().0
+            );
         }
     }
 
@@ -243,6 +280,7 @@ mod tests {
         assert_eq!(exceeding(&[1; BUCKETS], f64::NAN), None);
         assert_eq!(burn_rate(0, 0, 0.99), None);
         assert_eq!(burn_rate(1, 10, 1.0), None);
+        assert!(LatencySummary::from_counts(&[u64::MAX; BUCKETS + 9]).is_some());
     }
 
     #[test]
@@ -255,6 +293,17 @@ mod tests {
         assert_eq!(exceeding_bounds(&counts, 1.024), Some((0.6, 0.6)));
         assert_eq!(exceeding_bounds(&counts, 1.05), Some((0.4, 0.6)));
         assert_eq!(exceeding(&counts, 100.0), Some(0.0));
+    }
+
+    #[test]
+    fn two_latency_profiles_compare_as_ordered_cells() {
+        let (mut reference, mut window) = (vec![0; BUCKETS], vec![0; BUCKETS]);
+        for latency in 1..=100 {
+            reference[bucket(f64::from(latency)).unwrap()] += 1;
+            window[bucket(f64::from(latency) * 4.0).unwrap()] += 1;
+        }
+        let distance = crate::two_sample::ks(&reference, &window).unwrap();
+        assert!((distance.d_plus - 0.75).abs() < 0.03 && distance.d_minus == 0.0);
     }
 
     proptest! {

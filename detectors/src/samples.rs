@@ -1,10 +1,13 @@
 //! Statistics of raw samples, for small data, offline comparison, and as the yardstick of the streamed ones.
 //!
 //! Here live the pooling of two samples into ordered cells (so that [`crate::two_sample`] serves both), moments,
-//! Student's and Welch's t, the exact Wasserstein distance and the energy distance. Not here: anything kept per window.
+//! Student's and Welch's t, the exact Wasserstein distance and the energy distance; [`epps_singleton`] has the test of that
+//! name. Not here: anything kept per window.
 //! NaN are dropped everywhere; infinities rank as values, but have no mean.
 
 use crate::distributions::student_two_sided;
+
+pub mod epps_singleton;
 
 /// Two samples as counts over their distinct values, lowest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +25,11 @@ impl Pooled {
     #[must_use]
     pub fn new(reference: &[f64], window: &[f64]) -> Self {
         let (reference, window) = (sorted(reference), sorted(window));
-        let mut pooled = Self { values: Vec::new(), reference: Vec::new(), window: Vec::new() };
+        let mut pooled = Self {
+            values: Vec::new(),
+            reference: Vec::new(),
+            window: Vec::new(),
+        };
         let (mut left, mut right) = (reference.as_slice(), window.as_slice());
         while let Some(value) = smaller(left.first(), right.first()) {
             let take = |side: &mut &[f64]| {
@@ -48,7 +55,11 @@ fn smaller(a: Option<&f64>, b: Option<&f64>) -> Option<f64> {
 /// The sample in increasing order, without NaN and with `-0.0` as `0.0`.
 #[must_use]
 pub fn sorted(sample: &[f64]) -> Vec<f64> {
-    let mut values: Vec<f64> = sample.iter().filter(|x| !x.is_nan()).map(|x| x + 0.0).collect();
+    let mut values: Vec<f64> = sample
+        .iter()
+        .filter(|x| !x.is_nan())
+        .map(|x| x + 0.0)
+        .collect();
     values.sort_by(f64::total_cmp);
     values
 }
@@ -70,18 +81,25 @@ pub struct Moments {
 
 impl Moments {
     /// Two passes over the sample; `None` if it has no value or not only finite ones.
+    ///
+    /// Sums are pairwise in `NumPy`'s order, so that results agree with it to the last bit even far from zero.
     #[must_use]
     pub fn new(sample: &[f64]) -> Option<Self> {
-        let first = *sample.iter().find(|x| !x.is_nan())?;
-        let values = || sample.iter().filter(|x| !x.is_nan()).copied();
-        let count = values().count() as u64;
-        let n = count as f64;
-        // Deviations from the first value keep the digits of samples far from zero.
-        let mean = first + values().map(|x| x - first).sum::<f64>() / n;
-        let rest = values().map(|x| x - mean).sum::<f64>();
-        let squares = values().map(|x| (x - mean).powi(2)).sum::<f64>() - rest * rest / n;
-        let (min, max) = (values().fold(first, f64::min), values().fold(first, f64::max));
-        mean.is_finite().then_some(Self { count, mean, squares: squares.max(0.0), min, max })
+        let values: Vec<f64> = sample.iter().copied().filter(|x| !x.is_nan()).collect();
+        let first = *values.first()?;
+        let n = values.len() as f64;
+        let mean = pairwise_sum(&values) / n;
+        let squares: Vec<f64> = values.iter().map(|x| (x - mean) * (x - mean)).collect();
+        let (min, max) = values
+            .iter()
+            .fold((first, first), |(min, max), x| (min.min(*x), max.max(*x)));
+        mean.is_finite().then(|| Self {
+            count: values.len() as u64,
+            mean,
+            squares: pairwise_sum(&squares),
+            min,
+            max,
+        })
     }
 
     /// Population variance: squares over `n`.
@@ -95,6 +113,29 @@ impl Moments {
     pub fn variance_sample(&self) -> Option<f64> {
         (self.count > 1).then(|| self.squares / (self.count - 1) as f64)
     }
+}
+
+/// Sums with eight running sums up to 128 values and by halves beyond; the rounding error grows with `log n` only.
+fn pairwise_sum(values: &[f64]) -> f64 {
+    if values.len() > 128 {
+        let half = values.len() / 2;
+        let (left, right) = values.split_at(half - half % 8);
+        return pairwise_sum(left) + pairwise_sum(right);
+    }
+    let blocks = values.chunks_exact(8);
+    let rest = blocks.remainder();
+    let lanes = blocks.fold([0.0; 8], |mut lanes: [f64; 8], block| {
+        lanes
+            .iter_mut()
+            .zip(block)
+            .for_each(|(lane, value)| *lane += value);
+        lanes
+    });
+    let [a, b, c, d, e, f, g, h] = lanes;
+    rest.iter()
+        .fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| {
+            sum + value
+        })
 }
 
 /// The quantile `q` of a sample by linear interpolation between order statistics, `NumPy`'s default.
@@ -140,13 +181,21 @@ pub fn welch_t(reference: &Moments, window: &Moments) -> Option<TTest> {
     let a = reference.variance_sample()? / reference.count as f64;
     let b = window.variance_sample()? / window.count as f64;
     let parts = a * a / (reference.count - 1) as f64 + b * b / (window.count - 1) as f64;
-    let df = if parts == 0.0 { 1.0 } else { (a + b).powi(2) / parts };
+    let df = if parts == 0.0 {
+        1.0
+    } else {
+        (a + b).powi(2) / parts
+    };
     t_test(reference.mean - window.mean, a + b, df)
 }
 
 fn t_test(difference: f64, variance: f64, df: f64) -> Option<TTest> {
     let statistic = difference / variance.sqrt();
-    Some(TTest { statistic, df, p_value: student_two_sided(statistic, df)? })
+    Some(TTest {
+        statistic,
+        df,
+        p_value: student_two_sided(statistic, df)?,
+    })
 }
 
 /// The exact Wasserstein-1 distance of two samples of finite values, in their units; `None` if one is empty.
@@ -163,23 +212,93 @@ pub fn wasserstein(reference: &[f64], window: &[f64]) -> Option<f64> {
 /// The energy distance `sqrt(2 ∫ (F - G)²)` of two samples of finite values (Székely 2003); `None` if one is empty.
 #[must_use]
 pub fn energy_distance(reference: &[f64], window: &[f64]) -> Option<f64> {
-    integrate(reference, window, |difference| difference * difference).map(|integral| (2.0 * integral).sqrt())
+    integrate(reference, window, |difference| difference * difference)
+        .map(|integral| (2.0 * integral).sqrt())
 }
 
 /// `∫ weight(F - G)` over the line.
 fn integrate(reference: &[f64], window: &[f64], weight: impl Fn(f64) -> f64) -> Option<f64> {
     let pooled = Pooled::new(reference, window);
-    let (n, m) = (crate::counts::total(&pooled.reference), crate::counts::total(&pooled.window));
+    let (n, m) = (
+        crate::counts::total(&pooled.reference),
+        crate::counts::total(&pooled.window),
+    );
     if n == 0 || m == 0 || !pooled.values.iter().all(|value| value.is_finite()) {
         return None;
     }
     let mut difference = 0i128;
     let mut integral = 0.0;
-    let widths =
-        pooled.values.windows(2).map(|pair| pair.iter().rev().copied().reduce(|high, low| high - low));
+    let widths = pooled
+        .values
+        .windows(2)
+        .map(|pair| pair.iter().rev().copied().reduce(|high, low| high - low));
     for ((&r, &w), width) in pooled.reference.iter().zip(&pooled.window).zip(widths) {
         difference += i128::from(r) * i128::from(m) - i128::from(w) * i128::from(n);
         integral += width.unwrap_or(0.0) * weight(difference as f64 / (n as f64 * m as f64));
     }
     Some(integral)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample() -> impl Strategy<Value = Vec<f64>> {
+        let value = prop_oneof![
+            5 => -9.0f64..9.0,
+            2 => (-3i32..3).prop_map(f64::from),
+            1 => Just(f64::NAN),
+            1 => Just(-0.0),
+            1 => any::<f64>(),
+        ];
+        proptest::collection::vec(value, 0..300)
+    }
+
+    #[test]
+    fn samples_without_a_finite_mean_have_no_moments() {
+        assert_eq!(Moments::new(&[]), None);
+        assert_eq!(Moments::new(&[f64::NAN]), None);
+        assert_eq!(Moments::new(&[1.0, f64::INFINITY]), None);
+        assert_eq!(wasserstein(&[1.0], &[f64::INFINITY]), None);
+        assert_eq!(quantile_linear(&[], 0.5), None);
+    }
+
+    #[test]
+    fn a_single_value_has_no_sample_variance() {
+        let one = Moments::new(&[3.0]).unwrap();
+        assert_eq!(
+            (one.variance_population(), one.variance_sample()),
+            (0.0, None)
+        );
+        assert_eq!(welch_t(&one, &one), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_sample_makes_a_statistic_panic(a in sample(), b in sample()) {
+            let pooled = Pooled::new(&a, &b);
+            prop_assert!(pooled.values.is_sorted_by(|x, y| x < y));
+            let finite = a.iter().filter(|x| !x.is_nan()).count() as u64;
+            prop_assert_eq!(crate::counts::total(&pooled.reference), finite);
+            black_box((
+                wasserstein(&a, &b),
+                energy_distance(&a, &b),
+                epps_singleton::epps_singleton(&a, &b, [0.4, 0.8]),
+            ));
+            if let (Some(a), Some(b)) = (Moments::new(&a), Moments::new(&b)) {
+                prop_assert!(a.squares >= 0.0 || a.squares.is_nan());
+                black_box((student_t(&a, &b), welch_t(&a, &b)));
+            }
+        }
+
+        #[test]
+        fn moving_a_sample_moves_it_that_far(a in proptest::collection::vec(-9.0f64..9.0, 1..200), by in -5.0f64..5.0) {
+            let moved: Vec<f64> = a.iter().map(|x| x + by).collect();
+            prop_assert!((wasserstein(&a, &moved).unwrap() - by.abs()).abs() < 1e-9);
+        }
+    }
 }

@@ -8,6 +8,8 @@
 //! [`NumericBinning`](crate::NumericBinning), latency buckets, or the distinct values of two raw samples
 //! ([`crate::samples::Pooled`]). Distribution functions are compared at the end of each cell, in integers.
 
+use statrs::function::gamma::ln_gamma;
+
 use crate::distributions::kolmogorov::{kolmogorov_sf, kstwo_sf};
 use crate::distributions::lattice::{gcd, ks_two_sample_sf};
 
@@ -152,6 +154,20 @@ impl Ks {
         let lcm = steps / gcd(self.n, self.m);
         let h = (self.distance(alternative) * lcm as f64).round() as u64;
         ks_two_sample_sf(self.n, self.m, h, alternative)
+    }
+
+    /// The p-value that `SciPy` 1.17 gives for `method="exact"`, for parity.
+    ///
+    /// The same as [`Ks::p_exact_for`], but for one-sided alternatives with unequal sizes it falls back to
+    /// [`Ks::p_hodges`] once the number of paths, `binomial(n + m, n)`, overflows.
+    #[must_use]
+    pub fn p_exact_as_scipy(&self, alternative: Alternative) -> Option<f64> {
+        let (n, m) = (self.n as f64, self.m as f64);
+        let ln_paths = ln_gamma(n + m + 1.0) - ln_gamma(n + 1.0) - ln_gamma(m + 1.0);
+        if alternative != Alternative::TwoSided && self.n != self.m && ln_paths > f64::MAX.ln() {
+            return Some(self.p_hodges(alternative));
+        }
+        self.p_exact_for(alternative)
     }
 
     /// The two-sided p-value by the one-sample law at the size `n·m/(n+m)`, rounded half to even: `SciPy`'s `asymp`.

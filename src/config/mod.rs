@@ -1,11 +1,27 @@
 //! Configuration: one YAML file, read into a typed tree, with *all* its problems reported at once.
+//!
+//! | step | file |
+//! |---|---|
+//! | text → YAML → JSON value | `load.rs` |
+//! | value → deviations from the JSON Schema | `structure.rs`, `rule.rs` |
+//! | value → typed tree with defaults | `tree.rs`, `sink.rs`, `secret.rs`, `span.rs` |
+//! | tree → problems of meaning | `meaning.rs` |
+//! | tree → effective configuration without secrets | `print.rs` |
 
+mod load;
+mod meaning;
+mod page;
+mod print;
 mod problem;
+mod rule;
 mod secret;
 mod sink;
 mod span;
+mod structure;
 mod tree;
 
+pub use load::{json_schema, load, parse};
+pub use page::reference_page;
 pub use problem::{ConfigErrors, Problem};
 pub use secret::{REDACTED, Secret, SecretError, SecretSource};
 pub use sink::{Sink, SinkTarget};

@@ -12,8 +12,9 @@ use crate::subject::Millis;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(Millis);
 
-const UNITS: [(&str, Millis); 5] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const ONE_DAY: Millis = 86_400_000;
+
+const UNITS: [(&str, Millis); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", ONE_DAY)];
 
 impl Span {
     /// A span of this many milliseconds.
@@ -55,11 +56,10 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, length) = UNITS
-            .iter()
-            .rev()
-            .find(|(_, length)| self.0 != 0 && self.0 % length == 0)
-            .unwrap_or(&("s", 1_000));
+        // One day is written as people say it: 24h.
+        let fits =
+            |length: Millis| self.0 != 0 && self.0 % length == 0 && (self.0 > length || length < ONE_DAY);
+        let (unit, length) = UNITS.iter().rev().find(|(_, length)| fits(*length)).unwrap_or(&("s", 1_000));
         write!(f, "{}{unit}", self.0 / length)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anchorwatch_detectors::BatchDetector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -313,17 +314,17 @@ pub enum Detector {
 }
 
 impl Detector {
-    /// Name in labels and payloads.
+    /// The statistic behind it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn batch(self) -> BatchDetector {
         match self {
-            Self::Ks => "ks",
-            Self::Psi => "psi",
-            Self::ChiSquare => "chi_square",
-            Self::JensenShannon => "jensen_shannon",
-            Self::Hellinger => "hellinger",
-            Self::TotalVariation => "total_variation",
-            Self::Wasserstein => "wasserstein",
+            Self::Ks => BatchDetector::Ks,
+            Self::Psi => BatchDetector::Psi,
+            Self::ChiSquare => BatchDetector::ChiSquare,
+            Self::JensenShannon => BatchDetector::JensenShannon,
+            Self::Hellinger => BatchDetector::Hellinger,
+            Self::TotalVariation => BatchDetector::TotalVariation,
+            Self::Wasserstein => BatchDetector::Wasserstein,
         }
     }
 }
@@ -469,6 +470,7 @@ pub struct Alerts {
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub clear_below: f64,
     /// Severity by kind; kinds not named are `warning`.
+    #[schemars(extend("propertyNames" = {"enum": ["data_fault", "drift", "latency", "volume"]}))]
     pub severity: BTreeMap<AlertKind, Severity>,
     /// Base URL of links in notifications.
     pub link_base: Option<String>,

@@ -1,5 +1,430 @@
-//! The synchronous core.
+//! The synchronous core in one piece: records in, windows, verdicts, alerts and deliveries out, all as plain data.
+//!
+//! No threads, no files, no clock: time is an argument. What it returns is published and written by the edges; what it
+//! must remember leaves through [`Engine::checkpoint`] and comes back through [`Engine::restore`]. Replaying the same
+//! records gives the same checkpoints, transitions and keys.
+//!
+//! Law L-1: `read = refused + late + future + unmatched + duplicate + counted`, at every moment.
 
 mod checkpoint;
+mod documents;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 pub use checkpoint::*;
+
+use crate::action::{Actions, Decision, VersionFacts};
+use crate::alert::{AlertKind, AlertStep, Alerts, Notification, Severity};
+use crate::config::{Config, Sink};
+use crate::event::{self, Limits, NameRules, Record, Refusal};
+use crate::monitor::{Judge, WindowPlace};
+use crate::reference::Reference;
+use crate::subject::Millis;
+use crate::view::{AlertView, EventCount, LawCounters, PositionView, WindowView};
+use crate::window::{Outcome, Partitions, WatchedVersion, WindowSettings, Windows};
+
+/// Refused records whose pointers wait for the next checkpoint; further ones are only counted.
+const MAX_REFUSED: usize = 10_000;
+
+/// A version that is to be watched, with what the registry says of it.
+#[derive(Debug, Clone)]
+pub struct CatalogEntry {
+    /// The version and its active reference.
+    pub watched: WatchedVersion,
+    /// Facts that guard actions.
+    pub facts: VersionFacts,
+}
+
+/// A sink's filter; the address is the delivery's business.
+#[derive(Debug, Clone)]
+struct Route {
+    name: String,
+    kinds: Vec<AlertKind>,
+    min_severity: Option<Severity>,
+}
+
+impl Route {
+    fn of(sink: &Sink) -> Self {
+        Self { name: sink.name.clone(), kinds: sink.kinds.clone(), min_severity: sink.min_severity }
+    }
+
+    fn takes(&self, notification: &Notification) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&notification.kind))
+            && self.min_severity.is_none_or(|least| notification.severity >= least)
+    }
+}
+
+/// What one call of [`Engine::advance`] brought about.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Windows that were judged, in order of their ends.
+    pub windows: Vec<WindowView>,
+    /// Steps in the lives of alerts.
+    pub steps: Vec<AlertStep>,
+    /// Transitions that were put into the outbox.
+    pub notifications: Vec<Notification>,
+    /// Decisions on actions, with the action's name.
+    pub decisions: Vec<(String, Decision)>,
+}
+
+impl Progress {
+    fn absorb(&mut self, other: Self) {
+        self.windows.extend(other.windows);
+        self.steps.extend(other.steps);
+        self.notifications.extend(other.notifications);
+        self.decisions.extend(other.decisions);
+    }
+
+    /// Whether nothing happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty() && self.notifications.is_empty()
+    }
+}
+
+/// The core.
+#[derive(Debug)]
+pub struct Engine {
+    limits: Limits,
+    names: NameRules,
+    silence_after: Option<Millis>,
+    partitions: Partitions,
+    windows: Windows,
+    judge: Judge,
+    alerts: Alerts,
+    actions: Actions,
+    routes: Vec<Route>,
+    facts: HashMap<(String, String), VersionFacts>,
+    law: LawCounters,
+    watermark: Option<Millis>,
+    outbox: Vec<OutboxRow>,
+    refused: Vec<RefusedRecord>,
+    refused_dropped: u64,
+    audit: Vec<AuditRow>,
+    core_dirty: bool,
+}
+
+impl Engine {
+    /// A core that has seen nothing.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let settings = WindowSettings::new(&config.windows, config.segments.as_ref());
+        let min_rows = config.windows.min_rows;
+        Self {
+            limits: Limits {
+                max_bytes: config.events.max_bytes,
+                max_features: config.events.max_features,
+                max_depth: config.events.max_depth,
+            },
+            names: NameRules {
+                model: config.events.model_from.clone(),
+                version: config.events.version_from.clone(),
+            },
+            silence_after: config.monitor.silence_after.map(crate::config::Span::millis),
+            partitions: Partitions::default(),
+            windows: Windows::new(settings),
+            judge: Judge::new(config.monitor.clone(), min_rows, config.alerts.clear_below),
+            alerts: Alerts::new(config.alerts.clone()),
+            actions: Actions::new(config.actions.clone()),
+            routes: config.sinks.iter().map(Route::of).collect(),
+            facts: HashMap::new(),
+            law: LawCounters::default(),
+            watermark: None,
+            outbox: Vec::new(),
+            refused: Vec::new(),
+            refused_dropped: 0,
+            audit: Vec::new(),
+            core_dirty: false,
+        }
+    }
+
+    /// Replaces what the registry offers. Events of versions left out are refused from now on.
+    pub fn set_catalog(&mut self, entries: &[CatalogEntry]) {
+        let watched: Vec<WatchedVersion> = entries.iter().map(|entry| entry.watched.clone()).collect();
+        self.core_dirty |= self.windows.watch(&watched);
+        let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
+        self.facts = entries.iter().map(|entry| (name(entry), entry.facts.clone())).collect();
+        let windows = &self.windows;
+        let in_use = |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
+        self.judge.retain(in_use);
+    }
+
+    /// Steps 2 to 4: decodes one record and counts it, or counts why not. The position moves behind it in any case.
+    pub fn ingest(&mut self, record: &Record<'_>, now: Millis) {
+        self.law.read += 1;
+        let outcome = self.observe(record, now);
+        let partition = self.partitions.entry(record.topic, record.partition, now);
+        partition.passed(record.offset, record_hash(record), now);
+        match outcome {
+            Outcome::Counted => self.law.counted += 1,
+            Outcome::Late => self.law.late += 1,
+            Outcome::Future => self.law.future += 1,
+            Outcome::Unmatched => self.law.unmatched += 1,
+            Outcome::Refused(refusal) => self.refuse(record, &refusal),
+        }
+        debug_assert!(self.law.holds(), "L-1");
+    }
+
+    fn observe(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
+        let decoded = record
+            .payload
+            .ok_or(Refusal::Empty)
+            .and_then(|payload| event::decode(payload, &self.limits))
+            .and_then(|event| Ok((self.names.resolve(record, &event)?, event)))
+            .and_then(|(named, event)| {
+                let ts = event.ts.or(record.timestamp).ok_or(Refusal::BadTimestamp { problem: "none given" })?;
+                let empty = event.features.is_none() && event.prediction.is_none() && event.score.is_none();
+                if empty && event.label.is_none() { Err(Refusal::NothingToCount) } else { Ok((named, event, ts)) }
+            });
+        match decoded {
+            Ok((named, event, ts)) => {
+                let partition = self.partitions.entry(record.topic, record.partition, now);
+                self.windows.observe(partition, &named, &event, ts, now)
+            }
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    fn refuse(&mut self, record: &Record<'_>, refusal: &Refusal) {
+        *self.law.refused.entry(refusal.reason().into()).or_default() += 1;
+        if self.refused.len() >= MAX_REFUSED {
+            self.refused_dropped += 1;
+            return;
+        }
+        self.refused.push(RefusedRecord {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            offset: record.offset,
+            reason: refusal.reason().to_owned(),
+            detail: refusal.to_string(),
+        });
+    }
+
+    /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
+    /// is worth telling into the outbox. At most `most` panes are closed; `true` says that more are due.
+    pub fn advance(&mut self, now: Millis, most: usize) -> (Progress, bool) {
+        let settings = self.windows.settings();
+        let (lateness, idle_after) = (settings.lateness, settings.idle_after);
+        self.watermark = self.watermark.max(self.partitions.watermark(now, lateness, idle_after));
+        let mut progress = Progress::default();
+        let Some(watermark) = self.watermark else { return (progress, false) };
+        for _ in 0..most {
+            let Some(edge) = self.windows.close_next(watermark) else { return (progress, false) };
+            self.core_dirty = true;
+            progress.absorb(self.judge_windows(edge));
+        }
+        (progress, true)
+    }
+
+    fn judge_windows(&mut self, edge: i64) -> Progress {
+        let settings = self.windows.settings().clone();
+        let end = edge * settings.pane_ms;
+        let mut progress = Progress::default();
+        for (index, horizon) in settings.horizons.iter().enumerate() {
+            if edge.rem_euclid(horizon.every) != 0 {
+                continue;
+            }
+            let start = end - horizon.panes * settings.pane_ms;
+            for id in self.windows.watched_subjects() {
+                let Some(subject) = self.windows.subject(id).cloned() else { continue };
+                let silent = if index == 0 { self.windows.silence(id, end) } else { None };
+                let Some((plan, counts)) = self.windows.window(id, index, edge) else { continue };
+                let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end };
+                let mut view = self.judge.judge(plan, place, counts);
+                if let (Some(limit), Some(silent), None) = (self.silence_after, silent, &subject.segment) {
+                    view.verdicts.push(crate::monitor::silence(silent, limit));
+                }
+                self.alerts.observe(&view);
+                progress.windows.push(view);
+            }
+        }
+        if !progress.windows.is_empty() {
+            progress.notifications = self.alerts.announce(end);
+            progress.steps = self.alerts.take_steps();
+            for notification in &progress.notifications {
+                progress.decisions.extend(route(
+                    notification,
+                    &self.routes,
+                    &mut self.actions,
+                    &self.facts,
+                    (&mut self.outbox, &mut self.audit),
+                ));
+            }
+        }
+        progress
+    }
+
+    /// Notes that a partition's position has reached the end of its log.
+    pub fn at_end(&mut self, topic: &str, partition: i32, now: Millis) {
+        self.partitions.entry(topic, partition, now).at_end = true;
+    }
+
+    /// Notes that a partition is assigned, so that it takes part in the watermark even before its first record.
+    pub fn assign(&mut self, topic: &str, partition: i32, now: Millis) {
+        self.partitions.entry(topic, partition, now);
+    }
+
+    /// Notes the end of a partition's log, for the lag.
+    pub fn set_end_offset(&mut self, topic: &str, partition: i32, end: i64, now: Millis) {
+        self.partitions.entry(topic, partition, now).end_offset = Some(end);
+    }
+
+    /// Offset at which a partition goes on; `None` if it was never read.
+    #[must_use]
+    pub fn next_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        let found = self.partitions.iter().find(|((name, number), _)| name == topic && *number == partition);
+        found.and_then(|(_, state)| state.next_offset)
+    }
+
+    /// Forgets the position of a partition whose log no longer holds it and records the gap `[from, to)`.
+    pub fn reset_position(&mut self, topic: &str, partition: i32, to: i64, now: Millis) {
+        let state = self.partitions.entry(topic, partition, now);
+        let from = state.next_offset.replace(to);
+        state.dirty = true;
+        let at = state.max_event_time.unwrap_or(now);
+        self.audit.push(AuditRow {
+            at,
+            what: "offset_gap".to_owned(),
+            key: format!("{topic}/{partition}"),
+            detail: format!("position {from:?} is outside the log; counting goes on at {to}"),
+        });
+    }
+
+    /// The conservation law's counters.
+    #[must_use]
+    pub fn law(&self) -> &LawCounters {
+        &self.law
+    }
+
+    /// Event time up to which every window is complete.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Millis> {
+        self.watermark
+    }
+
+    /// Alerts for display.
+    #[must_use]
+    pub fn alert_views(&self) -> Vec<AlertView> {
+        self.alerts.views()
+    }
+
+    /// Events per version, for display.
+    #[must_use]
+    pub fn event_counts(&self) -> Vec<EventCount> {
+        let count = |(model, version, events): (&str, &str, u64)| EventCount {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            events,
+        };
+        self.windows.events().map(count).collect()
+    }
+
+    /// Positions of all partitions, for display.
+    #[must_use]
+    pub fn positions(&self) -> Vec<PositionView> {
+        let view = |(id, state): (&crate::window::PartitionId, &crate::window::Partition)| {
+            Some(PositionView {
+                topic: id.0.clone(),
+                partition: id.1,
+                next_offset: state.next_offset?,
+                end_offset: state.end_offset,
+                max_event_time: state.max_event_time,
+            })
+        };
+        self.partitions.iter().filter_map(view).collect()
+    }
+
+    /// Step 5: everything that changed since the last checkpoint. The caller must write it, or keep it and write it
+    /// later: it is not given out twice.
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        let mut documents: std::collections::BTreeMap<String, Option<String>> =
+            self.alerts.take_documents().into_iter().map(|(name, text)| (name, Some(text))).collect();
+        if let Some(text) = self.actions.take_document() {
+            documents.insert(documents::ACTIONS.to_owned(), Some(text));
+        }
+        let positions = self.partitions.take_dirty();
+        if self.core_dirty || !positions.is_empty() {
+            documents.insert(documents::CORE.to_owned(), Some(documents::core(self)));
+            self.core_dirty = false;
+        }
+        Checkpoint {
+            subjects: self.windows.take_new_subjects(),
+            panes: self.windows.take_dirty_panes(),
+            drop_panes_below: self.windows.needed_from(),
+            positions,
+            documents,
+            outbox: std::mem::take(&mut self.outbox),
+            refused: std::mem::take(&mut self.refused),
+            audit: std::mem::take(&mut self.audit),
+        }
+    }
+
+    /// Takes up the state of an earlier run. `load` fetches a reference by its content address.
+    ///
+    /// # Errors
+    /// When a document of the state file is not one of this program's.
+    pub fn restore(
+        &mut self,
+        restored: Restored,
+        now: Millis,
+        load: impl FnMut(&str) -> Option<Arc<Reference>>,
+    ) -> Result<RestoreReport, RestoreError> {
+        documents::restore(self, restored, now, load)
+    }
+}
+
+/// What a restore could not use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// Panes taken up.
+    pub panes: usize,
+    /// Panes left out because their reference is gone or they are damaged.
+    pub panes_left_out: usize,
+}
+
+/// Why state cannot be taken up.
+#[derive(Debug, thiserror::Error)]
+#[error("the document `{name}` of the state file cannot be read: {source}")]
+pub struct RestoreError {
+    /// Name of the document.
+    pub name: String,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
+
+/// Puts a notification and the actions it starts into the outbox.
+fn route(
+    notification: &Notification,
+    routes: &[Route],
+    actions: &mut Actions,
+    facts: &HashMap<(String, String), VersionFacts>,
+    (outbox, audit): (&mut Vec<OutboxRow>, &mut Vec<AuditRow>),
+) -> Vec<(String, Decision)> {
+    let row = |route: &Route| OutboxRow {
+        target: route.name.clone(),
+        delivery: crate::alert::Delivery::Notification(notification.clone()),
+        expires_at: None,
+    };
+    outbox.extend(routes.iter().filter(|route| route.takes(notification)).map(row));
+    let id = (notification.model.clone(), notification.version.clone());
+    let facts = facts.get(&id).cloned().unwrap_or_default();
+    let decided = actions.decide(notification, &facts);
+    let told = decided.iter().map(|one| (one.action.clone(), one.decision)).collect();
+    for one in decided {
+        outbox.extend(one.outbox);
+        audit.push(one.audit);
+    }
+    told
+}
+
+/// A hash that tells records apart without reading all of a large one: length, timestamp, both ends (FNV-1a).
+fn record_hash(record: &Record<'_>) -> u64 {
+    const ENDS: usize = 64;
+    let payload = record.payload.unwrap_or_default();
+    let (head, tail) = (&payload[..payload.len().min(ENDS)], &payload[payload.len().saturating_sub(ENDS)..]);
+    let timestamp = record.timestamp.unwrap_or(-1).to_le_bytes();
+    let length = (payload.len() as u64).to_le_bytes();
+    let bytes = head.iter().chain(tail).chain(&timestamp).chain(&length);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -494,7 +494,8 @@ mod tests {
         let mut fields: Vec<String> = (0..100).map(|i| format!(r#""f{i}":{i}"#)).collect();
         assert!(decode(format!(r#"{{"features":{{{}}}}}"#, fields.join(",")).as_bytes(), &limits).is_ok());
         fields.push(r#""f7":1"#.to_owned());
-        let twice = decode(format!(r#"{{"features":{{{}}}}}"#, fields.join(",")).as_bytes(), &limits);
+        let text = format!(r#"{{"features":{{{}}}}}"#, fields.join(","));
+        let twice = decode(text.as_bytes(), &limits);
         assert_eq!(twice.expect_err("twice").reason(), "duplicate_key");
     }
 

@@ -10,7 +10,6 @@ use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
 use super::faults::{FaultKind, fault_rate};
-use super::statistic::Comparison;
 use crate::config::{Detector, Monitor};
 use crate::reference::{BaselineWindow, Layout, Reference};
 use crate::subject::Millis;
@@ -67,11 +66,10 @@ impl Calibration {
                 let rate = fault_rate(kind, column, window).unwrap_or(0.0);
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
-            let comparison =
-                Comparison { binning: &column.binning, reference: whole.cells, window: window.cells };
-            let grouped = comparison.grouped();
             for detector in super::detectors_of(monitor, column) {
-                let Some(effect) = comparison.effect(*detector, &grouped) else { continue };
+                let Some(effect) = detector.batch().statistic(&column.binning, whole.cells, window.cells) else {
+                    continue;
+                };
                 match into.effects.iter_mut().find(|(known, _)| known == detector) {
                     Some((_, largest)) => *largest = largest.max(effect),
                     None => into.effects.push((*detector, effect)),

@@ -86,7 +86,15 @@ pub(super) fn scores<'a>(
             kind,
             reference: normal as f64 / normal_total as f64,
             window: faulty as f64 / total as f64,
-            p_value: contingency::rise_p_value((normal, normal_total), (faulty, total)).unwrap_or(1.0),
+            p_value: rise_p_value((normal, normal_total), (faulty, total)),
         })
     })
+}
+
+/// One-sided p-value of a rise from the reference's proportion to the window's, each as `(hits, of)`.
+fn rise_p_value(reference: (u64, u64), window: (u64, u64)) -> f64 {
+    match contingency::two_proportions(reference, window) {
+        Some(test) if test.window > test.reference => test.p_value / 2.0,
+        _ => 1.0,
+    }
 }

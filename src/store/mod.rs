@@ -1,53 +1,26 @@
 //! The state file: one SQLite database with everything that must survive a `kill -9`.
 //!
-//! Opening, migrations and errors live here; `journal` tables (checkpoint, outbox) and registry tables have a file each.
-//! SQL stands nowhere else.
+//! Opening, checking and migrations live here; `checkpoint`, `outbox` and the registry have a file each, `writer` is
+//! the one thread that uses the file while the daemon runs. SQL stands nowhere else.
 
+mod checkpoint;
+mod error;
+mod outbox;
 mod registry;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
+pub use checkpoint::{AuditEntry, MAX_REFUSED, RefusedRow};
+pub use error::{Retry, StoreError};
+pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
+pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
 
 const MIGRATIONS: &[&str] = &[include_str!("001_checkpoint.sql"), include_str!("002_registry.sql")];
-
-/// Why the state file could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The folder cannot be created or written.
-    #[error(
-        "cannot use {path} for the state file: {source}; give the user of this process write access or set data_dir"
-    )]
-    Folder {
-        /// Folder concerned.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// SQLite refused.
-    #[error("the state file {path}: {source}")]
-    Sqlite {
-        /// State file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
-    },
-    /// The file was written by a newer version.
-    #[error(
-        "the state file {path} has schema {found}, newer than this program's {known}: start the newer program"
-    )]
-    Newer {
-        /// State file.
-        path: PathBuf,
-        /// Schema in the file.
-        found: usize,
-        /// Newest schema known.
-        known: usize,
-    },
-}
 
 /// An open state file.
 #[derive(Debug)]
@@ -57,43 +30,62 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates `anchorwatch.db` in this folder and brings its schema up to date.
+    /// Opens or creates `anchorwatch.db` in this folder, checks it and brings its schema up to date.
     ///
     /// # Errors
-    /// When the folder is not writable, SQLite refuses, or the file is of a newer version.
+    /// When the folder is not writable, the file is damaged or of a newer version, or SQLite refuses.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(data_dir)
             .map_err(|source| StoreError::Folder { path: data_dir.to_owned(), source })?;
         let path = data_dir.join("anchorwatch.db");
-        let failed = |source| StoreError::Sqlite { path: path.clone(), source };
-        let connection = Connection::open(&path).map_err(failed)?;
-        connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-        connection.pragma_update(None, "foreign_keys", "ON").map_err(failed)?;
+        let connection = connect(&path).map_err(|source| StoreError::sqlite(&path, source))?;
         let mut store = Self { path, connection };
+        store.check()?;
         store.migrate()?;
         Ok(store)
     }
 
-    fn migrate(&mut self) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        let failed = |source| StoreError::Sqlite { path: path.clone(), source };
-        let found: u32 =
-            self.connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-        if found as usize > MIGRATIONS.len() {
-            return Err(StoreError::Newer {
-                path: path.clone(),
-                found: found as usize,
-                known: MIGRATIONS.len(),
-            });
+    /// The state file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let verdict: String = self
+            .connection
+            .pragma_query_value(None, "quick_check", |row| row.get(0))
+            .map_err(|source| StoreError::sqlite(&self.path, source))?;
+        if verdict == "ok" {
+            return Ok(());
         }
-        for (index, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
-            let transaction = self.connection.transaction().map_err(failed)?;
+        Err(StoreError::Damaged { path: self.path.clone(), what: verdict })
+    }
+
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        let Self { path, connection } = self;
+        let failed = |source| StoreError::sqlite(path, source);
+        let found: u32 =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        let found = found as usize;
+        if found > MIGRATIONS.len() {
+            return Err(StoreError::Newer { path: path.clone(), found, known: MIGRATIONS.len() });
+        }
+        for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found) {
+            let transaction = connection.transaction().map_err(failed)?;
             transaction.execute_batch(migration).map_err(failed)?;
-            transaction.pragma_update(None, "user_version", (index + 1) as u32).map_err(failed)?;
+            transaction.pragma_update(None, "user_version", version).map_err(failed)?;
             transaction.commit().map_err(failed)?;
         }
         Ok(())
     }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    Ok(connection)
 }

@@ -50,7 +50,7 @@ impl FromStr for AlertState {
 }
 
 /// One alert: a column of a subject at one horizon.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AlertView {
     /// Identity of the alert group over its whole episode, as in notifications.
     pub group: String,

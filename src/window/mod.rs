@@ -273,6 +273,13 @@ impl Windows {
         self.subjects.window(id, horizon, edge, length, &self.versions[index].plans)
     }
 
+    /// How long a subject has been silent at `end`: time since the end of its newest pane; `None` before its first.
+    #[must_use]
+    pub fn silence(&self, id: SubjectId, end: Millis) -> Option<Millis> {
+        let newest = self.subjects.newest_pane_of(id)?;
+        Some((end - (newest + 1) * self.settings.pane_ms).max(0))
+    }
+
     /// Events counted per version since the state began.
     pub fn events(&self) -> impl Iterator<Item = (&str, &str, u64)> {
         self.versions.iter().map(|state| (&*state.model, &*state.version, state.events))

@@ -150,6 +150,10 @@ impl Subjects {
         ids.iter().filter_map(|id| self.state(*id)?.panes.keys().next_back().copied()).max()
     }
 
+    pub(super) fn newest_pane_of(&self, id: SubjectId) -> Option<i64> {
+        self.state(id)?.panes.keys().next_back().copied()
+    }
+
     /// Packs the panes below `edge` and forgets those below `needed`.
     pub(super) fn close(&mut self, edge: i64, needed: i64) {
         for state in self.states.iter_mut().flatten() {

@@ -10,6 +10,8 @@ use statrs::function::gamma::ln_gamma;
 const TERMS: i32 = 20;
 /// Up to this size, and for small deviations, the exact matrix method is used throughout.
 const SMALL_N: u64 = 140;
+/// Largest size for which the one-sided law is summed term by term (some twenty milliseconds).
+const SUMMED_N: u64 = 100_000;
 /// Largest size for the matrix method; beyond, its cost and rounding exceed those of the expansion.
 const MATRIX_N: u64 = 100_000;
 
@@ -87,7 +89,8 @@ fn inner_sf(d: f64, n: u64) -> f64 {
 
 /// The chance that the one-sided one-sample statistic `D_n⁺` is at least `d` (Birnbaum and Tingey 1951), exact.
 ///
-/// `None` if `n` is 0 or `d` is NaN. Cost grows with `n`; beyond a million the limit `e^(-2nd²)` is returned.
+/// `None` if `n` is 0 or `d` is NaN. Cost grows with `n`; beyond a hundred thousand the limit
+/// `e^(-2(nd + 1/6)²/n)` stands in, good to some five digits where it matters.
 #[must_use]
 pub fn smirnov_sf(d: f64, n: u64) -> Option<f64> {
     if n == 0 || d.is_nan() {
@@ -104,7 +107,7 @@ pub fn smirnov_sf(d: f64, n: u64) -> Option<f64> {
 
 fn one_sided(d: f64, n: u64) -> f64 {
     let size = n as f64;
-    if n > 1_000_000 {
+    if n > SUMMED_N {
         return (-2.0 * (size * d + 1.0 / 6.0).powi(2) / size).exp();
     }
     let last = (size * (1.0 - d)).floor() as u64;

@@ -2,6 +2,11 @@
 //!
 //! Not here: when the exact law is worth its `n·m` steps; see [`crate::two_sample::Ks::p_value`].
 
+/// Steps beyond which a limit law is as good and memory would be wasted.
+const MOST_STEPS: u64 = 100_000_000;
+/// Mass below this is dropped: it cannot show in a result, and numbers near the end of the range are slow.
+const LEAST_MASS: f64 = 1e-290;
+
 /// Which difference counts as extreme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alternative {
@@ -17,7 +22,7 @@ pub enum Alternative {
 ///
 /// A path steps through the pooled order; the mass of paths that touch the boundary is added up where they first do,
 /// so small probabilities keep their digits. Takes `n·m` steps at most. With ties the p-value is conservative. `None`
-/// if a sample is empty.
+/// if a sample is empty or if there would be more than a hundred million steps.
 ///
 /// ```
 /// use anchorwatch_detectors::distributions::lattice::{ks_two_sample_sf, Alternative};
@@ -26,9 +31,8 @@ pub enum Alternative {
 /// ```
 #[must_use]
 pub fn ks_two_sample_sf(n: u64, m: u64, h: u64, alternative: Alternative) -> Option<f64> {
-    if n == 0 || m == 0 {
-        return None;
-    }
+    n.checked_mul(m)
+        .filter(|steps| (1..=MOST_STEPS).contains(steps))?;
     if h == 0 {
         return Some(1.0);
     }
@@ -58,30 +62,40 @@ fn mirrored(alternative: Alternative) -> Alternative {
 }
 
 /// The probability that a uniformly random path from (0, 0) to (rows, columns) touches a point `outside`.
+///
+/// Only the stretch of each row that paths can still reach is visited, so a narrow band costs little.
 fn touching_mass(rows: u64, columns: u64, outside: impl Fn(u64, u64) -> bool) -> f64 {
-    let mut line = vec![0.0; usize::try_from(columns).unwrap_or(usize::MAX - 1) + 1];
+    let width = usize::try_from(columns).unwrap_or(usize::MAX - 1) + 1;
+    let mut line = vec![0.0; width];
     let mut touched = 0.0;
+    // `line[column]` holds the mass that comes from the row before, all of it within `first..end`.
+    let (mut first, mut end) = (0, 1);
     for row in 0..=rows {
         let rows_left = (rows - row) as f64;
-        // `line[column]` holds the mass that comes from the row before; `from_left` what comes along this row.
         let mut from_left = if row == 0 { 1.0 } else { 0.0 };
-        for (column, slot) in line.iter_mut().enumerate() {
+        let (start, mut reached) = (first, first);
+        first = width;
+        for (column, slot) in line.iter_mut().enumerate().skip(start) {
+            if column >= end && from_left == 0.0 {
+                break;
+            }
             let mass = *slot + from_left;
             (*slot, from_left) = (0.0, 0.0);
-            if mass == 0.0 {
+            if mass < LEAST_MASS {
                 continue;
             }
             if outside(row, column as u64) {
                 touched += mass;
-                continue;
-            }
-            let columns_left = (columns - column as u64) as f64;
-            let left = rows_left + columns_left;
-            if left > 0.0 {
+            } else {
+                let columns_left = (columns - column as u64) as f64;
+                let left = (rows_left + columns_left).max(1.0);
                 *slot = mass * (rows_left / left);
                 from_left = mass * (columns_left / left);
+                first = first.min(column);
+                reached = column + 1;
             }
         }
+        end = reached;
     }
     touched
 }

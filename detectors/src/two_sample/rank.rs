@@ -39,12 +39,21 @@ impl Cell {
 
 fn cells(reference: &[u64], window: &[u64]) -> impl Iterator<Item = Cell> {
     let (mut reference_below, mut window_below) = (0.0, 0.0);
-    reference.iter().zip(window).filter(|(r, w)| **r + **w > 0).map(move |(&r, &w)| {
-        let cell = Cell { reference: r as f64, window: w as f64, reference_below, window_below };
-        reference_below += cell.reference;
-        window_below += cell.window;
-        cell
-    })
+    reference
+        .iter()
+        .zip(window)
+        .filter(|(r, w)| **r > 0 || **w > 0)
+        .map(move |(&r, &w)| {
+            let cell = Cell {
+                reference: r as f64,
+                window: w as f64,
+                reference_below,
+                window_below,
+            };
+            reference_below += cell.reference;
+            window_below += cell.window;
+            cell
+        })
 }
 
 fn sizes(reference: &[u64], window: &[u64]) -> Option<(f64, f64)> {
@@ -76,7 +85,12 @@ pub fn mann_whitney(reference: &[u64], window: &[u64]) -> Option<MannWhitney> {
     }
     let all = n + m;
     let variance = n * m / 12.0 * (all + 1.0 - ties / (all * (all - 1.0)));
-    Some(MannWhitney { u, n, m, deviation: variance.max(0.0).sqrt() })
+    Some(MannWhitney {
+        u,
+        n,
+        m,
+        deviation: variance.max(0.0).sqrt(),
+    })
 }
 
 impl MannWhitney {
@@ -98,15 +112,15 @@ impl MannWhitney {
         (factor * normal_sf(distance / self.deviation)).clamp(0.0, 1.0)
     }
 
-    /// The exact two-sided p-value without ties, for sizes of which the smaller is at most 8; otherwise `None`.
+    /// The exact two-sided p-value, which presumes no ties, while `n·m` is at most 2,500; otherwise `None`.
     #[must_use]
     pub fn p_exact(&self) -> Option<f64> {
-        let (small, large) = (self.n.min(self.m) as usize, self.n.max(self.m) as usize);
-        if small == 0 || small > 8 || large > 10_000 {
+        let pairs = self.n * self.m;
+        if pairs > 2_500.0 {
             return None;
         }
-        let counts = rank_sum_counts(small, large);
-        let extreme = self.u.max(self.n * self.m - self.u).floor() as usize;
+        let counts = arrangements(self.n as usize, self.m as usize);
+        let extreme = self.u.max(pairs - self.u).floor() as usize;
         let tail: f64 = counts.iter().skip(extreme).sum();
         Some((2.0 * tail / counts.iter().sum::<f64>()).clamp(0.0, 1.0))
     }
@@ -118,27 +132,31 @@ impl MannWhitney {
     }
 }
 
-/// How many arrangements of two samples give each `U`: the coefficients of the Gaussian binomial.
-fn rank_sum_counts(small: usize, large: usize) -> Vec<f64> {
-    let mut counts = vec![0.0; small * large + 1];
-    if let Some(first) = counts.first_mut() {
-        *first = 1.0;
-    }
-    for i in 1..=small {
-        for place in (i + large..counts.len()).rev() {
-            let carried = counts.get(place - i - large).copied().unwrap_or(0.0);
-            if let Some(count) = counts.get_mut(place) {
-                *count -= carried;
+/// How many arrangements of two samples without ties give each `U`, by whose value comes last (Mann and Whitney 1947).
+fn arrangements(n: usize, m: usize) -> Vec<f64> {
+    let mut tables = vec![vec![1.0]; m + 1];
+    for _ in 0..n {
+        let mut before = vec![1.0];
+        for (of_window, table) in tables.iter_mut().enumerate().skip(1) {
+            // The last value is of the reference and exceeds all of the window, or it is of the window.
+            let mut sum = vec![0.0; table.len() + of_window];
+            for (place, count) in table.iter().enumerate() {
+                add_at(&mut sum, place + of_window, *count);
             }
-        }
-        for place in i..counts.len() {
-            let carried = counts.get(place - i).copied().unwrap_or(0.0);
-            if let Some(count) = counts.get_mut(place) {
-                *count += carried;
+            for (place, count) in before.iter().enumerate() {
+                add_at(&mut sum, place, *count);
             }
+            before.clone_from(&sum);
+            *table = sum;
         }
     }
-    counts
+    tables.pop().unwrap_or_default()
+}
+
+fn add_at(counts: &mut [f64], place: usize, count: f64) {
+    if let Some(slot) = counts.get_mut(place) {
+        *slot += count;
+    }
 }
 
 /// The two-sample test of Cramér and von Mises with mid-ranks and the limiting p-value (Anderson 1962).
@@ -154,7 +172,10 @@ pub fn cramer_von_mises(reference: &[u64], window: &[u64]) -> Option<RankTest> {
     let numerator = (all + 1.0) * (4.0 * product * all - 3.0 * (n * n + m * m) - 2.0 * product);
     let deviation = (45.0 * numerator / (45.0 * all * all * 4.0 * product)).sqrt();
     let limit = 1.0 / 6.0 + (statistic - expected) / deviation;
-    Some(RankTest { statistic, p_value: (1.0 - limit_cdf(limit)).clamp(0.0, 1.0) })
+    Some(RankTest {
+        statistic,
+        p_value: (1.0 - limit_cdf(limit)).clamp(0.0, 1.0),
+    })
 }
 
 /// The exact p-value of [`cramer_von_mises`] for samples of at most 20 without ties; `None` for larger ones.
@@ -193,7 +214,11 @@ pub enum AndersonDarling {
 ///
 /// `None` if a profile is empty, all values tie, or the cells differ in number.
 #[must_use]
-pub fn anderson_darling(reference: &[u64], window: &[u64], variant: AndersonDarling) -> Option<RankTest> {
+pub fn anderson_darling(
+    reference: &[u64],
+    window: &[u64],
+    variant: AndersonDarling,
+) -> Option<RankTest> {
     let (n, m) = sizes(reference, window)?;
     if cells(reference, window).count() < 2 || n + m < 4.0 {
         return None;
@@ -203,7 +228,10 @@ pub fn anderson_darling(reference: &[u64], window: &[u64], variant: AndersonDarl
         AndersonDarling::Right => a2_right(reference, window, n, m),
     };
     let statistic = (a2 - 1.0) / a2_deviation(n, m);
-    Some(RankTest { statistic, p_value: anderson_darling_p(statistic) })
+    Some(RankTest {
+        statistic,
+        p_value: anderson_darling_p(statistic),
+    })
 }
 
 fn a2_midrank(reference: &[u64], window: &[u64], n: f64, m: f64) -> f64 {
@@ -213,7 +241,8 @@ fn a2_midrank(reference: &[u64], window: &[u64], n: f64, m: f64) -> f64 {
         let size = cell.size();
         let below = cell.reference_below + cell.window_below + size / 2.0;
         let scale = size / all / (below * (all - below) - all * size / 4.0);
-        of_reference += scale * (all * (cell.reference_below + cell.reference / 2.0) - below * n).powi(2);
+        of_reference +=
+            scale * (all * (cell.reference_below + cell.reference / 2.0) - below * n).powi(2);
         of_window += scale * (all * (cell.window_below + cell.window / 2.0) - below * m).powi(2);
     }
     (all - 1.0) / all * (of_reference / n + of_window / m)
@@ -238,15 +267,10 @@ fn a2_right(reference: &[u64], window: &[u64], n: f64, m: f64) -> f64 {
 fn a2_deviation(n: f64, m: f64) -> f64 {
     let (all, k) = (n + m, 2.0);
     let inverse_sizes = 1.0 / n + 1.0 / m;
-    let whole = all as u64;
-    let (mut h, mut g) = (0.0, 0.0);
-    // g = Σ_{i<j} 1/((N-i) j), gathered from tails of the harmonic sum.
-    for i in (1..whole).rev() {
-        g += h / (all - i as f64);
-        h += 1.0 / i as f64;
-    }
+    let (h, g) = harmonic_sums(all);
     let a = (4.0 * g - 6.0) * (k - 1.0) + (10.0 - 6.0 * g) * inverse_sizes;
-    let b = (2.0 * g - 4.0) * k * k + 8.0 * h * k + (2.0 * g - 14.0 * h - 4.0) * inverse_sizes - 8.0 * h
+    let b = (2.0 * g - 4.0) * k * k + 8.0 * h * k + (2.0 * g - 14.0 * h - 4.0) * inverse_sizes
+        - 8.0 * h
         + 4.0 * g
         - 6.0;
     let c = (6.0 * h + 2.0 * g - 2.0) * k * k
@@ -258,17 +282,35 @@ fn a2_deviation(n: f64, m: f64) -> f64 {
     (numerator / ((all - 1.0) * (all - 2.0) * (all - 3.0))).sqrt()
 }
 
+/// `h = Σ 1/i` and `g = ΣΣ_{i<j} 1/((N - i) j)` below `N`; beyond a million by their asymptotic forms.
+fn harmonic_sums(all: f64) -> (f64, f64) {
+    if all > 1e6 {
+        let h = (all - 1.0).ln() + 0.577_215_664_901_532_9 + 0.5 / (all - 1.0);
+        return (h, std::f64::consts::PI.powi(2) / 6.0);
+    }
+    let (mut h, mut g) = (0.0, 0.0);
+    for i in (1..all as u64).rev() {
+        g += h / (all - i as f64);
+        h += 1.0 / i as f64;
+    }
+    (h, g)
+}
+
 /// Interpolates the p-value by a quadratic in the logarithm of the tabled levels, least squares, as `SciPy` does.
 fn anderson_darling_p(statistic: f64) -> f64 {
-    const CRITICAL: [f64; 7] = [0.325, 1.226, 1.961, 2.718, 3.752, 4.592, 6.546];
+    // Table 2 of Scholz and Stephens at k = 2: b0 + b1 + b2.
+    const B0: [f64; 7] = [0.675, 1.281, 1.645, 1.96, 2.326, 2.573, 3.085];
+    const B1: [f64; 7] = [-0.245, 0.25, 0.678, 1.149, 1.822, 2.364, 3.615];
+    const B2: [f64; 7] = [-0.105, -0.305, -0.362, -0.391, -0.396, -0.345, -0.154];
     const LEVELS: [f64; 7] = [0.25, 0.1, 0.05, 0.025, 0.01, 0.005, 0.001];
-    if statistic < CRITICAL[0] {
+    let critical: [f64; 7] = std::array::from_fn(|level| B0[level] + B1[level] + B2[level]);
+    if statistic < critical[0] {
         return LEVELS[0];
     }
-    if statistic > CRITICAL[6] {
+    if statistic > critical[6] {
         return LEVELS[6];
     }
-    let [c0, c1, c2] = quadratic_fit(&CRITICAL, &LEVELS.map(f64::ln));
+    let [c0, c1, c2] = quadratic_fit(&critical, &LEVELS.map(f64::ln));
     (c0 + statistic * (c1 + statistic * c2)).exp()
 }
 
@@ -276,13 +318,25 @@ fn anderson_darling_p(statistic: f64) -> f64 {
 fn quadratic_fit(x: &[f64; 7], y: &[f64; 7]) -> [f64; 3] {
     let mean = x.iter().sum::<f64>() / 7.0;
     let moment = |power: i32| x.iter().map(|x| (x - mean).powi(power)).sum::<f64>();
-    let right = |power: i32| x.iter().zip(y).map(|(x, y)| (x - mean).powi(power) * y).sum::<f64>();
+    let right = |power: i32| {
+        x.iter()
+            .zip(y)
+            .map(|(x, y)| (x - mean).powi(power) * y)
+            .sum::<f64>()
+    };
     let (s2, s3, s4) = (moment(2), moment(3), moment(4));
     let (t0, t1, t2) = (right(0), right(1), right(2));
     // With Σ(x - mean) = 0 the system has two unknowns once the constant is eliminated.
     let (p, q) = (s4 - s2 * s2 / 7.0, t2 - s2 * t0 / 7.0);
     let determinant = s2 * p - s3 * s3;
-    let (slope, curve) = ((t1 * p - s3 * q) / determinant, (s2 * q - s3 * t1) / determinant);
+    let (slope, curve) = (
+        (t1 * p - s3 * q) / determinant,
+        (s2 * q - s3 * t1) / determinant,
+    );
     let constant = (t0 - s2 * curve) / 7.0;
-    [constant - slope * mean + curve * mean * mean, slope - 2.0 * curve * mean, curve]
+    [
+        constant - slope * mean + curve * mean * mean,
+        slope - 2.0 * curve * mean,
+        curve,
+    ]
 }

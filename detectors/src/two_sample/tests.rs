@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::rank::{AndersonDarling, anderson_darling};
 use super::transport::wasserstein_with_means;
 use super::*;
 use crate::binning::NumericBinning;
@@ -29,6 +30,23 @@ fn nothing_is_said_of_empty_profiles() {
     assert_eq!(ks_uncertainty(&[0], &[1]), None);
     assert_eq!(mann_whitney(&[0], &[1]), None);
     assert_eq!(cramer_von_mises(&[0], &[1]), None);
+}
+
+#[test]
+fn huge_profiles_neither_panic_nor_hang() {
+    let (huge, large) = ([u64::MAX, u64::MAX, 3], [1 << 55, 0, 1 << 60]);
+    for (reference, window) in [(huge, large), (large, huge), (large, large), (huge, huge)] {
+        if let Some(distance) = ks(&reference, &window) {
+            assert!((0.0..=1.0).contains(&distance.p_value()));
+        }
+        for variant in [AndersonDarling::Midrank, AndersonDarling::Right] {
+            assert!(anderson_darling(&reference, &window, variant).is_some());
+        }
+        assert!(
+            mann_whitney(&reference, &window).is_some()
+                && cramer_von_mises(&reference, &window).is_some()
+        );
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! kept as well. Not here: the exact distance of raw samples ([`crate::samples::wasserstein`]).
 
 use crate::binning::NumericBinning;
-use crate::counts::total;
+
+use super::Walk;
 
 /// What counts say about the Wasserstein-1 distance, in units of the data.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,7 +34,11 @@ struct Gap {
 ///
 /// `None` if a profile is empty or does not have the binning's cells.
 #[must_use]
-pub fn wasserstein(binning: &NumericBinning, reference: &[u64], window: &[u64]) -> Option<WassersteinBounds> {
+pub fn wasserstein(
+    binning: &NumericBinning,
+    reference: &[u64],
+    window: &[u64],
+) -> Option<WassersteinBounds> {
     sum_gaps(binning, reference, window, |_, gap| gap.bounds())
 }
 
@@ -52,9 +57,11 @@ pub fn wasserstein_with_means(
     if means.len() != binning.knots().len() + 1 {
         return None;
     }
-    sum_gaps(binning, reference, window, |index, gap| match means.get(index) {
-        Some(&mean) if gap.reference == 0.0 && gap.window > 0.0 => gap.bounds_with_mean(mean),
-        _ => gap.bounds(),
+    sum_gaps(binning, reference, window, |index, gap| {
+        match means.get(index) {
+            Some(&mean) if gap.reference == 0.0 && gap.window > 0.0 => gap.bounds_with_mean(mean),
+            _ => gap.bounds(),
+        }
     })
 }
 
@@ -64,25 +71,29 @@ fn sum_gaps(
     window: &[u64],
     of_gap: impl Fn(usize, &Gap) -> WassersteinBounds,
 ) -> Option<WassersteinBounds> {
-    let (n, m) = (total(reference), total(window));
     let cells = binning.cells();
-    if n == 0 || m == 0 || reference.len() != cells || window.len() != cells {
+    if reference.len() != cells || window.len() != cells {
         return None;
     }
-    let mut sum = WassersteinBounds { low: 0.0, high: 0.0, estimate: 0.0 };
-    let mut difference = 0i128;
-    for (cell, (&r, &w)) in reference.iter().zip(window).enumerate() {
-        if cell % 2 == 0 {
-            let (low, high) = binning.bounds(cell)?;
-            let start = difference as f64 / (n as f64 * m as f64);
-            let gap = Gap { low, high, start, reference: r as f64 / n as f64, window: w as f64 / m as f64 };
-            let part = of_gap(cell / 2, &gap);
-            sum.low += part.low;
-            sum.high += part.high;
-            sum.estimate += part.estimate;
-        }
-        let change = (i128::from(r) * i128::from(m)).checked_sub(i128::from(w) * i128::from(n))?;
-        difference = difference.checked_add(change)?;
+    let walk = Walk::new(reference, window)?;
+    let mut sum = WassersteinBounds {
+        low: 0.0,
+        high: 0.0,
+        estimate: 0.0,
+    };
+    for (cell, step) in walk.steps(reference, window).enumerate().step_by(2) {
+        let (low, high) = binning.bounds(cell)?;
+        let gap = Gap {
+            low,
+            high,
+            start: walk.share(step.before),
+            reference: walk.share(step.up),
+            window: walk.share(step.down),
+        };
+        let part = of_gap(cell / 2, &gap);
+        sum.low += part.low;
+        sum.high += part.high;
+        sum.estimate += part.estimate;
     }
     Some(sum)
 }
@@ -92,8 +103,16 @@ impl Gap {
     fn bounds(&self) -> WassersteinBounds {
         let width = self.high - self.low;
         if !width.is_finite() {
-            let high = if self.reference + self.window > 0.0 { f64::INFINITY } else { 0.0 };
-            return WassersteinBounds { low: 0.0, high, estimate: 0.0 };
+            let high = if self.reference + self.window > 0.0 {
+                f64::INFINITY
+            } else {
+                0.0
+            };
+            return WassersteinBounds {
+                low: 0.0,
+                high,
+                estimate: 0.0,
+            };
         }
         let (least, most) = (self.start - self.window, self.start + self.reference);
         let nearest = if least > 0.0 { least } else { (-most).max(0.0) };
@@ -107,7 +126,11 @@ impl Gap {
 
     /// Only the window has mass here; its mean fixes the signed area, and the crossing bounds the rest.
     fn bounds_with_mean(&self, mean: f64) -> WassersteinBounds {
-        let exact = |value: f64| WassersteinBounds { low: value, high: value, estimate: value };
+        let exact = |value: f64| WassersteinBounds {
+            low: value,
+            high: value,
+            estimate: value,
+        };
         if !self.low.is_finite() && !self.high.is_finite() {
             return exact(0.0);
         }
@@ -125,7 +148,11 @@ impl Gap {
             return exact(low);
         }
         let high = before.abs() + after.abs();
-        WassersteinBounds { low, high, estimate: f64::midpoint(low, high) }
+        WassersteinBounds {
+            low,
+            high,
+            estimate: f64::midpoint(low, high),
+        }
     }
 }
 

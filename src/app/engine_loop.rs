@@ -1,0 +1,337 @@
+//! The engine's thread: polls, counts, judges, and hands checkpoints to the store, for ever.
+//!
+//! While a checkpoint cannot be written nothing is polled: what is counted but not durable stays bounded, and the
+//! records wait in Kafka.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::api::Health;
+use crate::config::{Config, Span};
+use crate::engine::{Checkpoint, Engine, Position};
+use crate::registry::Registry;
+use crate::source::{Incoming, KafkaSource};
+use crate::store::{ApplyTicket, FailedApply, Retry, StoreHandle, WRITER_QUEUE};
+use crate::subject::Millis;
+use crate::view::{OutboxView, QueueView, ReferenceView};
+
+use super::publish::Publisher;
+use super::{Stop, catalog, wall_clock};
+
+const POLL_WAIT: Duration = Duration::from_millis(20);
+const POLL_BATCH: usize = 1_024;
+/// Panes closed between two polls, so that a long catch-up never starves the consumer.
+const PANES_AT_ONCE: usize = 16;
+const STATUS_EVERY: Millis = 500;
+const REGISTRY_EVERY: Millis = 1_000;
+const DISCOVER_EVERY: Millis = 30_000;
+const DISCOVER_AT_START: Millis = 1_000;
+const RETRY_CHECKPOINT_AFTER: Millis = 1_000;
+const REPEAT_ERROR_AFTER: Millis = 60_000;
+
+/// Everything the thread owns.
+pub(super) struct EngineLoop {
+    engine: Engine,
+    source: KafkaSource,
+    registry: Registry,
+    store: StoreHandle,
+    publisher: Publisher,
+    stop: Stop,
+    checkpoint_every: Millis,
+    kafka_name: String,
+    topics: usize,
+    under_way: Option<UnderWay>,
+    failed: Option<(Box<Checkpoint>, Millis)>,
+    last_checkpoint_at: Option<Millis>,
+    begun_at: Millis,
+    dirty_since: Option<Millis>,
+    urgent: bool,
+    due: Due,
+    registry_token: Option<i64>,
+    told: HashMap<String, Millis>,
+}
+
+/// Next times of what is done now and then.
+#[derive(Debug, Default)]
+struct Due {
+    status: Millis,
+    registry: Millis,
+    discover: Millis,
+}
+
+/// A checkpoint that the store is writing.
+struct UnderWay {
+    ticket: ApplyTicket,
+    positions: Vec<Position>,
+    since: Millis,
+}
+
+impl EngineLoop {
+    pub(super) fn new(
+        engine: Engine,
+        source: KafkaSource,
+        registry: Registry,
+        store: StoreHandle,
+        publisher: Publisher,
+        config: &Config,
+        stop: Stop,
+    ) -> Self {
+        Self {
+            engine,
+            source,
+            registry,
+            store,
+            publisher,
+            stop,
+            checkpoint_every: Span::millis(config.checkpoint.every),
+            kafka_name: config.kafka.bootstrap.clone(),
+            topics: config.kafka.topics.len(),
+            under_way: None,
+            failed: None,
+            last_checkpoint_at: None,
+            begun_at: wall_clock(),
+            dirty_since: None,
+            urgent: false,
+            due: Due::default(),
+            registry_token: None,
+            told: HashMap::new(),
+        }
+    }
+
+    /// Runs until asked to stop, then writes the last checkpoint.
+    pub(super) fn run(mut self, health: &Health) -> anyhow::Result<()> {
+        while !self.stop.is_requested() {
+            let now = wall_clock();
+            self.housekeeping(now, health)?;
+            self.settle_checkpoint(now)?;
+            if self.failed.is_none() {
+                self.poll(now);
+                self.close_panes();
+            } else {
+                std::thread::park_timeout(POLL_WAIT);
+            }
+            self.begin_checkpoint(wall_clock());
+            health.tick(now);
+        }
+        self.finish()
+    }
+
+    fn poll(&mut self, now: Millis) {
+        let engine = &mut self.engine;
+        let taken = self.source.poll(POLL_WAIT, POLL_BATCH, |incoming| match incoming {
+            Incoming::Record(record) => engine.ingest(&record, now),
+            Incoming::AtEnd { topic, partition } => engine.at_end(topic, partition, now),
+        });
+        if taken > 0 {
+            self.dirty_since.get_or_insert(now);
+        }
+    }
+
+    fn close_panes(&mut self) {
+        let (progress, _) = self.engine.advance(wall_clock(), PANES_AT_ONCE);
+        if !progress.is_empty() {
+            self.urgent |= !progress.notifications.is_empty();
+            self.publisher.progress(progress);
+        }
+    }
+
+    /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told.
+    fn begin_checkpoint(&mut self, now: Millis) {
+        if self.under_way.is_some() {
+            return;
+        }
+        let checkpoint = match self.failed.take() {
+            Some((checkpoint, retry_at)) if now >= retry_at => checkpoint,
+            Some(waiting) => {
+                self.failed = Some(waiting);
+                return;
+            }
+            None => {
+                let due = self.dirty_since.is_some_and(|since| now - since >= self.checkpoint_every);
+                if !(due || self.urgent) {
+                    return;
+                }
+                self.dirty_since = None;
+                self.urgent = false;
+                Box::new(self.engine.checkpoint())
+            }
+        };
+        let positions = checkpoint.positions.clone();
+        match self.store.try_apply(checkpoint) {
+            Ok(ticket) => self.under_way = Some(UnderWay { ticket, positions, since: now }),
+            Err(checkpoint) => self.failed = Some((checkpoint, now)),
+        }
+    }
+
+    fn settle_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
+        let Some(mut under_way) = self.under_way.take() else { return Ok(()) };
+        match under_way.ticket.poll() {
+            None => self.under_way = Some(under_way),
+            Some(Ok(())) => {
+                self.source.commit(&under_way.positions);
+                self.publisher.metrics().checkpoint_done((now - under_way.since) as f64 / 1_000.0);
+                self.last_checkpoint_at = Some(now);
+            }
+            Some(Err(failure)) => self.take_failure(failure, now)?,
+        }
+        Ok(())
+    }
+
+    fn take_failure(&mut self, failure: FailedApply, now: Millis) -> anyhow::Result<()> {
+        self.publisher.metrics().checkpoint_failed();
+        let FailedApply { error, checkpoint } = failure;
+        match checkpoint {
+            Some(checkpoint) if error.retry() != Retry::Never => {
+                self.tell(now, "checkpoint", || {
+                    tracing::error!(%error, "the checkpoint cannot be written: reading is paused until it can");
+                });
+                self.failed = Some((checkpoint, now + RETRY_CHECKPOINT_AFTER));
+                Ok(())
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    fn housekeeping(&mut self, now: Millis, health: &Health) -> anyhow::Result<()> {
+        if now >= self.due.discover {
+            self.discover(now)?;
+            health.source(self.source.is_assigned(), &self.source.missing_topics().iter().cloned().collect::<Vec<_>>());
+        }
+        self.reset_positions(now)?;
+        if now >= self.due.registry {
+            self.due.registry = now + REGISTRY_EVERY;
+            self.refresh_catalog(now);
+        }
+        if now >= self.due.status {
+            self.due.status = now + STATUS_EVERY;
+            self.broker_errors(now);
+            for end in self.source.take_ends() {
+                self.engine.set_end_offset(&end.topic, end.partition, end.end, now);
+            }
+            let queues = vec![
+                QueueView { queue: "store".to_owned(), depth: self.store.queued(), capacity: WRITER_QUEUE },
+                QueueView {
+                    queue: "checkpoint".to_owned(),
+                    depth: usize::from(self.under_way.is_some()),
+                    capacity: 1,
+                },
+            ];
+            let outbox = self.outbox();
+            self.publisher.status(&self.engine, queues, outbox, self.last_checkpoint_at);
+        }
+        Ok(())
+    }
+
+    fn outbox(&self) -> Vec<OutboxView> {
+        let stats = self.store.call_blocking(|store| store.outbox_stats()).unwrap_or_default();
+        stats.into_iter().map(|stats| OutboxView { target: stats.target, pending: stats.pending }).collect()
+    }
+
+    fn discover(&mut self, now: Millis) -> anyhow::Result<()> {
+        let engine = &self.engine;
+        let new = self.source.discover(|topic, partition| engine.next_offset(topic, partition))?;
+        for (topic, partition) in &new {
+            self.engine.assign(topic, *partition, now);
+        }
+        if !new.is_empty() {
+            tracing::info!(partitions = new.len(), "reading");
+        }
+        let incomplete = !self.source.missing_topics().is_empty();
+        if incomplete && now - self.begun_at > 2 * DISCOVER_AT_START {
+            let missing: Vec<&String> = self.source.missing_topics().iter().collect();
+            let (kafka, all) = (self.kafka_name.clone(), missing.len() == self.topics);
+            let missing = format!("{missing:?}");
+            self.tell(now, "topics", || {
+                let hint = if all { "is the broker up and kafka.bootstrap right?" } else { "create them" };
+                tracing::error!(kafka, missing, "no such topics so far ({hint}); asking again every second");
+            });
+        }
+        self.due.discover = now + if incomplete { DISCOVER_AT_START } else { DISCOVER_EVERY };
+        Ok(())
+    }
+
+    fn reset_positions(&mut self, now: Millis) -> anyhow::Result<()> {
+        let engine = &self.engine;
+        let moved = self.source.resets(|topic, partition| engine.next_offset(topic, partition))?;
+        for end in moved {
+            let (topic, partition, to) = (&end.topic, end.partition, end.end);
+            tracing::error!(topic, partition, to, "the position is outside the log: records are gone, see the audit trail");
+            self.engine.reset_position(topic, partition, to, now);
+            self.urgent = true;
+        }
+        Ok(())
+    }
+
+    fn refresh_catalog(&mut self, now: Millis) {
+        let token = self.registry.change_token().ok();
+        if token.is_some() && token == self.registry_token {
+            return;
+        }
+        match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry)?)) {
+            Ok(entries) => {
+                self.engine.set_catalog(&entries);
+                self.registry_token = token;
+                if entries.is_empty() {
+                    self.tell(now, "references", || {
+                        tracing::warn!(
+                            "no references: every event is refused; create one with `anchorwatch reference create`"
+                        );
+                    });
+                }
+            }
+            Err(error) => self.tell(now, "registry", || tracing::error!(%error, "the registry cannot be read")),
+        }
+    }
+
+    fn show_registry(&self) -> anyhow::Result<()> {
+        let mut references = Vec::new();
+        for stored in self.registry.list_references(None)? {
+            if let Ok(reference) = self.registry.load_reference(&stored.id) {
+                references.push(ReferenceView::of(&stored.id, &reference, stored.active));
+                if stored.active {
+                    self.publisher.metrics().reference(&reference, &stored.id);
+                }
+            }
+        }
+        self.publisher.board().set_references(references);
+        self.publisher.board().set_models(self.registry.models()?);
+        Ok(())
+    }
+
+    fn broker_errors(&mut self, now: Millis) {
+        for (kind, (count, reason)) in self.source.take_errors() {
+            self.publisher.metrics().broker_errors(&kind, count);
+            let kafka = self.kafka_name.clone();
+            self.tell(now, &kind, || {
+                tracing::warn!(kafka, kind, count, reason, "trouble with the broker; reading goes on when it is over");
+            });
+        }
+    }
+
+    /// Says something at most once a minute.
+    fn tell(&mut self, now: Millis, what: &str, say: impl FnOnce()) {
+        let last = self.told.get(what).copied();
+        if last.is_none_or(|last| now - last >= REPEAT_ERROR_AFTER) {
+            self.told.insert(what.to_owned(), now);
+            say();
+        }
+    }
+
+    /// The last checkpoint, after any that is still under way.
+    fn finish(mut self) -> anyhow::Result<()> {
+        if let Some(under_way) = self.under_way.take()
+            && let Err(FailedApply { checkpoint: Some(checkpoint), .. }) = under_way.ticket.wait()
+        {
+            self.failed = Some((checkpoint, 0));
+        }
+        if let Some((checkpoint, _)) = self.failed.take() {
+            self.store.apply_blocking(checkpoint).map_err(|failure| failure.error)?;
+        }
+        let checkpoint = self.engine.checkpoint();
+        let positions = checkpoint.positions.clone();
+        self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
+        self.source.commit(&positions);
+        self.publisher.status(&self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
+        Ok(())
+    }
+}

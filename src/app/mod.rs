@@ -1,0 +1,210 @@
+//! The daemon as a whole: what is started, in what order, and how it stops.
+//!
+//! Only this module spawns threads and tasks and makes queues:
+//! ```text
+//! engine thread: Kafka → engine ──checkpoint (1 under way)──▶ store thread: SQLite
+//!                       │                                        ▲  (queue of 64)
+//!                       └─ board, metrics ◀─ HTTP tasks           └── delivery task per target, dead-letter task
+//! ```
+//! It stops by closing: the source ends, the last checkpoint is written, deliveries under way finish, the store's
+//! queue runs dry.
+
+mod catalog;
+mod dead_letters;
+mod engine_loop;
+mod publish;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use crate::api;
+use crate::config::Config;
+use crate::deliver::{self, DeliverySettings};
+use crate::engine::Engine;
+use crate::registry::Registry;
+use crate::source::{DeadLetters, KafkaSource};
+use crate::store::{Store, StoreHandle, spawn_writer};
+use crate::subject::Millis;
+use crate::telemetry::Metrics;
+use crate::view::Board;
+
+use engine_loop::EngineLoop;
+use publish::Publisher;
+
+/// How long deliveries under way may take at the stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The wall clock in milliseconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "the one place where the daemon reads the clock for the core")]
+#[must_use]
+pub fn wall_clock() -> Millis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// A request to stop, shared with signal handlers and tests.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks the daemon to drain and stop.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A daemon that was started; waits to be told to stop.
+pub struct Daemon {
+    runtime: tokio::runtime::Runtime,
+    engine: std::thread::JoinHandle<anyhow::Result<()>>,
+    store: std::thread::JoinHandle<()>,
+    handle: StoreHandle,
+    shutdown: watch::Sender<bool>,
+    deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
+    stop: Stop,
+    /// Latest state of everything, as the API shows it.
+    pub board: Arc<Board>,
+    /// Address of metrics, health and API.
+    pub address: SocketAddr,
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Starts everything. Each problem of the surroundings is found here, before the first record is read.
+///
+/// # Errors
+/// When the data folder is not writable, the state is damaged, a port is taken, or a secret cannot be read.
+pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
+    let listener = std::net::TcpListener::bind(config.http.listen).with_context(|| {
+        format!("cannot listen on {}: another process has the port; set http.listen to a free one", config.http.listen)
+    })?;
+    listener.set_nonblocking(true).context("the listener of http.listen")?;
+    let address = listener.local_addr().context("the listener of http.listen")?;
+    let targets = deliver::targets(&config.sinks, &config.actions).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", lines.join("\n"))
+    })?;
+    targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let store = Store::open(&config.data_dir)?;
+    let registry = Registry::open(&config.data_dir)?;
+    let engine = restored_engine(config, &store, &registry)?;
+    let source = KafkaSource::new(&config.kafka)?;
+    let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
+    let metrics = Arc::new(Metrics::new()?);
+    let board = Arc::new(Board::default());
+    let (handle, store) = spawn_writer(store)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("edge")
+        .enable_all()
+        .build()
+        .context("the threads of the edges")?;
+    let (shutdown, shut) = watch::channel(false);
+    let publisher = Publisher::new(Arc::clone(&board), Arc::clone(&metrics));
+    let engine_loop = EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, stop.clone());
+    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics));
+    let health = state.health();
+    let engine = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || engine_loop.run(&health))
+        .context("the engine's thread")?;
+    let deliveries = runtime.spawn(deliver::run(
+        handle.clone(),
+        targets.list,
+        DeliverySettings::default(),
+        Arc::clone(&metrics) as Arc<dyn deliver::DeliveryObserver>,
+        shut.clone(),
+    ));
+    if let Some(dead_letters) = dead_letters {
+        runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
+    }
+    let _guard = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).context("the listener of http.listen")?;
+    runtime.spawn(api::serve(listener, api::router(state), shut));
+    drop(_guard);
+    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop: stop.clone(), board, address })
+}
+
+fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
+    let mut engine = Engine::new(config);
+    let restored = store.restore()?;
+    let fresh = restored.positions.is_empty();
+    let report = engine.restore(restored, wall_clock(), |id| catalog::load(registry, id))?;
+    if !fresh {
+        let (panes, left_out) = (report.panes, report.panes_left_out);
+        tracing::info!(panes, left_out, "took up the state of the last run");
+    }
+    engine.set_catalog(&catalog::entries(registry)?);
+    Ok(engine)
+}
+
+impl Daemon {
+    /// Waits until the engine ends, which it does when it is asked to stop or cannot go on, then stops the rest.
+    ///
+    /// # Errors
+    /// What ended the engine, if it was not asked to.
+    pub fn wait(self) -> anyhow::Result<()> {
+        let Self { runtime, engine, store, handle, shutdown, deliveries, stop, .. } = self;
+        let outcome = engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine's thread ended early")));
+        stop.request();
+        shutdown.send_replace(true);
+        let drained = runtime.block_on(async { tokio::time::timeout(GRACE, deliveries).await });
+        if drained.is_err() {
+            tracing::warn!("deliveries under way were cut short; they are in the outbox and go on at the next start");
+        }
+        drop(handle);
+        runtime.shutdown_timeout(Duration::from_secs(2));
+        if store.join().is_err() {
+            tracing::error!("the store's thread ended early");
+        }
+        outcome
+    }
+
+    /// Work on the state file beside the daemon, for its own commands.
+    #[must_use]
+    pub fn store(&self) -> &StoreHandle {
+        &self.handle
+    }
+
+    /// Asks the daemon to stop when the process is told to.
+    ///
+    /// # Errors
+    /// When the system refuses signal handlers.
+    pub fn stop_on_signals(&self) -> anyhow::Result<()> {
+        let stop = self.stop.clone();
+        let _guard = self.runtime.enter();
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        self.runtime.spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("asked to stop: draining");
+            stop.request();
+        });
+        Ok(())
+    }
+}
+
+/// Folder of the state, for commands that work on it without a daemon.
+#[must_use]
+pub fn data_dir(config: &Config) -> PathBuf {
+    config.data_dir.clone()
+}

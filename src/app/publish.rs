@@ -1,0 +1,74 @@
+//! What the engine brought about, onto the board and into the metrics.
+
+use std::sync::Arc;
+
+use crate::engine::{Engine, Progress};
+use crate::subject::Millis;
+use crate::telemetry::Metrics;
+use crate::view::{Board, OutboxView, QueueView, StatusView};
+
+/// Writes to the read side.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+}
+
+impl Publisher {
+    pub(super) fn new(board: Arc<Board>, metrics: Arc<Metrics>) -> Self {
+        Self { board, metrics }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub(super) fn progress(&self, progress: Progress) {
+        for window in progress.windows {
+            self.metrics.window(&window);
+            self.board.publish(window);
+        }
+        for step in &progress.steps {
+            self.metrics.alert_transition(step.kind, step.to);
+        }
+        for (action, decision) in &progress.decisions {
+            self.metrics.action(action, decision.as_str());
+        }
+        for notification in &progress.notifications {
+            tracing::info!(
+                kind = notification.kind.as_str(),
+                transition = notification.transition.as_str(),
+                at = notification.at,
+                "{}",
+                notification.summary
+            );
+        }
+    }
+
+    pub(super) fn status(
+        &self,
+        engine: &Engine,
+        queues: Vec<QueueView>,
+        outbox: Vec<OutboxView>,
+        last_checkpoint_at: Option<Millis>,
+    ) {
+        let status = StatusView {
+            law: engine.law().clone(),
+            events: engine.event_counts(),
+            positions: engine.positions(),
+            watermark: engine.watermark(),
+            queues,
+            outbox,
+            last_checkpoint_at,
+        };
+        let alerts = engine.alert_views();
+        self.metrics.status(&status);
+        self.metrics.alerts(&alerts);
+        self.board.set_status(status);
+        self.board.set_alerts(alerts);
+    }
+}

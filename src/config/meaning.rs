@@ -1,0 +1,220 @@
+//! The meaning of a configuration: what no schema can say, such as that a horizon is a whole number of panes.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Config, Horizon, Http, Kafka, Problem, SecretSource, Sink, SinkTarget, Span, Windows};
+
+/// Longest pane.
+const MAX_PANE: Span = Span::from_hours(1);
+/// Most panes in a horizon: four weeks of one-minute panes.
+const MAX_PANES: i64 = 40_320;
+/// Properties of librdkafka that have a field of their own, or on which nothing-lost rests.
+const OWN_PROPERTIES: [(&str, &str); 6] = [
+    ("bootstrap.servers", "`kafka.bootstrap`"),
+    ("metadata.broker.list", "`kafka.bootstrap`"),
+    ("group.id", "`kafka.group`"),
+    ("auto.offset.reset", "`kafka.start`"),
+    ("enable.auto.commit", "nothing: offsets are saved with the counts"),
+    ("enable.auto.offset.store", "nothing: offsets are saved with the counts"),
+];
+
+/// All problems of meaning. Reads the files and variables named as secrets, and nothing else.
+pub(super) fn problems(config: &Config) -> Vec<Problem> {
+    let mut found = Vec::new();
+    kafka(&config.kafka, &mut found);
+    windows(&config.windows, &mut found);
+    life_cycle(config, &mut found);
+    names(config, &mut found);
+    for (index, one) in config.sinks.iter().enumerate() {
+        sink(&format!("sinks[{index}]"), one, &mut found);
+    }
+    for (index, one) in config.actions.iter().enumerate() {
+        action(&format!("actions[{index}]"), one, &mut found);
+    }
+    listener(&config.http, &mut found);
+    if config.checkpoint.every.millis() == 0 {
+        found.push(
+            Problem::at("checkpoint.every", "`0s` is out of range").expected("a length of time above 0"),
+        );
+    }
+    found
+}
+
+fn kafka(kafka: &Kafka, found: &mut Vec<Problem>) {
+    let is_address = |text: &str| {
+        text.trim()
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    for server in kafka.bootstrap.split(',').filter(|server| !is_address(server)) {
+        let what = format!("`{server}` is not an address");
+        found.push(Problem::at("kafka.bootstrap", what).expected("`host:port`, several separated by commas"));
+    }
+    for (index, topic) in kafka.topics.iter().enumerate() {
+        let path = || format!("kafka.topics[{index}]");
+        if kafka.topics[..index].contains(topic) {
+            found.push(Problem::at(path(), format!("`{topic}` is listed twice")));
+        }
+        if kafka.dead_letter_topic.as_ref() == Some(topic) {
+            let what = format!("`{topic}` is also the dead-letter topic");
+            found.push(Problem::at(path(), what).expected("a topic of its own for refused records"));
+        }
+    }
+    for (name, instead) in OWN_PROPERTIES {
+        for (field, set) in [
+            ("properties", kafka.properties.contains_key(name)),
+            ("secret_properties", kafka.secret_properties.contains_key(name)),
+        ] {
+            if set {
+                found.push(
+                    Problem::at(format!("kafka.{field}.{name}"), "cannot be set here").expected(instead),
+                );
+            }
+        }
+    }
+    for name in kafka.properties.keys().filter(|name| super::print::is_secret_name(name)) {
+        let problem =
+            Problem::at(format!("kafka.properties.{name}"), "a secret does not belong in this file");
+        found
+            .push(problem.expected(format!("`kafka.secret_properties.{name}: {{file: …}}` or `{{env: …}}`")));
+    }
+    for (name, source) in &kafka.secret_properties {
+        secret(format!("kafka.secret_properties.{name}"), source, found);
+    }
+}
+
+fn windows(windows: &Windows, found: &mut Vec<Problem>) {
+    let pane = windows.pane;
+    if pane.millis() == 0 || pane > MAX_PANE || MAX_PANE.millis() % pane.millis() != 0 {
+        let problem = Problem::at("windows.pane", format!("`{pane}` is out of range"));
+        found.push(problem.expected("a length of time that divides one hour, at most `1h`"));
+        return;
+    }
+    for (index, one) in windows.horizons.iter().enumerate() {
+        let path = format!("windows.horizons[{index}]");
+        if windows.horizons[..index].iter().any(|other| other.length == one.length) {
+            found.push(Problem::at(format!("{path}.length"), format!("`{}` is listed twice", one.length)));
+        }
+        horizon(&path, one, pane, found);
+    }
+    if windows.idle_after.millis() == 0 {
+        found.push(
+            Problem::at("windows.idle_after", "`0s` is out of range").expected("a length of time above 0"),
+        );
+    }
+}
+
+fn horizon(path: &str, horizon: &Horizon, pane: Span, found: &mut Vec<Problem>) {
+    let length = horizon.length;
+    let whole = |span: Span| span.millis() > 0 && span.millis() % pane.millis() == 0;
+    if !whole(length) || length.millis() / pane.millis() > MAX_PANES {
+        let what = format!("`{length}` is out of range");
+        let expected = format!("a multiple of windows.pane (`{pane}`), at most {MAX_PANES} of them");
+        found.push(Problem::at(format!("{path}.length"), what).expected(expected));
+    }
+    if let Some(every) = horizon.every.filter(|every| !whole(*every) || *every > length) {
+        let what = format!("`{every}` is out of range");
+        let expected = format!("a multiple of windows.pane (`{pane}`), at most the length `{length}`");
+        found.push(Problem::at(format!("{path}.every"), what).expected(expected));
+    }
+}
+
+fn life_cycle(config: &Config, found: &mut Vec<Problem>) {
+    let alerts = &config.alerts;
+    if alerts.fire_after > alerts.of_last {
+        let problem = Problem::at("alerts.fire_after", format!("`{}` is out of range", alerts.fire_after));
+        found.push(problem.expected(format!("at most alerts.of_last (`{}`)", alerts.of_last)));
+    }
+    if let Some(link) = &alerts.link_base {
+        address("alerts.link_base".to_owned(), link, found);
+    }
+    let quantiles = &config.monitor.latency.quantiles;
+    if quantiles.windows(2).any(|pair| pair[0] >= pair[1]) {
+        found.push(
+            Problem::at("monitor.latency.quantiles", "are not ascending")
+                .expected("each larger than the last"),
+        );
+    }
+}
+
+/// Names are labels and keys of the outbox: unique over sinks and actions, and of plain letters.
+fn names(config: &Config, found: &mut Vec<Problem>) {
+    let sinks =
+        config.sinks.iter().enumerate().map(|(index, sink)| (format!("sinks[{index}].name"), &sink.name));
+    let actions = config
+        .actions
+        .iter()
+        .enumerate()
+        .map(|(index, action)| (format!("actions[{index}].name"), &action.name));
+    let mut known: BTreeMap<&str, String> = BTreeMap::new();
+    for (path, name) in sinks.chain(actions) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !name.chars().all(plain) {
+            let problem = Problem::at(&path, format!("`{name}` is not a name"));
+            found.push(problem.expected("letters, digits, `-`, `_` and `.`"));
+        }
+        if let Some(first) = known.get(name.as_str()) {
+            found.push(Problem::at(path, format!("`{name}` is already the name of {first}")));
+        } else {
+            known.insert(name, path);
+        }
+    }
+}
+
+fn sink(path: &str, sink: &Sink, found: &mut Vec<Problem>) {
+    match &sink.target {
+        SinkTarget::Slack { url } => secret_address(format!("{path}.url"), url, found),
+        SinkTarget::Pagerduty { routing_key, url } => {
+            secret(format!("{path}.routing_key"), routing_key, found);
+            address(format!("{path}.url"), url, found);
+        }
+        SinkTarget::Webhook { url, secret: signing } => {
+            address(format!("{path}.url"), url, found);
+            if let Some(signing) = signing {
+                secret(format!("{path}.secret"), signing, found);
+            }
+        }
+    }
+}
+
+fn action(path: &str, action: &Action, found: &mut Vec<Problem>) {
+    address(format!("{path}.url"), &action.url, found);
+    if let Some(signing) = &action.secret {
+        secret(format!("{path}.secret"), signing, found);
+    }
+}
+
+fn secret(path: String, source: &SecretSource, found: &mut Vec<Problem>) {
+    if let Err(error) = source.read() {
+        found.push(Problem::at(path, error.to_string()));
+    }
+}
+
+fn secret_address(path: String, source: &SecretSource, found: &mut Vec<Problem>) {
+    match source.read() {
+        Err(error) => found.push(Problem::at(path, error.to_string())),
+        Ok(text) if !is_address(text.expose()) => {
+            let what = format!("the {source} does not hold a URL");
+            found.push(Problem::at(path, what).expected("`https://…` or `http://…`"));
+        }
+        Ok(_) => {}
+    }
+}
+
+fn address(path: String, text: &str, found: &mut Vec<Problem>) {
+    if !is_address(text) {
+        found.push(Problem::at(path, format!("`{text}` is not a URL")).expected("`https://…` or `http://…`"));
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn listener(http: &Http, found: &mut Vec<Problem>) {
+    if !http.listen.ip().is_loopback() && !http.insecure_allow_remote {
+        let what = format!("`{}` can be reached by others, and there is no authentication", http.listen);
+        let expected = "a loopback address such as `127.0.0.1:9464`, or `http.insecure_allow_remote: true` behind a proxy";
+        found.push(Problem::at("http.listen", what).expected(expected));
+    }
+}

@@ -1,0 +1,99 @@
+//! The core's own document in the checkpoint, and taking everything up again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, RestoreError, RestoreReport, Restored};
+use crate::alert;
+use crate::reference::Reference;
+use crate::subject::Millis;
+use crate::view::{EventCount, LawCounters};
+use crate::window::{Partitions, Plan};
+
+pub(super) const CORE: &str = "core";
+pub(super) const ACTIONS: &str = "actions";
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Core {
+    law: LawCounters,
+    closed: Option<i64>,
+    watermark: Option<Millis>,
+    events: Vec<EventCount>,
+    plans: Vec<VersionPlans>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct VersionPlans {
+    model: String,
+    version: String,
+    /// First pane and reference.
+    plans: Vec<(i64, String)>,
+}
+
+pub(super) fn core(engine: &Engine) -> String {
+    let plans = engine.windows.plans().map(|(model, version, plans)| VersionPlans {
+        model: model.to_owned(),
+        version: version.to_owned(),
+        plans: plans.entries().map(|(from, id)| (from, id.to_owned())).collect(),
+    });
+    let core = Core {
+        law: engine.law.clone(),
+        closed: engine.windows.closed(),
+        watermark: engine.watermark,
+        events: engine.event_counts(),
+        plans: plans.collect(),
+    };
+    serde_json::to_string(&core).unwrap_or_default()
+}
+
+pub(super) fn restore(
+    engine: &mut Engine,
+    restored: Restored,
+    now: Millis,
+    mut load: impl FnMut(&str) -> Option<Arc<Reference>>,
+) -> Result<RestoreReport, RestoreError> {
+    let mut report = RestoreReport::default();
+    for (name, text) in &restored.documents {
+        let failed = |source| RestoreError { name: name.clone(), source };
+        match name.as_str() {
+            CORE => restore_core(engine, serde_json::from_str(text).map_err(failed)?, &mut load),
+            ACTIONS => engine.actions.restore(text).map_err(failed)?,
+            name if name.starts_with(alert::DOCUMENT_PREFIX) => engine.alerts.restore(text).map_err(failed)?,
+            _ => {}
+        }
+    }
+    engine.partitions = Partitions::restore(restored.positions, now);
+    for (id, subject) in restored.subjects {
+        engine.windows.restore_subject(id, subject);
+    }
+    for row in restored.panes {
+        if engine.windows.restore_pane(row) {
+            report.panes += 1;
+        } else {
+            report.panes_left_out += 1;
+        }
+    }
+    Ok(report)
+}
+
+fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> Option<Arc<Reference>>) {
+    engine.law = core.law;
+    engine.watermark = core.watermark;
+    engine.windows.restore_closed(core.closed);
+    let mut laid_out: HashMap<String, Option<Arc<Plan>>> = HashMap::new();
+    for version in core.plans {
+        let mut plans = Vec::new();
+        for (from, id) in version.plans {
+            let plan = laid_out.entry(id.clone()).or_insert_with(|| {
+                load(&id).map(|reference| Arc::new(Plan::new(id.clone(), reference)))
+            });
+            plans.extend(plan.clone().map(|plan| (from, plan)));
+        }
+        engine.windows.restore_plans(&version.model, &version.version, plans);
+    }
+    for count in core.events {
+        engine.windows.restore_events(&count.model, &count.version, count.events);
+    }
+}

@@ -1,0 +1,330 @@
+//! Step 7 of 10: a window's counts against its reference's become verdicts.
+//!
+//! Order of judgement: enough rows, else `insufficient`; data faults, which keep drift of the same column from
+//! alerting; then drift, which needs both an effect over its threshold and significance after false-discovery control
+//! (Benjamini and Hochberg 1995) over the columns of the subject. Control over time and hysteresis are `alert/`'s.
+//! Pure: no clock, no state but the calibrations computed from references.
+
+mod calibration;
+mod faults;
+mod latency;
+mod moved;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anchorwatch_detectors::binning::Binning;
+use anchorwatch_detectors::multiple::{Correction, adjust};
+
+use crate::alert::{AlertKind, Moved};
+use crate::config::{Detector, Monitor};
+use crate::reference::{Column, ColumnCounts, Layout, Role};
+use crate::subject::{Millis, Subject};
+use crate::view::{ColumnRatios, Level, VerdictView, WindowView};
+use crate::window::Plan;
+
+pub use calibration::Calibration;
+
+use faults::{FaultKind, FaultScore};
+
+/// Factor on calibrated thresholds of a segment: its windows hold fewer rows than those the calibration saw.
+const SEGMENT_SLACK: f64 = 1.25;
+
+/// Detectors that the configuration gives a column; a label is judged like a feature.
+fn detectors_of<'m>(monitor: &'m Monitor, column: &Column) -> &'m [Detector] {
+    match column.binning {
+        Binning::Numeric(_) => &monitor.detectors.numeric,
+        Binning::Categorical(_) => &monitor.detectors.categorical,
+    }
+}
+
+/// Place and time of a window that is to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowPlace<'a> {
+    /// Whose window.
+    pub subject: &'a Subject,
+    /// Name of the horizon.
+    pub horizon: &'a str,
+    /// First instant, inclusive.
+    pub start: Millis,
+    /// Last instant, exclusive.
+    pub end: Millis,
+}
+
+/// Judges windows; keeps one calibration per reference and window length.
+#[derive(Debug)]
+pub struct Judge {
+    monitor: Monitor,
+    min_rows: u64,
+    clear_below: f64,
+    calibrations: HashMap<(String, Millis), Arc<Calibration>>,
+}
+
+/// A column of a window beside the reference's.
+struct Pair<'a> {
+    index: usize,
+    column: &'a Column,
+    reference: ColumnCounts<'a>,
+    window: ColumnCounts<'a>,
+}
+
+impl Judge {
+    /// A judge with these thresholds; `clear_below` is the share of a threshold above which a window is a warning.
+    #[must_use]
+    pub fn new(monitor: Monitor, min_rows: u64, clear_below: f64) -> Self {
+        Self { monitor, min_rows, clear_below, calibrations: HashMap::new() }
+    }
+
+    /// Forgets calibrations of references that are no longer in use.
+    pub fn retain(&mut self, in_use: impl Fn(&str) -> bool) {
+        self.calibrations.retain(|(reference, _), _| in_use(reference));
+    }
+
+    fn calibration(&mut self, plan: &Plan, length: Millis) -> Arc<Calibration> {
+        let key = (plan.reference_id.clone(), length);
+        let (monitor, min_rows) = (&self.monitor, self.min_rows);
+        let known = self.calibrations.entry(key);
+        Arc::clone(known.or_insert_with(|| Arc::new(Calibration::of(&plan.reference, length, min_rows, monitor))))
+    }
+
+    /// Judges one window.
+    pub fn judge(&mut self, plan: &Plan, place: WindowPlace<'_>, counts: &[u64]) -> WindowView {
+        let calibration = self.calibration(plan, place.end - place.start);
+        let reference = plan.reference.profile_of(place.subject.segment.as_deref());
+        let pairs: Vec<Pair<'_>> = (0..)
+            .zip(&plan.reference.columns)
+            .map(|(index, column)| Pair {
+                index,
+                column,
+                reference: plan.layout.column(reference, index),
+                window: plan.layout.column(counts, index),
+            })
+            .collect();
+        let slack = if place.subject.segment.is_some() { SEGMENT_SLACK } else { 1.0 };
+        let mut verdicts = self.faults(&pairs, &calibration, slack);
+        let faulty: Vec<(String, String)> = verdicts
+            .iter()
+            .filter(|verdict| verdict.level == Level::Drift)
+            .map(|verdict| (verdict.column.clone(), verdict.detector.clone()))
+            .collect();
+        verdicts.extend(self.drifts(&pairs, &calibration, slack, &faulty));
+        let (latency, latency_verdicts) = latency::judge(self, plan, &calibration, counts);
+        verdicts.extend(latency_verdicts);
+        let rows = counts[Layout::ROWS];
+        WindowView {
+            model: place.subject.model.to_string(),
+            version: place.subject.version.to_string(),
+            segment: place.subject.segment.as_deref().map(str::to_owned),
+            horizon: place.horizon.to_owned(),
+            start: place.start,
+            end: place.end,
+            rows,
+            reference: plan.reference_id.clone(),
+            level: overall(&verdicts),
+            verdicts,
+            latency,
+            columns: pairs.iter().map(ratios).collect(),
+        }
+    }
+
+    /// Drift needs an effect over the threshold and significance; a warning is as sure, but the effect is smaller.
+    fn level(&self, effect: f64, threshold: f64, p_value: Option<f64>) -> Level {
+        let significant = p_value.is_none_or(|p| p <= self.monitor.false_discovery_rate);
+        match effect {
+            effect if significant && effect >= threshold => Level::Drift,
+            effect if significant && effect >= self.clear_below * threshold => Level::Warning,
+            _ => Level::Stable,
+        }
+    }
+
+    fn faults(&self, pairs: &[Pair<'_>], calibration: &Calibration, slack: f64) -> Vec<VerdictView> {
+        let scored: Vec<(&Pair<'_>, FaultScore)> = pairs
+            .iter()
+            .flat_map(|pair| {
+                faults::scores(pair.column, pair.reference, pair.window).map(move |score| (pair, score))
+            })
+            .collect();
+        let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
+        let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
+        let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
+            let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin * slack;
+            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal).min(1.0);
+            let moved = Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
+            let judgement = Judgement {
+                detector: score.kind.as_str(),
+                kind: AlertKind::DataFault,
+                rows: pair.window.total(),
+                reference_rows: pair.reference.total(),
+                statistic: Some(score.window),
+                threshold,
+                p_value: Some(score.p_value),
+                adjusted: Some(adjusted),
+            };
+            let moved = if score.window == score.reference { Vec::new() } else { vec![moved] };
+            self.verdict(pair, judgement, moved)
+        });
+        judged.collect()
+    }
+
+    fn drifts(
+        &self,
+        pairs: &[Pair<'_>],
+        calibration: &Calibration,
+        slack: f64,
+        faulty: &[(String, String)],
+    ) -> Vec<VerdictView> {
+        let mut judgements: Vec<(&Pair<'_>, Detector, Judgement)> = Vec::new();
+        for pair in pairs {
+            let significance = self.significance(pair);
+            for detector in detectors_of(&self.monitor, pair.column) {
+                if let Some(judgement) = self.drift(pair, *detector, calibration, slack, significance) {
+                    judgements.push((pair, *detector, judgement));
+                }
+            }
+        }
+        // One family per detector: two detectors of one column answer the same question and are not two discoveries.
+        let families: Vec<Detector> = judgements.iter().map(|(_, detector, _)| *detector).collect();
+        for family in distinct(&families) {
+            let members = || (0..families.len()).filter(|i| families[*i] == family);
+            let p_values: Vec<f64> = members().map(|i| judgements[i].2.p_value.unwrap_or(1.0)).collect();
+            let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
+            for (i, adjusted) in members().collect::<Vec<_>>().into_iter().zip(adjusted) {
+                judgements[i].2.adjusted = Some(adjusted);
+            }
+        }
+        let judged = judgements.into_iter().map(|(pair, _, judgement)| {
+            let mut verdict = self.verdict(pair, judgement, Vec::new());
+            if verdict.level >= Level::Warning {
+                verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window);
+            }
+            let fault = faulty.iter().find(|(column, _)| *column == verdict.column);
+            verdict.inhibited_by = fault.map(|(_, fault)| fault.clone());
+            verdict
+        });
+        judged.collect()
+    }
+
+    /// P-value of the column's own test, for detectors whose statistic has no law of its own.
+    fn significance(&self, pair: &Pair<'_>) -> Option<f64> {
+        if pair.window.present() < self.min_rows {
+            return None;
+        }
+        let detector = match pair.column.binning {
+            Binning::Numeric(_) => Detector::Ks,
+            Binning::Categorical(_) => Detector::ChiSquare,
+        };
+        detector.batch().score(&pair.column.binning, pair.reference.cells, pair.window.cells)?.p_value
+    }
+
+    fn drift(
+        &self,
+        pair: &Pair<'_>,
+        detector: Detector,
+        calibration: &Calibration,
+        slack: f64,
+        significance: Option<f64>,
+    ) -> Option<Judgement> {
+        let batch = detector.batch();
+        if !batch.applies_to(&pair.column.binning) {
+            return None;
+        }
+        let rows = pair.window.present();
+        let score = if rows < self.min_rows {
+            None
+        } else {
+            batch.score(&pair.column.binning, pair.reference.cells, pair.window.cells)
+        };
+        let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin * slack;
+        Some(Judgement {
+            detector: batch.name(),
+            kind: AlertKind::Drift,
+            rows,
+            reference_rows: pair.reference.present(),
+            statistic: score.map(|score| score.statistic),
+            threshold: self.monitor.floors.of(detector).max(normal),
+            p_value: score.and_then(|score| score.p_value.or(significance)),
+            adjusted: None,
+        })
+    }
+
+    fn verdict(&self, pair: &Pair<'_>, judgement: Judgement, moved: Vec<Moved>) -> VerdictView {
+        let enough = judgement.rows >= self.min_rows;
+        let level = match judgement.statistic.filter(|_| enough) {
+            Some(effect) => self.level(effect, judgement.threshold, judgement.adjusted),
+            None => Level::Insufficient,
+        };
+        let enough = level != Level::Insufficient;
+        VerdictView {
+            column: pair.column.name.clone(),
+            role: Some(pair.column.role),
+            detector: judgement.detector.to_owned(),
+            statistic: judgement.statistic.filter(|_| enough),
+            threshold: enough.then_some(judgement.threshold),
+            p_value: judgement.p_value.filter(|_| enough),
+            adjusted_p_value: judgement.adjusted.filter(|_| enough),
+            rows: judgement.rows,
+            reference_rows: judgement.reference_rows,
+            level,
+            kind: judgement.kind,
+            inhibited_by: None,
+            moved,
+        }
+    }
+}
+
+/// The verdict on a version that sent nothing for `silent` milliseconds of event time.
+#[must_use]
+pub fn silence(silent: Millis, limit: Millis) -> VerdictView {
+    let seconds = |millis: Millis| millis as f64 / 1_000.0;
+    VerdictView {
+        column: "volume".to_owned(),
+        role: None,
+        detector: "silence_seconds".to_owned(),
+        statistic: Some(seconds(silent)),
+        threshold: Some(seconds(limit)),
+        p_value: None,
+        adjusted_p_value: None,
+        rows: 0,
+        reference_rows: 0,
+        level: if silent >= limit { Level::Drift } else { Level::Stable },
+        kind: AlertKind::Volume,
+        inhibited_by: None,
+        moved: Vec::new(),
+    }
+}
+
+/// What was measured of one detector on one column.
+struct Judgement {
+    detector: &'static str,
+    kind: AlertKind,
+    rows: u64,
+    reference_rows: u64,
+    statistic: Option<f64>,
+    threshold: f64,
+    p_value: Option<f64>,
+    adjusted: Option<f64>,
+}
+
+fn distinct(detectors: &[Detector]) -> Vec<Detector> {
+    let mut all = detectors.to_vec();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Worst level that is not inhibited; labels are late, so their absence does not make a window insufficient.
+fn overall(verdicts: &[VerdictView]) -> Level {
+    let judged = verdicts.iter().filter(|verdict| verdict.inhibited_by.is_none());
+    judged.filter(|verdict| verdict.role != Some(Role::Label)).map(|verdict| verdict.level).max().unwrap_or_default()
+}
+
+fn ratios(pair: &Pair<'_>) -> ColumnRatios {
+    let rate = |kind| faults::fault_rate(kind, pair.column, pair.window);
+    ColumnRatios {
+        column: pair.column.name.clone(),
+        missing: rate(FaultKind::Missing),
+        unseen: rate(FaultKind::Unseen),
+        out_of_range: rate(FaultKind::OutOfRange),
+        wrong_type: rate(FaultKind::WrongType),
+    }
+}

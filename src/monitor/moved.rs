@@ -1,0 +1,52 @@
+//! Which bins or categories moved, for the evidence of a verdict.
+
+use anchorwatch_detectors::batch::GROUPS;
+use anchorwatch_detectors::binning::{Binning, NumericBinning};
+use anchorwatch_detectors::divergence::{group, quantile_groups};
+
+use crate::alert::Moved;
+use crate::reference::{Column, ColumnCounts};
+
+/// Most bins that are told.
+const MOST: usize = 5;
+
+/// The bins whose share changed most, the largest change first.
+pub(super) fn moved_bins(column: &Column, reference: ColumnCounts<'_>, window: ColumnCounts<'_>) -> Vec<Moved> {
+    let (n, m) = (reference.present() as f64, window.present() as f64);
+    if n == 0.0 || m == 0.0 {
+        return Vec::new();
+    }
+    let bins: Vec<(String, u64, u64)> = match &column.binning {
+        Binning::Numeric(knots) => {
+            let groups = quantile_groups(reference.cells, GROUPS);
+            let sides = group(reference.cells, &groups).into_iter().zip(group(window.cells, &groups));
+            let labels = groups.iter().map(|range| group_label(knots, range.start, range.end - 1));
+            labels.zip(sides).map(|(label, (r, w))| (label, r, w)).collect()
+        }
+        Binning::Categorical(_) => {
+            let sides = reference.cells.iter().zip(window.cells).enumerate();
+            sides.map(|(cell, (r, w))| (column.binning.label(cell), *r, *w)).collect()
+        }
+    };
+    let mut moved: Vec<Moved> = bins
+        .into_iter()
+        .map(|(bin, r, w)| Moved { bin, from: r as f64 / n, to: w as f64 / m })
+        .filter(|moved| moved.from != moved.to)
+        .collect();
+    moved.sort_by(|a, b| (b.to - b.from).abs().total_cmp(&(a.to - a.from).abs()));
+    moved.truncate(MOST);
+    moved
+}
+
+/// `(low, high]` of a run of cells: it begins above a knot and ends with one, as quantile groups do.
+fn group_label(knots: &NumericBinning, first: usize, last: usize) -> String {
+    let knots = knots.knots();
+    let low = (first > 0).then(|| knots.get((first - 1) / 2)).flatten();
+    let high = if last % 2 == 1 { knots.get(last / 2) } else { None };
+    match (low, high) {
+        (Some(low), Some(high)) => format!("({low}, {high}]"),
+        (None, Some(high)) => format!("≤ {high}"),
+        (Some(low), None) => format!("> {low}"),
+        (None, None) => "any value".to_owned(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Pointers to refused records, one JSON object each, for whoever wants to look at them in the source topic.
+
+use std::time::Duration;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde::Serialize;
+
+use crate::config::Kafka;
+use crate::engine::RefusedRecord;
+
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Writes pointers into the dead-letter topic.
+pub struct DeadLetters {
+    producer: FutureProducer,
+    topic: String,
+}
+
+impl std::fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadLetters").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Pointer<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    reason: &'a str,
+    detail: &'a str,
+}
+
+impl DeadLetters {
+    /// A producer for the configured topic; `None` if none is configured.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub fn new(kafka: &Kafka) -> Result<Option<Self>, KafkaError> {
+        let Some(topic) = kafka.dead_letter_topic.clone() else { return Ok(None) };
+        let mut settings = ClientConfig::new();
+        settings.set("client.id", "anchorwatch");
+        kafka.properties.iter().for_each(|(name, value)| {
+            settings.set(name, value);
+        });
+        settings.set("bootstrap.servers", &kafka.bootstrap).set("enable.idempotence", "true");
+        Ok(Some(Self { producer: settings.create()?, topic }))
+    }
+
+    /// Writes one pointer and waits until the broker has it.
+    ///
+    /// # Errors
+    /// When the broker refuses it or does not answer; the pointer is then to be sent again.
+    pub async fn send(&self, record: &RefusedRecord) -> Result<(), KafkaError> {
+        let RefusedRecord { topic, partition, offset, reason, detail } = record;
+        let pointer = Pointer { topic, partition: *partition, offset: *offset, reason, detail };
+        let value = serde_json::to_vec(&pointer).unwrap_or_default();
+        let key = format!("{topic}/{partition}/{offset}");
+        let record = FutureRecord::to(&self.topic).key(&key).payload(&value);
+        self.producer.send(record, DELIVERY_TIMEOUT).await.map(drop).map_err(|(error, _)| error)
+    }
+}

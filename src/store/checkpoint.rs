@@ -1,0 +1,344 @@
+//! Step 5 of 10: the checkpoint as one transaction, and what a start restores from it.
+//!
+//! J-1: counts, positions, alert states, deliveries, refusals and audit of a checkpoint become durable together or not
+//! at all. J-2: a position never goes back, so that no record counts twice.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use super::{Store, StoreError, outbox};
+use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectId};
+use crate::subject::{Millis, Subject};
+
+/// Most refused records kept; older ones make room and are counted.
+pub const MAX_REFUSED: i64 = 100_000;
+
+/// A refused record that waits for the dead-letter topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Number of the row.
+    pub id: i64,
+    /// The pointer.
+    pub record: RefusedRecord,
+}
+
+/// One row of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Number of the row, ascending.
+    pub id: i64,
+    /// The decision.
+    pub row: AuditRow,
+}
+
+/// What can go wrong inside the transaction.
+enum Problem {
+    Sqlite(rusqlite::Error),
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Sqlite(source)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Store {
+    /// Writes a checkpoint: all of it or nothing.
+    ///
+    /// # Errors
+    /// When SQLite refuses ([`StoreError::retry`] says whether to try again) or a position would go back.
+    pub fn apply(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let Self { path, connection } = self;
+        write_all(connection, checkpoint).map_err(|problem| match problem {
+            Problem::Sqlite(source) => StoreError::sqlite(path, source),
+            Problem::Store(error) => error,
+        })
+    }
+
+    /// Reads everything that a start needs.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn restore(&self) -> Result<Restored, StoreError> {
+        read_all(&self.connection).map_err(|source| StoreError::sqlite(&self.path, source))
+    }
+
+    /// Forgets where a partition's counting stood, because its topic was created anew; the audit trail says so.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn forget_position(&mut self, topic: &str, partition: i32, now: Millis) -> Result<(), StoreError> {
+        let Self { path, connection } = self;
+        forget(connection, topic, partition, now).map_err(|source| StoreError::sqlite(path, source))
+    }
+
+    /// Refused records that the dead-letter topic does not have yet, oldest first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn refused_pending(&self, limit: usize) -> Result<Vec<RefusedRow>, StoreError> {
+        let sql = "SELECT id, topic, partition, \"offset\", reason, detail FROM refused
+                   WHERE state = 'pending' ORDER BY id LIMIT ?1";
+        self.read(sql, [bounded(limit)], refused_row)
+    }
+
+    /// Marks refused records as sent.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn refused_sent(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        let Self { path, connection } = self;
+        mark_sent(connection, ids).map_err(|source| StoreError::sqlite(path, source))
+    }
+
+    /// How many refused records were dropped for want of space before the dead-letter topic had them.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn refused_dropped(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count FROM dropped WHERE what = 'refused'";
+        let counts = self.read(sql, [], |row| row.get::<_, i64>(0))?;
+        Ok(counts.first().copied().unwrap_or(0).unsigned_abs())
+    }
+
+    /// The newest rows of the audit trail, newest first.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(
+            "SELECT id, at, what, key, detail FROM audit ORDER BY id DESC LIMIT ?1",
+            [bounded(limit)],
+            |row| {
+                let entry =
+                    AuditRow { at: row.get(1)?, what: row.get(2)?, key: row.get(3)?, detail: row.get(4)? };
+                Ok(AuditEntry { id: row.get(0)?, row: entry })
+            },
+        )
+    }
+
+    pub(in crate::store) fn read<T, P: rusqlite::Params>(
+        &self,
+        sql: &str,
+        params: P,
+        each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        rows(&self.connection, sql, params, each).map_err(|source| StoreError::sqlite(&self.path, source))
+    }
+}
+
+/// A count of rows as SQLite takes it.
+pub(in crate::store) fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(in crate::store) fn rows<T, P: rusqlite::Params>(
+    connection: &Connection,
+    sql: &str,
+    params: P,
+    each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map(params, each)?.collect()
+}
+
+/// Appends to the audit trail inside the caller's transaction.
+pub(in crate::store) fn append_audit(connection: &Connection, row: &AuditRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO audit (at, what, key, detail) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![row.at, row.what, row.key, row.detail])?;
+    Ok(())
+}
+
+fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(), Problem> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    write_subjects(&transaction, &checkpoint.subjects)?;
+    write_panes(&transaction, &checkpoint.panes, checkpoint.drop_panes_below)?;
+    write_positions(&transaction, &checkpoint.positions)?;
+    write_documents(&transaction, checkpoint)?;
+    for row in &checkpoint.outbox {
+        outbox::insert(&transaction, row)??;
+    }
+    write_refused(&transaction, &checkpoint.refused)?;
+    for row in &checkpoint.audit {
+        append_audit(&transaction, row)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn write_subjects(transaction: &Transaction<'_>, subjects: &[(SubjectId, Subject)]) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO subject (id, model, version, segment) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE
+         SET model = excluded.model, version = excluded.version, segment = excluded.segment",
+    )?;
+    for (id, subject) in subjects {
+        insert.execute(params![id, &*subject.model, &*subject.version, subject.segment.as_deref()])?;
+    }
+    Ok(())
+}
+
+fn write_panes(transaction: &Transaction<'_>, panes: &[PaneRow], below: Option<i64>) -> rusqlite::Result<()> {
+    let mut upsert = transaction.prepare_cached(
+        "INSERT INTO pane (pane, subject, reference, counts) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (pane, subject) DO UPDATE SET reference = excluded.reference, counts = excluded.counts",
+    )?;
+    for row in panes {
+        upsert.execute(params![row.pane, row.subject, row.reference, row.counts])?;
+    }
+    if let Some(below) = below {
+        transaction.prepare_cached("DELETE FROM pane WHERE pane < ?1")?.execute([below])?;
+    }
+    Ok(())
+}
+
+fn write_positions(transaction: &Transaction<'_>, positions: &[Position]) -> Result<(), Problem> {
+    let mut stored =
+        transaction.prepare_cached("SELECT next_offset FROM position WHERE topic = ?1 AND partition = ?2")?;
+    let mut replace = transaction.prepare_cached(
+        "REPLACE INTO position (topic, partition, next_offset, max_event_time, last_record_hash)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for position in positions {
+        let Position { topic, partition, next_offset, max_event_time, last_record_hash } = position;
+        let before: Option<i64> = stored.query_row(params![topic, partition], |row| row.get(0)).optional()?;
+        if let Some(before) = before.filter(|before| before > next_offset) {
+            let (topic, partition, offered) = (topic.clone(), *partition, *next_offset);
+            return Err(StoreError::Backwards { topic, partition, stored: before, offered }.into());
+        }
+        let hash = last_record_hash.map(u64::cast_signed);
+        replace.execute(params![topic, partition, next_offset, max_event_time, hash])?;
+    }
+    Ok(())
+}
+
+fn write_documents(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+    let mut replace = transaction.prepare_cached("REPLACE INTO document (name, json) VALUES (?1, ?2)")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM document WHERE name = ?1")?;
+    for (name, json) in &checkpoint.documents {
+        match json {
+            Some(json) => replace.execute([name, json])?,
+            None => delete.execute([name])?,
+        };
+    }
+    Ok(())
+}
+
+fn write_refused(transaction: &Transaction<'_>, refused: &[RefusedRecord]) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO refused (topic, partition, \"offset\", reason, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for record in refused {
+        let RefusedRecord { topic, partition, offset, reason, detail } = record;
+        insert.execute(params![topic, partition, offset, reason, detail])?;
+    }
+    if refused.is_empty() {
+        Ok(())
+    } else {
+        drop_oldest_refused(transaction, transaction.last_insert_rowid())
+    }
+}
+
+fn drop_oldest_refused(transaction: &Transaction<'_>, newest: i64) -> rusqlite::Result<()> {
+    let oldest_kept = newest - MAX_REFUSED + 1;
+    let unsent: i64 = transaction
+        .prepare_cached("SELECT count(*) FROM refused WHERE id < ?1 AND state = 'pending'")?
+        .query_row([oldest_kept], |row| row.get(0))?;
+    if unsent > 0 {
+        transaction.execute(
+            "INSERT INTO dropped (what, count) VALUES ('refused', ?1)
+             ON CONFLICT (what) DO UPDATE SET count = count + excluded.count",
+            [unsent],
+        )?;
+    }
+    transaction.prepare_cached("DELETE FROM refused WHERE id < ?1")?.execute([oldest_kept])?;
+    Ok(())
+}
+
+fn mark_sent(connection: &mut Connection, ids: &[i64]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    {
+        let mut update = transaction.prepare_cached("UPDATE refused SET state = 'sent' WHERE id = ?1")?;
+        for id in ids {
+            update.execute([id])?;
+        }
+    }
+    transaction.commit()
+}
+
+fn forget(connection: &mut Connection, topic: &str, partition: i32, now: Millis) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    let before: Option<i64> = transaction
+        .query_row(
+            "DELETE FROM position WHERE topic = ?1 AND partition = ?2 RETURNING next_offset",
+            params![topic, partition],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if let Some(before) = before {
+        let detail = format!("next offset was {before}");
+        let (what, key) = ("position_forgotten".to_owned(), format!("{topic}[{partition}]"));
+        append_audit(&transaction, &AuditRow { at: now, what, key, detail })?;
+    }
+    transaction.commit()
+}
+
+fn read_all(connection: &Connection) -> rusqlite::Result<Restored> {
+    let subjects =
+        rows(connection, "SELECT id, model, version, segment FROM subject ORDER BY id", [], subject_row)?;
+    let panes = rows(
+        connection,
+        "SELECT pane, subject, reference, counts FROM pane ORDER BY pane, subject",
+        [],
+        |row| {
+            Ok(PaneRow {
+                pane: row.get(0)?,
+                subject: row.get(1)?,
+                reference: row.get(2)?,
+                counts: row.get(3)?,
+            })
+        },
+    )?;
+    let positions = rows(
+        connection,
+        "SELECT topic, partition, next_offset, max_event_time, last_record_hash FROM position
+         ORDER BY topic, partition",
+        [],
+        position_row,
+    )?;
+    let documents =
+        rows(connection, "SELECT name, json FROM document", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Restored { subjects, panes, positions, documents: documents.into_iter().collect() })
+}
+
+fn subject_row(row: &Row<'_>) -> rusqlite::Result<(SubjectId, Subject)> {
+    let text = |index| row.get::<_, String>(index).map(Into::into);
+    let segment = row.get::<_, Option<String>>(3)?.map(Into::into);
+    Ok((row.get(0)?, Subject { model: text(1)?, version: text(2)?, segment }))
+}
+
+fn position_row(row: &Row<'_>) -> rusqlite::Result<Position> {
+    Ok(Position {
+        topic: row.get(0)?,
+        partition: row.get(1)?,
+        next_offset: row.get(2)?,
+        max_event_time: row.get(3)?,
+        last_record_hash: row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned),
+    })
+}
+
+fn refused_row(row: &Row<'_>) -> rusqlite::Result<RefusedRow> {
+    let record = RefusedRecord {
+        topic: row.get(1)?,
+        partition: row.get(2)?,
+        offset: row.get(3)?,
+        reason: row.get(4)?,
+        detail: row.get(5)?,
+    };
+    Ok(RefusedRow { id: row.get(0)?, record })
+}

@@ -1,0 +1,148 @@
+//! Apache Kafka: one node, topics on demand.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::Server;
+use crate::support::wait_until;
+
+/// Longest wait for one answer of the broker.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A record as it was read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// Partition.
+    pub(crate) partition: i32,
+    /// Offset.
+    pub(crate) offset: i64,
+    /// Key.
+    pub(crate) key: Option<Vec<u8>>,
+    /// Value.
+    pub(crate) value: Vec<u8>,
+    /// Headers in their order.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+}
+
+/// A running Kafka node.
+#[derive(Debug)]
+pub(crate) struct Kafka {
+    server: Server,
+}
+
+impl Kafka {
+    /// A node of its own; takes about five seconds.
+    pub(crate) fn start() -> Self {
+        Self { server: Server::start("kafka", |_| None) }
+    }
+
+    /// The node that the tests of this binary share: for those that neither stop it nor look at all of it.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// `host:port`; the same after a restart.
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.server.address
+    }
+
+    /// Stops the node in order and starts it on the same data.
+    pub(crate) fn restart(&self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Stops the node in order.
+    pub(crate) fn stop(&self) {
+        self.server.end("stop");
+    }
+
+    /// Ends the node as a power cut would.
+    pub(crate) fn kill(&self) {
+        self.server.end("kill");
+    }
+
+    /// Starts a stopped or killed node on the same data and port.
+    pub(crate) fn start_again(&self) {
+        assert_eq!(self.server.started(), self.server.address, "Kafka came back on another port");
+    }
+
+    /// Client properties with which any client of this node begins.
+    pub(crate) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap());
+        config
+    }
+
+    /// Makes a topic and waits until each partition has a leader.
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("an admin client");
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let made = runtime.block_on(admin.create_topics([&topic], &options)).expect("Kafka answers");
+        assert!(made.iter().all(Result::is_ok), "topic {name}: {made:?}");
+        wait_until(PATIENCE, &format!("leaders of topic {name}"), || {
+            let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).expect("metadata");
+            let found = metadata.topics()[0].partitions();
+            found.len() == usize::try_from(partitions).expect("a count")
+                && found.iter().all(|p| p.leader() >= 0)
+        });
+    }
+
+    /// A producer that delivers in the background; call `flush` before counting on anything.
+    pub(crate) fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
+        self.client().set("linger.ms", "5").create().expect("a producer")
+    }
+
+    /// First and next offset of each partition.
+    pub(crate) fn offsets(&self, topic: &str) -> Vec<(i64, i64)> {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+        let partitions = metadata.topics()[0].partitions();
+        let watermarks = |id| consumer.fetch_watermarks(topic, id, PATIENCE).expect("watermarks");
+        let mut ids: Vec<i32> = partitions.iter().map(|partition| partition.id()).collect();
+        ids.sort_unstable();
+        ids.into_iter().map(watermarks).collect()
+    }
+
+    /// Every record that is in the topic now, by partition and offset.
+    pub(crate) fn read_all(&self, topic: &str) -> Vec<Read> {
+        let consumer: BaseConsumer = self.client().set("group.id", "reader").create().expect("a consumer");
+        let ends = self.offsets(topic);
+        let mut wanted: i64 = ends.iter().map(|(first, next)| next - first).sum();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..ends.len() {
+            let partition = i32::try_from(partition).expect("a partition");
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+        }
+        consumer.assign(&list).expect("an assignment");
+        let mut found = Vec::new();
+        while wanted > 0 {
+            let record = consumer.poll(PATIENCE).expect("a record in time").expect("a readable record");
+            found.push(read(&record));
+            wanted -= 1;
+        }
+        found.sort_by_key(|record| (record.partition, record.offset));
+        found
+    }
+}
+
+fn read(record: &impl Message) -> Read {
+    let headers = record.headers().into_iter().flat_map(|headers| headers.iter());
+    Read {
+        partition: record.partition(),
+        offset: record.offset(),
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.payload().unwrap_or_default().to_vec(),
+        headers: headers.map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect(),
+    }
+}
