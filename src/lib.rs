@@ -3,6 +3,7 @@
 pub mod action;
 pub mod alert;
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod deliver;

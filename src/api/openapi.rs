@@ -36,10 +36,8 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let content_type = route.content_type;
     let good = (route.schema)(generator).to_value();
     let bad = generator.subschema_for::<ErrorBody>().to_value();
-    let mut responses = json!({
-        "200": {"description": "As asked.", "content": {content_type: {"schema": good.clone()}}},
-    });
-    let error = |description: &str| json!({"description": description, "content": {"application/json": {"schema": bad}}});
+    let mut responses = json!({"200": answer("As asked.", content_type, &good)});
+    let error = |description| answer(description, "application/json", &bad);
     if !route.query.is_empty() {
         responses["400"] = error("A parameter is not understood.");
     }
@@ -47,7 +45,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         responses["404"] = error("There is no such thing.");
     }
     if route.path.ends_with('z') {
-        responses["503"] = json!({"description": "Not now.", "content": {content_type: {"schema": good}}});
+        responses["503"] = answer("Not now.", content_type, &good);
     }
     json!({
         "summary": route.summary,
@@ -55,6 +53,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "parameters": parameters(route),
         "responses": responses,
     })
+}
+
+fn answer(description: &str, content_type: &str, schema: &Value) -> Value {
+    json!({"description": description, "content": {content_type: {"schema": schema}}})
 }
 
 fn operation_id(path: &str) -> String {

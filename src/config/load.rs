@@ -46,16 +46,22 @@ pub fn parse(text: &str, origin: &str) -> Result<Config, ConfigErrors> {
     Err(ConfigErrors::Problems(problems))
 }
 
+/// What the parser adds to its messages for programmers, or says twice.
+const ADVICE_TO_PROGRAMMERS: [&str; 3] = [", set DuplicateKeyPolicy", "; use from_str", " at line "];
+
 fn yaml(text: &str, origin: &str) -> Result<Value, ConfigErrors> {
     let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let location = error.location();
         let message = error.without_snippet().to_string();
+        let message = ADVICE_TO_PROGRAMMERS.iter().fold(message.as_str(), |text, advice| {
+            text.split_once(advice).map_or(text, |(before, _)| before)
+        });
         ConfigErrors::Syntax {
             origin: origin.to_owned(),
             line: location.map_or(0, |location| location.line()),
             column: location.map_or(0, |location| location.column()),
-            message: message.lines().next().unwrap_or_default().to_owned(),
+            message: format!("not usable YAML: {message}"),
         }
     })
 }

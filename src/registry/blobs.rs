@@ -14,7 +14,6 @@ use crate::reference::ReferenceId;
 pub(super) struct Blobs {
     folder: PathBuf,
     store: LocalFileSystem,
-    runtime: tokio::runtime::Runtime,
 }
 
 impl Blobs {
@@ -25,8 +24,7 @@ impl Blobs {
         let store = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|source| failed(std::io::Error::other(source)))?
             .with_fsync(true);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
-        Ok(Self { folder, store, runtime })
+        Ok(Self { folder, store })
     }
 
     /// Waits for a future on a thread of its own, so that callers may themselves stand on a runtime.
@@ -35,9 +33,13 @@ impl Blobs {
         future: impl Future<Output = object_store::Result<T>> + Send,
     ) -> object_store::Result<T> {
         let lost =
-            || object_store::Error::Generic { store: "LocalFileSystem", source: "its thread ended".into() };
-        std::thread::scope(|scope| scope.spawn(|| self.runtime.block_on(future)).join())
-            .unwrap_or_else(|_| Err(lost()))
+            |why: String| object_store::Error::Generic { store: "LocalFileSystem", source: why.into() };
+        let work = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.map_err(|error| lost(error.to_string()))?.block_on(future)
+        };
+        let ended = std::thread::scope(|scope| scope.spawn(work).join());
+        ended.unwrap_or_else(|_| Err(lost("its thread ended".to_owned())))
     }
 
     /// Keeps the bytes under their address; a damaged earlier copy is replaced.

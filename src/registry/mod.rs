@@ -6,6 +6,7 @@
 mod blobs;
 mod build;
 mod count;
+mod diff;
 mod error;
 mod options;
 mod own;
@@ -17,8 +18,12 @@ mod survey;
 mod time;
 
 pub use build::build;
+pub use diff::{KindChange, OneSided, ReferenceDiff, SharedColumn, diff};
 pub use error::{BuildError, NameError, check_model, parse_version};
 pub use options::{BaselineOptions, Format, RoleColumns};
 pub use own::{ActiveReference, Registry, RegistryError, stage_name, wall_clock};
 pub use plan::kind_name;
 pub use schema::{Schema, SchemaColumn};
+
+#[cfg(test)]
+mod tests;

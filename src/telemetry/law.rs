@@ -1,6 +1,6 @@
 //! Counters that survive a restart: the engine publishes absolute values, the scrape shows them as counters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
@@ -8,6 +8,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, Opts};
 
 use super::families::{PERSISTED, PREFIX, Spec};
+use crate::event::Refusal;
 use crate::view::{EventCount, LawCounters};
 
 /// Shows the latest published values; cheap to clone.
@@ -57,15 +58,20 @@ fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount]) -> Rows {
         }
         "records_read_total" => one(law.read),
         "records_counted_total" => one(law.counted),
-        "records_refused_total" => {
-            law.refused.iter().map(|(reason, count)| (vec![reason.clone().into_owned()], *count)).collect()
-        }
+        "records_refused_total" => refused(law),
         "records_late_total" => one(law.late),
         "records_future_total" => one(law.future),
         "records_unmatched_total" => one(law.unmatched),
         "records_duplicate_total" => one(law.duplicate),
         _ => Vec::new(),
     }
+}
+
+/// Every known reason from the first scrape on, so that a rate sees the first refusal.
+fn refused(law: &LawCounters) -> Rows {
+    let mut counts: BTreeMap<&str, u64> = Refusal::REASONS.into_iter().map(|reason| (reason, 0)).collect();
+    counts.extend(law.refused.iter().map(|(reason, count)| (reason.as_ref(), *count)));
+    counts.into_iter().map(|(reason, count)| (vec![reason.to_owned()], count)).collect()
 }
 
 fn family(spec: &Spec, rows: Rows) -> Result<Vec<MetricFamily>, prometheus::Error> {

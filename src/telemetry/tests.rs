@@ -190,6 +190,7 @@ fn persisted_counters_are_what_the_engine_says_also_after_a_restart() {
     assert!(text.contains("# TYPE anchorwatch_records_read_total counter"), "{text}");
     assert!(text.contains("\nanchorwatch_records_read_total 9\n"), "{text}");
     assert!(text.contains("anchorwatch_records_refused_total{reason=\"not_json\"} 2"), "{text}");
+    assert!(text.contains("anchorwatch_records_refused_total{reason=\"too_large\"} 0"), "{text}");
     assert!(text.contains("anchorwatch_events_total{model=\"fraud\",version=\"1.0.0\"} 7"), "{text}");
     assert!(text.contains("anchorwatch_consumer_lag_records{partition=\"0\",topic=\"t\"} 3"), "{text}");
 }
