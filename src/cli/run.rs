@@ -1,4 +1,4 @@
-//! `anchorwatch run --config FILE`: the daemon.
+//! `anchorwatch run FILE`: the daemon.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use crate::{config, telemetry};
 #[derive(Debug, Clone, Args)]
 pub struct RunCommand {
     /// Configuration file.
-    #[arg(long, short, env = "ANCHORWATCH_CONFIG")]
-    pub config: PathBuf,
+    #[arg(env = "ANCHORWATCH_CONFIG")]
+    pub file: PathBuf,
 }
 
 impl RunCommand {
@@ -24,7 +24,7 @@ impl RunCommand {
     /// # Errors
     /// When it cannot start, or cannot go on.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let config = match config::load(&self.config) {
+        let config = match config::load(&self.file) {
             Ok(config) => config,
             Err(errors) => {
                 writeln!(std::io::stderr(), "{errors}")?;
