@@ -73,13 +73,19 @@ fn further_problems(mut value: Value, deviations: &[Deviation]) -> Vec<Problem> 
     }
     let Ok(config) = serde_json::from_value::<Config>(value) else { return Vec::new() };
     let mut problems = meaning::problems(&config);
-    problems.retain(|problem| {
-        !deviations.iter().any(|deviation| section(&deviation.problem) == section(problem))
-    });
+    problems.retain(|problem| !deviations.iter().any(|deviation| one_cause(&deviation.problem, problem)));
     problems
 }
 
-/// Two problems of one section may have one cause.
+/// Sections in which the meaning of one field depends on others, so that a wrong field makes right ones look wrong.
+const ENTANGLED: [&str; 4] = ["actions", "alerts", "sinks", "windows"];
+
+/// Whether a problem of meaning may only follow from a deviation.
+fn one_cause(deviation: &Problem, problem: &Problem) -> bool {
+    let section = section(problem);
+    problem.path == deviation.path || ENTANGLED.contains(&section) && section == self::section(deviation)
+}
+
 fn section(problem: &Problem) -> &str {
     problem.path.split(['.', '[']).next().unwrap_or_default()
 }

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | text → YAML → JSON value | `load.rs` |
 //! | value → deviations from the JSON Schema | `structure.rs`, `rule.rs` |
-//! | value → typed tree with defaults | `tree.rs`, `sink.rs`, `secret.rs`, `span.rs` |
+//! | value → typed tree with defaults | `tree.rs`, `judging.rs`, `sink.rs`, `secret.rs`, `span.rs` |
 //! | tree → problems of meaning | `meaning.rs` |
 //! | tree → effective configuration without secrets | `print.rs` |
 
+mod judging;
 mod load;
 mod meaning;
 mod page;
@@ -20,6 +21,7 @@ mod span;
 mod structure;
 mod tree;
 
+pub use judging::{Alerts, Detector, FaultFloors, Floors, LatencySettings, Monitor};
 pub use load::{json_schema, load, parse};
 pub use page::reference_page;
 pub use problem::{ConfigErrors, Problem};

@@ -81,6 +81,15 @@ http: {listen: '0.0.0.0:80'}
 }
 
 #[test]
+fn problems_of_shape_do_not_hide_problems_of_meaning() {
+    insta::assert_snapshot!(errors("kafka: {bootstrap: localhost, topics: []}\nwindow: {}"), @r"
+    kafka.topics: is empty, expected a list of at least one item
+    window: unknown field, did you mean `windows`?
+    kafka.bootstrap: `localhost` is not an address, expected `host:port`, several separated by commas
+    ");
+}
+
+#[test]
 fn horizons_are_whole_panes() {
     let text =
         "windows: {pane: 5m, horizons: [{length: 12m}, {length: 1h, every: 7m}, {length: 1h, every: 2h}]}";

@@ -1,0 +1,242 @@
+//! The part of the tree about judging: detectors and their floors, latency, and the life cycle of alerts.
+
+use std::collections::BTreeMap;
+
+use anchorwatch_detectors::BatchDetector;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+use crate::alert::{AlertKind, Severity};
+
+/// Detectors and their thresholds. An alarm needs both: significance and an effect above its floor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Monitor {
+    /// False-discovery rate over the columns of a subject in one look.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub false_discovery_rate: f64,
+    /// Detectors by kind of column.
+    pub detectors: Detectors,
+    /// Effect floors of the drift detectors.
+    pub floors: Floors,
+    /// Largest tolerated rise of a fault's share over the reference.
+    pub faults: FaultFloors,
+    /// Latency judgement.
+    pub latency: LatencySettings,
+    /// Threshold as a multiple of the largest deviation of baseline windows of the same length.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub baseline_margin: f64,
+    /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
+    pub silence_after: Option<Span>,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self {
+            false_discovery_rate: 0.01,
+            detectors: Detectors::default(),
+            floors: Floors::default(),
+            faults: FaultFloors::default(),
+            latency: LatencySettings::default(),
+            baseline_margin: 1.25,
+            silence_after: None,
+        }
+    }
+}
+
+/// A comparison of a window's profile with the reference's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    /// Kolmogorov-Smirnov distance.
+    Ks,
+    /// Population stability index.
+    Psi,
+    /// Chi-square of the contingency table; judged by its effect size, Cramér's V.
+    ChiSquare,
+    /// Jensen-Shannon distance, base 2.
+    JensenShannon,
+    /// Hellinger distance.
+    Hellinger,
+    /// Total variation distance.
+    TotalVariation,
+    /// Wasserstein-1 distance over the interquartile range of the reference.
+    Wasserstein,
+}
+
+impl Detector {
+    /// The statistic behind it.
+    #[must_use]
+    pub const fn batch(self) -> BatchDetector {
+        match self {
+            Self::Ks => BatchDetector::Ks,
+            Self::Psi => BatchDetector::Psi,
+            Self::ChiSquare => BatchDetector::ChiSquare,
+            Self::JensenShannon => BatchDetector::JensenShannon,
+            Self::Hellinger => BatchDetector::Hellinger,
+            Self::TotalVariation => BatchDetector::TotalVariation,
+            Self::Wasserstein => BatchDetector::Wasserstein,
+        }
+    }
+}
+
+/// Which detectors judge which columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detectors {
+    /// Numeric columns.
+    pub numeric: Vec<Detector>,
+    /// Categorical and boolean columns; `ks` and `wasserstein` do not apply to them.
+    pub categorical: Vec<Detector>,
+}
+
+impl Default for Detectors {
+    fn default() -> Self {
+        Self {
+            numeric: vec![Detector::Ks, Detector::Psi],
+            categorical: vec![Detector::JensenShannon, Detector::Psi],
+        }
+    }
+}
+
+/// Effect floors: changes below them stay quiet however certain they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Floors {
+    /// Kolmogorov-Smirnov distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub ks: f64,
+    /// Population stability index.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub psi: f64,
+    /// Cramér's V of the chi-square test.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub chi_square: f64,
+    /// Jensen-Shannon distance, base 2.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub jensen_shannon: f64,
+    /// Hellinger distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub hellinger: f64,
+    /// Total variation distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub total_variation: f64,
+    /// Wasserstein-1 distance over the interquartile range of the reference.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub wasserstein: f64,
+}
+
+impl Default for Floors {
+    fn default() -> Self {
+        Self {
+            ks: 0.1,
+            psi: 0.1,
+            chi_square: 0.1,
+            jensen_shannon: 0.1,
+            hellinger: 0.1,
+            total_variation: 0.1,
+            wasserstein: 0.1,
+        }
+    }
+}
+
+impl Floors {
+    /// The floor of a detector.
+    #[must_use]
+    pub const fn of(&self, detector: Detector) -> f64 {
+        match detector {
+            Detector::Ks => self.ks,
+            Detector::Psi => self.psi,
+            Detector::ChiSquare => self.chi_square,
+            Detector::JensenShannon => self.jensen_shannon,
+            Detector::Hellinger => self.hellinger,
+            Detector::TotalVariation => self.total_variation,
+            Detector::Wasserstein => self.wasserstein,
+        }
+    }
+}
+
+/// Tolerated rises of fault shares over the reference, as shares of rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FaultFloors {
+    /// Null or absent.
+    #[schemars(range(min = 0, max = 1))]
+    pub missing: f64,
+    /// Another type, NaN or infinite.
+    #[schemars(range(min = 0, max = 1))]
+    pub wrong_type: f64,
+    /// Outside the range of the reference.
+    #[schemars(range(min = 0, max = 1))]
+    pub out_of_range: f64,
+    /// Categories that the reference does not know.
+    #[schemars(range(min = 0, max = 1))]
+    pub unseen: f64,
+}
+
+impl Default for FaultFloors {
+    fn default() -> Self {
+        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.02 }
+    }
+}
+
+/// Latency judgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LatencySettings {
+    /// Quantiles compared with the reference.
+    #[schemars(length(min = 1), extend("items" = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}))]
+    pub quantiles: Vec<f64>,
+    /// Factor over the reference's quantile that alarms.
+    #[schemars(extend("exclusiveMinimum" = 1))]
+    pub factor: f64,
+    /// Objective in milliseconds: at most `1 - target` of predictions may take longer.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub objective_ms: Option<f64>,
+    /// Share of predictions that must meet the objective.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub target: f64,
+}
+
+impl Default for LatencySettings {
+    fn default() -> Self {
+        Self { quantiles: vec![0.5, 0.95, 0.99], factor: 1.5, objective_ms: None, target: 0.99 }
+    }
+}
+
+/// Life cycle of alerts, in judged windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// An alert fires when this many …
+    #[schemars(range(min = 1))]
+    pub fire_after: u32,
+    /// … of the last this many windows were over the threshold.
+    #[schemars(range(min = 1))]
+    pub of_last: u32,
+    /// Windows in a row below the clearing level before it resolves.
+    #[schemars(range(min = 1))]
+    pub clear_after: u32,
+    /// Clearing level as a share of the threshold (hysteresis).
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub clear_below: f64,
+    /// Severity by kind; kinds not named are `warning`.
+    #[schemars(extend("propertyNames" = {"enum": ["data_fault", "drift", "latency", "volume"]}))]
+    pub severity: BTreeMap<AlertKind, Severity>,
+    /// Base URL of links in notifications.
+    pub link_base: Option<String>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            fire_after: 2,
+            of_last: 3,
+            clear_after: 3,
+            clear_below: 0.8,
+            severity: BTreeMap::from([(AlertKind::DataFault, Severity::Critical)]),
+            link_base: None,
+        }
+    }
+}
