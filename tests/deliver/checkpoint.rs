@@ -162,14 +162,17 @@ fn at_most_one_checkpoint_is_under_way() {
     let folder = tempfile::tempdir().expect("a folder");
     let (handle, _thread) = spawn_writer(open(folder.path())).expect("a writer");
     let (open_gate, gate) = std::sync::mpsc::sync_channel::<()>(0);
+    let (begun, begin) = std::sync::mpsc::sync_channel::<()>(1);
     let blocker = handle.clone();
     let blocked = std::thread::spawn(move || {
         blocker.call_blocking(move |_| {
+            begun.send(()).expect("the test waits");
             // Ends when the test opens the gate, or has failed.
             let _ = gate.recv();
             Ok(())
         })
     });
+    begin.recv().expect("the writer is busy");
     let first = handle.try_apply(Box::default()).expect("a ticket");
     let second = Box::new(Checkpoint { positions: vec![position(1)], ..Checkpoint::default() });
     let returned = handle.try_apply(second.clone()).expect_err("one is under way");

@@ -122,9 +122,12 @@ fn settlement(end: u8, next_at: i64) -> (Settlement, OutboxState, i64) {
     }
 }
 
-/// Rows are numbered from 1 in the order of decision, in the model too.
-fn id(index: usize) -> i64 {
-    i64::try_from(index).expect("a small number") + 1
+/// Number of the model's row in the state file; one that does not exist if the model has no such row.
+fn id(store: &Store, model: &Model, index: usize) -> i64 {
+    let Some(row) = model.rows.get(index) else { return i64::MAX };
+    let entries = store.list_outbox(None, 100).expect("rows");
+    let found = entries.iter().find(|entry| entry.key == row.key && entry.target == row.target);
+    found.expect("every row of the model").id
 }
 
 fn step(store: &mut Store, model: &mut Model, op: &Op) {
@@ -143,11 +146,12 @@ fn step(store: &mut Store, model: &mut Model, op: &Op) {
             assert_eq!((keys, due.next_at), model.due(TARGETS[target], limit));
         }
         Op::Attempt { row } => {
-            assert_eq!(store.attempting(id(row), model.now).expect("an answer"), model.attempt(row));
+            let number = id(store, model, row);
+            assert_eq!(store.attempting(number, model.now).expect("an answer"), model.attempt(row));
         }
         Op::Settle { row, end, pause } => {
             let (settlement, state, next_at) = settlement(end, model.now + pause);
-            let done = store.settle(id(row), model.now, &settlement).expect("an answer");
+            let done = store.settle(id(store, model, row), model.now, &settlement).expect("an answer");
             assert_eq!(done, model.settle(row, state, next_at));
         }
         Op::Pass { millis } => model.now += millis,

@@ -74,14 +74,14 @@ fn clock(jumped: &Arc<AtomicI64>) -> Arc<dyn Fn() -> i64 + Send + Sync> {
 
 impl Running {
     fn start(folder: &Path, targets: &[(&str, Sink)]) -> Self {
-        Self::start_with(folder, targets, quick())
+        Self::start_with(folder, targets, Duration::from_secs(5))
     }
 
-    fn start_with(folder: &Path, targets: &[(&str, Sink)], retry: RetryPolicy) -> Self {
+    fn start_with(folder: &Path, targets: &[(&str, Sink)], total: Duration) -> Self {
         let (store, writer) = spawn_writer(open(folder)).expect("a writer");
         let (jumped, seen) = (Arc::default(), Arc::new(Seen::default()));
-        let timeouts = Timeouts { connect: Duration::from_secs(3), total: Duration::from_millis(400) };
-        let settings = DeliverySettings { retry, timeouts, clock: clock(&jumped) };
+        let timeouts = Timeouts { connect: Duration::from_secs(3), total };
+        let settings = DeliverySettings { retry: quick(), timeouts, clock: clock(&jumped) };
         let (shutdown, stop) = watch::channel(false);
         let targets =
             targets.iter().map(|(name, sink)| Target { name: (*name).to_owned(), sink: sink.clone() });
@@ -162,10 +162,15 @@ fn a_failing_target_is_tried_again_under_the_same_key_until_it_confirms() {
 fn a_slow_answer_is_a_failure_that_is_tried_again() {
     let (folder, receiver) = (folder(), Receiver::start());
     receiver.next("/hook", [Reply::ok().after(Duration::from_secs(60))]);
-    let running = Running::start(folder.path(), &[("hook", webhook(&receiver.url("/hook")))]);
+    let running = Running::start_with(
+        folder.path(),
+        &[("hook", webhook(&receiver.url("/hook")))],
+        Duration::from_millis(400),
+    );
     running.decide([row("hook", told("k-1", "g"))]);
     let delivered = running.wait_for(OutboxState::Delivered, 1);
-    assert_eq!((delivered[0].attempt, delivered[0].last_error.as_deref()), (2, Some("no answer: timed out")));
+    assert!(delivered[0].attempt >= 2);
+    assert_eq!(delivered[0].last_error.as_deref(), Some("no answer: timed out"));
     running.stop();
 }
 
