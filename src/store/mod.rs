@@ -51,6 +51,15 @@ impl Store {
         &self.path
     }
 
+    /// Bounds the state file at this many pages; beyond it every write fails like on a full disk.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn limit_pages(&mut self, pages: u32) -> Result<(), StoreError> {
+        let set = self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+        set.map_err(|source| StoreError::sqlite(&self.path, source))
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         let verdict: String = self
             .connection

@@ -1,0 +1,13 @@
+//! The state file, the outbox and the deliveries: durable together, sent once, refused nowhere in silence.
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper fails its test by saying what is wrong")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod checkpoint;
+mod crash;
+mod fixtures;
+mod outbox_model;
+mod payloads;
+mod sinks;
+mod workers;
