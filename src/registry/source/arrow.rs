@@ -80,7 +80,11 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn next(&mut self) -> Result<Option<Table>, String> {
-        let Some(batch) = guarded(|| Ok(self.stream.next()))? else { return Ok(None) };
+        guarded(|| self.read())
+    }
+
+    fn read(&mut self) -> Result<Option<Table>, String> {
+        let Some(batch) = self.stream.next() else { return Ok(None) };
         let batch = batch.map_err(|error| self.explain(&error))?;
         let rows = batch.num_rows();
         let schema = batch.schema();
