@@ -54,7 +54,7 @@ unit() {
 }
 
 java_example() {
-  mvn -q -B -f deploy/examples/java/pom.xml -Dexample.build="$work/java" compile
+  mvn -q -B -Dstyle.color=never -f deploy/examples/java/pom.xml -Dexample.build="$work/java" compile
 }
 
 python_files() {

@@ -4,7 +4,7 @@
 #   deploy/local/setup.sh [build|kafka|prometheus|python|check]…      (none named: all but check)
 #
 # Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
-# names them. Jars, Python packages and Prometheus are kept outside the clone, in ~/.cache/anchorwatch.
+# names them. Jars, Python packages and cargo-deny are kept outside the clone, in ~/.cache/anchorwatch.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -12,20 +12,22 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 DENY_VERSION=0.20.2
 apt_updated=""
 
-# apt_as_root ARGS…: apt-get as root, or a failure when there is no way to become root without a question.
-apt_as_root() {
+# as_root COMMAND…: runs it as root, or fails when there is no way to become root without a question.
+as_root() {
   if [[ "$(id -u)" == 0 ]]; then
-    DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    "$@"
   elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-    sudo -n env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    sudo -n "$@"
   else
     return 1
   fi
 }
 
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -q "$@" >&2; }
+
 apt_update_once() {
   [[ -z "$apt_updated" ]] || return 0
-  apt_as_root -q -q update >&2 || return 1
+  apt update || return 1
   apt_updated=yes
 }
 
@@ -36,7 +38,7 @@ packages() {
   command -v apt-get >/dev/null ||
     die "$why needs these Debian packages, and this system has no apt; please install what corresponds to: $*"
   say "installing for $why: $*"
-  if ! { apt_update_once && apt_as_root -q -q install -y --no-install-recommends "$@" >&2; }; then
+  if ! { apt_update_once && apt install -y --no-install-recommends "$@"; }; then
     die "$why needs system packages that could not be installed. As root, run: apt-get install $*"
   fi
 }
@@ -74,38 +76,23 @@ setup_kafka() {
     flock 9 # two test binaries may come here at once
     [[ ! -e "$jars/complete" ]] || exit 0
     say "resolving the jars of Apache Kafka with Maven into $jars"
-    mvn -q -B -f "$HERE/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >&2 ||
+    mvn -q -B -Dstyle.color=never -f "$HERE/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >&2 ||
       die "Maven could not resolve the jars of Apache Kafka (deploy/local/kafka/pom.xml): is a Maven repository reachable?"
     touch "$jars/complete"
   ) 9>"$CACHE/kafka.lock"
 }
 
-# Taken out of the Debian packages without installing them: installing would start system services on the usual ports.
+# The Debian packages start services on the usual ports where systemd runs. Masked before they are installed, they
+# leave only their programs; `systemctl unmask NAME` gives the service back to whoever wants it.
 setup_prometheus() {
-  local into="$CACHE/debian"
-  if missing prometheus promtool; then
-    unpack "$into" prometheus
+  local names=()
+  if missing prometheus promtool; then names+=(prometheus); fi
+  if { missing alertmanager && missing prometheus-alertmanager; } || missing amtool; then names+=(prometheus-alertmanager); fi
+  ((${#names[@]} > 0)) || return 0
+  if [[ -d /run/systemd/system ]]; then
+    as_root systemctl mask --quiet "${names[@]/%/.service}" || true
   fi
-  if missing alertmanager && missing prometheus-alertmanager || missing amtool; then
-    unpack "$into" prometheus-alertmanager
-  fi
-}
-
-# unpack FOLDER PACKAGE: the files of a Debian package, below FOLDER.
-unpack() {
-  local into=$1 package=$2 work
-  command -v apt-get >/dev/null ||
-    die "tests against a real server need the Debian package $package, and this system has no apt: put its programs on PATH"
-  work="$(mktemp -d)"
-  say "unpacking the Debian package $package into $into"
-  if ! (cd "$work" && apt-get -q -q -o APT::Sandbox::User=root download "$package" >&2); then
-    if ! { apt_update_once && (cd "$work" && apt-get -q -q -o APT::Sandbox::User=root download "$package" >&2); }; then
-      die "the Debian package $package could not be fetched. As root, run: apt-get update && apt-get install $package"
-    fi
-  fi
-  mkdir -p "$into"
-  dpkg-deb -x "$work/$package"_*.deb "$into"
-  rm -rf "$work"
+  packages "tests against a real Prometheus and Alertmanager" "${names[@]}"
 }
 
 # A virtual environment for the Python examples and the checks.

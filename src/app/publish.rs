@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::deliver::{DeliveryObserver, DeliveryOutcome};
 use crate::engine::{Engine, Progress};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
@@ -70,5 +71,15 @@ impl Publisher {
         self.metrics.alerts(&alerts);
         self.board.set_status(status);
         self.board.set_alerts(alerts);
+    }
+}
+
+impl DeliveryObserver for Metrics {
+    fn outcome(&self, target: &str, outcome: DeliveryOutcome) {
+        self.delivery(target, outcome.as_str());
+    }
+
+    fn duration(&self, target: &str, seconds: f64) {
+        self.delivery_took(target, seconds);
     }
 }

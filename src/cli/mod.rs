@@ -1,8 +1,70 @@
 //! The command line: one file per command.
 
+pub mod check;
 pub mod context;
+pub mod demo;
 pub mod model;
 pub mod reference;
+pub mod run;
+pub mod schema;
 mod table;
 
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
 pub use context::CliContext;
+
+/// Exit code of a failure.
+const FAILURE: u8 = 1;
+
+/// An anchor watch for machine-learning models in production.
+#[derive(Debug, Parser)]
+#[command(name = "anchorwatch", version, max_term_width = 110)]
+pub struct Cli {
+    /// Folder of the state file and the references, for the commands `reference` and `model`.
+    #[arg(long, global = true, env = "ANCHORWATCH_DATA_DIR", default_value = "./data")]
+    data_dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watches the models of a configuration file until told to stop.
+    Run(run::RunCommand),
+    /// Replays seven months of a real model: no Kafka, no configuration.
+    Demo(demo::DemoCommand),
+    Check(check::CheckCommand),
+    /// Builds and shows references.
+    #[command(subcommand)]
+    Reference(reference::ReferenceCommand),
+    /// Shows models and moves versions between stages.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    Schema(schema::SchemaCommand),
+}
+
+impl Cli {
+    /// Runs the command and gives the exit code: 0 done, 1 failed, 64 bad configuration.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let context = CliContext { data_dir: self.data_dir };
+        let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr());
+        let outcome = match self.command {
+            Command::Check(command) => command.run(&mut out, &mut err).map_err(Into::into),
+            Command::Schema(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            Command::Run(command) => command.run(),
+            Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
+            Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Model(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+        };
+        outcome.unwrap_or_else(|error| {
+            // Nobody is left to tell if standard error is gone.
+            let _ = writeln!(err, "anchorwatch: {error:#}");
+            ExitCode::from(FAILURE)
+        })
+    }
+}

@@ -29,7 +29,10 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// assert_eq!(errors.to_string(), "window: unknown field, did you mean `windows`?");
 /// ```
 pub fn parse(text: &str, origin: &str) -> Result<Config, ConfigErrors> {
-    let value = yaml(text, origin)?;
+    let value = match yaml(text, origin)? {
+        Value::Null => Value::Object(serde_json::Map::new()),
+        value => value,
+    };
     let deviations = structure::deviations(&value);
     if deviations.is_empty() {
         let config: Config = serde_json::from_value(value)
@@ -43,23 +46,29 @@ pub fn parse(text: &str, origin: &str) -> Result<Config, ConfigErrors> {
     Err(ConfigErrors::Problems(problems))
 }
 
+/// What the parser adds to its messages for programmers, or says twice.
+const ADVICE_TO_PROGRAMMERS: [&str; 3] = [", set DuplicateKeyPolicy", "; use from_str", " at line "];
+
 fn yaml(text: &str, origin: &str) -> Result<Value, ConfigErrors> {
     let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let location = error.location();
         let message = error.without_snippet().to_string();
+        let message = ADVICE_TO_PROGRAMMERS.iter().fold(message.as_str(), |text, advice| {
+            text.split_once(advice).map_or(text, |(before, _)| before)
+        });
         ConfigErrors::Syntax {
             origin: origin.to_owned(),
             line: location.map_or(0, |location| location.line()),
             column: location.map_or(0, |location| location.column()),
-            message: message.lines().next().unwrap_or_default().to_owned(),
+            message: format!("not usable YAML: {message}"),
         }
     })
 }
 
 /// Problems of meaning in what is left when the deviating parts are taken out, so that one round of corrections is enough.
 fn further_problems(mut value: Value, deviations: &[Deviation]) -> Vec<Problem> {
-    for deviation in deviations {
+    for deviation in deviations.iter().filter(|deviation| deviation.problem.what != structure::EMPTY) {
         remove(&mut value, &deviation.pointer);
     }
     let Ok(config) = serde_json::from_value::<Config>(value) else { return Vec::new() };

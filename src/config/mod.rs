@@ -27,3 +27,6 @@ pub use secret::{REDACTED, Secret, SecretError, SecretSource};
 pub use sink::{Sink, SinkTarget};
 pub use span::{Span, SpanError};
 pub use tree::*;
+
+#[cfg(test)]
+mod tests;

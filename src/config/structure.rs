@@ -17,6 +17,12 @@ use super::{Config, Problem, REDACTED};
 /// Longest offending value that is quoted in full.
 const MAX_QUOTED: usize = 60;
 
+/// What is said about an empty text or list, whose type is right.
+pub(super) const EMPTY: &str = "is empty";
+
+/// How an absent value is quoted.
+const NOTHING: &str = "nothing";
+
 /// A problem with the JSON pointer of the node that causes it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Deviation {
@@ -67,7 +73,7 @@ fn explain(root: &Value, error: &ValidationError<'_>, base: &str, found: &mut Ve
         Kind::OneOfNotValid { .. } | Kind::AnyOf { .. } => choice(rule, error.instance(), &pointer, found),
         Kind::PropertyNames { error } => {
             let name = error.instance().as_str().unwrap_or_default().to_owned();
-            let known: Vec<_> = names_of(&rule["propertyNames"]);
+            let known: Vec<_> = names_of(rule).into_iter().chain(names_of(&rule["propertyNames"])).collect();
             found.push(unknown_field(&pointer, &name, known.into_iter()));
         }
         kind => {
@@ -94,7 +100,8 @@ fn unknown_field<'a>(parent: &str, name: &str, known: impl Iterator<Item = &'a s
 
 fn wrong(kind: &Kind, quoted: &str) -> String {
     match kind {
-        Kind::MinItems { .. } | Kind::MinLength { .. } => "is empty".to_owned(),
+        Kind::MinItems { .. } | Kind::MinLength { .. } => EMPTY.to_owned(),
+        _ if quoted == NOTHING => "has no value".to_owned(),
         Kind::Type { .. } | Kind::Pattern { .. } | Kind::Enum { .. } | Kind::Constant { .. } => {
             format!("{quoted} is not understood")
         }
@@ -181,7 +188,7 @@ fn quote(value: &Value, rule: &Value) -> String {
     let text = match value {
         Value::String(_) if is_secret(rule) => REDACTED.to_owned(),
         Value::String(text) => text.clone(),
-        Value::Null => return "nothing".to_owned(),
+        Value::Null => return NOTHING.to_owned(),
         Value::Array(_) => return "a list".to_owned(),
         Value::Object(_) => return "a mapping".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),

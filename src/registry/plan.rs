@@ -272,10 +272,10 @@ impl Planner<'_> {
 
     fn binning(&self, tally: &Tally, kind: ColumnKind) -> Result<Binning, BinningError> {
         Ok(match kind {
-            ColumnKind::Numeric => Binning::Numeric(NumericBinning::from_sorted_values(
+            ColumnKind::Numeric => Binning::Numeric(guarded(NumericBinning::from_sorted_values(
                 &tally.numbers.sorted(),
                 self.options.points,
-            )?),
+            )?)?),
             ColumnKind::Categorical | ColumnKind::CodedCategory => Binning::Categorical(
                 CategoricalBinning::new(tally.texts.heaviest(self.options.max_categories))?,
             ),
@@ -413,4 +413,20 @@ pub fn kind_name(kind: ColumnKind) -> &'static str {
 /// Whether a file of this format holds text only.
 pub(super) fn is_raw(format: Format) -> bool {
     format == Format::Csv
+}
+
+/// Adds a guard point one full range below the smallest and above the largest value: only what lies beyond the guards
+/// counts as out of range (`docs/decisions/0005-out-of-range-is-far-out.md`).
+fn guarded(binning: NumericBinning) -> Result<NumericBinning, BinningError> {
+    let (Some(low), Some(high)) = (binning.knots().first(), binning.knots().last()) else { return Ok(binning) };
+    let range = high - low;
+    let guards = [low - range, high + range];
+    if range <= 0.0 || guards.iter().any(|guard| !guard.is_finite()) {
+        return Ok(binning);
+    }
+    let [below, above] = guards;
+    let mut knots = vec![below];
+    knots.extend_from_slice(binning.knots());
+    knots.push(above);
+    NumericBinning::new(knots)
 }

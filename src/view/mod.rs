@@ -6,11 +6,13 @@
 mod alert;
 mod board;
 mod registry;
+mod scrape;
 mod status;
 mod window;
 
-pub use alert::{AlertState, AlertView};
+pub use alert::{AlertState, AlertStateError, AlertView};
 pub use board::Board;
 pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
+pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
 pub use status::{EventCount, LawCounters, OutboxView, PositionView, QueueView, StatusView};
 pub use window::{ColumnRatios, LatencyQuantile, LatencyView, Level, SubjectView, VerdictView, WindowView};

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, DefaultProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::Server;
-use crate::support::wait_until;
+use crate::support::{wait_for, wait_until};
 
 /// Longest wait for one answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,31 +106,36 @@ impl Kafka {
     /// First and next offset of each partition.
     pub(crate) fn offsets(&self, topic: &str) -> Vec<(i64, i64)> {
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
-        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
-        let partitions = metadata.topics()[0].partitions();
-        let watermarks = |id| consumer.fetch_watermarks(topic, id, PATIENCE).expect("watermarks");
-        let mut ids: Vec<i32> = partitions.iter().map(|partition| partition.id()).collect();
-        ids.sort_unstable();
-        ids.into_iter().map(watermarks).collect()
+        // Right after a start, a partition may have no leader yet.
+        wait_for(PATIENCE, &format!("offsets of topic {topic}"), || {
+            let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
+            let mut ids: Vec<i32> =
+                metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+            ids.sort_unstable();
+            let offsets = ids.iter().map(|id| consumer.fetch_watermarks(topic, *id, PATIENCE).ok());
+            offsets.collect::<Option<Vec<_>>>().filter(|offsets| !offsets.is_empty())
+        })
     }
 
     /// Every record that is in the topic now, by partition and offset.
     pub(crate) fn read_all(&self, topic: &str) -> Vec<Read> {
         let consumer: BaseConsumer = self.client().set("group.id", "reader").create().expect("a consumer");
         let ends = self.offsets(topic);
-        let mut wanted: i64 = ends.iter().map(|(first, next)| next - first).sum();
+        let count: i64 = ends.iter().map(|(first, next)| next - first).sum();
         let mut list = TopicPartitionList::new();
         for partition in 0..ends.len() {
             let partition = i32::try_from(partition).expect("a partition");
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
         }
         consumer.assign(&list).expect("an assignment");
-        let mut found = Vec::new();
-        while wanted > 0 {
-            let record = consumer.poll(PATIENCE).expect("a record in time").expect("a readable record");
-            found.push(read(&record));
-            wanted -= 1;
-        }
+        let mut found: Vec<Read> = (0..count)
+            .map(|_| {
+                wait_for(PATIENCE, &format!("{count} records of topic {topic}"), || {
+                    let record = consumer.poll(Duration::from_millis(500))?.ok()?;
+                    Some(read(&record))
+                })
+            })
+            .collect();
         found.sort_by_key(|record| (record.partition, record.offset));
         found
     }

@@ -1,0 +1,89 @@
+//! Whether the daemon lives and is ready.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::subject::Millis;
+
+/// Silence of the engine after which it counts as stuck.
+pub const STUCK_AFTER: Millis = 60_000;
+
+#[derive(Debug, Default)]
+struct State {
+    last_tick: Option<Millis>,
+    assigned: bool,
+    missing_topics: Vec<String>,
+}
+
+/// Where the engine says how it is; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<State>>);
+
+/// Answer of `/livez` and `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Readiness {
+    /// Whether it is.
+    pub ok: bool,
+    /// Why not; empty if it is.
+    pub reasons: Vec<String>,
+}
+
+impl From<Vec<String>> for Readiness {
+    fn from(reasons: Vec<String>) -> Self {
+        Self { ok: reasons.is_empty(), reasons }
+    }
+}
+
+impl Health {
+    /// The engine's loop came round.
+    pub fn tick(&self, now: Millis) {
+        self.with(|state| state.last_tick = Some(now));
+    }
+
+    /// Whether partitions are assigned, and which configured topics the broker does not know.
+    pub fn source(&self, assigned: bool, missing_topics: &[String]) {
+        self.with(|state| {
+            state.assigned = assigned;
+            missing_topics.clone_into(&mut state.missing_topics);
+        });
+    }
+
+    /// Whether the process still works: false only if the engine began and then fell silent.
+    #[must_use]
+    pub fn liveness(&self, now: Millis) -> Readiness {
+        self.with(|state| stuck(state, now)).into_iter().collect::<Vec<_>>().into()
+    }
+
+    /// Whether events are read and judged.
+    #[must_use]
+    pub fn readiness(&self, now: Millis) -> Readiness {
+        self.with(|state| {
+            let mut reasons = Vec::new();
+            match state.last_tick {
+                None => reasons.push("the engine has not begun yet".to_owned()),
+                Some(_) => reasons.extend(stuck(state, now)),
+            }
+            if !state.assigned {
+                reasons.push(
+                    "no partitions are read: the broker was not reached yet, see kafka.bootstrap".to_owned(),
+                );
+            }
+            if !state.missing_topics.is_empty() {
+                let topics = state.missing_topics.join(", ");
+                reasons.push(format!("the broker does not know these topics of kafka.topics: {topics}"));
+            }
+            reasons.into()
+        })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn stuck(state: &State, now: Millis) -> Option<String> {
+    let silent = now.saturating_sub(state.last_tick?);
+    (silent > STUCK_AFTER).then(|| format!("the engine has been silent for {} s", silent / 1_000))
+}

@@ -1,0 +1,75 @@
+//! HTTP: metrics, health, the read API with its OpenAPI document, and a small page for people.
+//!
+//! Everything here reads the [`Board`]; nothing changes the daemon. Every route stands in one list, [`ROUTES`].
+
+mod error;
+mod handlers;
+mod health;
+mod openapi;
+mod page;
+mod query;
+mod routes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::view::{Board, Scrape};
+
+pub use error::{ApiError, ErrorBody};
+pub use handlers::VersionDetail;
+pub use health::{Health, Readiness, STUCK_AFTER};
+pub use openapi::document as openapi_document;
+pub use query::{MAX_LIMIT, Page};
+pub use routes::{ROUTES, Route};
+
+/// What the handlers read; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    board: Arc<Board>,
+    scrape: Arc<dyn Scrape>,
+    health: Health,
+}
+
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiState").field("health", &self.health).finish_non_exhaustive()
+    }
+}
+
+impl ApiState {
+    /// The API over this board, with these metrics.
+    #[must_use]
+    pub fn new<S: Scrape + 'static>(board: Arc<Board>, scrape: Arc<S>) -> Self {
+        Self { board, scrape, health: Health::default() }
+    }
+
+    /// Where the engine says how it is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+}
+
+/// All routes.
+pub fn router(state: ApiState) -> Router {
+    routes::router().fallback(error::no_such_route).with_state(state)
+}
+
+/// Serves until `shutdown` becomes true or its sender is gone; answers under way are finished.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let asked = async move { _ = shutdown.wait_for(|asked| *asked).await };
+    axum::serve(listener, router).with_graceful_shutdown(asked).await
+}
+
+#[cfg(test)]
+mod tests;

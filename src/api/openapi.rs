@@ -1,0 +1,86 @@
+//! The OpenAPI 3.1 document, made from the list of routes and the types they answer with.
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::error::ErrorBody;
+use super::routes::{ROUTES, Route};
+
+/// The document that `/api/v1/openapi.json` serves.
+#[must_use]
+pub fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let paths: Map<String, Value> = ROUTES
+        .iter()
+        .map(|route| (route.path.to_owned(), json!({"get": operation(route, &mut generator)})))
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Anchorwatch",
+            "description": "Read side of the drift-detection daemon. Times are milliseconds since the Unix epoch.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {"schemas": generator.take_definitions(true)},
+    })
+}
+
+fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
+    let content_type = route.content_type;
+    let good = (route.schema)(generator).to_value();
+    let bad = generator.subschema_for::<ErrorBody>().to_value();
+    let mut responses = json!({"200": answer("As asked.", content_type, &good)});
+    let error = |description| answer(description, "application/json", &bad);
+    if !route.query.is_empty() {
+        responses["400"] = error("A parameter is not understood.");
+    }
+    if route.path.contains('{') {
+        responses["404"] = error("There is no such thing.");
+    }
+    if route.path.ends_with('z') {
+        responses["503"] = answer("Not now.", content_type, &good);
+    }
+    json!({
+        "summary": route.summary,
+        "operationId": operation_id(route.path),
+        "parameters": parameters(route),
+        "responses": responses,
+    })
+}
+
+fn answer(description: &str, content_type: &str, schema: &Value) -> Value {
+    json!({"description": description, "content": {content_type: {"schema": schema}}})
+}
+
+fn operation_id(path: &str) -> String {
+    let words: Vec<_> =
+        path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "page".to_owned() } else { words.join("_") }
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let in_path = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = in_path
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let in_query =
+        route.query.iter().map(|name| json!({"name": name, "in": "query", "schema": query_schema(name)}));
+    in_path.chain(in_query).collect()
+}
+
+fn query_schema(name: &str) -> Value {
+    match name {
+        "limit" => {
+            json!({"type": "integer", "minimum": 1, "maximum": super::query::MAX_LIMIT, "default": 100})
+        }
+        "offset" => json!({"type": "integer", "minimum": 0, "default": 0}),
+        "state" => json!({"type": "string", "enum": ["pending", "firing", "resolved"]}),
+        _ => json!({"type": "string"}),
+    }
+}

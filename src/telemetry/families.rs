@@ -1,0 +1,157 @@
+//! The table of all metrics. One line is one metric: its name, type, labels and help stand nowhere else.
+
+use prometheus::core::Collector;
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+/// Prefix of every metric.
+pub(super) const PREFIX: &str = "anchorwatch_";
+
+/// Type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A value that goes up and down.
+    Gauge,
+    /// A value that only grows.
+    Counter,
+    /// Counts per bucket.
+    Histogram,
+}
+
+impl Kind {
+    /// Name in the exposition format.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spec {
+    /// Full name.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Kind,
+    /// Labels in their order.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// A family that a line of the table can create.
+pub(super) trait Family: Collector + Clone + Sized + 'static {
+    const KIND: Kind;
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error>;
+}
+
+impl Family for GaugeVec {
+    const KIND: Kind = Kind::Gauge;
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Family for IntCounterVec {
+    const KIND: Kind = Kind::Counter;
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Family for HistogramVec {
+    const KIND: Kind = Kind::Histogram;
+    fn make(name: &str, help: &str, labels: &[&str]) -> Result<Self, prometheus::Error> {
+        Self::new(HistogramOpts::new(name, help), labels)
+    }
+}
+
+macro_rules! families {
+    (
+        registered { $($name:ident: $type:ident [$($label:ident)*] $help:literal;)* }
+        persisted { $($kept:ident [$($kept_label:ident)*] $kept_help:literal;)* }
+    ) => {
+        /// One field per registered metric.
+        #[derive(Debug, Clone)]
+        pub(super) struct Families { $(pub(super) $name: $type,)* }
+
+        impl Families {
+            /// Creates every family and registers it.
+            pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+                $(
+                    let $name = <$type as Family>::make(
+                        concat!("anchorwatch_", stringify!($name)), $help, &[$(stringify!($label)),*],
+                    )?;
+                    registry.register(Box::new($name.clone()))?;
+                )*
+                Ok(Self { $($name,)* })
+            }
+        }
+
+        /// Counters that survive a restart, in the order of the table.
+        pub(super) const PERSISTED: &[Spec] = &[$(Spec {
+            name: concat!("anchorwatch_", stringify!($kept)), kind: Kind::Counter,
+            labels: &[$(stringify!($kept_label)),*], help: $kept_help,
+        },)*];
+
+        /// Every metric that `/metrics` can show.
+        pub const TABLE: &[Spec] = &[
+            $(Spec {
+                name: concat!("anchorwatch_", stringify!($name)), kind: <$type as Family>::KIND,
+                labels: &[$(stringify!($label)),*], help: $help,
+            },)*
+            $(Spec {
+                name: concat!("anchorwatch_", stringify!($kept)), kind: Kind::Counter,
+                labels: &[$(stringify!($kept_label)),*], help: $kept_help,
+            },)*
+        ];
+    };
+}
+
+families! {
+    registered {
+        feature_statistic: GaugeVec [model version segment feature detector horizon] "Statistic of the detector in the latest window; absent when the evidence is insufficient.";
+        feature_threshold: GaugeVec [model version segment feature detector horizon] "Threshold of the detector for this window length.";
+        feature_p_value: GaugeVec [model version segment feature detector horizon] "P-value of the detector after false-discovery control, or before it where there is none.";
+        feature_verdict: GaugeVec [model version segment feature horizon] "Worst verdict on the feature: 0 stable, 1 warning, 2 drift, -1 insufficient evidence.";
+        feature_missing_ratio: GaugeVec [model version segment feature horizon] "Share of rows in the latest window whose value was null or absent.";
+        feature_unseen_ratio: GaugeVec [model version segment feature horizon] "Share of rows in the latest window with a category that the reference does not know.";
+        feature_out_of_range_ratio: GaugeVec [model version segment feature horizon] "Share of rows in the latest window outside the range of the reference.";
+        feature_wrong_type_ratio: GaugeVec [model version segment feature horizon] "Share of rows in the latest window of another type, NaN or infinite.";
+        window_rows: GaugeVec [model version segment horizon] "Rows counted in the latest window.";
+        window_end_timestamp_seconds: GaugeVec [model version horizon] "End of the latest judged window, in event time.";
+        latency_quantile_seconds: GaugeVec [model version segment horizon q] "Latency of predictions in the latest window at the quantile q.";
+        latency_reference_quantile_seconds: GaugeVec [model version q] "Latency of the reference at the quantile q.";
+        latency_objective_exceeded_ratio: GaugeVec [model version segment horizon] "Share of predictions in the latest window that took longer than the objective.";
+        alerts_active: GaugeVec [model version kind state] "Alerts that are pending or firing.";
+        watermark_timestamp_seconds: GaugeVec [] "Event time up to which every window is complete.";
+        consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
+        queue_depth: GaugeVec [queue] "Items waiting in a queue of the process.";
+        outbox_pending: GaugeVec [target] "Deliveries decided but not yet confirmed.";
+        build_info: GaugeVec [version git_commit] "Always 1; the labels name the build.";
+        reference_info: GaugeVec [model version reference] "Always 1; the labels name the active reference of a model version.";
+        broker_errors_total: IntCounterVec [kind] "Errors reported by the Kafka client.";
+        checkpoints_total: IntCounterVec [] "Checkpoints written.";
+        checkpoint_failures_total: IntCounterVec [] "Checkpoints that could not be written.";
+        windows_judged_total: IntCounterVec [verdict] "Windows judged, by their worst verdict.";
+        alert_transitions_total: IntCounterVec [kind to] "Transitions of alert groups.";
+        deliveries_total: IntCounterVec [target outcome] "Attempts to deliver a notification or an action.";
+        actions_total: IntCounterVec [action decision] "Decisions on actions.";
+        series_dropped_total: IntCounterVec [] "Updates of series that were left out because telemetry.max_series was reached.";
+        checkpoint_duration_seconds: HistogramVec [] "Time to write a checkpoint.";
+        delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
+    }
+    persisted {
+        events_total [model version] "Events counted, since the state file was created.";
+        records_read_total [] "Records read: refused + late + future + unmatched + duplicate + counted.";
+        records_counted_total [] "Records counted in a window.";
+        records_refused_total [reason] "Records that are no event.";
+        records_late_total [] "Records that came after their window was closed.";
+        records_future_total [] "Records too far ahead of the clock.";
+        records_unmatched_total [] "Records of a model version without an active reference, and feedback without its prediction.";
+        records_duplicate_total [] "Records that were counted before.";
+    }
+}

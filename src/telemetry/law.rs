@@ -1,0 +1,83 @@
+//! Counters that survive a restart: the engine publishes absolute values, the scrape shows them as counters.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, Opts};
+
+use super::families::{PERSISTED, PREFIX, Spec};
+use crate::event::Refusal;
+use crate::view::{EventCount, LawCounters};
+
+/// Shows the latest published values; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct LawCollector {
+    descriptions: Vec<Desc>,
+    latest: Arc<Mutex<(LawCounters, Vec<EventCount>)>>,
+}
+
+type Rows = Vec<(Vec<String>, u64)>;
+
+impl LawCollector {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let describe = |spec: &Spec| {
+            let labels = spec.labels.iter().map(|&label| label.to_owned()).collect();
+            Desc::new(spec.name.to_owned(), spec.help.to_owned(), labels, HashMap::new())
+        };
+        let descriptions = PERSISTED.iter().map(describe).collect::<Result<_, _>>()?;
+        Ok(Self { descriptions, latest: Arc::default() })
+    }
+
+    pub(super) fn publish(&self, law: LawCounters, events: Vec<EventCount>) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = (law, events);
+    }
+}
+
+impl Collector for LawCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (law, events) = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        PERSISTED
+            .iter()
+            .flat_map(|spec| family(spec, rows(spec, &law, &events)).unwrap_or_default())
+            .collect()
+    }
+}
+
+fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount]) -> Rows {
+    let one = |value| vec![(Vec::new(), value)];
+    match spec.name.strip_prefix(PREFIX).unwrap_or_default() {
+        "events_total" => {
+            let row = |count: &EventCount| (vec![count.model.clone(), count.version.clone()], count.events);
+            events.iter().map(row).collect()
+        }
+        "records_read_total" => one(law.read),
+        "records_counted_total" => one(law.counted),
+        "records_refused_total" => refused(law),
+        "records_late_total" => one(law.late),
+        "records_future_total" => one(law.future),
+        "records_unmatched_total" => one(law.unmatched),
+        "records_duplicate_total" => one(law.duplicate),
+        _ => Vec::new(),
+    }
+}
+
+/// Every known reason from the first scrape on, so that a rate sees the first refusal.
+fn refused(law: &LawCounters) -> Rows {
+    let mut counts: BTreeMap<&str, u64> = Refusal::REASONS.into_iter().map(|reason| (reason, 0)).collect();
+    counts.extend(law.refused.iter().map(|(reason, count)| (reason.as_ref(), *count)));
+    counts.into_iter().map(|(reason, count)| (vec![reason.to_owned()], count)).collect()
+}
+
+fn family(spec: &Spec, rows: Rows) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(spec.name, spec.help), spec.labels)?;
+    for (labels, value) in rows {
+        counters.get_metric_with_label_values(&labels)?.inc_by(value);
+    }
+    Ok(counters.collect())
+}

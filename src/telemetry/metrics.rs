@@ -1,0 +1,296 @@
+//! The metrics of one process, written by the edges and read by a scrape.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus::{GaugeVec, Registry, TextEncoder};
+
+use super::families::Families;
+use super::law::LawCollector;
+use super::series::{Owner, Sample, Series};
+use crate::alert::AlertKind;
+use crate::reference::Reference;
+use crate::subject::Millis;
+use crate::view::{AlertState, AlertView, Level, Scrape, ScrapeError, StatusView, VerdictView, WindowView};
+
+/// All metrics, on a registry of their own.
+///
+/// ```
+/// # fn main() -> Result<(), prometheus::Error> {
+/// use anchorwatch::telemetry::Metrics;
+/// let metrics = Metrics::new()?;
+/// metrics.checkpoint_done(0.012);
+/// assert!(metrics.encode()?.contains("anchorwatch_checkpoints_total 1"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    law: LawCollector,
+    series: Mutex<Series>,
+}
+
+fn seconds(millis: Millis) -> f64 {
+    millis as f64 / 1_000.0
+}
+
+/// Label of a segment: the whole traffic is the empty label, which Prometheus treats as absent.
+fn segment_label(segment: Option<&str>) -> String {
+    match segment {
+        None => String::new(),
+        Some("") => "(empty)".to_owned(),
+        Some(value) => value.to_owned(),
+    }
+}
+
+impl Metrics {
+    /// Empty metrics with the default budget of series.
+    ///
+    /// # Errors
+    /// When two lines of the table contradict each other, which a test rules out.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        Self::with_budget(crate::config::Telemetry::default().max_series)
+    }
+
+    /// Empty metrics that show at most `max_series` series about features.
+    ///
+    /// # Errors
+    /// When two lines of the table contradict each other, which a test rules out.
+    pub fn with_budget(max_series: usize) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let families = Families::register(&registry)?;
+        let law = LawCollector::new()?;
+        registry.register(Box::new(law.clone()))?;
+        let commit = option_env!("ANCHORWATCH_GIT_COMMIT").unwrap_or("unknown");
+        families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1.0);
+        families.checkpoints_total.with_label_values::<&str>(&[]);
+        families.checkpoint_failures_total.with_label_values::<&str>(&[]);
+        families.series_dropped_total.with_label_values::<&str>(&[]);
+        for level in Level::ALL {
+            families.windows_judged_total.with_label_values(&[level.as_str()]);
+        }
+        Ok(Self { registry, families, law, series: Mutex::new(Series::new(max_series)) })
+    }
+
+    /// The text of a scrape, to be sent with [`crate::view::SCRAPE_CONTENT_TYPE`].
+    ///
+    /// # Errors
+    /// When the encoder refuses, which families of the table do not cause.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    fn series(&self) -> MutexGuard<'_, Series> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows a judged window in place of the last one of its subject and horizon, and counts it.
+    pub fn window(&self, window: &WindowView) {
+        self.families.windows_judged_total.with_label_values(&[window.level.as_str()]).inc();
+        let owner =
+            |part: String| Owner { model: window.model.clone(), version: window.version.clone(), part };
+        let segment = segment_label(window.segment.as_deref());
+        let mut dropped = self.series().replace(
+            owner(format!("{}\0{segment}", window.horizon)),
+            window_samples(&self.families, window, &segment),
+        );
+        if let (None, Some(latency)) = (&window.segment, &window.latency) {
+            let family = &self.families.latency_reference_quantile_seconds;
+            let name = "latency_reference_quantile_seconds";
+            let samples = latency.quantiles.iter().filter_map(|q| {
+                let labels = vec![window.model.clone(), window.version.clone(), q.quantile.to_string()];
+                Some(Sample { name, family, labels, value: q.reference_ms? / 1_000.0 })
+            });
+            dropped += self.series().replace(owner("reference".to_owned()), samples.collect());
+        }
+        self.families.series_dropped_total.with_label_values::<&str>(&[]).inc_by(dropped);
+    }
+
+    /// Deletes every series of a version that left.
+    pub fn remove_version(&self, model: &str, version: &str) {
+        self.series().remove_version(model, version);
+    }
+
+    /// Number of series about features shown now.
+    #[must_use]
+    pub fn shown_series(&self) -> usize {
+        self.series().shown()
+    }
+
+    /// Shows how many alerts are pending and firing.
+    pub fn alerts(&self, alerts: &[AlertView]) {
+        let mut counts: BTreeMap<_, f64> = BTreeMap::new();
+        for alert in alerts.iter().filter(|alert| alert.state != AlertState::Resolved) {
+            *counts.entry((&alert.model, &alert.version, alert.kind, alert.state)).or_default() += 1.0;
+        }
+        self.families.alerts_active.reset();
+        for ((model, version, kind, state), count) in counts {
+            let labels = [model.as_str(), version.as_str(), kind.as_str(), state.as_str()];
+            self.families.alerts_active.with_label_values(&labels).set(count);
+        }
+    }
+
+    /// Shows the active reference of a model version in place of the last one.
+    pub fn reference(&self, reference: &Reference, id: &(impl Display + ?Sized)) {
+        let (model, version) = (reference.model.clone(), reference.version.clone());
+        let owner = Owner { model: model.clone(), version: version.clone(), part: "active".to_owned() };
+        let labels = vec![model, version, id.to_string()];
+        let family = &self.families.reference_info;
+        self.series().replace(owner, vec![Sample { name: "reference_info", family, labels, value: 1.0 }]);
+    }
+
+    /// Shows the law's counters, lag, watermark, queues and outbox.
+    pub fn status(&self, status: &StatusView) {
+        let families = &self.families;
+        self.law.publish(status.law.clone(), status.events.clone());
+        families.watermark_timestamp_seconds.reset();
+        if let Some(watermark) = status.watermark {
+            families.watermark_timestamp_seconds.with_label_values::<&str>(&[]).set(seconds(watermark));
+        }
+        families.consumer_lag_records.reset();
+        for position in &status.positions {
+            if let Some(lag) = position.lag() {
+                let labels = [position.topic.as_str(), &position.partition.to_string()];
+                families.consumer_lag_records.with_label_values(&labels).set(lag as f64);
+            }
+        }
+        for queue in &status.queues {
+            families.queue_depth.with_label_values(&[&queue.queue]).set(queue.depth as f64);
+        }
+        for outbox in &status.outbox {
+            families.outbox_pending.with_label_values(&[&outbox.target]).set(outbox.pending as f64);
+        }
+    }
+
+    /// Shows the depth of one queue between two statuses.
+    pub fn set_queue_depth(&self, queue: &str, depth: usize) {
+        self.families.queue_depth.with_label_values(&[queue]).set(depth as f64);
+    }
+
+    /// Counts errors reported by the Kafka client.
+    pub fn broker_errors(&self, kind: &str, count: u64) {
+        self.families.broker_errors_total.with_label_values(&[kind]).inc_by(count);
+    }
+
+    /// Counts a durable checkpoint.
+    pub fn checkpoint_done(&self, seconds: f64) {
+        self.families.checkpoints_total.with_label_values::<&str>(&[]).inc();
+        self.families.checkpoint_duration_seconds.with_label_values::<&str>(&[]).observe(seconds);
+    }
+
+    /// Counts a checkpoint that could not be written.
+    pub fn checkpoint_failed(&self) {
+        self.families.checkpoint_failures_total.with_label_values::<&str>(&[]).inc();
+    }
+
+    /// Counts a transition of an alert group.
+    pub fn alert_transition(&self, kind: AlertKind, to: AlertState) {
+        self.families.alert_transitions_total.with_label_values(&[kind.as_str(), to.as_str()]).inc();
+    }
+
+    /// Counts an attempt to deliver.
+    pub fn delivery(&self, target: &str, outcome: &str) {
+        self.families.deliveries_total.with_label_values(&[target, outcome]).inc();
+    }
+
+    /// Notes how long an attempt to deliver took.
+    pub fn delivery_took(&self, target: &str, seconds: f64) {
+        self.families.delivery_duration_seconds.with_label_values(&[target]).observe(seconds);
+    }
+
+    /// Counts a decision on an action.
+    pub fn action(&self, action: &str, decision: &str) {
+        self.families.actions_total.with_label_values(&[action, decision]).inc();
+    }
+}
+
+impl Scrape for Metrics {
+    fn scrape(&self) -> Result<String, ScrapeError> {
+        self.encode().map_err(|error| ScrapeError(error.to_string()))
+    }
+}
+
+/// Builds the series of one window.
+struct WindowSamples<'a> {
+    window: &'a WindowView,
+    segment: &'a str,
+    samples: Vec<Sample<'a>>,
+}
+
+impl<'a> WindowSamples<'a> {
+    /// Adds a series, unless there is no finite value to show: absent is better than NaN.
+    fn push(&mut self, name: &'static str, family: &'a GaugeVec, rest: &[&str], value: Option<f64>) {
+        let Some(value) = value.filter(|value| value.is_finite()) else { return };
+        let subject = [self.window.model.as_str(), self.window.version.as_str(), self.segment];
+        let labels = subject.iter().chain(rest).map(|&label| label.to_owned()).collect();
+        self.samples.push(Sample { name, family, labels, value });
+    }
+
+    fn push_whole(&mut self, name: &'static str, family: &'a GaugeVec, value: f64) {
+        let window = self.window;
+        let labels = vec![window.model.clone(), window.version.clone(), window.horizon.clone()];
+        self.samples.push(Sample { name, family, labels, value });
+    }
+}
+
+fn window_samples<'a>(families: &'a Families, window: &'a WindowView, segment: &'a str) -> Vec<Sample<'a>> {
+    let mut all = WindowSamples { window, segment, samples: Vec::new() };
+    let horizon = window.horizon.as_str();
+    all.push("window_rows", &families.window_rows, &[horizon], Some(window.rows as f64));
+    if window.segment.is_none() {
+        all.push_whole(
+            "window_end_timestamp_seconds",
+            &families.window_end_timestamp_seconds,
+            seconds(window.end),
+        );
+    }
+    for verdict in &window.verdicts {
+        let rest = [verdict.column.as_str(), verdict.detector.as_str(), horizon];
+        let p_value = verdict.adjusted_p_value.or(verdict.p_value);
+        all.push("feature_statistic", &families.feature_statistic, &rest, verdict.statistic);
+        all.push("feature_threshold", &families.feature_threshold, &rest, verdict.threshold);
+        all.push("feature_p_value", &families.feature_p_value, &rest, p_value);
+    }
+    for (column, level) in worst(&window.verdicts) {
+        all.push("feature_verdict", &families.feature_verdict, &[column, horizon], Some(level.gauge()));
+    }
+    for column in &window.columns {
+        let rest = [column.column.as_str(), horizon];
+        all.push("feature_missing_ratio", &families.feature_missing_ratio, &rest, column.missing);
+        all.push("feature_unseen_ratio", &families.feature_unseen_ratio, &rest, column.unseen);
+        all.push(
+            "feature_out_of_range_ratio",
+            &families.feature_out_of_range_ratio,
+            &rest,
+            column.out_of_range,
+        );
+        all.push("feature_wrong_type_ratio", &families.feature_wrong_type_ratio, &rest, column.wrong_type);
+    }
+    if let Some(latency) = &window.latency {
+        for q in &latency.quantiles {
+            let rest = [horizon, &q.quantile.to_string()];
+            all.push(
+                "latency_quantile_seconds",
+                &families.latency_quantile_seconds,
+                &rest,
+                Some(q.value_ms / 1_000.0),
+            );
+        }
+        let family = &families.latency_objective_exceeded_ratio;
+        all.push("latency_objective_exceeded_ratio", family, &[horizon], latency.objective_exceeded);
+    }
+    all.samples
+}
+
+/// Worst verdict per column; what is inhibited does not count.
+fn worst(verdicts: &[VerdictView]) -> BTreeMap<&str, Level> {
+    let mut worst = BTreeMap::new();
+    for verdict in verdicts.iter().filter(|verdict| verdict.inhibited_by.is_none()) {
+        let level = worst.entry(verdict.column.as_str()).or_insert(verdict.level);
+        *level = verdict.level.max(*level);
+    }
+    worst
+}

@@ -1,0 +1,15 @@
+//! What the process tells about itself: each metric's name, labels and help in one table, and logs.
+
+mod families;
+mod law;
+pub mod logs;
+mod metrics;
+mod page;
+mod series;
+
+pub use families::{Kind, Spec, TABLE};
+pub use metrics::Metrics;
+pub use page::metrics_page;
+
+#[cfg(test)]
+mod tests;

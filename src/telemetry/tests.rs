@@ -1,0 +1,262 @@
+//! The exposition is linted by us and by Prometheus' own tool.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+
+use super::{Kind, Metrics, TABLE, metrics_page};
+use crate::alert::{AlertKind, Severity};
+use crate::reference::{Provenance, Reference, Role};
+use crate::view::{
+    AlertState, AlertView, ColumnRatios, EventCount, LatencyQuantile, LatencyView, LawCounters, Level,
+    OutboxView, PositionView, QueueView, StatusView, VerdictView, WindowView,
+};
+
+fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
+    VerdictView {
+        column: column.into(),
+        role: Some(Role::Feature),
+        detector: "ks".into(),
+        statistic,
+        threshold: Some(0.1),
+        p_value: statistic.map(|_| 0.01),
+        adjusted_p_value: None,
+        rows: 500,
+        reference_rows: 10_000,
+        level,
+        kind: AlertKind::Drift,
+        inhibited_by: None,
+        moved: Vec::new(),
+    }
+}
+
+fn window(version: &str) -> WindowView {
+    WindowView {
+        model: "fraud".into(),
+        version: version.into(),
+        horizon: "1h".into(),
+        end: 7_200_000,
+        rows: 500,
+        reference: "abc".into(),
+        level: Level::Drift,
+        verdicts: vec![verdict("age", Some(0.3), Level::Drift), verdict("city", None, Level::Insufficient)],
+        latency: Some(LatencyView {
+            quantiles: vec![LatencyQuantile { quantile: 0.99, value_ms: 250.0, reference_ms: Some(200.0) }],
+            objective_exceeded: Some(0.02),
+        }),
+        columns: vec![ColumnRatios { column: "age".into(), missing: Some(0.01), ..ColumnRatios::default() }],
+        ..WindowView::default()
+    }
+}
+
+fn alert(state: AlertState) -> AlertView {
+    AlertView {
+        group: "g".into(),
+        model: "fraud".into(),
+        version: "1.0.0".into(),
+        segment: None,
+        column: "age".into(),
+        detector: "ks".into(),
+        kind: AlertKind::Drift,
+        severity: Severity::Warning,
+        state,
+        horizon: "1h".into(),
+        since: 0,
+        changed_at: 0,
+        statistic: 0.3,
+        threshold: 0.1,
+        reference: "abc".into(),
+        moved: Vec::new(),
+    }
+}
+
+fn status() -> StatusView {
+    let law = LawCounters {
+        read: 9,
+        counted: 7,
+        refused: [("not_json".into(), 2)].into(),
+        ..LawCounters::default()
+    };
+    StatusView {
+        law,
+        events: vec![EventCount { model: "fraud".into(), version: "1.0.0".into(), events: 7 }],
+        positions: vec![PositionView {
+            topic: "t".into(),
+            partition: 0,
+            next_offset: 9,
+            end_offset: Some(12),
+            max_event_time: None,
+        }],
+        watermark: Some(60_000),
+        queues: vec![QueueView { queue: "windows".into(), depth: 3, capacity: 64 }],
+        outbox: vec![OutboxView { target: "ops".into(), pending: 1 }],
+        last_checkpoint_at: None,
+    }
+}
+
+fn reference() -> Reference {
+    Reference {
+        model: "fraud".into(),
+        version: "1.0.0".into(),
+        columns: Vec::new(),
+        has_latency: false,
+        profile: Vec::new(),
+        window_ms: None,
+        windows: Vec::new(),
+        segment_field: None,
+        segments: std::collections::BTreeMap::new(),
+        provenance: Provenance::default(),
+    }
+}
+
+/// Metrics in which every line of the table shows something.
+fn full() -> Metrics {
+    let metrics = Metrics::with_budget(1_000).expect("metrics");
+    let mut shown = window("1.0.0");
+    shown.columns[0].unseen = Some(0.0);
+    shown.columns[0].out_of_range = Some(0.0);
+    shown.columns[0].wrong_type = Some(0.0);
+    metrics.window(&shown);
+    metrics.window(&WindowView { segment: Some("a\"\\\nb".into()), ..shown });
+    metrics.alerts(&[alert(AlertState::Firing), alert(AlertState::Pending), alert(AlertState::Resolved)]);
+    metrics.reference(&reference(), "abc");
+    metrics.status(&status());
+    metrics.broker_errors("transport", 2);
+    metrics.checkpoint_done(0.003);
+    metrics.checkpoint_failed();
+    metrics.alert_transition(AlertKind::Drift, AlertState::Firing);
+    metrics.delivery("ops", "delivered");
+    metrics.delivery_took("ops", 0.03);
+    metrics.action("retrain", "held");
+    metrics
+}
+
+fn lint(text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    let of = |word: &str, name: &str| text.lines().any(|line| line.starts_with(&format!("# {word} {name} ")));
+    for spec in TABLE {
+        if !of("HELP", spec.name) || !of("TYPE", spec.name) {
+            problems.push(format!("{} has no help or type", spec.name));
+        }
+        if spec.name.ends_with("_total") != (spec.kind == Kind::Counter) {
+            problems.push(format!("{}: only counters end in _total, and all of them", spec.name));
+        }
+    }
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+        if !seen.insert(series) {
+            problems.push(format!("{series} is there twice"));
+        }
+        if line.ends_with("NaN") {
+            problems.push(format!("{line} is no number"));
+        }
+    }
+    problems
+}
+
+#[test]
+fn every_metric_of_the_table_is_shown_well_formed_and_once() {
+    let text = full().encode().expect("encodes");
+    assert_eq!(lint(&text), Vec::<String>::new(), "{text}");
+}
+
+#[test]
+fn promtool_finds_nothing_to_say() {
+    let text = full().encode().expect("encodes");
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child =
+        child.expect("promtool is missing: install the Debian package `prometheus`, or run `make test`");
+    child.stdin.take().expect("stdin").write_all(text.as_bytes()).expect("write");
+    let output = child.wait_with_output().expect("promtool ends");
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn persisted_counters_are_what_the_engine_says_also_after_a_restart() {
+    let metrics = Metrics::with_budget(1_000).expect("metrics");
+    metrics.status(&status());
+    metrics.status(&status());
+    let text = metrics.encode().expect("encodes");
+    assert!(text.contains("# TYPE anchorwatch_records_read_total counter"), "{text}");
+    assert!(text.contains("\nanchorwatch_records_read_total 9\n"), "{text}");
+    assert!(text.contains("anchorwatch_records_refused_total{reason=\"not_json\"} 2"), "{text}");
+    assert!(text.contains("anchorwatch_records_refused_total{reason=\"too_large\"} 0"), "{text}");
+    assert!(text.contains("anchorwatch_events_total{model=\"fraud\",version=\"1.0.0\"} 7"), "{text}");
+    assert!(text.contains("anchorwatch_consumer_lag_records{partition=\"0\",topic=\"t\"} 3"), "{text}");
+}
+
+#[test]
+fn insufficient_evidence_has_a_verdict_but_no_statistic() {
+    let metrics = Metrics::with_budget(1_000).expect("metrics");
+    metrics.window(&window("1.0.0"));
+    let text = metrics.encode().expect("encodes");
+    let of = |name: &str, feature: &str| {
+        text.lines().find(|line| line.starts_with(name) && line.contains(&format!("feature=\"{feature}\"")))
+    };
+    assert!(of("anchorwatch_feature_statistic", "age").is_some_and(|line| line.ends_with(" 0.3")));
+    assert_eq!(of("anchorwatch_feature_statistic", "city"), None);
+    assert!(of("anchorwatch_feature_verdict", "city").is_some_and(|line| line.ends_with(" -1")));
+}
+
+#[test]
+fn a_later_window_leaves_no_stale_series_behind() {
+    let metrics = Metrics::with_budget(1_000).expect("metrics");
+    metrics.window(&window("1.0.0"));
+    let thin = WindowView { verdicts: Vec::new(), columns: Vec::new(), latency: None, ..window("1.0.0") };
+    metrics.window(&thin);
+    let text = metrics.encode().expect("encodes");
+    assert!(!text.contains("feature=\"age\""), "{text}");
+    assert!(text.contains("anchorwatch_window_rows{"), "{text}");
+}
+
+#[test]
+fn over_the_budget_new_series_are_dropped_and_counted() {
+    let metrics = Metrics::with_budget(5).expect("metrics");
+    metrics.window(&window("1.0.0"));
+    assert_eq!(metrics.shown_series(), 5);
+    let text = metrics.encode().expect("encodes");
+    assert!(!text.contains("anchorwatch_series_dropped_total 0"), "{text}");
+}
+
+#[test]
+fn a_version_that_leaves_takes_its_series_with_it() {
+    let metrics = Metrics::with_budget(1_000).expect("metrics");
+    metrics.window(&window("1.0.0"));
+    metrics.window(&window("2.0.0"));
+    metrics.remove_version("fraud", "1.0.0");
+    let text = metrics.encode().expect("encodes");
+    assert!(!text.contains("version=\"1.0.0\"") && text.contains("version=\"2.0.0\""), "{text}");
+    metrics.reference(&reference(), "abc");
+    metrics.remove_version("fraud", "1.0.0");
+    metrics.remove_version("fraud", "2.0.0");
+    assert_eq!(metrics.shown_series(), 0);
+}
+
+#[test]
+fn generated_pages_of_the_metrics_are_current() {
+    crate::docs::compare("docs/guide/metrics.md", &metrics_page());
+}
+
+proptest! {
+    #[test]
+    fn the_budget_holds_in_every_order(budget in 0_usize..40, versions in prop::collection::vec(0_u8..6, 1..30)) {
+        let metrics = Metrics::with_budget(budget).expect("metrics");
+        for version in versions {
+            metrics.window(&window(&version.to_string()));
+            prop_assert!(metrics.shown_series() <= budget);
+            if version % 2 == 0 {
+                metrics.remove_version("fraud", &version.to_string());
+            }
+        }
+    }
+}
