@@ -39,10 +39,8 @@ enum Command {
     Demo(demo::DemoCommand),
     Check(check::CheckCommand),
     /// Builds and shows references.
-    #[command(subcommand)]
     Reference(reference::ReferenceCommand),
     /// Shows models and moves versions between stages.
-    #[command(subcommand)]
     Model(model::ModelCommand),
     Schema(schema::SchemaCommand),
 }
