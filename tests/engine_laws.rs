@@ -1,0 +1,250 @@
+//! Laws of the synchronous core: the same records give the same windows and alerts in any order that Kafka may hand
+//! them over, and across any restart.
+#![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anchorwatch::action::VersionFacts;
+use anchorwatch::config::{self, Config};
+use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored};
+use anchorwatch::event::Record;
+use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, Role, Value};
+use anchorwatch::view::WindowView;
+use anchorwatch::window::WatchedVersion;
+use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
+use proptest::prelude::*;
+
+const MINUTE: i64 = 60_000;
+const START: i64 = 1_700_000_040_000;
+const NOW: i64 = START + 10_000 * MINUTE;
+
+fn settings() -> Config {
+    let text = r#"
+kafka: { bootstrap: "127.0.0.1:9", topics: [t] }
+windows: { pane: 1m, horizons: [{ length: 5m, every: 1m }, { length: 20m, every: 5m }], lateness: 2m, min_rows: 20 }
+segments: { field: country }
+monitor: { floors: { ks: 0.2 } }
+alerts: { fire_after: 1, of_last: 1, clear_after: 1 }
+sinks: []
+"#;
+    config::parse(text, "test").expect("valid settings")
+}
+
+fn column(name: &str, role: Role, binning: Binning) -> Column {
+    let kind = match binning {
+        Binning::Numeric(_) => ColumnKind::Numeric,
+        Binning::Categorical(_) => ColumnKind::Categorical,
+    };
+    Column { name: name.to_owned(), role, kind, required: true, binning, notes: Vec::new() }
+}
+
+fn reference() -> Arc<Reference> {
+    let knots = NumericBinning::new((0..=20).map(f64::from).collect()).expect("ascending");
+    let countries = CategoricalBinning::new(vec!["DE".to_owned(), "FR".to_owned()]).expect("distinct");
+    let columns = vec![
+        column("x", Role::Feature, Binning::Numeric(knots)),
+        column("country", Role::Feature, Binning::Categorical(countries)),
+    ];
+    let layout = Layout::new(&columns);
+    let mut profile = vec![0; layout.len()];
+    for i in 0..400_u32 {
+        profile[Layout::ROWS] += 1;
+        profile[layout.index(0, columns[0].slot(Value::Number(f64::from(i % 10))))] += 1;
+        let country = if i % 2 == 0 { "DE" } else { "FR" };
+        profile[layout.index(1, columns[1].slot(Value::Text(country)))] += 1;
+    }
+    Arc::new(Reference {
+        model: "m".to_owned(),
+        version: "1.0.0".to_owned(),
+        columns,
+        has_latency: false,
+        profile,
+        window_ms: None,
+        windows: Vec::new(),
+        segment_field: None,
+        segments: BTreeMap::new(),
+        provenance: Provenance::default(),
+    })
+}
+
+fn engine() -> Engine {
+    let mut engine = Engine::new(&settings());
+    engine.set_catalog(&catalog());
+    (0..3).for_each(|partition| engine.assign("t", partition, NOW));
+    engine
+}
+
+fn catalog() -> [CatalogEntry; 1] {
+    let watched = WatchedVersion {
+        model: "m".to_owned(),
+        version: "1.0.0".to_owned(),
+        reference_id: "ref".to_owned(),
+        reference: reference(),
+        takes_feedback: false,
+    };
+    [CatalogEntry { watched, facts: VersionFacts { current: true, rollback_to: None } }]
+}
+
+/// A record of partition `p`, as a producer would have written it.
+#[derive(Debug, Clone)]
+struct Sent {
+    partition: i32,
+    offset: i64,
+    json: String,
+}
+
+/// Events of an hour in three partitions; `x` jumps after half of it. Some are broken, late or of another model.
+fn stream(seed: u64, jitter: i64) -> Vec<Vec<Sent>> {
+    let mut state = seed | 1;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let mut partitions = vec![Vec::new(); 3];
+    for i in 0..3_000_i64 {
+        let drift = if i > 1_500 { 8 } else { 0 };
+        let ts = START + i * 1_200 - i64::try_from(random(jitter.unsigned_abs() + 1)).expect("small");
+        let x = random(10) + drift;
+        let country = ["DE", "FR", "IT"][usize::try_from(random(20)).expect("small").min(2)];
+        let json = match random(50) {
+            0 => "not json".to_owned(),
+            1 => format!(r#"{{"model":"other","version":"1.0.0","ts":{ts},"features":{{}}}}"#),
+            2 => format!(r#"{{"model":"m","version":"1.0.0","ts":{},"features":{{"x":{x}}}}}"#, ts - 30 * MINUTE),
+            _ => format!(
+                r#"{{"model":"m","version":"1.0.0","ts":{ts},"features":{{"x":{x},"country":"{country}"}},"segment":{{"country":"{country}"}}}}"#
+            ),
+        };
+        let partition = usize::try_from(random(3)).expect("small");
+        let offset = i64::try_from(partitions[partition].len()).expect("small");
+        partitions[partition].push(Sent { partition: i32::try_from(partition).expect("small"), offset, json });
+    }
+    partitions
+}
+
+/// What a run leaves behind that must not depend on the order of hand-over.
+#[derive(Debug, Default, PartialEq)]
+struct Outcome {
+    windows: BTreeMap<(i64, String, Option<String>), WindowView>,
+    told: Vec<String>,
+    outbox: usize,
+}
+
+fn feed(engine: &mut Engine, sent: &Sent) {
+    let record = Record {
+        topic: "t",
+        partition: sent.partition,
+        offset: sent.offset,
+        timestamp: None,
+        key: None,
+        headers: &[],
+        payload: Some(sent.json.as_bytes()),
+    };
+    engine.ingest(&record, NOW);
+    assert!(engine.law().holds(), "L-1");
+}
+
+fn advance(engine: &mut Engine, outcome: &mut Outcome) {
+    let (progress, more) = engine.advance(NOW, usize::MAX);
+    assert!(!more);
+    for window in progress.windows {
+        outcome.windows.insert((window.end, window.horizon.clone(), window.segment.clone()), window);
+    }
+    outcome.told.extend(progress.notifications.into_iter().map(|one| one.key + &one.summary));
+}
+
+/// Hands the partitions over in runs chosen by `choices`, each partition in its own order.
+fn run(partitions: &[Vec<Sent>], choices: &[(usize, usize)], mut between: impl FnMut(Engine) -> Engine) -> Outcome {
+    let (mut engine, mut outcome) = (engine(), Outcome::default());
+    let mut next = [0; 3];
+    let mut choices = choices.iter().cycle();
+    while next.iter().zip(partitions).any(|(next, records)| *next < records.len()) {
+        let (partition, length) = *choices.next().expect("a cycle never ends");
+        for sent in partitions[partition].iter().skip(next[partition]).take(length) {
+            feed(&mut engine, sent);
+            next[partition] += 1;
+        }
+        advance(&mut engine, &mut outcome);
+        engine = between(engine);
+    }
+    outcome
+}
+
+fn restart(mut engine: Engine, stored: &mut Restored) -> Engine {
+    apply(stored, engine.checkpoint());
+    let mut restarted = Engine::new(&settings());
+    let report = restarted.restore(stored.clone(), NOW, |_| Some(reference())).expect("its own documents");
+    assert_eq!(report.panes_left_out, 0);
+    restarted.set_catalog(&catalog());
+    (0..3).for_each(|partition| restarted.assign("t", partition, NOW));
+    assert_eq!(restarted.law(), engine.law());
+    restarted
+}
+
+/// What the state file does with a checkpoint.
+fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
+    stored.subjects.extend(checkpoint.subjects);
+    for row in checkpoint.panes {
+        stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
+        stored.panes.push(row);
+    }
+    if let Some(below) = checkpoint.drop_panes_below {
+        stored.panes.retain(|row| row.pane >= below);
+    }
+    for position in checkpoint.positions {
+        stored.positions.retain(|known| known.partition != position.partition);
+        stored.positions.push(position);
+    }
+    for (name, document) in checkpoint.documents {
+        match document {
+            Some(text) => stored.documents.insert(name, text),
+            None => stored.documents.remove(&name),
+        };
+    }
+}
+
+#[test]
+fn drift_is_told_once_and_its_windows_are_complete() {
+    let outcome = run(&stream(7, 0), &[(0, 10), (1, 10), (2, 10)], |engine| engine);
+    assert!(outcome.told.iter().any(|told| told.contains("drift: x")), "{:?}", outcome.told);
+    let whole = outcome.windows.values().filter(|window| window.segment.is_none() && window.horizon == "5m");
+    assert!(whole.count() > 40);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    /// W-4: windows and notifications do not depend on how the partitions are interleaved.
+    #[test]
+    fn any_interleaving_of_the_partitions_gives_the_same_windows_and_notifications(
+        seed in any::<u64>(),
+        choices in proptest::collection::vec((0..3_usize, 1..200_usize), 8..32),
+    ) {
+        let mut choices = choices;
+        choices.extend([(0, 50), (1, 50), (2, 50)]);
+        let partitions = stream(seed, MINUTE);
+        let ordered = run(&partitions, &[(0, 1), (1, 1), (2, 1)], |engine| engine);
+        prop_assert_eq!(&run(&partitions, &choices, |engine| engine), &ordered);
+    }
+
+    /// C-1: a restart from a checkpoint at any moment changes nothing.
+    #[test]
+    fn a_restart_at_any_moment_changes_nothing(
+        seed in any::<u64>(),
+        choices in proptest::collection::vec((0..3_usize, 1..300_usize), 4..12),
+        restarts in proptest::collection::vec(any::<bool>(), 16),
+    ) {
+        let mut choices = choices;
+        choices.extend([(0, 100), (1, 100), (2, 100)]);
+        let partitions = stream(seed, MINUTE);
+        let unbroken = run(&partitions, &choices, |engine| engine);
+        let (mut stored, mut turn) = (Restored::default(), 0);
+        let broken = run(&partitions, &choices, |engine| {
+            turn += 1;
+            if restarts[turn % restarts.len()] { restart(engine, &mut stored) } else { engine }
+        });
+        prop_assert_eq!(broken, unbroken);
+    }
+}
