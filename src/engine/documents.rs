@@ -60,7 +60,9 @@ pub(super) fn restore(
         match name.as_str() {
             CORE => restore_core(engine, serde_json::from_str(text).map_err(failed)?, &mut load),
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
-            name if name.starts_with(alert::DOCUMENT_PREFIX) => engine.alerts.restore(text).map_err(failed)?,
+            name if name.starts_with(alert::DOCUMENT_PREFIX) => {
+                engine.alerts.restore(text).map_err(failed)?
+            }
             _ => {}
         }
     }
@@ -86,9 +88,9 @@ fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> 
     for version in core.plans {
         let mut plans = Vec::new();
         for (from, id) in version.plans {
-            let plan = laid_out.entry(id.clone()).or_insert_with(|| {
-                load(&id).map(|reference| Arc::new(Plan::new(id.clone(), reference)))
-            });
+            let plan = laid_out
+                .entry(id.clone())
+                .or_insert_with(|| load(&id).map(|reference| Arc::new(Plan::new(id.clone(), reference))));
             plans.extend(plan.clone().map(|plan| (from, plan)));
         }
         engine.windows.restore_plans(&version.model, &version.version, plans);

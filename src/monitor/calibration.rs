@@ -67,7 +67,8 @@ impl Calibration {
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
             for detector in super::detectors_of(monitor, column) {
-                let Some(effect) = detector.batch().statistic(&column.binning, whole.cells, window.cells) else {
+                let Some(effect) = detector.batch().statistic(&column.binning, whole.cells, window.cells)
+                else {
                     continue;
                 };
                 match into.effects.iter_mut().find(|(known, _)| known == detector) {
@@ -85,7 +86,8 @@ impl Calibration {
                 *largest = largest.max(now / normal);
             }
         }
-        if let Some(share) = monitor.latency.objective_ms.and_then(|limit| latency::exceeding(window, limit)) {
+        if let Some(share) = monitor.latency.objective_ms.and_then(|limit| latency::exceeding(window, limit))
+        {
             self.latency_exceeded = self.latency_exceeded.max(share);
         }
     }

@@ -84,7 +84,9 @@ impl Judge {
         let key = (plan.reference_id.clone(), length);
         let (monitor, min_rows) = (&self.monitor, self.min_rows);
         let known = self.calibrations.entry(key);
-        Arc::clone(known.or_insert_with(|| Arc::new(Calibration::of(&plan.reference, length, min_rows, monitor))))
+        Arc::clone(
+            known.or_insert_with(|| Arc::new(Calibration::of(&plan.reference, length, min_rows, monitor))),
+        )
     }
 
     /// Judges one window.
@@ -149,7 +151,8 @@ impl Judge {
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
             let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin * slack;
             let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal).min(1.0);
-            let moved = Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
+            let moved =
+                Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {
                 detector: score.kind.as_str(),
                 kind: AlertKind::DataFault,
@@ -315,7 +318,11 @@ fn distinct(detectors: &[Detector]) -> Vec<Detector> {
 /// Worst level that is not inhibited; labels are late, so their absence does not make a window insufficient.
 fn overall(verdicts: &[VerdictView]) -> Level {
     let judged = verdicts.iter().filter(|verdict| verdict.inhibited_by.is_none());
-    judged.filter(|verdict| verdict.role != Some(Role::Label)).map(|verdict| verdict.level).max().unwrap_or_default()
+    judged
+        .filter(|verdict| verdict.role != Some(Role::Label))
+        .map(|verdict| verdict.level)
+        .max()
+        .unwrap_or_default()
 }
 
 fn ratios(pair: &Pair<'_>) -> ColumnRatios {

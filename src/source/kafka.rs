@@ -40,8 +40,13 @@ const SETTINGS: [(&str, &str); 12] = [
 ];
 
 /// Settings that the configuration may not change, since correctness rests on them.
-const OURS: [&str; 5] =
-    ["enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "auto.offset.reset", "statistics.interval.ms"];
+const OURS: [&str; 5] = [
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "auto.offset.reset",
+    "statistics.interval.ms",
+];
 
 /// Why a source cannot be opened or go on.
 #[derive(Debug, thiserror::Error)]
@@ -296,7 +301,8 @@ impl KafkaSource {
 
     /// librdkafka names only the partition number; with several topics each one's position decides.
     fn hand_over_end(&self, partition: i32, take: &mut impl FnMut(Incoming<'_>)) {
-        let candidates: Vec<&(String, i32)> = self.assigned.iter().filter(|(_, number)| *number == partition).collect();
+        let candidates: Vec<&(String, i32)> =
+            self.assigned.iter().filter(|(_, number)| *number == partition).collect();
         for (topic, partition) in &candidates {
             if candidates.len() == 1 || self.is_at_end(topic, *partition) {
                 take(Incoming::AtEnd { topic, partition: *partition });
@@ -305,10 +311,13 @@ impl KafkaSource {
     }
 
     fn is_at_end(&self, topic: &str, partition: i32) -> bool {
-        let position = self.consumer.position().ok().and_then(|positions| {
-            positions.find_partition(topic, partition).map(|found| found.offset())
-        });
-        let end = self.consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT).ok().map(|(_, end)| end);
+        let position = self
+            .consumer
+            .position()
+            .ok()
+            .and_then(|positions| positions.find_partition(topic, partition).map(|found| found.offset()));
+        let end =
+            self.consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT).ok().map(|(_, end)| end);
         match (position, end) {
             (Some(Offset::Offset(next)), Some(end)) => next >= end,
             (Some(Offset::Invalid) | None, Some(end)) => end == 0,
