@@ -235,8 +235,9 @@ impl Engine {
             for id in self.windows.watched_subjects() {
                 let Some(subject) = self.windows.subject(id).cloned() else { continue };
                 let silent = if index == 0 { self.windows.silence(id, end) } else { None };
+                let covered = self.windows.covered(id, index, edge);
                 let Some((plan, counts)) = self.windows.window(id, index, edge) else { continue };
-                let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end };
+                let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
                 let mut view = self.judge.judge(plan, place, counts);
                 if let (Some(limit), Some(silent), None) = (self.silence_after, silent, &subject.segment) {
                     view.verdicts.push(crate::monitor::silence(silent, limit));

@@ -9,6 +9,7 @@
 use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
+use super::chance::expected_by_chance;
 use super::faults::{FaultKind, fault_rate};
 use crate::config::{Detector, Monitor};
 use crate::reference::{BaselineWindow, Layout, Reference};
@@ -92,7 +93,7 @@ impl Calibration {
         }
     }
 
-    /// Largest effect of a detector on a column, 0 if uncalibrated.
+    /// Largest effect of a detector on a column beyond what chance gives at the window's size, 0 if uncalibrated.
     #[must_use]
     pub(super) fn effect(&self, column: usize, detector: Detector) -> f64 {
         let effects = self.columns.get(column).map_or(&[][..], |column| &column.effects);

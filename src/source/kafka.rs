@@ -16,7 +16,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::config::{Kafka, StartPolicy};
+use crate::config::{Kafka, SecretError, StartPolicy};
 use crate::engine::Position;
 use crate::event::Record;
 
@@ -54,6 +54,9 @@ pub enum SourceError {
     /// librdkafka refuses a property.
     #[error("kafka.properties: {0}")]
     Properties(KafkaError),
+    /// A secret property cannot be read.
+    #[error("kafka.secret_properties: {0}")]
+    Secrets(SecretError),
     /// A partition has no usable offset and the policy is to halt.
     #[error(
         "partition {partition} of topic `{topic}` has no usable checkpoint and kafka.start is `halt`: \
@@ -194,6 +197,9 @@ impl KafkaSource {
         });
         for (name, value) in kafka.properties.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
             settings.set(name, value);
+        }
+        for (name, secret) in kafka.secrets().map_err(SourceError::Secrets)? {
+            settings.set(name, secret.expose());
         }
         settings.set("bootstrap.servers", &kafka.bootstrap).set("group.id", &kafka.group);
         let context = Context::default();
