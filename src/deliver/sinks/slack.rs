@@ -89,11 +89,11 @@ fn action_title(request: &ActionRequest) -> String {
 fn message(title: &str, prefix: &str, notification: &Notification) -> Value {
     let mut blocks = vec![
         json!({"type": "header", "text": {"type": "plain_text", "text": clip(title, MAX_HEADER)}}),
-        section(escape(&clip(&notification.summary, 400))),
+        section(&escape(&clip(&notification.summary, 400))),
         json!({"type": "section", "fields": fields(notification)}),
     ];
     let (sections, left_out) = findings(notification);
-    blocks.extend(sections.into_iter().map(section));
+    blocks.extend(sections.iter().map(|text| section(text)));
     if left_out > 0 {
         let text = format!("and {} more", count(left_out as u64));
         blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": text}]}));
@@ -106,7 +106,7 @@ fn message(title: &str, prefix: &str, notification: &Notification) -> Value {
     json!({"text": escape(&clip(&format!("{prefix}: {}", notification.summary), 500)), "blocks": blocks})
 }
 
-fn section(text: String) -> Value {
+fn section(text: &str) -> Value {
     json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
 }
 
