@@ -21,7 +21,13 @@ fn print_alerts() {
     options.segment_field = Some("origin".to_owned());
     let reference = build(&options).expect("reference");
     for column in &reference.columns {
-        eprintln!("{} {:?} cells {} notes {:?}", column.name, column.kind, column.binning.cells(), column.notes);
+        eprintln!(
+            "{} {:?} cells {} notes {:?}",
+            column.name,
+            column.kind,
+            column.binning.cells(),
+            column.notes
+        );
     }
     eprintln!("windows {} of {:?}", reference.windows.len(), reference.window_ms);
     let id = ReferenceId::of(&encode(&reference).expect("encodes"));
@@ -62,10 +68,28 @@ fn print_alerts() {
                 let (progress, more) = engine.advance(now, 16);
                 for n in progress.notifications {
                     let at = chrono::DateTime::from_timestamp_millis(n.at).unwrap().format("%m-%d %H:%M");
-                    eprintln!("{at} {:?} {} [{}]", n.transition, n.summary,
-                        n.findings.iter().map(|f| format!("{}{}:{}={:.3}/{:.3}@{}", f.segment.as_deref().map(|s| format!("{s}/")).unwrap_or_default(), f.column, f.detector, f.statistic, f.threshold, f.window.horizon)).collect::<Vec<_>>().join(" "));
+                    eprintln!(
+                        "{at} {:?} {} [{}]",
+                        n.transition,
+                        n.summary,
+                        n.findings
+                            .iter()
+                            .map(|f| format!(
+                                "{}{}:{}={:.3}/{:.3}@{}",
+                                f.segment.as_deref().map(|s| format!("{s}/")).unwrap_or_default(),
+                                f.column,
+                                f.detector,
+                                f.statistic,
+                                f.threshold,
+                                f.window.horizon
+                            ))
+                            .collect::<Vec<_>>()
+                            .join(" ")
+                    );
                 }
-                if !more { break; }
+                if !more {
+                    break;
+                }
             }
         }
     }

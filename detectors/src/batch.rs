@@ -89,11 +89,7 @@ impl BatchDetector {
     pub fn upper_bound(self) -> f64 {
         match self {
             Self::Psi | Self::Wasserstein => f64::INFINITY,
-            Self::Ks
-            | Self::ChiSquare
-            | Self::JensenShannon
-            | Self::Hellinger
-            | Self::TotalVariation => 1.0,
+            Self::Ks | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => 1.0,
         }
     }
 
@@ -128,31 +124,16 @@ impl BatchDetector {
         let (statistic, p_value) = match self {
             Self::Ks => ks(reference, window).map(|ks| (ks.statistic, with_p.then(|| ks.p_value())))?,
             Self::Wasserstein => (standardised_wasserstein(binning, reference, window)?, None),
-            Self::Psi
-            | Self::ChiSquare
-            | Self::JensenShannon
-            | Self::Hellinger
-            | Self::TotalVariation => {
+            Self::Psi | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => {
                 let (reference, window) = grouped(binning, reference, window);
                 self.of_groups(&reference, &window, n, m)?
             }
         };
-        Some(Score {
-            statistic,
-            p_value,
-            n,
-            m,
-        })
+        Some(Score { statistic, p_value, n, m })
     }
 
     /// The detectors that ignore the order of groups.
-    fn of_groups(
-        self,
-        reference: &[u64],
-        window: &[u64],
-        n: u64,
-        m: u64,
-    ) -> Option<(f64, Option<f64>)> {
+    fn of_groups(self, reference: &[u64], window: &[u64], n: u64, m: u64) -> Option<(f64, Option<f64>)> {
         let bins = reference.len();
         match self {
             Self::Psi => {
@@ -160,20 +141,14 @@ impl BatchDetector {
                 Some((psi, psi_p_value(psi, n, m, bins)))
             }
             Self::ChiSquare => {
-                let options = ChiSquareOptions {
-                    yates: false,
-                    pool_below: Some(SPARSE),
-                };
+                let options = ChiSquareOptions { yates: false, pool_below: Some(SPARSE) };
                 let test = chi_square(reference, window, options)?;
                 let cramers_v = (test.statistic / (n as f64 + m as f64)).sqrt().min(1.0);
                 Some((cramers_v, test.p_value))
             }
             Self::JensenShannon => {
                 let divergence = jensen_shannon(reference, window)?;
-                Some((
-                    divergence.distance_base_2(),
-                    eighth_p_value(divergence.nats, n, m, bins),
-                ))
+                Some((divergence.distance_base_2(), eighth_p_value(divergence.nats, n, m, bins)))
             }
             Self::Hellinger => {
                 let distance = hellinger(reference, window)?;
@@ -193,10 +168,7 @@ fn grouped(binning: &Binning, reference: &[u64], window: &[u64]) -> (Vec<u64>, V
             (group(reference, &groups), group(window, &groups))
         }
         Binning::Categorical(_) => {
-            let used = reference
-                .iter()
-                .zip(window)
-                .filter(|(r, w)| **r > 0 || **w > 0);
+            let used = reference.iter().zip(window).filter(|(r, w)| **r > 0 || **w > 0);
             used.map(|(&r, &w)| (r, w)).unzip()
         }
     }
@@ -227,11 +199,7 @@ fn standardised_wasserstein(binning: &Binning, reference: &[u64], window: &[u64]
         })
     };
     let quartiles = value_at(3)? - value_at(1)?;
-    let scale = if quartiles > 0.0 {
-        quartiles
-    } else {
-        value_at(4)? - value_at(0)?
-    };
+    let scale = if quartiles > 0.0 { quartiles } else { value_at(4)? - value_at(0)? };
     let distance = transport::wasserstein(binning, reference, window)?;
     (scale > 0.0 && scale.is_finite()).then(|| distance.estimate / scale)
 }

@@ -25,17 +25,9 @@ impl ChiSquare {
     /// Two samples of one common category cannot differ: no degrees of freedom, statistic 0, p-value 1.
     fn of_samples(statistic: f64, df: usize) -> Self {
         if df == 0 {
-            return Self {
-                statistic: 0.0,
-                df,
-                p_value: Some(1.0),
-            };
+            return Self { statistic: 0.0, df, p_value: Some(1.0) };
         }
-        Self {
-            statistic,
-            df,
-            p_value: chi_square_sf(statistic, df as f64),
-        }
+        Self { statistic, df, p_value: chi_square_sf(statistic, df as f64) }
     }
 }
 
@@ -58,20 +50,12 @@ pub struct ChiSquareOptions {
 /// assert_eq!((test.statistic, test.df, test.p_value), (0.0, 1, Some(1.0)));
 /// ```
 #[must_use]
-pub fn chi_square(
-    reference: &[u64],
-    window: &[u64],
-    options: ChiSquareOptions,
-) -> Option<ChiSquare> {
+pub fn chi_square(reference: &[u64], window: &[u64], options: ChiSquareOptions) -> Option<ChiSquare> {
     let table = Table::new(reference, window, options.pool_below)?;
     let yates = options.yates && table.df() == 1;
     let term = |observed: f64, expected: f64| {
         let difference = (observed - expected).abs();
-        let corrected = if yates {
-            difference - difference.min(0.5)
-        } else {
-            difference
-        };
+        let corrected = if yates { difference - difference.min(0.5) } else { difference };
         corrected * corrected / expected
     };
     Some(ChiSquare::of_samples(table.sum(term), table.df()))
@@ -82,11 +66,7 @@ pub fn chi_square(
 pub fn g_test(reference: &[u64], window: &[u64]) -> Option<ChiSquare> {
     let table = Table::new(reference, window, None)?;
     let term = |observed: f64, expected: f64| {
-        if observed > 0.0 {
-            2.0 * observed * (observed / expected).ln()
-        } else {
-            0.0
-        }
+        if observed > 0.0 { 2.0 * observed * (observed / expected).ln() } else { 0.0 }
     };
     Some(ChiSquare::of_samples(table.sum(term).max(0.0), table.df()))
 }
@@ -100,18 +80,10 @@ pub fn reference_as_expected(reference: &[u64], window: &[u64]) -> Option<ChiSqu
     let table = Table::new(reference, window, None)?;
     let scale = table.window / table.reference;
     let term = |&(r, w): &(f64, f64)| {
-        if r == 0.0 {
-            f64::INFINITY
-        } else {
-            (w - r * scale).powi(2) / (r * scale)
-        }
+        if r == 0.0 { f64::INFINITY } else { (w - r * scale).powi(2) / (r * scale) }
     };
     let statistic: f64 = table.columns.iter().map(term).sum();
-    Some(ChiSquare {
-        statistic,
-        df: table.df(),
-        p_value: chi_square_sf(statistic, table.df() as f64),
-    })
+    Some(ChiSquare { statistic, df: table.df(), p_value: chi_square_sf(statistic, table.df() as f64) })
 }
 
 /// The columns in use and the sizes of both rows.
@@ -127,16 +99,9 @@ impl Table {
         if n == 0 || m == 0 || reference.len() != window.len() {
             return None;
         }
-        let in_use = reference
-            .iter()
-            .zip(window)
-            .filter(|(r, w)| **r > 0 || **w > 0);
+        let in_use = reference.iter().zip(window).filter(|(r, w)| **r > 0 || **w > 0);
         let columns = in_use.map(|(&r, &w)| (r as f64, w as f64)).collect();
-        let mut table = Self {
-            columns,
-            reference: n as f64,
-            window: m as f64,
-        };
+        let mut table = Self { columns, reference: n as f64, window: m as f64 };
         if let Some(least) = pool_below {
             table.pool(least);
         }
@@ -154,10 +119,8 @@ impl Table {
 
     /// Pools sparse columns into one and, if that is still sparse, with the smallest of the others.
     fn pool(&mut self, least: f64) {
-        let (mut kept, sparse): (Vec<_>, Vec<_>) = self
-            .columns
-            .iter()
-            .partition(|&&column| self.least_expected(column) >= least);
+        let (mut kept, sparse): (Vec<_>, Vec<_>) =
+            self.columns.iter().partition(|&&column| self.least_expected(column) >= least);
         let join = |a: (f64, f64), b: (f64, f64)| (a.0 + b.0, a.1 + b.1);
         if let Some(mut pooled) = sparse.into_iter().reduce(join) {
             kept.sort_by(|a, b| (b.0 + b.1).total_cmp(&(a.0 + a.1)));
@@ -213,20 +176,9 @@ pub fn fisher_exact([[a, b], [c, d]]: TwoByTwo) -> Option<f64> {
     };
     let weights = relative_weights(a, low, high, ratio);
     let (tail, sum) = weights.iter().fold((0.0, 0.0), |(tail, sum), &weight| {
-        (
-            if weight <= 1.0 + 1e-9 {
-                tail + weight
-            } else {
-                tail
-            },
-            sum + weight,
-        )
+        (if weight <= 1.0 + 1e-9 { tail + weight } else { tail }, sum + weight)
     });
-    Some(if sum.is_finite() {
-        f64::min(tail / sum, 1.0)
-    } else {
-        0.0
-    })
+    Some(if sum.is_finite() { f64::min(tail / sum, 1.0) } else { 0.0 })
 }
 
 /// The weights of `low..=high` relative to that of `at`, by multiplying ratios outwards.
@@ -265,16 +217,9 @@ pub fn two_proportions(reference: (u64, u64), window: (u64, u64)) -> Option<Prop
         return None;
     }
     let small = n.checked_add(m).is_some_and(|all| all <= EXACT_TOTAL);
-    let p_value = if small {
-        fisher_exact([[a, b], [c, d]])?
-    } else {
-        two_proportion_z(reference, window)?.1
-    };
-    Some(Proportions {
-        reference: a as f64 / n as f64,
-        window: c as f64 / m as f64,
-        p_value,
-    })
+    let p_value =
+        if small { fisher_exact([[a, b], [c, d]])? } else { two_proportion_z(reference, window)?.1 };
+    Some(Proportions { reference: a as f64 / n as f64, window: c as f64 / m as f64, p_value })
 }
 
 /// The pooled z statistic of two proportions (window minus reference) and its two-sided p-value.
@@ -351,10 +296,7 @@ mod tests {
 
     #[test]
     fn sparse_columns_are_pooled() {
-        let options = ChiSquareOptions {
-            yates: false,
-            pool_below: Some(5.0),
-        };
+        let options = ChiSquareOptions { yates: false, pool_below: Some(5.0) };
         let test = chi_square(&[100, 100, 3, 2, 4], &[100, 100, 1, 5, 3], options).unwrap();
         assert_eq!(test.df, 2);
         let lonely = chi_square(&[100, 40, 1], &[100, 40, 0], options).unwrap();
@@ -364,17 +306,8 @@ mod tests {
     #[test]
     fn one_unseen_value_is_no_drift_in_a_table_but_is_against_an_exact_expectation() {
         let (reference, window) = ([500, 500, 0], [499, 500, 1]);
-        assert!(
-            chi_square(&reference, &window, ChiSquareOptions::default())
-                .unwrap()
-                .p_value
-                .unwrap()
-                > 0.5
-        );
-        assert_eq!(
-            reference_as_expected(&reference, &window).unwrap().p_value,
-            Some(0.0)
-        );
+        assert!(chi_square(&reference, &window, ChiSquareOptions::default()).unwrap().p_value.unwrap() > 0.5);
+        assert_eq!(reference_as_expected(&reference, &window).unwrap().p_value, Some(0.0));
     }
 
     proptest! {

@@ -37,11 +37,7 @@ pub fn normal_isf(p: f64) -> Option<f64> {
     let z = std::f64::consts::SQRT_2 * erfc_inv(2.0 * p);
     let density = (-z * z / 2.0).exp() / std::f64::consts::TAU.sqrt();
     // One step of Newton's method mends the last digits wherever the density is not lost itself.
-    Some(if density > 1e-300 {
-        z + (normal_sf(z) - p) / density
-    } else {
-        z
-    })
+    Some(if density > 1e-300 { z + (normal_sf(z) - p) / density } else { z })
 }
 
 /// The chance that a chi-square variable with `df` degrees of freedom is at least `x`.
@@ -63,9 +59,7 @@ pub fn chi_square_sf(x: f64, df: f64) -> Option<f64> {
         let cubic = 2.0 / (9.0 * df);
         return Some(normal_sf(((x / df).cbrt() - (1.0 - cubic)) / cubic.sqrt()));
     }
-    checked_gamma_ur(df / 2.0, x / 2.0)
-        .ok()
-        .map(|p| p.clamp(0.0, 1.0))
+    checked_gamma_ur(df / 2.0, x / 2.0).ok().map(|p| p.clamp(0.0, 1.0))
 }
 
 /// The value that a chi-square variable with `df` degrees of freedom exceeds with chance `p`, by bisection.
@@ -80,9 +74,7 @@ pub fn chi_square_isf(p: f64, df: f64) -> Option<f64> {
     while chi_square_sf(high, df)? > p {
         high *= 2.0;
     }
-    Some(bisect(0.0, high, |x| {
-        chi_square_sf(x, df).is_some_and(|tail| tail > p)
-    }))
+    Some(bisect(0.0, high, |x| chi_square_sf(x, df).is_some_and(|tail| tail > p)))
 }
 
 /// The chance that a Student variable with `df` degrees of freedom is at least `|t|` away from 0.
@@ -176,21 +168,11 @@ pub fn clopper_pearson(successes: u64, trials: u64, confidence: f64) -> Option<P
     let tail = checked_tail(successes, trials, confidence)?;
     let (k, n) = (successes as f64, trials as f64);
     let below = |a: f64, b: f64, mass: f64| {
-        bisect(0.0, 1.0, |x| {
-            incomplete_beta(a, b, x).is_some_and(|cdf| cdf < mass)
-        })
+        bisect(0.0, 1.0, |x| incomplete_beta(a, b, x).is_some_and(|cdf| cdf < mass))
     };
-    let low = if successes == 0 {
-        0.0
-    } else {
-        below(k, n - k + 1.0, tail)
-    };
+    let low = if successes == 0 { 0.0 } else { below(k, n - k + 1.0, tail) };
     // The upper limit is found from the mirrored question, which keeps its small tail exact.
-    let high = if successes == trials {
-        1.0
-    } else {
-        1.0 - below(n - k, k + 1.0, tail)
-    };
+    let high = if successes == trials { 1.0 } else { 1.0 - below(n - k, k + 1.0, tail) };
     Some(ProportionInterval { low, high })
 }
 
@@ -203,16 +185,8 @@ pub fn wilson(successes: u64, trials: u64, confidence: f64) -> Option<Proportion
     let (k, n) = (successes as f64, trials as f64);
     let centre = (k + z * z / 2.0) / (n + z * z);
     let half = z / (n + z * z) * (k * (n - k) / n + z * z / 4.0).sqrt();
-    let low = if successes == 0 {
-        0.0
-    } else {
-        (centre - half).max(0.0)
-    };
-    let high = if successes == trials {
-        1.0
-    } else {
-        (centre + half).min(1.0)
-    };
+    let low = if successes == 0 { 0.0 } else { (centre - half).max(0.0) };
+    let high = if successes == trials { 1.0 } else { (centre + half).min(1.0) };
     Some(ProportionInterval { low, high })
 }
 

@@ -38,10 +38,7 @@ impl GapTie {
     /// The empty state of a binning.
     #[must_use]
     pub fn new(binning: &NumericBinning) -> Self {
-        Self {
-            counts: vec![0; binning.cells()],
-            sums: vec![0; binning.knots().len() + 1],
-        }
+        Self { counts: vec![0; binning.cells()], sums: vec![0; binning.knots().len() + 1] }
     }
 
     /// Takes counts and sums that [`GapTie::counts`] and [`GapTie::sums`] of a state of the same binning gave.
@@ -53,10 +50,7 @@ impl GapTie {
         counts: Vec<u64>,
         sums: Vec<i128>,
     ) -> Result<Self, CountsError> {
-        for (left, right) in [
-            (counts.len(), binning.cells()),
-            (sums.len(), binning.knots().len() + 1),
-        ] {
+        for (left, right) in [(counts.len(), binning.cells()), (sums.len(), binning.knots().len() + 1)] {
             if left != right {
                 return Err(CountsError::LengthMismatch { left, right });
             }
@@ -123,11 +117,7 @@ impl GapTie {
         let exponent = exponent(binning);
         let gaps = self.counts.iter().step_by(2);
         let mean = |(&count, &sum): (&u64, &i128)| {
-            if count == 0 {
-                0.0
-            } else {
-                shift(sum as f64 / count as f64, exponent)
-            }
+            if count == 0 { 0.0 } else { shift(sum as f64 / count as f64, exponent) }
         };
         gaps.zip(&self.sums).map(mean).collect()
     }
@@ -136,11 +126,7 @@ impl GapTie {
     ///
     /// Close when each distinct reference value is a knot; `None` if either is empty or the cells differ.
     #[must_use]
-    pub fn wasserstein(
-        &self,
-        binning: &NumericBinning,
-        reference: &[u64],
-    ) -> Option<WassersteinBounds> {
+    pub fn wasserstein(&self, binning: &NumericBinning, reference: &[u64]) -> Option<WassersteinBounds> {
         wasserstein_with_means(binning, reference, &self.counts, &self.gap_means(binning))
     }
 }
@@ -148,15 +134,8 @@ impl GapTie {
 /// The exponent of the fixed-point unit: 72 bits below the largest knot, the same for all states of a binning.
 fn exponent(binning: &NumericBinning) -> i32 {
     let ends = [binning.knots().first(), binning.knots().last()];
-    let largest = ends
-        .into_iter()
-        .flatten()
-        .fold(0.0f64, |largest, knot| largest.max(knot.abs()));
-    let leading = if largest > 0.0 {
-        largest.log2().ceil() as i32
-    } else {
-        0
-    };
+    let largest = ends.into_iter().flatten().fold(0.0f64, |largest, knot| largest.max(knot.abs()));
+    let leading = if largest > 0.0 { largest.log2().ceil() as i32 } else { 0 };
     leading - FRACTION_BITS
 }
 
@@ -180,17 +159,14 @@ mod tests {
 
     #[test]
     fn states_of_different_binnings_do_not_mix() {
-        let [one, two] = [vec![1.0], vec![1.0, 2.0]]
-            .map(|knots| GapTie::new(&NumericBinning::new(knots).unwrap()));
+        let [one, two] =
+            [vec![1.0], vec![1.0, 2.0]].map(|knots| GapTie::new(&NumericBinning::new(knots).unwrap()));
         let mut left = one.clone();
         assert!(left.merge(&two).is_err() && left.subtract(&two).is_err());
         let binning = NumericBinning::new(vec![1.0]).unwrap();
         assert!(GapTie::from_parts(&binning, two.counts.clone(), one.sums.clone()).is_err());
         assert!(GapTie::from_parts(&binning, one.counts.clone(), two.sums.clone()).is_err());
-        assert_eq!(
-            GapTie::from_parts(&binning, one.counts.clone(), one.sums.clone()),
-            Ok(one.clone())
-        );
+        assert_eq!(GapTie::from_parts(&binning, one.counts.clone(), one.sums.clone()), Ok(one.clone()));
         assert_eq!(left, one);
     }
 
@@ -198,15 +174,7 @@ mod tests {
     fn no_value_makes_a_state_panic() {
         for knots in [vec![], vec![0.0], vec![5e-324], vec![f64::MIN, f64::MAX]] {
             let binning = NumericBinning::new(knots).unwrap();
-            let all = [
-                f64::NAN,
-                f64::INFINITY,
-                f64::MAX,
-                f64::MIN,
-                5e-324,
-                -0.0,
-                1.0,
-            ];
+            let all = [f64::NAN, f64::INFINITY, f64::MAX, f64::MIN, 5e-324, -0.0, 1.0];
             let state = state(&binning, &all);
             assert_eq!(state.counts().iter().sum::<u64>(), 5);
             assert_eq!(state.gap_means(&binning).len(), binning.knots().len() + 1);

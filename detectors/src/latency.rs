@@ -109,12 +109,7 @@ pub struct LatencySummary {
 #[must_use]
 pub fn histogram(counts: &[u64]) -> Option<Histogram<u64>> {
     let mut histogram = Histogram::new_with_bounds(1, HIGHEST_US, FIGURES).ok()?;
-    for (index, &count) in counts
-        .iter()
-        .take(BUCKETS)
-        .enumerate()
-        .filter(|(_, count)| **count > 0)
-    {
+    for (index, &count) in counts.iter().take(BUCKETS).enumerate().filter(|(_, count)| **count > 0) {
         histogram.saturating_record_n(middle_us(index).round() as u64, count.min(MOST_PER_BUCKET));
     }
     (!histogram.is_empty()).then_some(histogram)
@@ -185,11 +180,8 @@ pub fn exceeding(counts: &[u64], objective_ms: f64) -> Option<f64> {
 pub fn exceeding_bounds(counts: &[u64], objective_ms: f64) -> Option<(f64, f64)> {
     let index = bucket(objective_ms)?;
     let (low, _) = bucket_bounds(index)?;
-    let share = |range: Range<usize>| {
-        counts
-            .get(range)
-            .map_or(0.0, |counts| counts.iter().map(|&c| c as f64).sum())
-    };
+    let share =
+        |range: Range<usize>| counts.get(range).map_or(0.0, |counts| counts.iter().map(|&c| c as f64).sum());
     let end = counts.len().min(BUCKETS);
     let (n, from): (f64, f64) = (share(0..end), share(index.min(end)..end));
     let beyond: f64 = share((index + 1).min(end)..end);
@@ -215,8 +207,7 @@ pub fn burn_rate(bad: u64, total: u64, slo: f64) -> Option<f64> {
 pub fn prometheus_quantile(upper_bounds: &[f64], cumulative: &[u64], q: f64) -> Option<f64> {
     let (&last, &total) = (upper_bounds.last()?, cumulative.last()?);
     let ordered = upper_bounds.is_sorted() && cumulative.is_sorted() && last == f64::INFINITY;
-    if upper_bounds.len() != cumulative.len() || !ordered || total == 0 || !(0.0..=1.0).contains(&q)
-    {
+    if upper_bounds.len() != cumulative.len() || !ordered || total == 0 || !(0.0..=1.0).contains(&q) {
         return None;
     }
     let rank = q * total as f64;
@@ -232,11 +223,7 @@ pub fn prometheus_quantile(upper_bounds: &[f64], cumulative: &[u64], q: f64) -> 
     }
     let (start, below) = before.unwrap_or((0.0, 0.0));
     let inside = count - below;
-    Some(if inside > 0.0 {
-        start + (end - start) * ((rank - below) / inside)
-    } else {
-        start
-    })
+    Some(if inside > 0.0 { start + (end - start) * ((rank - below) / inside) } else { start })
 }
 
 #[cfg(test)]
@@ -250,24 +237,15 @@ mod tests {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.001] {
             assert_eq!(bucket(value), None);
         }
-        assert_eq!(
-            (bucket(0.0), bucket(-0.0), bucket(1e-9)),
-            (Some(0), Some(0), Some(0))
-        );
-        assert_eq!(
-            (bucket(1e300), bucket(3_600_000.0)),
-            (Some(BUCKETS - 1), Some(506))
-        );
+        assert_eq!((bucket(0.0), bucket(-0.0), bucket(1e-9)), (Some(0), Some(0), Some(0)));
+        assert_eq!((bucket(1e300), bucket(3_600_000.0)), (Some(BUCKETS - 1), Some(506)));
         assert_eq!(bucket_bounds(BUCKETS), None);
     }
 
     #[test]
     fn buckets_join_without_a_gap() {
         for index in 1..BUCKETS {
-            assert_eq!(
-                bucket_bounds(index - 1).unwrap().1,
-                bucket_bounds(index).unwrap().0
-            );
+            assert_eq!(bucket_bounds(index - 1).unwrap().1, bucket_bounds(index).unwrap().0);
         }
     }
 

@@ -25,11 +25,7 @@ impl Pooled {
     #[must_use]
     pub fn new(reference: &[f64], window: &[f64]) -> Self {
         let (reference, window) = (sorted(reference), sorted(window));
-        let mut pooled = Self {
-            values: Vec::new(),
-            reference: Vec::new(),
-            window: Vec::new(),
-        };
+        let mut pooled = Self { values: Vec::new(), reference: Vec::new(), window: Vec::new() };
         let (mut left, mut right) = (reference.as_slice(), window.as_slice());
         while let Some(value) = smaller(left.first(), right.first()) {
             let take = |side: &mut &[f64]| {
@@ -55,11 +51,7 @@ fn smaller(a: Option<&f64>, b: Option<&f64>) -> Option<f64> {
 /// The sample in increasing order, without NaN and with `-0.0` as `0.0`.
 #[must_use]
 pub fn sorted(sample: &[f64]) -> Vec<f64> {
-    let mut values: Vec<f64> = sample
-        .iter()
-        .filter(|x| !x.is_nan())
-        .map(|x| x + 0.0)
-        .collect();
+    let mut values: Vec<f64> = sample.iter().filter(|x| !x.is_nan()).map(|x| x + 0.0).collect();
     values.sort_by(f64::total_cmp);
     values
 }
@@ -90,9 +82,7 @@ impl Moments {
         let n = values.len() as f64;
         let mean = pairwise_sum(&values) / n;
         let squares: Vec<f64> = values.iter().map(|x| (x - mean) * (x - mean)).collect();
-        let (min, max) = values
-            .iter()
-            .fold((first, first), |(min, max), x| (min.min(*x), max.max(*x)));
+        let (min, max) = values.iter().fold((first, first), |(min, max), x| (min.min(*x), max.max(*x)));
         mean.is_finite().then(|| Self {
             count: values.len() as u64,
             mean,
@@ -125,17 +115,11 @@ fn pairwise_sum(values: &[f64]) -> f64 {
     let blocks = values.chunks_exact(8);
     let rest = blocks.remainder();
     let lanes = blocks.fold([0.0; 8], |mut lanes: [f64; 8], block| {
-        lanes
-            .iter_mut()
-            .zip(block)
-            .for_each(|(lane, value)| *lane += value);
+        lanes.iter_mut().zip(block).for_each(|(lane, value)| *lane += value);
         lanes
     });
     let [a, b, c, d, e, f, g, h] = lanes;
-    rest.iter()
-        .fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| {
-            sum + value
-        })
+    rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
 }
 
 /// The quantile `q` of a sample by linear interpolation between order statistics, `NumPy`'s default.
@@ -181,21 +165,13 @@ pub fn welch_t(reference: &Moments, window: &Moments) -> Option<TTest> {
     let a = reference.variance_sample()? / reference.count as f64;
     let b = window.variance_sample()? / window.count as f64;
     let parts = a * a / (reference.count - 1) as f64 + b * b / (window.count - 1) as f64;
-    let df = if parts == 0.0 {
-        1.0
-    } else {
-        (a + b).powi(2) / parts
-    };
+    let df = if parts == 0.0 { 1.0 } else { (a + b).powi(2) / parts };
     t_test(reference.mean - window.mean, a + b, df)
 }
 
 fn t_test(difference: f64, variance: f64, df: f64) -> Option<TTest> {
     let statistic = difference / variance.sqrt();
-    Some(TTest {
-        statistic,
-        df,
-        p_value: student_two_sided(statistic, df)?,
-    })
+    Some(TTest { statistic, df, p_value: student_two_sided(statistic, df)? })
 }
 
 /// The exact Wasserstein-1 distance of two samples of finite values, in their units; `None` if one is empty.
@@ -212,26 +188,20 @@ pub fn wasserstein(reference: &[f64], window: &[f64]) -> Option<f64> {
 /// The energy distance `sqrt(2 ∫ (F - G)²)` of two samples of finite values (Székely 2003); `None` if one is empty.
 #[must_use]
 pub fn energy_distance(reference: &[f64], window: &[f64]) -> Option<f64> {
-    integrate(reference, window, |difference| difference * difference)
-        .map(|integral| (2.0 * integral).sqrt())
+    integrate(reference, window, |difference| difference * difference).map(|integral| (2.0 * integral).sqrt())
 }
 
 /// `∫ weight(F - G)` over the line.
 fn integrate(reference: &[f64], window: &[f64], weight: impl Fn(f64) -> f64) -> Option<f64> {
     let pooled = Pooled::new(reference, window);
-    let (n, m) = (
-        crate::counts::total(&pooled.reference),
-        crate::counts::total(&pooled.window),
-    );
+    let (n, m) = (crate::counts::total(&pooled.reference), crate::counts::total(&pooled.window));
     if n == 0 || m == 0 || !pooled.values.iter().all(|value| value.is_finite()) {
         return None;
     }
     let mut difference = 0i128;
     let mut integral = 0.0;
-    let widths = pooled
-        .values
-        .windows(2)
-        .map(|pair| pair.iter().rev().copied().reduce(|high, low| high - low));
+    let widths =
+        pooled.values.windows(2).map(|pair| pair.iter().rev().copied().reduce(|high, low| high - low));
     for ((&r, &w), width) in pooled.reference.iter().zip(&pooled.window).zip(widths) {
         difference += i128::from(r) * i128::from(m) - i128::from(w) * i128::from(n);
         integral += width.unwrap_or(0.0) * weight(difference as f64 / (n as f64 * m as f64));
@@ -270,10 +240,7 @@ mod tests {
     #[test]
     fn a_single_value_has_no_sample_variance() {
         let one = Moments::new(&[3.0]).unwrap();
-        assert_eq!(
-            (one.variance_population(), one.variance_sample()),
-            (0.0, None)
-        );
+        assert_eq!((one.variance_population(), one.variance_sample()), (0.0, None));
         assert_eq!(welch_t(&one, &one), None);
     }
 

@@ -1,9 +1,6 @@
 //! What every batch detector promises, whichever it is: the suite walks the list, so that none is forgotten.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a fixture that cannot be built is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be built is a failed test")]
 
 use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::{BatchDetector, Binning, CategoricalBinning, NumericBinning, Score};
@@ -23,17 +20,12 @@ fn categorical() -> Binning {
 /// Each detector with each kind of column it can judge.
 fn all() -> impl Iterator<Item = (BatchDetector, Binning)> {
     let both = |detector| [(detector, numeric()), (detector, categorical())];
-    BatchDetector::ALL
-        .into_iter()
-        .flat_map(both)
-        .filter(|(detector, binning)| detector.applies_to(binning))
+    BatchDetector::ALL.into_iter().flat_map(both).filter(|(detector, binning)| detector.applies_to(binning))
 }
 
 /// A profile with something in every cell.
 fn spread_out(binning: &Binning, step: u64) -> Vec<u64> {
-    (0..binning.cells() as u64)
-        .map(|cell| 20 + cell * step % 7)
-        .collect()
+    (0..binning.cells() as u64).map(|cell| 20 + cell * step % 7).collect()
 }
 
 fn counts(cells: usize) -> impl Strategy<Value = Vec<u64>> {
@@ -41,33 +33,16 @@ fn counts(cells: usize) -> impl Strategy<Value = Vec<u64>> {
     proptest::collection::vec(count, cells)
 }
 
-fn score(
-    detector: BatchDetector,
-    binning: &Binning,
-    reference: &[u64],
-    window: &[u64],
-) -> Option<Score> {
+fn score(detector: BatchDetector, binning: &Binning, reference: &[u64], window: &[u64]) -> Option<Score> {
     detector.score(binning, reference, window)
 }
 
 #[test]
 fn names_are_unique_and_those_of_the_configuration() {
-    let names: Vec<&str> = BatchDetector::ALL
-        .iter()
-        .map(|detector| detector.name())
-        .collect();
+    let names: Vec<&str> = BatchDetector::ALL.iter().map(|detector| detector.name()).collect();
     for detector in BatchDetector::ALL {
-        assert_eq!(
-            names
-                .iter()
-                .filter(|name| **name == detector.name())
-                .count(),
-            1
-        );
-        assert_eq!(
-            serde_json::to_string(&detector).unwrap(),
-            format!("\"{}\"", detector.name())
-        );
+        assert_eq!(names.iter().filter(|name| **name == detector.name()).count(), 1);
+        assert_eq!(serde_json::to_string(&detector).unwrap(), format!("\"{}\"", detector.name()));
     }
 }
 
@@ -75,21 +50,9 @@ fn names_are_unique_and_those_of_the_configuration() {
 fn an_empty_or_foreign_profile_has_no_score() {
     for (detector, binning) in all() {
         let (full, empty) = (spread_out(&binning, 3), vec![0; binning.cells()]);
-        assert_eq!(
-            score(detector, &binning, &full, &empty),
-            None,
-            "{detector:?}"
-        );
-        assert_eq!(
-            score(detector, &binning, &empty, &full),
-            None,
-            "{detector:?}"
-        );
-        assert_eq!(
-            score(detector, &binning, &full, &full[1..]),
-            None,
-            "{detector:?}"
-        );
+        assert_eq!(score(detector, &binning, &full, &empty), None, "{detector:?}");
+        assert_eq!(score(detector, &binning, &empty, &full), None, "{detector:?}");
+        assert_eq!(score(detector, &binning, &full, &full[1..]), None, "{detector:?}");
         assert_eq!(score(detector, &binning, &[], &[]), None, "{detector:?}");
     }
 }
@@ -99,10 +62,7 @@ fn detectors_of_order_refuse_categories() {
     let binning = categorical();
     let profile = spread_out(&binning, 3);
     for detector in BatchDetector::ALL {
-        assert_eq!(
-            score(detector, &binning, &profile, &profile).is_some(),
-            detector.applies_to(&binning)
-        );
+        assert_eq!(score(detector, &binning, &profile, &profile).is_some(), detector.applies_to(&binning));
     }
 }
 
@@ -111,19 +71,9 @@ fn the_same_profile_is_no_drift() {
     for (detector, binning) in all() {
         let profile = spread_out(&binning, 5);
         let got = score(detector, &binning, &profile, &profile).unwrap();
-        let within_estimate = if detector == BatchDetector::Wasserstein {
-            0.05
-        } else {
-            1e-9
-        };
-        assert!(
-            got.statistic.abs() <= within_estimate,
-            "{detector:?} {got:?}"
-        );
-        assert!(
-            got.p_value.is_none_or(|p| p > 0.999),
-            "{detector:?} {got:?}"
-        );
+        let within_estimate = if detector == BatchDetector::Wasserstein { 0.05 } else { 1e-9 };
+        assert!(got.statistic.abs() <= within_estimate, "{detector:?} {got:?}");
+        assert!(got.p_value.is_none_or(|p| p > 0.999), "{detector:?} {got:?}");
     }
 }
 
@@ -131,17 +81,12 @@ fn the_same_profile_is_no_drift() {
 fn a_plain_shift_is_seen_by_all() {
     for (detector, binning) in all() {
         let cells = binning.cells();
-        let reference: Vec<u64> = (0..cells)
-            .map(|cell| if cell < cells / 2 { 90 } else { 10 })
-            .collect();
+        let reference: Vec<u64> = (0..cells).map(|cell| if cell < cells / 2 { 90 } else { 10 }).collect();
         let window: Vec<u64> = reference.iter().rev().copied().collect();
         let got = score(detector, &binning, &reference, &window).unwrap();
         assert!(got.statistic > 0.3, "{detector:?} {got:?}");
         assert!(got.p_value.is_none_or(|p| p < 1e-6), "{detector:?} {got:?}");
-        assert_eq!(
-            (got.n, got.m),
-            (reference.iter().sum(), window.iter().sum())
-        );
+        assert_eq!((got.n, got.m), (reference.iter().sum(), window.iter().sum()));
     }
 }
 
@@ -150,17 +95,9 @@ fn constant_columns_neither_panic_nor_drift() {
     let binning = Binning::Numeric(NumericBinning::new(vec![4.0]).unwrap());
     for detector in BatchDetector::ALL {
         let got = score(detector, &binning, &[0, 50, 0], &[0, 20, 0]);
-        assert!(
-            got.is_none_or(|got| got.statistic == 0.0),
-            "{detector:?} {got:?}"
-        );
+        assert!(got.is_none_or(|got| got.statistic == 0.0), "{detector:?} {got:?}");
         score(detector, &binning, &[0, 50, 0], &[7, 0, 7]);
-        score(
-            detector,
-            &Binning::Numeric(NumericBinning::new(vec![]).unwrap()),
-            &[3],
-            &[4],
-        );
+        score(detector, &Binning::Numeric(NumericBinning::new(vec![]).unwrap()), &[3], &[4]);
     }
 }
 

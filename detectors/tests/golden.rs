@@ -3,11 +3,7 @@
 //! The folder is `testdata/golden` of the workspace, or the one named by `ANCHORWATCH_GOLDEN`. A case of tier `core` must
 //! pass; what this crate does not offer is listed by name and counted, never skipped in silence.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a golden file that cannot be read is a failed test"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a golden file that cannot be read is a failed test")]
 
 #[path = "golden/binned.rs"]
 mod binned;
@@ -61,17 +57,13 @@ impl Tally {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the tally is what this test is run for"
-)]
+#[expect(clippy::print_stdout, reason = "the tally is what this test is run for")]
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--list") {
         return ExitCode::SUCCESS;
     }
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/golden");
-    let folder = std::env::var_os("ANCHORWATCH_GOLDEN")
-        .map_or_else(|| PathBuf::from(default), PathBuf::from);
+    let folder = std::env::var_os("ANCHORWATCH_GOLDEN").map_or_else(|| PathBuf::from(default), PathBuf::from);
     let datasets = Datasets::read(&folder);
     let mut tally = Tally::default();
     for (file, judge) in FILES {
@@ -92,18 +84,7 @@ fn main() -> ExitCode {
     for (detector, cases) in &tally.not_offered {
         println!("golden: not offered: {detector} ({cases} core cases)");
     }
-    println!(
-        "golden: not asked here: {} cases of other tiers",
-        tally.other_tiers
-    );
-    println!(
-        "golden: {} core passed, {} failed",
-        tally.passed,
-        tally.failed.len()
-    );
-    if tally.failed.is_empty() && tally.passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("golden: not asked here: {} cases of other tiers", tally.other_tiers);
+    println!("golden: {} core passed, {} failed", tally.passed, tally.failed.len());
+    if tally.failed.is_empty() && tally.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -115,7 +115,9 @@ impl Actions {
             None => {
                 self.count(action, cause);
                 match action.mode {
-                    ActionMode::DryRun => (Decision::DryRun, "mode is dry_run: recorded, not sent".to_owned()),
+                    ActionMode::DryRun => {
+                        (Decision::DryRun, "mode is dry_run: recorded, not sent".to_owned())
+                    }
                     ActionMode::Auto => (Decision::Sent, format!("because of {}", cause.summary)),
                 }
             }
@@ -123,13 +125,19 @@ impl Actions {
         let what = format!("{}_{}", action.kind.as_str(), decision.as_str());
         let audit = AuditRow { at: cause.at, what, key: request.key.clone(), detail };
         let expires_at = action.max_evidence_age.map(|age| cause.at.saturating_add(age.millis()));
-        let row = || OutboxRow { target: action.name.clone(), delivery: Delivery::Action(request), expires_at };
+        let row =
+            || OutboxRow { target: action.name.clone(), delivery: Delivery::Action(request), expires_at };
         let outbox = (decision == Decision::Sent).then(row);
         Decided { action: action.name.clone(), decision, outbox, audit }
     }
 
     fn guard(&self, action: &Action, cause: &Notification, facts: &VersionFacts) -> Option<Guard> {
-        let runs = self.runs.get(&action.name).and_then(|models| models.get(&cause.model)).copied().unwrap_or_default();
+        let runs = self
+            .runs
+            .get(&action.name)
+            .and_then(|models| models.get(&cause.model))
+            .copied()
+            .unwrap_or_default();
         let cooling = runs.last.is_some_and(|last| cause.at < last.saturating_add(action.cooldown.millis()));
         let today = if runs.day == cause.at.div_euclid(DAY) { runs.today } else { 0 };
         let checks = [
@@ -232,7 +240,11 @@ mod tests {
     }
 
     fn decisions(actions: &mut Actions, times: &[Millis]) -> Vec<Decision> {
-        times.iter().flat_map(|at| actions.decide(&notification(*at), &facts())).map(|one| one.decision).collect()
+        times
+            .iter()
+            .flat_map(|at| actions.decide(&notification(*at), &facts()))
+            .map(|one| one.decision)
+            .collect()
     }
 
     #[test]
@@ -245,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_dry_run_sends_nothing_but_leaves_a_trace() {
-        let mut actions = Actions::new(vec![Action { mode: ActionMode::DryRun, ..action(ActionKind::Retrain) }]);
+        let mut actions =
+            Actions::new(vec![Action { mode: ActionMode::DryRun, ..action(ActionKind::Retrain) }]);
         let decided = actions.decide(&notification(0), &facts());
         assert_eq!(decided[0].decision, Decision::DryRun);
         assert!(decided[0].outbox.is_none());

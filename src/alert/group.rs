@@ -128,5 +128,8 @@ fn summary(group: &GroupKey<'_>, transition: Transition, findings: &[Finding]) -
         Transition::Updated => " spreads",
     };
     let (column, detector) = (&first.column, &first.detector);
-    format!("{place}{verb}: {column}{segment}, {detector} {:.3} over {:.3}{more}", first.statistic, first.threshold)
+    format!(
+        "{place}{verb}: {column}{segment}, {detector} {:.3} over {:.3}{more}",
+        first.statistic, first.threshold
+    )
 }

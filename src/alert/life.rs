@@ -134,14 +134,18 @@ mod tests {
     fn two_of_three_windows_fire_and_two_quiet_ones_resolve() {
         use Sign::{Between, Over, Quiet};
         let told = steps(&[Over, Quiet, Over, Between, Quiet, Between, Quiet, Quiet]);
-        let expected = [Some(Step::Pending), None, Some(Step::Firing), None, None, None, None, Some(Step::Resolved)];
+        let expected =
+            [Some(Step::Pending), None, Some(Step::Firing), None, None, None, None, Some(Step::Resolved)];
         assert_eq!(told, expected);
     }
 
     #[test]
     fn a_single_window_over_is_withdrawn_and_never_fires() {
         use Sign::{Over, Quiet};
-        assert_eq!(steps(&[Over, Quiet, Quiet, Quiet]), [Some(Step::Pending), None, None, Some(Step::Withdrawn)]);
+        assert_eq!(
+            steps(&[Over, Quiet, Quiet, Quiet]),
+            [Some(Step::Pending), None, None, Some(Step::Withdrawn)]
+        );
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Alerts {
         version.reference.clone_from(&window.reference);
         let mut changed = false;
         for (key, verdicts) in by_alert(window) {
-            let sign = if version.whole_is_over(&key, &window.horizon) { Sign::Quiet } else { sign_of(&verdicts) };
+            let sign =
+                if version.whole_is_over(&key, &window.horizon) { Sign::Quiet } else { sign_of(&verdicts) };
             let known = version.lives.iter().position(|(known, _)| *known == key);
             let index = match (known, sign) {
                 (Some(index), _) => index,
@@ -101,7 +102,8 @@ impl Alerts {
             if let Some(step) = step {
                 self.steps.push(AlertStep { kind: key.kind, to: state_after(step) });
                 if step == Step::Resolved {
-                    let view = version.view(&id, &key, &window.horizon, index, AlertState::Resolved, &self.settings);
+                    let view =
+                        version.view(&id, &key, &window.horizon, index, AlertState::Resolved, &self.settings);
                     version.remember(view);
                 }
             }
@@ -251,7 +253,8 @@ const fn state_after(step: Step) -> AlertState {
 fn by_alert(window: &WindowView) -> BTreeMap<AlertKey, Vec<&VerdictView>> {
     let mut alerts: BTreeMap<AlertKey, Vec<&VerdictView>> = BTreeMap::new();
     for verdict in &window.verdicts {
-        let key = AlertKey { segment: window.segment.clone(), column: verdict.column.clone(), kind: verdict.kind };
+        let key =
+            AlertKey { segment: window.segment.clone(), column: verdict.column.clone(), kind: verdict.kind };
         alerts.entry(key).or_default().push(verdict);
     }
     alerts
@@ -271,7 +274,9 @@ fn sign_of(verdicts: &[&VerdictView]) -> Sign {
 /// Evidence of the verdict that passed its threshold by the largest factor.
 fn finding(window: &WindowView, key: &AlertKey, verdicts: &[&VerdictView], since: Millis) -> Option<Finding> {
     let over = |verdict: &&&VerdictView| verdict.level == Level::Drift && verdict.inhibited_by.is_none();
-    let excess = |verdict: &VerdictView| verdict.statistic.unwrap_or(0.0) / verdict.threshold.unwrap_or(1.0).max(1e-12);
+    let excess = |verdict: &VerdictView| {
+        verdict.statistic.unwrap_or(0.0) / verdict.threshold.unwrap_or(1.0).max(1e-12)
+    };
     let worst = verdicts.iter().filter(over).max_by(|a, b| excess(a).total_cmp(&excess(b)))?;
     Some(Finding {
         segment: key.segment.clone(),

@@ -106,7 +106,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let engine = restored_engine(config, &store, &registry)?;
     let source = KafkaSource::new(&config.kafka)?;
     let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
     let board = Arc::new(Board::default());
     let (handle, store) = spawn_writer(store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

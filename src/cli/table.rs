@@ -8,7 +8,7 @@ use crate::subject::Millis;
 
 /// How a command prints its answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub(super) enum Output {
     /// For people.
     #[default]
     Table,

@@ -39,7 +39,7 @@ impl Default for Monitor {
             floors: Floors::default(),
             faults: FaultFloors::default(),
             latency: LatencySettings::default(),
-            baseline_margin: 1.25,
+            baseline_margin: 1.5,
             silence_after: None,
         }
     }
@@ -94,7 +94,7 @@ pub struct Detectors {
 impl Default for Detectors {
     fn default() -> Self {
         Self {
-            numeric: vec![Detector::Ks, Detector::Psi],
+            numeric: vec![Detector::Ks, Detector::Psi, Detector::Wasserstein],
             categorical: vec![Detector::JensenShannon, Detector::Psi],
         }
     }

@@ -30,10 +30,13 @@ struct VersionPlans {
     version: String,
     /// First pane and reference.
     plans: Vec<(i64, String)>,
+    first_pane: Option<i64>,
 }
 
 pub(super) fn core(engine: &Engine) -> String {
-    let plans = engine.windows.plans().map(|(model, version, plans)| VersionPlans {
+    let versions = engine.windows.plans().zip(engine.windows.first_panes());
+    let plans = versions.map(|((model, version, plans), first_pane)| VersionPlans {
+        first_pane,
         model: model.to_owned(),
         version: version.to_owned(),
         plans: plans.entries().map(|(from, id)| (from, id.to_owned())).collect(),
@@ -60,7 +63,9 @@ pub(super) fn restore(
         match name.as_str() {
             CORE => restore_core(engine, serde_json::from_str(text).map_err(failed)?, &mut load),
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
-            name if name.starts_with(alert::DOCUMENT_PREFIX) => engine.alerts.restore(text).map_err(failed)?,
+            name if name.starts_with(alert::DOCUMENT_PREFIX) => {
+                engine.alerts.restore(text).map_err(failed)?
+            }
             _ => {}
         }
     }
@@ -86,12 +91,13 @@ fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> 
     for version in core.plans {
         let mut plans = Vec::new();
         for (from, id) in version.plans {
-            let plan = laid_out.entry(id.clone()).or_insert_with(|| {
-                load(&id).map(|reference| Arc::new(Plan::new(id.clone(), reference)))
-            });
+            let plan = laid_out
+                .entry(id.clone())
+                .or_insert_with(|| load(&id).map(|reference| Arc::new(Plan::new(id.clone(), reference))));
             plans.extend(plan.clone().map(|plan| (from, plan)));
         }
         engine.windows.restore_plans(&version.model, &version.version, plans);
+        engine.windows.restore_first_pane(&version.model, &version.version, version.first_pane);
     }
     for count in core.events {
         engine.windows.restore_events(&count.model, &count.version, count.events);

@@ -146,7 +146,8 @@ impl Engine {
         let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
         self.facts = entries.iter().map(|entry| (name(entry), entry.facts.clone())).collect();
         let windows = &self.windows;
-        let in_use = |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
+        let in_use =
+            |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
         self.judge.retain(in_use);
     }
 
@@ -173,9 +174,14 @@ impl Engine {
             .and_then(|payload| event::decode(payload, &self.limits))
             .and_then(|event| Ok((self.names.resolve(record, &event)?, event)))
             .and_then(|(named, event)| {
-                let ts = event.ts.or(record.timestamp).ok_or(Refusal::BadTimestamp { problem: "none given" })?;
+                let ts =
+                    event.ts.or(record.timestamp).ok_or(Refusal::BadTimestamp { problem: "none given" })?;
                 let empty = event.features.is_none() && event.prediction.is_none() && event.score.is_none();
-                if empty && event.label.is_none() { Err(Refusal::NothingToCount) } else { Ok((named, event, ts)) }
+                if empty && event.label.is_none() {
+                    Err(Refusal::NothingToCount)
+                } else {
+                    Ok((named, event, ts))
+                }
             });
         match decoded {
             Ok((named, event, ts)) => {
@@ -229,8 +235,9 @@ impl Engine {
             for id in self.windows.watched_subjects() {
                 let Some(subject) = self.windows.subject(id).cloned() else { continue };
                 let silent = if index == 0 { self.windows.silence(id, end) } else { None };
+                let covered = self.windows.covered(id, index, edge);
                 let Some((plan, counts)) = self.windows.window(id, index, edge) else { continue };
-                let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end };
+                let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
                 let mut view = self.judge.judge(plan, place, counts);
                 if let (Some(limit), Some(silent), None) = (self.silence_after, silent, &subject.segment) {
                     view.verdicts.push(crate::monitor::silence(silent, limit));

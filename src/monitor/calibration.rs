@@ -9,6 +9,7 @@
 use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
+use super::chance::expected_by_chance;
 use super::faults::{FaultKind, fault_rate};
 use crate::config::{Detector, Monitor};
 use crate::reference::{BaselineWindow, Layout, Reference};
@@ -67,7 +68,8 @@ impl Calibration {
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
             for detector in super::detectors_of(monitor, column) {
-                let Some(effect) = detector.batch().statistic(&column.binning, whole.cells, window.cells) else {
+                let Some(effect) = detector.batch().statistic(&column.binning, whole.cells, window.cells)
+                else {
                     continue;
                 };
                 match into.effects.iter_mut().find(|(known, _)| known == detector) {
@@ -85,12 +87,13 @@ impl Calibration {
                 *largest = largest.max(now / normal);
             }
         }
-        if let Some(share) = monitor.latency.objective_ms.and_then(|limit| latency::exceeding(window, limit)) {
+        if let Some(share) = monitor.latency.objective_ms.and_then(|limit| latency::exceeding(window, limit))
+        {
             self.latency_exceeded = self.latency_exceeded.max(share);
         }
     }
 
-    /// Largest effect of a detector on a column, 0 if uncalibrated.
+    /// Largest effect of a detector on a column beyond what chance gives at the window's size, 0 if uncalibrated.
     #[must_use]
     pub(super) fn effect(&self, column: usize, detector: Detector) -> f64 {
         let effects = self.columns.get(column).map_or(&[][..], |column| &column.effects);

@@ -47,10 +47,12 @@ pub(super) fn judge(
         let share = exceeding(window, limit);
         view.objective_exceeded = share;
         let allowed = 1.0 - settings.target;
-        let p_value = share.and_then(|share| binomial_sf((share * rows as f64).round() as u64, rows, allowed));
+        let p_value =
+            share.and_then(|share| binomial_sf((share * rows as f64).round() as u64, rows, allowed));
         let moved = vec![Moved { bin: format!("over {limit} ms"), from: allowed, to: share.unwrap_or(0.0) }];
         let statistic = share.unwrap_or(0.0);
-        let reading = Reading { detector: "objective".to_owned(), statistic, threshold: allowed, p_value, moved };
+        let reading =
+            Reading { detector: "objective".to_owned(), statistic, threshold: allowed, p_value, moved };
         verdicts.push(reading.judged(judge, rows, reference_rows));
     }
     (Some(view), verdicts)

@@ -1,11 +1,12 @@
 //! Step 7 of 10: a window's counts against its reference's become verdicts.
 //!
-//! Order of judgement: enough rows, else `insufficient`; data faults, which keep drift of the same column from
+//! Order of judgement: enough rows, and for drift a window that was watched from its beginning, else `insufficient`; data faults, which keep drift of the same column from
 //! alerting; then drift, which needs both an effect over its threshold and significance after false-discovery control
 //! (Benjamini and Hochberg 1995) over the columns of the subject. Control over time and hysteresis are `alert/`'s.
 //! Pure: no clock, no state but the calibrations computed from references.
 
 mod calibration;
+mod chance;
 mod faults;
 mod latency;
 mod moved;
@@ -49,6 +50,8 @@ pub struct WindowPlace<'a> {
     pub start: Millis,
     /// Last instant, exclusive.
     pub end: Millis,
+    /// Whether the stream was watched over the whole window. Part of a day is not like a day.
+    pub covered: bool,
 }
 
 /// Judges windows; keeps one calibration per reference and window length.
@@ -84,7 +87,9 @@ impl Judge {
         let key = (plan.reference_id.clone(), length);
         let (monitor, min_rows) = (&self.monitor, self.min_rows);
         let known = self.calibrations.entry(key);
-        Arc::clone(known.or_insert_with(|| Arc::new(Calibration::of(&plan.reference, length, min_rows, monitor))))
+        Arc::clone(
+            known.or_insert_with(|| Arc::new(Calibration::of(&plan.reference, length, min_rows, monitor))),
+        )
     }
 
     /// Judges one window.
@@ -107,7 +112,11 @@ impl Judge {
             .filter(|verdict| verdict.level == Level::Drift)
             .map(|verdict| (verdict.column.clone(), verdict.detector.clone()))
             .collect();
-        verdicts.extend(self.drifts(&pairs, &calibration, slack, &faulty));
+        let mut drifts = self.drifts(&pairs, &calibration, slack, &faulty);
+        if !place.covered {
+            drifts.iter_mut().for_each(withhold);
+        }
+        verdicts.extend(drifts);
         let (latency, latency_verdicts) = latency::judge(self, plan, &calibration, counts);
         verdicts.extend(latency_verdicts);
         let rows = counts[Layout::ROWS];
@@ -148,8 +157,9 @@ impl Judge {
         let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
             let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin * slack;
-            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal).min(1.0);
-            let moved = Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
+            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal);
+            let moved =
+                Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {
                 detector: score.kind.as_str(),
                 kind: AlertKind::DataFault,
@@ -241,7 +251,8 @@ impl Judge {
             rows,
             reference_rows: pair.reference.present(),
             statistic: score.map(|score| score.statistic),
-            threshold: self.monitor.floors.of(detector).max(normal),
+            threshold: self.monitor.floors.of(detector).max(normal)
+                + chance::expected_by_chance(detector, &pair.column.binning, pair.reference.cells, pair.window.cells),
             p_value: score.and_then(|score| score.p_value.or(significance)),
             adjusted: None,
         })
@@ -293,6 +304,19 @@ pub fn silence(silent: Millis, limit: Millis) -> VerdictView {
     }
 }
 
+/// Turns a verdict into one that the evidence does not allow.
+fn withhold(verdict: &mut VerdictView) {
+    *verdict = VerdictView {
+        statistic: None,
+        threshold: None,
+        p_value: None,
+        adjusted_p_value: None,
+        level: Level::Insufficient,
+        moved: Vec::new(),
+        ..verdict.clone()
+    };
+}
+
 /// What was measured of one detector on one column.
 struct Judgement {
     detector: &'static str,
@@ -315,7 +339,11 @@ fn distinct(detectors: &[Detector]) -> Vec<Detector> {
 /// Worst level that is not inhibited; labels are late, so their absence does not make a window insufficient.
 fn overall(verdicts: &[VerdictView]) -> Level {
     let judged = verdicts.iter().filter(|verdict| verdict.inhibited_by.is_none());
-    judged.filter(|verdict| verdict.role != Some(Role::Label)).map(|verdict| verdict.level).max().unwrap_or_default()
+    judged
+        .filter(|verdict| verdict.role != Some(Role::Label))
+        .map(|verdict| verdict.level)
+        .max()
+        .unwrap_or_default()
 }
 
 fn ratios(pair: &Pair<'_>) -> ColumnRatios {

@@ -11,7 +11,11 @@ use crate::reference::{Column, ColumnCounts};
 const MOST: usize = 5;
 
 /// The bins whose share changed most, the largest change first.
-pub(super) fn moved_bins(column: &Column, reference: ColumnCounts<'_>, window: ColumnCounts<'_>) -> Vec<Moved> {
+pub(super) fn moved_bins(
+    column: &Column,
+    reference: ColumnCounts<'_>,
+    window: ColumnCounts<'_>,
+) -> Vec<Moved> {
     let (n, m) = (reference.present() as f64, window.present() as f64);
     if n == 0.0 || m == 0.0 {
         return Vec::new();

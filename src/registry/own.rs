@@ -128,7 +128,7 @@ pub struct ActiveReference {
 /// let mut registry = Registry::open(folder.path())?;
 /// let options = BaselineOptions::new("flights", "1.0.0", "testdata/flights/reference.parquet");
 /// let id = registry.add_reference(&build(&options)?)?;
-/// assert_eq!(registry.load_reference(id.short())?.provenance.rows, 51_955);
+/// assert_eq!(registry.load_reference(id.short())?.provenance.rows, 51_861);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

@@ -310,7 +310,7 @@ impl Planner<'_> {
         match binning {
             Binning::Numeric(_) => note_numbers(tally, &mut notes),
             Binning::Categorical(binning) if kind != ColumnKind::Boolean => {
-                note_texts(tally, binning, &mut notes)
+                note_texts(tally, binning, &mut notes);
             }
             Binning::Categorical(_) => {}
         }

@@ -7,6 +7,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
 
+use super::SourceError;
 use crate::config::Kafka;
 use crate::engine::RefusedRecord;
 
@@ -37,16 +38,19 @@ impl DeadLetters {
     /// A producer for the configured topic; `None` if none is configured.
     ///
     /// # Errors
-    /// When librdkafka refuses the configuration.
-    pub fn new(kafka: &Kafka) -> Result<Option<Self>, KafkaError> {
+    /// When librdkafka refuses the configuration or a secret cannot be read.
+    pub fn new(kafka: &Kafka) -> Result<Option<Self>, SourceError> {
         let Some(topic) = kafka.dead_letter_topic.clone() else { return Ok(None) };
         let mut settings = ClientConfig::new();
         settings.set("client.id", "anchorwatch");
         kafka.properties.iter().for_each(|(name, value)| {
             settings.set(name, value);
         });
+        for (name, secret) in kafka.secrets().map_err(SourceError::Secrets)? {
+            settings.set(name, secret.expose());
+        }
         settings.set("bootstrap.servers", &kafka.bootstrap).set("enable.idempotence", "true");
-        Ok(Some(Self { producer: settings.create()?, topic }))
+        Ok(Some(Self { producer: settings.create().map_err(SourceError::Properties)?, topic }))
     }
 
     /// Writes one pointer and waits until the broker has it.

@@ -120,7 +120,8 @@ impl TableEvents<'_> {
         if let Some(column) = &columns.latency {
             value_field(&mut json, "latency_ms", column, row);
         }
-        let segment = self.segment.and_then(|name| columns.features.iter().find(|(column, _)| column == name));
+        let segment =
+            self.segment.and_then(|name| columns.features.iter().find(|(column, _)| column == name));
         if let Some((name, column)) = segment {
             key(&mut json, "segment");
             json.push(b'{');
@@ -150,7 +151,8 @@ impl TableEvents<'_> {
 fn columns(batch: &RecordBatch) -> Result<Columns, TableError> {
     const KNOWN: [&str; 7] = ["id", "ts", "score", "prediction", "latency_ms", "label", "label_ts"];
     let time = DataType::Timestamp(TimeUnit::Millisecond, None);
-    let find = |name: &str, kind: &DataType| batch.column_by_name(name).map(|column| cast(column, kind)).transpose();
+    let find =
+        |name: &str, kind: &DataType| batch.column_by_name(name).map(|column| cast(column, kind)).transpose();
     let schema = batch.schema();
     let mut features = Vec::new();
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
@@ -196,7 +198,9 @@ fn field(json: &mut Vec<u8>, name: &str, value: impl serde::Serialize) {
 
 fn value_field(json: &mut Vec<u8>, name: &str, column: &ArrayRef, row: usize) {
     match column.as_primitive_opt::<Float64Type>() {
-        Some(numbers) if !numbers.is_null(row) && numbers.value(row).is_finite() => field(json, name, numbers.value(row)),
+        Some(numbers) if !numbers.is_null(row) && numbers.value(row).is_finite() => {
+            field(json, name, numbers.value(row))
+        }
         Some(_) => field(json, name, ()),
         None => field(json, name, text(column, row)),
     }

@@ -16,7 +16,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::config::{Kafka, StartPolicy};
+use crate::config::{Kafka, SecretError, StartPolicy};
 use crate::engine::Position;
 use crate::event::Record;
 
@@ -40,8 +40,13 @@ const SETTINGS: [(&str, &str); 12] = [
 ];
 
 /// Settings that the configuration may not change, since correctness rests on them.
-const OURS: [&str; 5] =
-    ["enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "auto.offset.reset", "statistics.interval.ms"];
+const OURS: [&str; 5] = [
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "auto.offset.reset",
+    "statistics.interval.ms",
+];
 
 /// Why a source cannot be opened or go on.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +54,9 @@ pub enum SourceError {
     /// librdkafka refuses a property.
     #[error("kafka.properties: {0}")]
     Properties(KafkaError),
+    /// A secret property cannot be read.
+    #[error("kafka.secret_properties: {0}")]
+    Secrets(SecretError),
     /// A partition has no usable offset and the policy is to halt.
     #[error(
         "partition {partition} of topic `{topic}` has no usable checkpoint and kafka.start is `halt`: \
@@ -194,6 +202,9 @@ impl KafkaSource {
         for (name, value) in kafka.properties.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
             settings.set(name, value);
         }
+        for (name, secret) in kafka.secrets().map_err(SourceError::Secrets)? {
+            settings.set(name, secret.expose());
+        }
         settings.set("bootstrap.servers", &kafka.bootstrap).set("group.id", &kafka.group);
         let context = Context::default();
         let notes = Arc::clone(&context.notes);
@@ -300,7 +311,8 @@ impl KafkaSource {
 
     /// librdkafka names only the partition number; with several topics each one's position decides.
     fn hand_over_end(&self, partition: i32, take: &mut impl FnMut(Incoming<'_>)) {
-        let candidates: Vec<&(String, i32)> = self.assigned.iter().filter(|(_, number)| *number == partition).collect();
+        let candidates: Vec<&(String, i32)> =
+            self.assigned.iter().filter(|(_, number)| *number == partition).collect();
         for (topic, partition) in &candidates {
             if candidates.len() == 1 || self.is_at_end(topic, *partition) {
                 take(Incoming::AtEnd { topic, partition: *partition });
@@ -309,10 +321,13 @@ impl KafkaSource {
     }
 
     fn is_at_end(&self, topic: &str, partition: i32) -> bool {
-        let position = self.consumer.position().ok().and_then(|positions| {
-            positions.find_partition(topic, partition).map(|found| found.offset())
-        });
-        let end = self.consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT).ok().map(|(_, end)| end);
+        let position = self
+            .consumer
+            .position()
+            .ok()
+            .and_then(|positions| positions.find_partition(topic, partition).map(|found| found.offset()));
+        let end =
+            self.consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT).ok().map(|(_, end)| end);
         match (position, end) {
             (Some(Offset::Offset(next)), Some(end)) => next >= end,
             (Some(Offset::Invalid) | None, Some(end)) => end == 0,

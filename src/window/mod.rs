@@ -206,6 +206,7 @@ impl Windows {
             return Outcome::Unmatched;
         }
         state.events += u64::from(!event.is_feedback());
+        state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let amended = self.closed.is_some_and(|closed| pane < closed);
         let whole = self.subjects.whole(state);
         self.subjects.count(whole, pane, plan.layout.len(), self.slots.as_slice(), amended);
@@ -262,6 +263,27 @@ impl Windows {
     #[must_use]
     pub fn subject(&self, id: SubjectId) -> Option<&Subject> {
         self.subjects.name(id)
+    }
+
+    /// Whether a subject's version was watched, with the reference that holds at its end, over all of the window.
+    #[must_use]
+    pub fn covered(&self, id: SubjectId, horizon: usize, edge: i64) -> bool {
+        let version = self.subjects.name(id).and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
+        let (Some(index), Some(horizon)) = (version, self.settings.horizons.get(horizon)) else { return false };
+        let state = &self.versions[*index];
+        let begins = state.plans.at(edge - 1).map_or(i64::MAX, |(begins, _)| begins);
+        state.first_pane.is_some_and(|first| first.max(begins) <= edge - horizon.panes)
+    }
+
+    /// First pane in which a version was seen, for the checkpoint.
+    pub fn first_panes(&self) -> impl Iterator<Item = Option<i64>> {
+        self.versions.iter().map(|state| state.first_pane)
+    }
+
+    /// Restores the first pane of a version.
+    pub fn restore_first_pane(&mut self, model: &str, version: &str, pane: Option<i64>) {
+        let index = self.version_index(model, version);
+        self.versions[index].first_pane = pane;
     }
 
     /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow.

@@ -20,6 +20,7 @@ pub(super) struct VersionState {
     pub(super) watched: bool,
     pub(super) plans: Plans,
     pub(super) events: u64,
+    pub(super) first_pane: Option<i64>,
     whole: Option<SubjectId>,
     segments: HashMap<Arc<str>, SubjectId>,
 }
@@ -32,6 +33,7 @@ impl VersionState {
             watched: false,
             plans: Plans::default(),
             events: 0,
+            first_pane: None,
             whole: None,
             segments: HashMap::new(),
         }

@@ -31,8 +31,7 @@ pub enum Alternative {
 /// ```
 #[must_use]
 pub fn ks_two_sample_sf(n: u64, m: u64, h: u64, alternative: Alternative) -> Option<f64> {
-    n.checked_mul(m)
-        .filter(|steps| (1..=MOST_STEPS).contains(steps))?;
+    n.checked_mul(m).filter(|steps| (1..=MOST_STEPS).contains(steps))?;
     if h == 0 {
         return Some(1.0);
     }

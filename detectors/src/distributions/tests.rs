@@ -10,51 +10,24 @@ use super::lattice::{Alternative, ks_two_sample_sf};
 use super::*;
 
 /// Numbers that break careless code.
-const STRANGE: [f64; 10] = [
-    f64::NAN,
-    f64::INFINITY,
-    f64::NEG_INFINITY,
-    0.0,
-    -0.0,
-    -1.0,
-    1.0,
-    5e-324,
-    f64::MAX,
-    f64::EPSILON,
-];
+const STRANGE: [f64; 10] =
+    [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, -1.0, 1.0, 5e-324, f64::MAX, f64::EPSILON];
 
 #[test]
 fn no_argument_makes_a_law_panic() {
     for x in STRANGE {
         black_box((normal_sf(x), normal_isf(x), kolmogorov_sf(x), limit_cdf(x)));
         for y in STRANGE {
-            black_box((
-                chi_square_sf(x, y),
-                chi_square_isf(x, y),
-                student_two_sided(x, y),
-            ));
+            black_box((chi_square_sf(x, y), chi_square_isf(x, y), student_two_sided(x, y)));
             black_box((incomplete_beta(x, y, 0.5), incomplete_beta(2.0, x, y)));
         }
         for n in [0, 1, 2, 139, 140, 141, 100_001, u64::MAX] {
-            black_box((
-                kstwo_sf(x, n),
-                smirnov_sf(x, n),
-                two_sample_exact_sf(x, n, 3),
-            ));
-            black_box((
-                binomial_sf(n / 2, n, x),
-                clopper_pearson(n / 3, n, x),
-                wilson(n / 3, n, x),
-            ));
+            black_box((kstwo_sf(x, n), smirnov_sf(x, n), two_sample_exact_sf(x, n, 3)));
+            black_box((binomial_sf(n / 2, n, x), clopper_pearson(n / 3, n, x), wilson(n / 3, n, x)));
         }
     }
     assert_eq!(clopper_pearson(2, 1, 0.95), None);
-    for (n, m) in [
-        (0, 1),
-        (u64::MAX, 1),
-        (u64::MAX, u64::MAX),
-        (1 << 20, 1 << 20),
-    ] {
+    for (n, m) in [(0, 1), (u64::MAX, 1), (u64::MAX, u64::MAX), (1 << 20, 1 << 20)] {
         assert_eq!(ks_two_sample_sf(n, m, 1, Alternative::Less), None);
     }
 }
@@ -65,10 +38,8 @@ fn the_finite_law_joins_smoothly_where_methods_change() {
         let size = n as f64;
         // Where the matrix gives way to the expansion, and the expansion to the one-sided tail.
         for d in [(1.4 / size).powf(2.0 / 3.0), (2.2 / size).sqrt()] {
-            let (below, above) = (
-                kstwo_sf(d * (1.0 - 1e-9), n).unwrap(),
-                kstwo_sf(d * (1.0 + 1e-9), n).unwrap(),
-            );
+            let (below, above) =
+                (kstwo_sf(d * (1.0 - 1e-9), n).unwrap(), kstwo_sf(d * (1.0 + 1e-9), n).unwrap());
             // The expansion leaves out terms of the order 1/n², the tail paths that touch both sides.
             let allowed = 0.2 / (size * size) + 3e-7;
             assert!((below - above).abs() < allowed, "{n} {d} {below} {above}");
@@ -88,10 +59,7 @@ fn textbook_values() {
     assert!((normal_sf(-8.0) + normal_sf(8.0) - 1.0).abs() < 1e-15);
     assert!((normal_sf(8.0) / 6.220_960_574_271_786e-16 - 1.0).abs() < 1e-12);
     assert!((normal_isf(0.025).unwrap() - 1.959_963_984_540_054).abs() < 1e-14);
-    assert_eq!(
-        (normal_isf(0.5), normal_isf(0.0)),
-        (Some(0.0), Some(f64::INFINITY))
-    );
+    assert_eq!((normal_isf(0.5), normal_isf(0.0)), (Some(0.0), Some(f64::INFINITY)));
     assert!((chi_square_isf(0.05, 9.0).unwrap() - 16.918_977_604_620_45).abs() < 1e-9);
     assert!((student_two_sided(2.228_138_852, 10.0).unwrap() - 0.05).abs() < 1e-9);
     assert!((binomial_sf(2, 3, 0.5).unwrap() - 0.5).abs() < 1e-12);

@@ -48,11 +48,7 @@ pub fn epps_singleton(reference: &[f64], window: &[f64], t: [f64; 2]) -> Option<
     let difference: Vector = std::array::from_fn(|i| left.means[i] - right.means[i]);
     let (form, df) = inverse_form(covariance, &difference)?;
     let statistic = (n + m) * form * small_sample_correction(n, m);
-    Some(EppsSingleton {
-        statistic,
-        df,
-        p_value: chi_square_sf(statistic, df as f64)?,
-    })
+    Some(EppsSingleton { statistic, df, p_value: chi_square_sf(statistic, df as f64)? })
 }
 
 fn small_sample_correction(n: f64, m: f64) -> f64 {
@@ -77,10 +73,7 @@ impl Side {
         }
         let [first, second] = points;
         let mut deviations = [
-            values
-                .iter()
-                .map(|x| (first * x).cos())
-                .collect::<Vec<f64>>(),
+            values.iter().map(|x| (first * x).cos()).collect::<Vec<f64>>(),
             values.iter().map(|x| (second * x).cos()).collect(),
             values.iter().map(|x| (first * x).sin()).collect(),
             values.iter().map(|x| (second * x).sin()).collect(),
@@ -90,18 +83,11 @@ impl Side {
         for (part, mean) in deviations.iter_mut().zip(means) {
             part.iter_mut().for_each(|value| *value -= mean);
         }
-        Some(Self {
-            size,
-            means,
-            deviations,
-        })
+        Some(Self { size, means, deviations })
     }
 
     fn covariance(&self, i: usize, j: usize) -> f64 {
-        let products = self.deviations[i]
-            .iter()
-            .zip(&self.deviations[j])
-            .map(|(a, b)| a * b);
+        let products = self.deviations[i].iter().zip(&self.deviations[j]).map(|(a, b)| a * b);
         products.sum::<f64>() / self.size
     }
 }
@@ -113,18 +99,12 @@ fn matrix(entry: impl Fn(usize, usize) -> f64) -> Matrix {
 /// `vᵀ M⁺ v` with the pseudo-inverse of a symmetric matrix, and its rank; `None` if the matrix is zero.
 fn inverse_form(matrix: Matrix, vector: &Vector) -> Option<(f64, usize)> {
     let (values, vectors) = eigen(matrix);
-    let largest = values
-        .iter()
-        .fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let largest = values.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
     let mut form = 0.0;
     let mut rank = 0;
     for (index, &value) in values.iter().enumerate() {
         if value.abs() > NEGLIGIBLE * largest {
-            let along: f64 = vectors
-                .iter()
-                .zip(vector)
-                .map(|(row, entry)| row[index] * entry)
-                .sum();
+            let along: f64 = vectors.iter().zip(vector).map(|(row, entry)| row[index] * entry).sum();
             form += along * along / value;
             rank += 1;
         }
@@ -153,8 +133,7 @@ fn rotate(a: &mut Matrix, vectors: &mut Matrix, p: usize, q: usize) {
     let tangent = theta.signum() / (theta.abs() + theta.hypot(1.0));
     let cosine = 1.0 / tangent.hypot(1.0);
     let sine = tangent * cosine;
-    let turn =
-        |x: &mut f64, y: &mut f64| (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y);
+    let turn = |x: &mut f64, y: &mut f64| (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y);
     for row in a.iter_mut().chain(vectors.iter_mut()) {
         let (mut x, mut y) = (row[p], row[q]);
         turn(&mut x, &mut y);

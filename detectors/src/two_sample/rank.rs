@@ -39,21 +39,12 @@ impl Cell {
 
 fn cells(reference: &[u64], window: &[u64]) -> impl Iterator<Item = Cell> {
     let (mut reference_below, mut window_below) = (0.0, 0.0);
-    reference
-        .iter()
-        .zip(window)
-        .filter(|(r, w)| **r > 0 || **w > 0)
-        .map(move |(&r, &w)| {
-            let cell = Cell {
-                reference: r as f64,
-                window: w as f64,
-                reference_below,
-                window_below,
-            };
-            reference_below += cell.reference;
-            window_below += cell.window;
-            cell
-        })
+    reference.iter().zip(window).filter(|(r, w)| **r > 0 || **w > 0).map(move |(&r, &w)| {
+        let cell = Cell { reference: r as f64, window: w as f64, reference_below, window_below };
+        reference_below += cell.reference;
+        window_below += cell.window;
+        cell
+    })
 }
 
 fn sizes(reference: &[u64], window: &[u64]) -> Option<(f64, f64)> {
@@ -85,12 +76,7 @@ pub fn mann_whitney(reference: &[u64], window: &[u64]) -> Option<MannWhitney> {
     }
     let all = n + m;
     let variance = n * m / 12.0 * (all + 1.0 - ties / (all * (all - 1.0)));
-    Some(MannWhitney {
-        u,
-        n,
-        m,
-        deviation: variance.max(0.0).sqrt(),
-    })
+    Some(MannWhitney { u, n, m, deviation: variance.max(0.0).sqrt() })
 }
 
 impl MannWhitney {
@@ -172,10 +158,7 @@ pub fn cramer_von_mises(reference: &[u64], window: &[u64]) -> Option<RankTest> {
     let numerator = (all + 1.0) * (4.0 * product * all - 3.0 * (n * n + m * m) - 2.0 * product);
     let deviation = (45.0 * numerator / (45.0 * all * all * 4.0 * product)).sqrt();
     let limit = 1.0 / 6.0 + (statistic - expected) / deviation;
-    Some(RankTest {
-        statistic,
-        p_value: (1.0 - limit_cdf(limit)).clamp(0.0, 1.0),
-    })
+    Some(RankTest { statistic, p_value: (1.0 - limit_cdf(limit)).clamp(0.0, 1.0) })
 }
 
 /// The exact p-value of [`cramer_von_mises`] for samples of at most 20 without ties; `None` for larger ones.
@@ -214,11 +197,7 @@ pub enum AndersonDarling {
 ///
 /// `None` if a profile is empty, all values tie, or the cells differ in number.
 #[must_use]
-pub fn anderson_darling(
-    reference: &[u64],
-    window: &[u64],
-    variant: AndersonDarling,
-) -> Option<RankTest> {
+pub fn anderson_darling(reference: &[u64], window: &[u64], variant: AndersonDarling) -> Option<RankTest> {
     let (n, m) = sizes(reference, window)?;
     if cells(reference, window).count() < 2 || n + m < 4.0 {
         return None;
@@ -228,10 +207,7 @@ pub fn anderson_darling(
         AndersonDarling::Right => a2_right(reference, window, n, m),
     };
     let statistic = (a2 - 1.0) / a2_deviation(n, m);
-    Some(RankTest {
-        statistic,
-        p_value: anderson_darling_p(statistic),
-    })
+    Some(RankTest { statistic, p_value: anderson_darling_p(statistic) })
 }
 
 fn a2_midrank(reference: &[u64], window: &[u64], n: f64, m: f64) -> f64 {
@@ -241,8 +217,7 @@ fn a2_midrank(reference: &[u64], window: &[u64], n: f64, m: f64) -> f64 {
         let size = cell.size();
         let below = cell.reference_below + cell.window_below + size / 2.0;
         let scale = size / all / (below * (all - below) - all * size / 4.0);
-        of_reference +=
-            scale * (all * (cell.reference_below + cell.reference / 2.0) - below * n).powi(2);
+        of_reference += scale * (all * (cell.reference_below + cell.reference / 2.0) - below * n).powi(2);
         of_window += scale * (all * (cell.window_below + cell.window / 2.0) - below * m).powi(2);
     }
     (all - 1.0) / all * (of_reference / n + of_window / m)
@@ -269,8 +244,7 @@ fn a2_deviation(n: f64, m: f64) -> f64 {
     let inverse_sizes = 1.0 / n + 1.0 / m;
     let (h, g) = harmonic_sums(all);
     let a = (4.0 * g - 6.0) * (k - 1.0) + (10.0 - 6.0 * g) * inverse_sizes;
-    let b = (2.0 * g - 4.0) * k * k + 8.0 * h * k + (2.0 * g - 14.0 * h - 4.0) * inverse_sizes
-        - 8.0 * h
+    let b = (2.0 * g - 4.0) * k * k + 8.0 * h * k + (2.0 * g - 14.0 * h - 4.0) * inverse_sizes - 8.0 * h
         + 4.0 * g
         - 6.0;
     let c = (6.0 * h + 2.0 * g - 2.0) * k * k
@@ -318,25 +292,13 @@ fn anderson_darling_p(statistic: f64) -> f64 {
 fn quadratic_fit(x: &[f64; 7], y: &[f64; 7]) -> [f64; 3] {
     let mean = x.iter().sum::<f64>() / 7.0;
     let moment = |power: i32| x.iter().map(|x| (x - mean).powi(power)).sum::<f64>();
-    let right = |power: i32| {
-        x.iter()
-            .zip(y)
-            .map(|(x, y)| (x - mean).powi(power) * y)
-            .sum::<f64>()
-    };
+    let right = |power: i32| x.iter().zip(y).map(|(x, y)| (x - mean).powi(power) * y).sum::<f64>();
     let (s2, s3, s4) = (moment(2), moment(3), moment(4));
     let (t0, t1, t2) = (right(0), right(1), right(2));
     // With Σ(x - mean) = 0 the system has two unknowns once the constant is eliminated.
     let (p, q) = (s4 - s2 * s2 / 7.0, t2 - s2 * t0 / 7.0);
     let determinant = s2 * p - s3 * s3;
-    let (slope, curve) = (
-        (t1 * p - s3 * q) / determinant,
-        (s2 * q - s3 * t1) / determinant,
-    );
+    let (slope, curve) = ((t1 * p - s3 * q) / determinant, (s2 * q - s3 * t1) / determinant);
     let constant = (t0 - s2 * curve) / 7.0;
-    [
-        constant - slope * mean + curve * mean * mean,
-        slope - 2.0 * curve * mean,
-        curve,
-    ]
+    [constant - slope * mean + curve * mean * mean, slope - 2.0 * curve * mean, curve]
 }

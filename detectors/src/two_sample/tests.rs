@@ -43,8 +43,7 @@ fn huge_profiles_neither_panic_nor_hang() {
             assert!(anderson_darling(&reference, &window, variant).is_some());
         }
         assert!(
-            mann_whitney(&reference, &window).is_some()
-                && cramer_von_mises(&reference, &window).is_some()
+            mann_whitney(&reference, &window).is_some() && cramer_von_mises(&reference, &window).is_some()
         );
     }
 }

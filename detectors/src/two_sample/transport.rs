@@ -34,11 +34,7 @@ struct Gap {
 ///
 /// `None` if a profile is empty or does not have the binning's cells.
 #[must_use]
-pub fn wasserstein(
-    binning: &NumericBinning,
-    reference: &[u64],
-    window: &[u64],
-) -> Option<WassersteinBounds> {
+pub fn wasserstein(binning: &NumericBinning, reference: &[u64], window: &[u64]) -> Option<WassersteinBounds> {
     sum_gaps(binning, reference, window, |_, gap| gap.bounds())
 }
 
@@ -57,11 +53,9 @@ pub fn wasserstein_with_means(
     if means.len() != binning.knots().len() + 1 {
         return None;
     }
-    sum_gaps(binning, reference, window, |index, gap| {
-        match means.get(index) {
-            Some(&mean) if gap.reference == 0.0 && gap.window > 0.0 => gap.bounds_with_mean(mean),
-            _ => gap.bounds(),
-        }
+    sum_gaps(binning, reference, window, |index, gap| match means.get(index) {
+        Some(&mean) if gap.reference == 0.0 && gap.window > 0.0 => gap.bounds_with_mean(mean),
+        _ => gap.bounds(),
     })
 }
 
@@ -76,11 +70,7 @@ fn sum_gaps(
         return None;
     }
     let walk = Walk::new(reference, window)?;
-    let mut sum = WassersteinBounds {
-        low: 0.0,
-        high: 0.0,
-        estimate: 0.0,
-    };
+    let mut sum = WassersteinBounds { low: 0.0, high: 0.0, estimate: 0.0 };
     for (cell, step) in walk.steps(reference, window).enumerate().step_by(2) {
         let (low, high) = binning.bounds(cell)?;
         let gap = Gap {
@@ -103,16 +93,8 @@ impl Gap {
     fn bounds(&self) -> WassersteinBounds {
         let width = self.high - self.low;
         if !width.is_finite() {
-            let high = if self.reference + self.window > 0.0 {
-                f64::INFINITY
-            } else {
-                0.0
-            };
-            return WassersteinBounds {
-                low: 0.0,
-                high,
-                estimate: 0.0,
-            };
+            let high = if self.reference + self.window > 0.0 { f64::INFINITY } else { 0.0 };
+            return WassersteinBounds { low: 0.0, high, estimate: 0.0 };
         }
         let (least, most) = (self.start - self.window, self.start + self.reference);
         let nearest = if least > 0.0 { least } else { (-most).max(0.0) };
@@ -126,11 +108,7 @@ impl Gap {
 
     /// Only the window has mass here; its mean fixes the signed area, and the crossing bounds the rest.
     fn bounds_with_mean(&self, mean: f64) -> WassersteinBounds {
-        let exact = |value: f64| WassersteinBounds {
-            low: value,
-            high: value,
-            estimate: value,
-        };
+        let exact = |value: f64| WassersteinBounds { low: value, high: value, estimate: value };
         if !self.low.is_finite() && !self.high.is_finite() {
             return exact(0.0);
         }
@@ -148,11 +126,7 @@ impl Gap {
             return exact(low);
         }
         let high = before.abs() + after.abs();
-        WassersteinBounds {
-            low,
-            high,
-            estimate: f64::midpoint(low, high),
-        }
+        WassersteinBounds { low, high, estimate: f64::midpoint(low, high) }
     }
 }
 

@@ -48,8 +48,7 @@ struct File {
 /// All cases of a file.
 pub(crate) fn read(folder: &Path, file: &str) -> Vec<Case> {
     let path = folder.join(format!("{file}.json"));
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let file: File =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     with_shared_values(file.cases)
@@ -78,32 +77,20 @@ impl fmt::Display for Case {
 pub(crate) fn number(value: &Value) -> f64 {
     match value {
         Value::Null => f64::NAN,
-        Value::String(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{text:?} is no number")),
-        other => other
-            .as_f64()
-            .unwrap_or_else(|| panic!("{other} is no number")),
+        Value::String(text) => text.parse().unwrap_or_else(|_| panic!("{text:?} is no number")),
+        other => other.as_f64().unwrap_or_else(|| panic!("{other} is no number")),
     }
 }
 
 /// A list of numbers of the files.
 pub(crate) fn numbers(value: &Value) -> Vec<f64> {
-    value
-        .as_array()
-        .unwrap_or_else(|| panic!("{value} is no list"))
-        .iter()
-        .map(number)
-        .collect()
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list")).iter().map(number).collect()
 }
 
 impl Case {
     /// A parameter's text, or nothing.
     pub(crate) fn text(&self, parameter: &str) -> &str {
-        self.params
-            .get(parameter)
-            .and_then(Value::as_str)
-            .unwrap_or("")
+        self.params.get(parameter).and_then(Value::as_str).unwrap_or("")
     }
 
     /// A parameter's numbers.
@@ -126,20 +113,11 @@ pub(crate) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub(crate) fn new(case: &'a Case) -> Self {
-        Self {
-            case,
-            errors: Vec::new(),
-            compared: 0,
-        }
+        Self { case, errors: Vec::new(), compared: 0 }
     }
 
     pub(crate) fn statistic(&mut self, got: Option<f64>) -> &mut Self {
-        self.compare(
-            "statistic",
-            got,
-            number(&self.case.expected_statistic),
-            self.case.tolerance,
-        )
+        self.compare("statistic", got, number(&self.case.expected_statistic), self.case.tolerance)
     }
 
     pub(crate) fn p_value(&mut self, got: Option<f64>) -> &mut Self {
@@ -158,9 +136,7 @@ impl<'a> Check<'a> {
         let Some(want) = self.case.expected_extra.get(name).map(numbers) else {
             return self;
         };
-        self.holds(want.len() == got.len(), || {
-            format!("{name}: {} values, want {}", got.len(), want.len())
-        });
+        self.holds(want.len() == got.len(), || format!("{name}: {} values, want {}", got.len(), want.len()));
         for (index, (&got, want)) in got.iter().zip(want).enumerate() {
             self.value(&format!("{name}[{index}]"), got, want);
         }
@@ -172,12 +148,7 @@ impl<'a> Check<'a> {
         self.compare(name, got, want, self.case.tolerance)
     }
 
-    pub(crate) fn equal<T: PartialEq + fmt::Debug>(
-        &mut self,
-        name: &str,
-        got: &T,
-        want: &T,
-    ) -> &mut Self {
+    pub(crate) fn equal<T: PartialEq + fmt::Debug>(&mut self, name: &str, got: &T, want: &T) -> &mut Self {
         self.holds(got == want, || format!("{name}: {got:?}, want {want:?}"))
     }
 
@@ -195,13 +166,7 @@ impl<'a> Check<'a> {
         Verdict::Judged(std::mem::take(&mut self.errors))
     }
 
-    fn compare(
-        &mut self,
-        name: &str,
-        got: Option<f64>,
-        want: f64,
-        tolerance: Tolerance,
-    ) -> &mut Self {
+    fn compare(&mut self, name: &str, got: Option<f64>, want: f64, tolerance: Tolerance) -> &mut Self {
         let got = got.unwrap_or(f64::NAN);
         let close = if want.is_nan() {
             got.is_nan()

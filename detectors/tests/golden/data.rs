@@ -62,9 +62,7 @@ impl SplitMix64 {
 impl Generator {
     fn values(&self) -> Vec<f64> {
         let mut random = SplitMix64(self.seed);
-        (0..self.n)
-            .map(|_| self.shaped(self.raw(&mut random)))
-            .collect()
+        (0..self.n).map(|_| self.shaped(self.raw(&mut random))).collect()
     }
 
     fn raw(&self, random: &mut SplitMix64) -> f64 {
@@ -114,35 +112,22 @@ pub(crate) struct Cells {
 impl Datasets {
     pub(crate) fn read(folder: &Path) -> Self {
         let path = folder.join("datasets.json");
-        let text = std::fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     pub(crate) fn numeric(&self, name: &str, nan_policy: &str) -> Pair {
-        let sides = self
-            .numeric
-            .get(name)
-            .unwrap_or_else(|| panic!("no numeric data set {name}"));
+        let sides = self.numeric.get(name).unwrap_or_else(|| panic!("no numeric data set {name}"));
         let keep = |x: &f64| {
-            if nan_policy == "omit_nan" {
-                !x.is_nan()
-            } else {
-                x.is_finite()
-            }
+            if nan_policy == "omit_nan" { !x.is_nan() } else { x.is_finite() }
         };
         let side = |side: &Side| side.values().into_iter().filter(keep).collect();
-        Pair {
-            reference: side(&sides.reference),
-            current: side(&sides.current),
-        }
+        Pair { reference: side(&sides.reference), current: side(&sides.current) }
     }
 
     pub(crate) fn categorical(&self, name: &str) -> (Vec<&str>, Vec<&str>) {
-        let sides = self
-            .categorical
-            .get(name)
-            .unwrap_or_else(|| panic!("no categorical data set {name}"));
+        let sides = self.categorical.get(name).unwrap_or_else(|| panic!("no categorical data set {name}"));
         (known(&sides.reference), known(&sides.current))
     }
 }
@@ -165,10 +150,6 @@ impl Cells {
         }
         let binning = NumericBinning::from_sorted_values(&sorted(reference), 100_000).unwrap();
         let (reference, current) = (binning.count(reference), binning.count(current));
-        Some(Self {
-            binning,
-            reference,
-            current,
-        })
+        Some(Self { binning, reference, current })
     }
 }

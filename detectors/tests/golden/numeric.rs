@@ -5,12 +5,9 @@ use anchorwatch_detectors::distributions::kolmogorov::{kolmogorov_sf, kstwo_sf};
 use anchorwatch_detectors::distributions::normal_sf;
 use anchorwatch_detectors::samples::epps_singleton::epps_singleton;
 use anchorwatch_detectors::samples::{
-    Moments, Pooled, TTest, energy_distance, quantile_linear, sorted, student_t, wasserstein,
-    welch_t,
+    Moments, Pooled, TTest, energy_distance, quantile_linear, sorted, student_t, wasserstein, welch_t,
 };
-use anchorwatch_detectors::two_sample::rank::{
-    AndersonDarling, anderson_darling, cramer_von_mises_exact,
-};
+use anchorwatch_detectors::two_sample::rank::{AndersonDarling, anderson_darling, cramer_von_mises_exact};
 use anchorwatch_detectors::two_sample::{
     Alternative, Ks, cramer_von_mises, ks, ks_one_sample, ks_uncertainty, mann_whitney, transport,
 };
@@ -36,9 +33,7 @@ pub(crate) fn judge(case: &Case, datasets: &Datasets) -> Verdict {
         "epps_singleton" => {
             let t = case.list("t").try_into().unwrap();
             let test = epps_singleton(&pair.reference, &pair.current, t);
-            check
-                .statistic(test.map(|test| test.statistic))
-                .p_value(test.map(|test| test.p_value));
+            check.statistic(test.map(|test| test.statistic)).p_value(test.map(|test| test.p_value));
         }
         "moments" => judge_moments(&pair, &mut check),
         "ks_1samp" => judge_one_sample(case, datasets, &mut check),
@@ -59,10 +54,9 @@ fn both_ks(pair: &Pair, check: &mut Check<'_>) -> Option<Ks> {
         let streamed = ks(&cells.reference, &cells.current);
         check.equal("ks by cells", &streamed, &raw);
         let interval = ks_uncertainty(&cells.reference, &cells.current);
-        check.holds(
-            interval.is_some_and(|interval| interval.low == interval.high),
-            || format!("{interval:?}"),
-        );
+        check.holds(interval.is_some_and(|interval| interval.low == interval.high), || {
+            format!("{interval:?}")
+        });
         return streamed;
     }
     raw
@@ -93,10 +87,7 @@ fn judge_ks(case: &Case, pair: &Pair, check: &mut Check<'_>) {
         (_, Alternative::TwoSided) => ks.p_finite(),
         (_, one_sided) => Some(ks.p_hodges(one_sided)),
     };
-    check
-        .statistic(Some(statistic))
-        .p_value(p_value)
-        .extra("effective_n", Some(ks.effective_size()));
+    check.statistic(Some(statistic)).p_value(p_value).extra("effective_n", Some(ks.effective_size()));
 }
 
 fn judge_kuiper(pair: &Pair, check: &mut Check<'_>) {
@@ -114,9 +105,7 @@ fn judge_cramer_von_mises(case: &Case, pair: &Pair, check: &mut Check<'_>) {
         "exact" => cramer_von_mises_exact(&pooled.reference, &pooled.window),
         _ => test.map(|test| test.p_value),
     };
-    check
-        .statistic(test.map(|test| test.statistic))
-        .p_value(p_value);
+    check.statistic(test.map(|test| test.statistic)).p_value(p_value);
 }
 
 fn judge_anderson_darling(case: &Case, pair: &Pair, check: &mut Check<'_>) {
@@ -126,9 +115,7 @@ fn judge_anderson_darling(case: &Case, pair: &Pair, check: &mut Check<'_>) {
     };
     let pooled = pooled(pair);
     let test = anderson_darling(&pooled.reference, &pooled.window, variant);
-    check
-        .statistic(test.map(|test| test.statistic))
-        .p_value(test.map(|test| test.p_value));
+    check.statistic(test.map(|test| test.statistic)).p_value(test.map(|test| test.p_value));
 }
 
 fn judge_mann_whitney(case: &Case, pair: &Pair, check: &mut Check<'_>) {
@@ -141,11 +128,7 @@ fn judge_mann_whitney(case: &Case, pair: &Pair, check: &mut Check<'_>) {
     check.statistic(test.map(|test| test.u)).p_value(p_value);
     if let Some(cells) = pair.cells() {
         let streamed = mann_whitney(&cells.reference, &cells.current);
-        check.equal(
-            "u by cells",
-            &streamed.map(|test| test.u),
-            &test.map(|test| test.u),
-        );
+        check.equal("u by cells", &streamed.map(|test| test.u), &test.map(|test| test.u));
     }
 }
 
@@ -162,35 +145,20 @@ fn judge_t(
     check
         .statistic(test.map(|test| test.statistic))
         .p_value(test.map(|test| test.p_value))
-        .extra(
-            "df",
-            Some(test.map_or(df_without_spread(n, m), |test| test.df)),
-        );
+        .extra("df", Some(test.map_or(df_without_spread(n, m), |test| test.df)));
 }
 
 fn judge_wasserstein(pair: &Pair, check: &mut Check<'_>) {
     let distance = wasserstein(&pair.reference, &pair.current);
-    let deviation =
-        Moments::new(&pair.reference).map(|moments| moments.variance_population().sqrt());
-    let normalised = distance
-        .zip(deviation)
-        .map(|(distance, deviation)| distance / deviation.max(0.001));
-    check
-        .statistic(distance)
-        .extra("ref_std_pop", deviation)
-        .extra("normalised", normalised);
+    let deviation = Moments::new(&pair.reference).map(|moments| moments.variance_population().sqrt());
+    let normalised = distance.zip(deviation).map(|(distance, deviation)| distance / deviation.max(0.001));
+    check.statistic(distance).extra("ref_std_pop", deviation).extra("normalised", normalised);
     let (Some(cells), Some(distance)) = (pair.cells(), distance) else {
         return;
     };
     let mut state = GapTie::new(&cells.binning);
-    pair.current
-        .iter()
-        .for_each(|&value| state.add(&cells.binning, value));
-    let largest = pair
-        .reference
-        .iter()
-        .chain(&pair.current)
-        .fold(0.0f64, |largest, x| largest.max(x.abs()));
+    pair.current.iter().for_each(|&value| state.add(&cells.binning, value));
+    let largest = pair.reference.iter().chain(&pair.current).fold(0.0f64, |largest, x| largest.max(x.abs()));
     let slack = 1e-12 * largest;
     for bounds in [
         transport::wasserstein(&cells.binning, &cells.reference, &cells.current),
@@ -209,20 +177,9 @@ fn judge_moments(pair: &Pair, check: &mut Check<'_>) {
         .statistic(current.map(|moments| moments.mean))
         .extra("ref_mean", reference.map(|moments| moments.mean))
         .extra("cur_mean", current.map(|moments| moments.mean))
-        .extra(
-            "ref_std_pop",
-            reference.map(|moments| moments.variance_population().sqrt()),
-        )
-        .extra(
-            "cur_std_pop",
-            current.map(|moments| moments.variance_population().sqrt()),
-        )
-        .extra(
-            "cur_std_sample",
-            current
-                .and_then(|moments| moments.variance_sample())
-                .map(f64::sqrt),
-        )
+        .extra("ref_std_pop", reference.map(|moments| moments.variance_population().sqrt()))
+        .extra("cur_std_pop", current.map(|moments| moments.variance_population().sqrt()))
+        .extra("cur_std_sample", current.and_then(|moments| moments.variance_sample()).map(f64::sqrt))
         .extra("cur_min", current.map(|moments| moments.min))
         .extra("cur_max", current.map(|moments| moments.max))
         .extra("cur_median", quantile_linear(&values, 0.5))

@@ -19,26 +19,13 @@ pub(crate) fn judge_latency(case: &Case, _: &Datasets) -> Verdict {
         "hdr_equivalence" => {
             let histogram = empty_histogram(case);
             let of = |f: fn(&Histogram<u64>, u64) -> u64| -> Vec<Option<f64>> {
-                case.list("values")
-                    .iter()
-                    .map(|&value| Some(f(&histogram, value as u64) as f64))
-                    .collect()
+                case.list("values").iter().map(|&value| Some(f(&histogram, value as u64) as f64)).collect()
             };
-            check.extra_list(
-                "lowest_equivalent",
-                &of(|h, value| h.lowest_equivalent(value)),
-            );
-            check.extra_list(
-                "highest_equivalent",
-                &of(|h, value| h.highest_equivalent(value)),
-            );
+            check.extra_list("lowest_equivalent", &of(|h, value| h.lowest_equivalent(value)));
+            check.extra_list("highest_equivalent", &of(|h, value| h.highest_equivalent(value)));
         }
         "prometheus_histogram_quantile" => {
-            let cumulative: Vec<u64> = case
-                .list("cumulative")
-                .iter()
-                .map(|&count| count as u64)
-                .collect();
+            let cumulative: Vec<u64> = case.list("cumulative").iter().map(|&count| count as u64).collect();
             let bounds = case.list("upper_bounds");
             let of = |&q: &f64| prometheus_quantile(&bounds, &cumulative, q);
             check.extra_list("value", &case.list("q").iter().map(of).collect::<Vec<_>>());
@@ -46,13 +33,8 @@ pub(crate) fn judge_latency(case: &Case, _: &Datasets) -> Verdict {
         "slo_burn_rate" => {
             let windows = case.params["windows"].as_array().unwrap();
             let count = |window: &Value, name: &str| window[name].as_u64().unwrap();
-            let of = |window: &Value| {
-                burn_rate(
-                    count(window, "bad"),
-                    count(window, "total"),
-                    case.param("slo"),
-                )
-            };
+            let of =
+                |window: &Value| burn_rate(count(window, "bad"), count(window, "total"), case.param("slo"));
             check.extra_list("burn", &windows.iter().map(of).collect::<Vec<_>>());
         }
         _ => return Verdict::NotOffered,
@@ -69,9 +51,7 @@ fn empty_histogram(case: &Case) -> Histogram<u64> {
 fn judge_hdr(case: &Case, check: &mut Check<'_>) {
     let values = case.list("values");
     let mut histogram = empty_histogram(case);
-    values
-        .iter()
-        .for_each(|&value| histogram.record(value as u64).unwrap());
+    values.iter().for_each(|&value| histogram.record(value as u64).unwrap());
     let of = |&percentile: &f64| Some(histogram.value_at_quantile(percentile / 100.0) as f64);
     let quantiles: Vec<_> = case.list("percentiles").iter().map(of).collect();
     check
@@ -93,9 +73,7 @@ pub(crate) fn judge_state(case: &Case, _: &Datasets) -> Verdict {
         match operation["op"].as_str().unwrap() {
             "add_slice" => {
                 let mut state = GapTie::new(&cells.binning);
-                numbers(&operation["values"])
-                    .iter()
-                    .for_each(|&value| state.add(&cells.binning, value));
+                numbers(&operation["values"]).iter().for_each(|&value| state.add(&cells.binning, value));
                 window.merge(&state).unwrap();
                 slices.insert(slice(), state);
             }
@@ -115,24 +93,16 @@ fn judge_checkpoint(
 ) {
     // Any other order of merging the live slices gives the same state.
     let mut merged = GapTie::new(&cells.binning);
-    slices
-        .values()
-        .rev()
-        .for_each(|slice| merged.merge(slice).unwrap());
+    slices.values().rev().for_each(|slice| merged.merge(slice).unwrap());
     check.equal("state in another merge order", &merged, window);
     let want = |name: &str| number(&expected[name]);
     let ks = ks(&cells.reference, window.counts()).unwrap();
     let u = mann_whitney(&cells.reference, window.counts()).map(|test| test.u);
     let groups = quantile_groups(&cells.reference, 10);
     check.value("psi_bins", Some(groups.len() as f64), want("psi_bins"));
-    let (reference, current) = (
-        group(&cells.reference, &groups),
-        group(window.counts(), &groups),
-    );
+    let (reference, current) = (group(&cells.reference, &groups), group(window.counts(), &groups));
     let current_shares: Vec<f64> = current.iter().map(|&count| count as f64).collect();
-    let transport = window
-        .wasserstein(&cells.binning, &cells.reference)
-        .unwrap();
+    let transport = window.wasserstein(&cells.binning, &cells.reference).unwrap();
     check
         .value("n", Some(ks.m as f64), want("n"))
         .value("ks", Some(ks.statistic), want("ks"))
@@ -141,29 +111,10 @@ fn judge_checkpoint(
         .value("kuiper", Some(ks.kuiper()), want("kuiper"))
         .value("ks_p_asymp", ks.p_finite(), want("ks_p_asymp"))
         .value("mann_whitney_u", u, want("mann_whitney_u"))
-        .equal(
-            "psi_cur_counts",
-            &current_shares,
-            &numbers(&expected["psi_cur_counts"]),
-        )
-        .value(
-            "psi",
-            psi(&reference, &current, Smoothing::default()),
-            want("psi_floor_1e4"),
-        )
-        .value(
-            "wasserstein_lower",
-            Some(transport.low),
-            want("wasserstein_lower"),
-        )
-        .value(
-            "wasserstein_upper",
-            Some(transport.high),
-            want("wasserstein_upper"),
-        );
+        .equal("psi_cur_counts", &current_shares, &numbers(&expected["psi_cur_counts"]))
+        .value("psi", psi(&reference, &current, Smoothing::default()), want("psi_floor_1e4"))
+        .value("wasserstein_lower", Some(transport.low), want("wasserstein_lower"))
+        .value("wasserstein_upper", Some(transport.high), want("wasserstein_upper"));
     let truth = want("wasserstein_true");
-    check.holds(
-        transport.low <= truth + 1e-9 && truth <= transport.high + 1e-9,
-        || format!("{transport:?}"),
-    );
+    check.holds(transport.low <= truth + 1e-9 && truth <= transport.high + 1e-9, || format!("{transport:?}"));
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::cast::AsArray;
@@ -79,6 +80,10 @@ pub(super) struct Batches {
 
 impl Batches {
     pub(super) fn next(&mut self) -> Result<Option<Table>, String> {
+        guarded(|| self.read())
+    }
+
+    fn read(&mut self) -> Result<Option<Table>, String> {
         let Some(batch) = self.stream.next() else { return Ok(None) };
         let batch = batch.map_err(|error| self.explain(&error))?;
         let rows = batch.num_rows();
@@ -101,6 +106,13 @@ impl Batches {
         let hint = if what.contains("ompression") { "; write it uncompressed, or as Parquet" } else { "" };
         format!("{what} (after row {}){hint}", self.rows)
     }
+}
+
+/// Runs a decoder, some of which panic on damaged bytes instead of refusing them.
+pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        Err("its bytes contradict each other: the file is damaged or cut short".to_owned())
+    })
 }
 
 /// Opens a Parquet file: batches, column names, rows.

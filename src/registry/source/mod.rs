@@ -113,14 +113,15 @@ impl Source {
         let (reader, names) = match format {
             Format::Jsonl => (Reader::Jsonl(jsonl::Lines::new(counted, roles)), Vec::new()),
             Format::Parquet => {
-                let (batches, names, rows) = arrow::parquet(counted.file).map_err(failed)?;
+                let (batches, names, rows) =
+                    arrow::guarded(|| arrow::parquet(counted.file)).map_err(failed)?;
                 length = rows;
                 (Reader::Arrow(batches), names)
             }
             Format::Csv => arrow::csv(counted).map(|(b, names)| (Reader::Arrow(b), names)).map_err(failed)?,
-            Format::Arrow => {
-                arrow::ipc(counted).map(|(b, names)| (Reader::Arrow(b), names)).map_err(failed)?
-            }
+            Format::Arrow => arrow::guarded(|| arrow::ipc(counted))
+                .map(|(b, names)| (Reader::Arrow(b), names))
+                .map_err(failed)?,
         };
         let fields = names.into_iter().map(|name| Field { place: Place::Top, name }).collect();
         let source = Self { path: path.to_owned(), format, fields, reader, position, length };

@@ -256,3 +256,39 @@ fn segments_beyond_the_limit_are_counted_in_the_whole_only() {
     assert_eq!(built.segments.len(), 50);
     assert!(remark(&built, "more than 50 values"));
 }
+
+#[test]
+fn a_cut_or_damaged_file_is_an_error_and_never_a_panic() {
+    use std::fs::File;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+
+    let folder = tempfile::tempdir().unwrap();
+    let numbers: ArrayRef = Arc::new(Float64Array::from_iter_values((0..40).map(f64::from)));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..40).map(|i| format!("c{}", i % 3))));
+    let batch = RecordBatch::try_from_iter([("a", numbers), ("b", texts)]).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let mut parquet =
+        parquet::arrow::ArrowWriter::try_new(File::create(path("a.parquet")).unwrap(), batch.schema(), None)
+            .unwrap();
+    parquet.write(&batch).unwrap();
+    parquet.close().unwrap();
+    let file = File::create(path("a.arrow")).unwrap();
+    let mut ipc = arrow::ipc::writer::FileWriter::try_new(file, &batch.schema()).unwrap();
+    ipc.write(&batch).unwrap();
+    ipc.finish().unwrap();
+    for name in ["a.parquet", "a.arrow"] {
+        let whole = std::fs::read(path(name)).unwrap();
+        let options = crate::registry::BaselineOptions::new("m", "1.0.0", path(name));
+        assert!(crate::registry::build(&options).is_ok());
+        for at in (0..whole.len()).step_by(7) {
+            std::fs::write(path(name), &whole[..at]).unwrap();
+            assert!(crate::registry::build(&options).is_err(), "{name} cut at {at}");
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x55;
+            std::fs::write(path(name), &damaged).unwrap();
+            let _either = crate::registry::build(&options);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The real baseline, and the same rows in every format.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use anchorwatch_detectors::counts::merge;
 use arrow::array::RecordBatch;
@@ -20,6 +20,12 @@ fn flights() -> BaselineOptions {
     }
 }
 
+/// Built once for all tests.
+fn built() -> &'static Reference {
+    static BUILT: LazyLock<Reference> = LazyLock::new(|| build(&flights()).unwrap());
+    &BUILT
+}
+
 fn rows() -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(flights_path()).unwrap()).unwrap();
     let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -34,15 +40,15 @@ fn summed<'a>(reference: &Reference, parts: impl Iterator<Item = &'a Vec<u64>>) 
 
 #[test]
 fn every_row_is_counted_once_in_the_whole_in_its_window_and_in_its_segment() {
-    let built = build(&flights()).unwrap();
+    let built = built();
     let layout = built.layout();
     assert_eq!(built.profile[0], rows().num_rows() as u64);
     for position in 0..built.columns.len() {
         assert_eq!(layout.column(&built.profile, position).total(), built.profile[0]);
     }
     assert_eq!(layout.latency(&built.profile).iter().sum::<u64>(), built.profile[0]);
-    assert_eq!(summed(&built, built.windows.iter().map(|window| &window.counts)), built.profile);
-    assert_eq!(summed(&built, built.segments.values()), built.profile);
+    assert_eq!(summed(built, built.windows.iter().map(|window| &window.counts)), built.profile);
+    assert_eq!(summed(built, built.segments.values()), built.profile);
     assert_eq!(built.segments.keys().collect::<Vec<_>>(), ["EWR", "JFK", "LGA"]);
     assert_eq!(built.window_ms, Some(3_600_000));
     assert!(built.windows.len() > 1_000 && built.windows.len() <= 2_048, "{}", built.windows.len());
@@ -51,23 +57,23 @@ fn every_row_is_counted_once_in_the_whole_in_its_window_and_in_its_segment() {
 #[test]
 fn the_counts_are_those_of_the_columns() {
     use arrow::array::cast::AsArray;
-    let built = build(&flights()).unwrap();
+    let built = built();
     let rows = rows();
-    let (carrier, counts) = column(&built, "carrier");
+    let (carrier, counts) = column(built, "carrier");
     let united = carrier.slot(crate::reference::Value::Text("UA"));
     let text = cast(rows.column_by_name("carrier").unwrap(), &DataType::Utf8).unwrap();
     let expected = text.as_string::<i32>().iter().filter(|value| *value == Some("UA")).count();
     assert_eq!(counts.cells[united], expected as u64);
     let label = rows.column_by_name("label").unwrap();
-    assert_eq!(column(&built, "label").1.missing, label.null_count() as u64);
-    assert!(!column(&built, "label").0.required && column(&built, "distance").0.required);
+    assert_eq!(column(built, "label").1.missing, label.null_count() as u64);
+    assert!(!column(built, "label").0.required && column(built, "distance").0.required);
 }
 
 #[test]
 fn an_artifact_survives_its_bytes_and_its_identity_is_stable() {
-    let built = build(&flights()).unwrap();
-    let bytes = encode(&built).unwrap();
-    assert_eq!(decode(&bytes).unwrap(), built);
+    let built = built();
+    let bytes = encode(built).unwrap();
+    assert_eq!(&decode(&bytes).unwrap(), built);
     let again = encode(&build(&flights()).unwrap()).unwrap();
     assert_eq!(ReferenceId::of(&bytes), ReferenceId::of(&again));
     assert!(bytes.len() < 4 << 20, "{} bytes", bytes.len());
@@ -105,13 +111,13 @@ fn the_same_rows_give_the_same_counts_in_every_format() {
     let mut stream = arrow::ipc::writer::StreamWriter::try_new(file, &batch.schema()).unwrap();
     stream.write(&batch).unwrap();
     stream.finish().unwrap();
-    let parquet = build(&flights()).unwrap();
+    let parquet = built();
     for name in ["rows.csv", "rows.jsonl", "rows.arrow", "stream.arrows"] {
         let other = build(&BaselineOptions { source: path(name), ..flights() }).unwrap();
         assert_eq!(other.profile[0], parquet.profile[0], "{name}");
         for expected in &parquet.columns {
             let (found, counts) = column(&other, &expected.name);
-            assert_eq!((found, counts), column(&parquet, &expected.name), "{name}");
+            assert_eq!((found, counts), column(parquet, &expected.name), "{name}");
         }
         assert_eq!(other.windows.len(), parquet.windows.len(), "{name}");
         assert_eq!(other.segments.keys().collect::<Vec<_>>(), parquet.segments.keys().collect::<Vec<_>>());
@@ -120,8 +126,8 @@ fn the_same_rows_give_the_same_counts_in_every_format() {
 
 #[test]
 fn nothing_of_the_flights_is_left_out_in_silence() {
-    let built = build(&flights()).unwrap();
+    let built = built();
     assert_eq!(built.columns.len(), 17);
-    assert!(!remark(&built, "left out"), "{:?}", built.provenance.remarks);
+    assert!(!remark(built, "left out"), "{:?}", built.provenance.remarks);
     assert_eq!(built.provenance.dataset_sha256.as_ref().map(String::len), Some(64));
 }

@@ -1,0 +1,74 @@
+//! What a statistic shows without any change, by chance alone: the part of a threshold that depends on the sizes.
+//!
+//! Binned distances are biased: with `b` bins the PSI of two samples of one distribution is about
+//! `(b - 1)(1/n + 1/m)` (Yurdakul 2018), so a small window over many categories looks far away. The expectation is added
+//! to thresholds and taken off what calibration sees, so windows of all sizes are judged alike.
+
+use anchorwatch_detectors::batch::GROUPS;
+use anchorwatch_detectors::binning::Binning;
+
+use crate::config::Detector;
+
+/// Mean of the Kolmogorov distribution, `sqrt(pi/2) ln 2`.
+const KOLMOGOROV_MEAN: f64 = 0.868_731;
+
+/// Expectation of a detector's statistic between a reference and a window of the same distribution.
+pub(super) fn expected_by_chance(detector: Detector, binning: &Binning, reference: &[u64], window: &[u64]) -> f64 {
+    let total = |counts: &[u64]| counts.iter().sum::<u64>() as f64;
+    let (n, m) = (total(reference), total(window));
+    if n == 0.0 || m == 0.0 {
+        return 0.0;
+    }
+    let scale = 1.0 / n + 1.0 / m;
+    let bins = match binning {
+        Binning::Numeric(_) => GROUPS.min(reference.iter().filter(|count| **count > 0).count()),
+        Binning::Categorical(_) => reference.iter().zip(window).filter(|(r, w)| **r + **w > 0).count(),
+    };
+    let psi = bins.saturating_sub(1) as f64 * scale;
+    match detector {
+        Detector::Psi => psi,
+        Detector::Ks => KOLMOGOROV_MEAN * scale.sqrt(),
+        // Cramer's V squared is chi-square over n + m; the expectation of chi-square is its degrees of freedom.
+        Detector::ChiSquare => (bins.saturating_sub(1) as f64 / (n + m)).sqrt(),
+        // Both divergences are an eighth of the PSI for small changes; their distances are roots.
+        Detector::JensenShannon => (psi / 8.0 / std::f64::consts::LN_2).sqrt(),
+        Detector::Hellinger => (psi / 8.0).sqrt(),
+        Detector::TotalVariation => (bins as f64 * scale / (2.0 * std::f64::consts::PI)).sqrt(),
+        // Measured against the interquartile range, chance moves the mean by about a standard error.
+        Detector::Wasserstein => scale.sqrt(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anchorwatch_detectors::binning::CategoricalBinning;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng};
+    use rand::RngExt as _;
+
+    use super::*;
+
+    #[test]
+    fn chance_is_near_the_mean_of_simulated_windows() {
+        let names = (0..20).map(|i| format!("c{i}")).collect();
+        let binning = Binning::Categorical(CategoricalBinning::new(names).expect("distinct"));
+        let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+        let mut sample = |rows: usize| {
+            let mut counts = vec![0_u64; 21];
+            (0..rows).for_each(|_| counts[random.random_range(0..20)] += 1);
+            counts
+        };
+        let _ = Config::default();
+        let detectors = [
+            Detector::Psi, Detector::ChiSquare, Detector::JensenShannon, Detector::Hellinger, Detector::TotalVariation,
+        ];
+        let reference = sample(20_000);
+        for detector in detectors {
+            let windows: Vec<Vec<u64>> = (0..200).map(|_| sample(400)).collect();
+            let statistic =
+                |window: &Vec<u64>| detector.batch().statistic(&binning, &reference, window).expect("not empty");
+            let mean = windows.iter().map(statistic).sum::<f64>() / 200.0;
+            let expected = expected_by_chance(detector, &binning, &reference, &windows[0]);
+            assert!((mean / expected - 1.0).abs() < 0.15, "{detector:?}: {mean} is not near {expected}");
+        }
+    }
+}
