@@ -108,7 +108,11 @@ fn stream(seed: u64, jitter: i64) -> Vec<Vec<Sent>> {
         let drift = if i > 1_500 { 8 } else { 0 };
         let ts = START + i * 1_200 - i64::try_from(random(jitter.unsigned_abs() + 1)).expect("small");
         let x = random(10) + drift;
-        let country = ["DE", "FR", "IT"][usize::try_from(random(20)).expect("small").min(2)];
+        let country = match random(200) {
+            0 => "IT",
+            even if even % 2 == 0 => "DE",
+            _ => "FR",
+        };
         let json = match random(50) {
             0 => "not json".to_owned(),
             1 => format!(r#"{{"model":"other","version":"1.0.0","ts":{ts},"features":{{}}}}"#),

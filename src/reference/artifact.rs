@@ -19,7 +19,7 @@ use crate::subject::Millis;
 const MAGIC: &[u8] = b"anchorwatch-reference/1\n";
 
 /// Largest decompressed size of an artifact that is read, in bytes.
-pub const MAX_DECODED_BYTES: u64 = 256 << 20;
+const MAX_DECODED_BYTES: u64 = 256 << 20;
 
 const COMPRESSION_LEVEL: i32 = 6;
 
@@ -66,7 +66,7 @@ pub enum ArtifactError {
     /// The first line is missing or of another version.
     #[error("not a reference artifact of this version (expected it to begin with `anchorwatch-reference/1`)")]
     Magic,
-    /// Decompression failed or the artifact is larger than [`MAX_DECODED_BYTES`].
+    /// Decompression failed or the artifact is larger than 256 MiB.
     #[error("the artifact cannot be decompressed: {0}")]
     Compression(std::io::Error),
     /// The JSON inside is not a reference.

@@ -16,7 +16,7 @@ pub enum Fault {
 }
 
 /// Number of [`Fault`] slots of a column.
-pub const FAULTS: usize = 3;
+const FAULTS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Block {

@@ -151,6 +151,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition reaches here as well as the poll; it is news, not trouble.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         self.note(|notes| {
             if notes.errors.len() < MAX_NOTED_ERRORS {
                 notes.errors.push(BrokerError { kind: kind_of(&error), reason: reason.to_owned() });

@@ -2,6 +2,7 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
+use anchorwatch::alert::Delivery;
 use anchorwatch::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord};
 use anchorwatch::store::{MAX_REFUSED, Retry, Store, StoreError, spawn_writer};
 use anchorwatch::subject::Subject;
@@ -40,7 +41,7 @@ fn what_was_applied_is_restored_with_the_oddest_numbers() {
     let documents = [("alerts".to_owned(), Some("{}".to_owned())), ("gone".to_owned(), Some("1".to_owned()))];
     let checkpoint = Checkpoint {
         subjects: subjects(),
-        panes: panes.clone(),
+        panes,
         positions: vec![position(41)],
         documents: documents.into(),
         ..Checkpoint::default()
@@ -97,6 +98,21 @@ fn a_replayed_transition_is_in_the_outbox_once_per_target() {
 }
 
 #[test]
+fn numbers_that_json_does_not_have_come_back_as_the_nearest_that_it_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let mut delivery = told("k", "g");
+    if let Delivery::Notification(notification) = &mut delivery {
+        notification.findings[0].statistic = f64::INFINITY;
+        notification.findings[0].p_value = Some(f64::NAN);
+    }
+    store.apply(&decided([row("slack", delivery)])).expect("a checkpoint");
+    let due = store.due("slack", 0, 1).expect("rows");
+    let Delivery::Notification(read) = &due.items[0].delivery else { panic!("a notification") };
+    assert_eq!((read.findings[0].statistic, read.findings[0].p_value), (f64::MAX, Some(0.0)));
+}
+
+#[test]
 fn refused_records_wait_until_sent_and_are_bounded_with_a_count_of_the_lost() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = open(folder.path());
@@ -148,7 +164,7 @@ fn a_full_disk_is_worth_another_try_and_the_checkpoint_comes_back() {
         documents: [("d".to_owned(), Some("x".repeat(1 << 20)))].into(),
         ..Checkpoint::default()
     };
-    let failed = handle.apply_blocking(Box::new(big.clone())).expect_err("a full disk");
+    let failed = handle.apply_blocking(Box::new(big)).expect_err("a full disk");
     assert_eq!(failed.error.retry(), Retry::Backoff, "{}", failed.error);
     handle.call_blocking(|store| store.limit_pages(100_000)).expect("a limit");
     handle.apply_blocking(failed.checkpoint.expect("the checkpoint")).expect("space again");

@@ -354,8 +354,7 @@ fn unix_seconds() -> i64 {
 /// Runs the shipped script over a request signed now.
 fn script_says(body: &[u8], shown: &[u8]) -> bool {
     let now = unix_seconds();
-    let signature =
-        anchorwatch::deliver::SigningKeys::parse(SECRET).expect("a secret").sign("id-1", now, body);
+    let signature = deliver::SigningKeys::parse(SECRET).expect("a secret").sign("id-1", now, body);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples/verify_webhook.py");
     let mut child = Command::new("python3")
         .args([script, SECRET, "id-1", &now.to_string(), &signature])

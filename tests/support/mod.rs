@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a helper fails its test by saying what is wrong")]
 
 pub(crate) mod daemon;
+pub(crate) mod flights;
 pub(crate) mod http;
 pub(crate) mod receiver;
 pub(crate) mod servers;

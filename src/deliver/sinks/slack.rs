@@ -24,8 +24,13 @@ pub struct Slack {
 impl Dialect for Slack {
     fn request(&self, delivery: &Delivery, _attempt: Attempt) -> Result<SinkRequest, Unsendable> {
         let message = match delivery {
-            Delivery::Notification(notification) => message(&title(notification), &bounded(notification)),
-            Delivery::Action(request) => message(&action_title(request), &bounded(&request.cause)),
+            Delivery::Notification(notification) => {
+                message(&title(notification), notification.transition.as_str(), &bounded(notification))
+            }
+            Delivery::Action(request) => {
+                let title = action_title(request);
+                message(&title, &title, &bounded(&request.cause))
+            }
         };
         let headers = vec![("content-type", "application/json".to_owned())];
         Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&message)? })
@@ -80,14 +85,15 @@ fn action_title(request: &ActionRequest) -> String {
     }
 }
 
-fn message(title: &str, notification: &Notification) -> Value {
+/// `prefix` begins the one line that phones show instead of the blocks.
+fn message(title: &str, prefix: &str, notification: &Notification) -> Value {
     let mut blocks = vec![
         json!({"type": "header", "text": {"type": "plain_text", "text": clip(title, MAX_HEADER)}}),
-        section(escape(&clip(&notification.summary, 400))),
+        section(&escape(&clip(&notification.summary, 400))),
         json!({"type": "section", "fields": fields(notification)}),
     ];
     let (sections, left_out) = findings(notification);
-    blocks.extend(sections.into_iter().map(section));
+    blocks.extend(sections.iter().map(|text| section(text)));
     if left_out > 0 {
         let text = format!("and {} more", count(left_out as u64));
         blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": text}]}));
@@ -97,10 +103,10 @@ fn message(title: &str, notification: &Notification) -> Value {
         let button = json!({"type": "button", "text": label, "url": link});
         blocks.push(json!({"type": "actions", "elements": [button]}));
     }
-    json!({"text": escape(&clip(&format!("{title}: {}", notification.summary), 500)), "blocks": blocks})
+    json!({"text": escape(&clip(&format!("{prefix}: {}", notification.summary), 500)), "blocks": blocks})
 }
 
-fn section(text: String) -> Value {
+fn section(text: &str) -> Value {
     json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
 }
 
