@@ -67,14 +67,14 @@ fn main() -> anyhow::Result<()> {
         }
     }
     println!("{report}");
-    report.save(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md")).context("benches/RESULTS.md")
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md");
+    report.save(&results).context("benches/RESULTS.md")
 }
 
 fn setting(name: &str, default: u64) -> anyhow::Result<u64> {
-    match std::env::var(name) {
-        Ok(text) => text.parse().ok().filter(|n| *n > 0).with_context(|| format!("{name} is no number above 0: {text:?}")),
-        Err(_) => Ok(default),
-    }
+    let Ok(text) = std::env::var(name) else { return Ok(default) };
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.with_context(|| format!("{name} is no number above 0: {text:?}"))
 }
 
 /// Every consumer once, another one first each time.
