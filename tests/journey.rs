@@ -261,7 +261,11 @@ impl Journey {
                 assert!(present < 150, "{name} has {present} rows and no statistic");
                 continue;
             };
-            let own = self.offline.statistic(column, detector, segment, span).expect("a detector of the configuration");
+            if detector == "wasserstein" {
+                continue; // an estimate from the cut points with bounds of its own, which are tested where it is made
+            }
+            let own = self.offline.statistic(column, detector, segment, span);
+            let own = own.unwrap_or_else(|| panic!("{detector} of {name} is not recomputed: {verdict}"));
             assert!((shown - own).abs() <= 1e-9 * own.abs().max(1.0), "{name} {detector}: {shown}, offline {own}");
             if detector == "ks" && segment.is_none() && column.role != Role::Label {
                 let (exact, gap) = self.offline.exact_ks(column, span).expect("a numeric column");
