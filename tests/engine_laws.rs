@@ -36,7 +36,7 @@ fn column(name: &str, role: Role, binning: Binning) -> Column {
         Binning::Numeric(_) => ColumnKind::Numeric,
         Binning::Categorical(_) => ColumnKind::Categorical,
     };
-    Column { name: name.to_owned(), role, kind, required: true, binning, notes: Vec::new() }
+    Column { name: name.to_owned(), role, kind, required: true, single_precision: false, binning, notes: Vec::new() }
 }
 
 fn reference() -> Arc<Reference> {

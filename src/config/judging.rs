@@ -170,14 +170,17 @@ pub struct FaultFloors {
     /// Outside the range of the reference.
     #[schemars(range(min = 0, max = 1))]
     pub out_of_range: f64,
-    /// Categories that the reference does not know.
+    /// Categories that the reference does not know, and numbers that are none of its few distinct values.
     #[schemars(range(min = 0, max = 1))]
     pub unseen: f64,
+    /// One number repeated, over its share in the reference.
+    #[schemars(range(min = 0, max = 1))]
+    pub stuck: f64,
 }
 
 impl Default for FaultFloors {
     fn default() -> Self {
-        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.02 }
+        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.02, stuck: 0.2 }
     }
 }
 

@@ -10,7 +10,7 @@ use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
 use super::chance::expected_by_chance;
-use super::faults::{FaultKind, fault_rate};
+use super::faults::{FaultKind, Sides};
 use crate::config::{Detector, Monitor};
 use crate::reference::{BaselineWindow, Layout, Reference};
 use crate::subject::Millis;
@@ -64,7 +64,7 @@ impl Calibration {
             let (whole, window) = (layout.column(&reference.profile, index), layout.column(counts, index));
             let into = &mut self.columns[index];
             for kind in FaultKind::ALL {
-                let rate = fault_rate(kind, column, window).unwrap_or(0.0);
+                let rate = Sides { column, reference: whole, window }.rate(kind).unwrap_or(0.0);
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
             for detector in super::detectors_of(monitor, column) {

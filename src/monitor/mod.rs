@@ -26,7 +26,7 @@ use crate::window::Plan;
 
 pub use calibration::Calibration;
 
-use faults::{FaultKind, FaultScore};
+use faults::{FaultKind, FaultScore, Sides};
 
 /// Factor on calibrated thresholds of a segment: its windows hold fewer rows than those the calibration saw.
 const SEGMENT_SLACK: f64 = 1.25;
@@ -69,6 +69,12 @@ struct Pair<'a> {
     column: &'a Column,
     reference: ColumnCounts<'a>,
     window: ColumnCounts<'a>,
+}
+
+impl<'a> Pair<'a> {
+    fn sides(&self) -> Sides<'a> {
+        Sides { column: self.column, reference: self.reference, window: self.window }
+    }
 }
 
 impl Judge {
@@ -150,7 +156,7 @@ impl Judge {
         let scored: Vec<(&Pair<'_>, FaultScore)> = pairs
             .iter()
             .flat_map(|pair| {
-                faults::scores(pair.column, pair.reference, pair.window).map(move |score| (pair, score))
+                pair.sides().scores().map(move |score| (pair, score))
             })
             .collect();
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
@@ -347,7 +353,7 @@ fn overall(verdicts: &[VerdictView]) -> Level {
 }
 
 fn ratios(pair: &Pair<'_>) -> ColumnRatios {
-    let rate = |kind| faults::fault_rate(kind, pair.column, pair.window);
+    let rate = |kind| pair.sides().rate(kind);
     ColumnRatios {
         column: pair.column.name.clone(),
         missing: rate(FaultKind::Missing),
