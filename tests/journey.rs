@@ -47,6 +47,8 @@ const DISORDER: Millis = 20 * 60_000;
 /// The longest horizon of the configuration, and the panes that are kept for it.
 const DAY: Millis = 24 * HOUR;
 const KEPT_PANES: i64 = 24 + 2;
+/// Rows below which a window gives no statistic.
+const MIN_ROWS: u64 = 150;
 /// Late records of each stretch, records from the future, feedback that no reference has a label for.
 const LATE: u64 = 7;
 const FUTURE: u64 = 4;
@@ -221,7 +223,9 @@ impl Journey {
             assert_eq!(window["rows"], tally.rows, "rows of {segment:?}");
             self.check_ratios(&window, &tally);
             let recomputed = self.check_statistics(&window, &tally, (from, to));
-            assert!(recomputed >= 30, "only {recomputed} statistics of {segment:?} were recomputed");
+            let enough = tally.rows >= MIN_ROWS;
+            assert!(recomputed >= 25 || !enough, "only {recomputed} statistics of {segment:?} were recomputed");
+            assert!(enough || segment.is_some(), "the stretch is badly chosen");
             if segment.is_none() {
                 self.check_latency(&window, (from, to));
             }
@@ -258,7 +262,7 @@ impl Journey {
             let present: u64 = tally.columns[index][..column.binning.cells()].iter().sum();
             assert_eq!(verdict["rows"], present, "rows of {name}");
             let Some(shown) = verdict["statistic"].as_f64() else {
-                assert!(present < 150, "{name} has {present} rows and no statistic");
+                assert!(present < MIN_ROWS, "{name} has {present} rows and no statistic");
                 continue;
             };
             if detector == "wasserstein" {
@@ -388,7 +392,7 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
         "events": {"max_bytes": bad_records::MAX_BYTES, "max_features": bad_records::MAX_FEATURES},
         "windows": {
             "pane": "1h", "horizons": [{"length": "6h", "every": "1h"}, {"length": "24h", "every": "2h"}],
-            "lateness": "1h", "idle_after": "1h", "min_rows": 150,
+            "lateness": "1h", "idle_after": "1h", "min_rows": MIN_ROWS,
         },
         "segments": {"field": "origin"},
         "monitor": {"latency": {"objective_ms": 20}},
