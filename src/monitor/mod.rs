@@ -28,8 +28,8 @@ pub use calibration::Calibration;
 
 use faults::{FaultKind, FaultScore, Sides};
 
-/// Factor on calibrated thresholds of a segment: its windows hold fewer rows than those the calibration saw.
-const SEGMENT_SLACK: f64 = 1.25;
+/// Factor on the thresholds of a segment: the calibration saw windows of the whole traffic, and a part varies more.
+const SEGMENT_SLACK: f64 = 1.5;
 
 /// Detectors that the configuration gives a column; a label is judged like a feature.
 fn detectors_of<'m>(monitor: &'m Monitor, column: &Column) -> &'m [Detector] {
@@ -250,14 +250,14 @@ impl Judge {
         } else {
             batch.score(&pair.column.binning, pair.reference.cells, pair.window.cells)
         };
-        let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin * slack;
+        let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin;
         Some(Judgement {
             detector: batch.name(),
             kind: AlertKind::Drift,
             rows,
             reference_rows: pair.reference.present(),
             statistic: score.map(|score| score.statistic),
-            threshold: self.monitor.floors.of(detector).max(normal)
+            threshold: self.monitor.floors.of(detector).max(normal) * slack
                 + chance::expected_by_chance(detector, &pair.column.binning, pair.reference.cells, pair.window.cells),
             p_value: score.and_then(|score| score.p_value.or(significance)),
             adjusted: None,
