@@ -59,7 +59,7 @@ impl Place {
 
     /// Registers model `m` with a number `x`, a text `y` and a number `z`.
     fn register(&self) {
-        let row = |i: i64| format!("{},{},{}\n", i % 50, ["a", "b", "c"][i as usize % 3], i % 7);
+        let row = |i: i64| format!("{},{},{}\n", i % 50, letter(i), i % 7);
         let rows: String = (0..600).map(row).collect();
         let baseline = self.file("baseline.csv", &format!("x,y,z\n{rows}"));
         let (data, baseline) = (self.data().display().to_string(), baseline.display().to_string());
@@ -72,9 +72,13 @@ impl Place {
     }
 }
 
+fn letter(i: i64) -> &'static str {
+    ["a", "b", "c"][i as usize % 3]
+}
+
 fn event(model: &str, version: &str, i: i64) -> Value {
     json!({"model": model, "version": version, "ts": NOON + i * 1_000,
-           "features": {"x": i % 50, "y": ["a", "b", "c"][i as usize % 3], "z": i % 7}})
+           "features": {"x": i % 50, "y": letter(i), "z": i % 7}})
 }
 
 fn send(kafka: &Kafka, topic: &str, events: impl IntoIterator<Item = Value>) {
@@ -221,7 +225,7 @@ fn events_of_another_schema_are_counted_and_alarm_as_a_data_fault() {
     // `x` is a text here, `z` is not sent, and nobody asked for `extra`.
     let foreign = |i: i64| {
         json!({"model": "m", "version": "1.0.0", "ts": NOON + i * 500,
-               "features": {"x": "twelve", "y": ["a", "b", "c"][i as usize % 3], "extra": i}})
+               "features": {"x": "twelve", "y": letter(i), "extra": i}})
     };
     send(kafka, "foreign", (0..2_400).map(foreign));
     assert_eq!(wait_law(&daemon, 2_400)["counted"], 2_400);
@@ -323,7 +327,7 @@ fn the_state_of_a_newer_program_is_left_alone() {
 }
 
 #[test]
-fn a_secret_that_is_not_there_is_named_without_being_shown() {
+fn a_secret_that_is_not_there_is_named_by_its_place() {
     let place = Place::new();
     let config = json!({
         "data_dir": place.data(),
@@ -332,5 +336,6 @@ fn a_secret_that_is_not_there_is_named_without_being_shown() {
         "http": {"listen": place.http},
     });
     let config = place.file("anchorwatch.yaml", &config.to_string());
-    fails_in_one_line(&config, &["target `team`", "url", "cannot be read", "absent"]);
+    let told = fails(&config, 64, &["sinks[0].url: ", "cannot be read", "absent"]);
+    assert_eq!(told.trim_end().lines().count(), 1, "{told}");
 }

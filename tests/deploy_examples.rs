@@ -45,7 +45,13 @@ fn the_sinks_that_are_commented_out_load_as_well() {
         .lines()
         .map(|line| if is_item(line) { commented(line).unwrap_or_default() } else { line.to_owned() })
         .collect();
-    let config = config::parse(&lines.join("\n"), "anchorwatch.yaml").unwrap_or_else(|errors| panic!("{errors}"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "https://hooks.slack.com/services/T000/B000/XXXX").expect("a writable folder");
+    let secret = secret.display().to_string();
+    let lines = lines.join("\n").replace("/run/secrets/slack_url", &secret);
+    let lines = lines.replace("{env: PAGERDUTY_ROUTING_KEY}", &format!("{{file: {secret}}}"));
+    let config = config::parse(&lines, "anchorwatch.yaml").unwrap_or_else(|errors| panic!("{errors}"));
     let kinds: BTreeSet<&str> = config.sinks.iter().map(|sink| sink.target.as_str()).collect();
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["pagerduty", "slack", "webhook"]);
     assert!(config.sinks.iter().any(|sink| matches!(sink.target, SinkTarget::Slack { .. })));
