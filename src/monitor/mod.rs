@@ -162,8 +162,8 @@ impl Judge {
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
         let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
-            let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin * slack;
-            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal);
+            let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin;
+            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal) * slack;
             let moved =
                 Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {
