@@ -64,7 +64,8 @@ impl Calibration {
             let (whole, window) = (layout.column(&reference.profile, index), layout.column(counts, index));
             let into = &mut self.columns[index];
             for kind in FaultKind::ALL {
-                let rate = Sides { column, reference: whole, window }.rate(kind).unwrap_or(0.0);
+                let sides = Sides { column, reference: whole, window };
+                let rate = if kind == FaultKind::Unseen { sides.unseen_elsewhere() } else { sides.rate(kind).unwrap_or(0.0) };
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
             for detector in super::detectors_of(monitor, column) {

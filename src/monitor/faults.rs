@@ -77,7 +77,7 @@ impl Sides<'_> {
     /// once counts as unseen there, since that is how often something new comes (Good 1953).
     fn off_grid(&self) -> Option<Rates> {
         let known = self.reference.cells;
-        let (low, high) = (known.iter().position(|n| *n > 0)?, known.iter().rposition(|n| *n > 0)?);
+        let (low, high) = span(known.iter().copied())?;
         // Cells of known values have odd numbers; the gaps between them stand every other cell after the lowest.
         let gaps = |cells: &[u64]| cells.get(low + 1..=high).unwrap_or_default().iter().step_by(2).sum::<u64>();
         if low % 2 == 0 || gaps(known) > 0 {
@@ -87,11 +87,29 @@ impl Sides<'_> {
         Some(((once, self.reference.present()), (gaps(self.window.cells), self.window.present())))
     }
 
-    /// The cell that holds most of the window, and what it holds of the reference.
+    /// The cell within the range of the reference that holds most of the window, and what it holds of the reference.
     fn heaviest(&self) -> Option<Rates> {
-        let (cell, count) = self.window.cells.iter().enumerate().max_by_key(|(_, count)| **count)?;
+        let (low, high) = span(self.reference.cells.iter().copied())?;
+        let within = self.window.cells.get(low..=high)?.iter().enumerate();
+        let (cell, count) = within.map(|(cell, count)| (low + cell, count)).max_by_key(|(_, count)| **count)?;
         let normal = self.reference.cells.get(cell)?;
         Some(((*normal, self.reference.present()), (*count, self.window.present())))
+    }
+
+    /// Share of the window that nothing else in the reference resembles, where the window is a part of the reference:
+    /// what would have been unseen had the window come later. For numbers, within the range of the rest.
+    pub(super) fn unseen_elsewhere(&self) -> f64 {
+        let (whole, window) = (self.reference.cells, self.window.cells);
+        let rest = || whole.iter().zip(window).map(|(all, here)| all.saturating_sub(*here));
+        let range = match self.column.binning {
+            Binning::Numeric(_) if self.off_grid().is_none() => None,
+            Binning::Numeric(_) => span(rest()),
+            Binning::Categorical(_) => Some((0, whole.len())),
+        };
+        let Some((low, high)) = range else { return 0.0 };
+        let alone = rest().zip(window).enumerate().filter(|(cell, (rest, _))| *rest == 0 && (low..=high).contains(cell));
+        let rows: u64 = alone.map(|(_, (_, here))| here).sum();
+        if rows == 0 { 0.0 } else { rows as f64 / self.window.present() as f64 }
     }
 
     /// Share of a fault in the window; `None` where it does not apply or nothing was counted.
@@ -115,6 +133,13 @@ impl Sides<'_> {
             })
         })
     }
+}
+
+/// First and last cell that hold anything.
+fn span(cells: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator + Clone) -> Option<(usize, usize)> {
+    let mut backwards = cells.clone();
+    let low = { cells }.position(|count| count > 0)?;
+    backwards.rposition(|count| count > 0).map(|high| (low, high))
 }
 
 fn outer(cells: &[u64]) -> u64 {

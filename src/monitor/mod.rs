@@ -28,8 +28,8 @@ pub use calibration::Calibration;
 
 use faults::{FaultKind, FaultScore, Sides};
 
-/// Factor on calibrated thresholds of a segment: its windows hold fewer rows than those the calibration saw.
-const SEGMENT_SLACK: f64 = 1.25;
+/// Factor on the thresholds of a segment: the calibration saw windows of the whole traffic, and a part varies more.
+const SEGMENT_SLACK: f64 = 1.5;
 
 /// Detectors that the configuration gives a column; a label is judged like a feature.
 fn detectors_of<'m>(monitor: &'m Monitor, column: &Column) -> &'m [Detector] {
@@ -162,8 +162,8 @@ impl Judge {
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
         let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
-            let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin * slack;
-            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal);
+            let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin;
+            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal) * slack;
             let moved =
                 Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {
@@ -250,14 +250,14 @@ impl Judge {
         } else {
             batch.score(&pair.column.binning, pair.reference.cells, pair.window.cells)
         };
-        let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin * slack;
+        let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin;
         Some(Judgement {
             detector: batch.name(),
             kind: AlertKind::Drift,
             rows,
             reference_rows: pair.reference.present(),
             statistic: score.map(|score| score.statistic),
-            threshold: self.monitor.floors.of(detector).max(normal)
+            threshold: self.monitor.floors.of(detector).max(normal) * slack
                 + chance::expected_by_chance(detector, &pair.column.binning, pair.reference.cells, pair.window.cells),
             p_value: score.and_then(|score| score.p_value.or(significance)),
             adjusted: None,

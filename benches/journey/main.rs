@@ -1,0 +1,155 @@
+//! The whole journey, from Kafka to counts, beside a raw librdkafka consumer of the same topic in the same process.
+//!
+//! A real Apache Kafka on loopback gets a topic of four partitions, filled before anything is measured. Then the
+//! consumers take turns, so that what else the machine does falls on all of them. What counts is CPU time, and the ratio
+//! to the raw consumer: neither says much on another machine.
+//!
+//! `cargo bench --bench journey`. The environment may change the number of events
+//! (`ANCHORWATCH_BENCH_EVENTS`), how many of them there are in a second of event time (`ANCHORWATCH_BENCH_RATE`), and the
+//! number of rounds (`ANCHORWATCH_BENCH_ROUNDS`).
+#![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+
+mod events;
+mod report;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod turns;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anchorwatch::action::VersionFacts;
+use anchorwatch::config::{self, Config};
+use anchorwatch::engine::CatalogEntry;
+use anchorwatch::reference::{Reference, ReferenceId, encode};
+use anchorwatch::registry::{BaselineOptions, build};
+use anchorwatch::window::WatchedVersion;
+use anyhow::Context as _;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseRecord, Producer as _};
+
+use events::Stream;
+use report::Report;
+use support::Kafka;
+use turns::{Spent, Turn};
+
+const MODEL: &str = "payments";
+const TOPIC: &str = "predictions";
+const PARTITIONS: i32 = 4;
+/// 1 October 2025, and the week before it for the baseline.
+const START_MS: i64 = 1_759_276_800_000;
+const BASELINE_ROWS: u64 = 10_000;
+const BASELINE_MS: i64 = 7 * 86_400_000;
+const FLUSH: Duration = Duration::from_secs(60);
+
+fn main() -> anyhow::Result<()> {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        println!("measures nothing unless run by `cargo bench`");
+        return Ok(());
+    }
+    let events = setting("ANCHORWATCH_BENCH_EVENTS", 300_000)?;
+    let rate = setting("ANCHORWATCH_BENCH_RATE", 100)? as f64;
+    let rounds = setting("ANCHORWATCH_BENCH_ROUNDS", 7)?.max(1);
+    let reference = baseline()?;
+    let counters = reference.layout().len();
+    let catalog = catalog(reference)?;
+    let kafka = Kafka::start();
+    let mean_bytes = fill(&kafka, events, rate)?;
+    let config = configuration(kafka.bootstrap())?;
+    let mut report = Report { events, rate, mean_bytes, counters, rounds: Vec::new() };
+    // The first round only warms the caches of the broker and of this process.
+    for round in 0..=rounds {
+        let spent = one_round(round, &config, &catalog, events)?;
+        if round > 0 {
+            report.rounds.push(spent);
+        }
+    }
+    println!("{report}");
+    report.save(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md")).context("benches/RESULTS.md")
+}
+
+fn setting(name: &str, default: u64) -> anyhow::Result<u64> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().ok().filter(|n| *n > 0).with_context(|| format!("{name} is no number above 0: {text:?}")),
+        Err(_) => Ok(default),
+    }
+}
+
+/// Every consumer once, another one first each time.
+fn one_round(
+    round: u64,
+    config: &Config,
+    catalog: &[CatalogEntry],
+    events: u64,
+) -> anyhow::Result<[Spent; Turn::ALL.len()]> {
+    let mut spent = [Spent::default(); Turn::ALL.len()];
+    for place in 0..Turn::ALL.len() {
+        let turn = Turn::ALL[(place + usize::try_from(round)?) % Turn::ALL.len()];
+        spent[turn as usize] = match turn {
+            Turn::RawPoll => turns::raw_poll(&config.kafka.bootstrap, events)?,
+            Turn::Counts => turns::anchorwatch(config, catalog, events, false)?,
+            Turn::Checkpoints => turns::anchorwatch(config, catalog, events, true)?,
+        };
+    }
+    Ok(spent)
+}
+
+/// A reference of generated rows, built from a file as `anchorwatch reference create` builds it.
+fn baseline() -> anyhow::Result<Reference> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("baseline.jsonl");
+    let spacing = BASELINE_MS as f64 / BASELINE_ROWS as f64;
+    let mut stream = Stream::new(1, START_MS - BASELINE_MS, spacing);
+    let (mut file, mut json) = (std::io::BufWriter::new(std::fs::File::create(&path)?), String::new());
+    for _ in 0..BASELINE_ROWS {
+        stream.next_into(&mut json);
+        writeln!(file, "{json}")?;
+    }
+    file.flush()?;
+    Ok(build(&BaselineOptions::new(MODEL, "1.0.0", &path))?)
+}
+
+fn catalog(reference: Reference) -> anyhow::Result<[CatalogEntry; 1]> {
+    let watched = WatchedVersion {
+        model: MODEL.to_owned(),
+        version: "1.0.0".to_owned(),
+        reference_id: ReferenceId::of(&encode(&reference)?).to_string(),
+        reference: Arc::new(reference),
+        takes_feedback: false,
+    };
+    Ok([CatalogEntry { watched, facts: VersionFacts { current: true, rollback_to: None } }])
+}
+
+fn configuration(bootstrap: &str) -> anyhow::Result<Config> {
+    let text = format!(
+        "kafka: {{ bootstrap: \"{bootstrap}\", topics: [{TOPIC}], start: earliest }}\n\
+         windows: {{ pane: 1m, horizons: [{{ length: 15m }}, {{ length: 1h }}, {{ length: 24h }}] }}\n"
+    );
+    Ok(config::parse(&text, "bench.yaml")?)
+}
+
+/// Fills the topic; returns the mean size of an event.
+fn fill(kafka: &Kafka, events: u64, rate: f64) -> anyhow::Result<f64> {
+    kafka.create_topic(TOPIC, PARTITIONS);
+    let producer = kafka.producer();
+    let mut stream = Stream::new(2, START_MS, 1_000.0 / rate);
+    let (mut json, mut bytes) = (String::new(), 0);
+    for event in 0..events {
+        stream.next_into(&mut json);
+        bytes += json.len();
+        let partition = i32::try_from(event % u64::from(PARTITIONS.unsigned_abs()))?;
+        let mut record = BaseRecord::<(), str>::to(TOPIC).partition(partition).payload(&json);
+        while let Err((error, back)) = producer.send(record) {
+            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            anyhow::ensure!(full, "an event cannot be produced: {error}");
+            producer.flush(FLUSH)?;
+            record = back;
+        }
+    }
+    producer.flush(FLUSH)?;
+    let stored: i64 = kafka.offsets(TOPIC).iter().map(|(first, next)| next - first).sum();
+    anyhow::ensure!(stored.unsigned_abs() == events, "{stored} of {events} events are in the topic");
+    Ok(bytes as f64 / events as f64)
+}
