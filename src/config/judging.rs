@@ -170,9 +170,12 @@ pub struct FaultFloors {
     /// Outside the range of the reference.
     #[schemars(range(min = 0, max = 1))]
     pub out_of_range: f64,
-    /// Categories that the reference does not know, and numbers that are none of its few distinct values.
+    /// Categories that the reference does not know.
     #[schemars(range(min = 0, max = 1))]
     pub unseen: f64,
+    /// Numbers that are none of the reference's values, where it has few distinct ones.
+    #[schemars(range(min = 0, max = 1))]
+    pub unseen_number: f64,
     /// One number repeated, over its share in the reference.
     #[schemars(range(min = 0, max = 1))]
     pub stuck: f64,
@@ -180,7 +183,7 @@ pub struct FaultFloors {
 
 impl Default for FaultFloors {
     fn default() -> Self {
-        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.03, stuck: 0.2 }
+        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.02, unseen_number: 0.1, stuck: 0.2 }
     }
 }
 

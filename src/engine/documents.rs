@@ -19,6 +19,7 @@ pub(super) const ACTIONS: &str = "actions";
 struct Core {
     law: LawCounters,
     closed: Option<i64>,
+    start: Option<i64>,
     watermark: Option<Millis>,
     events: Vec<EventCount>,
     plans: Vec<VersionPlans>,
@@ -44,6 +45,7 @@ pub(super) fn core(engine: &Engine) -> String {
     let core = Core {
         law: engine.law.clone(),
         closed: engine.windows.closed(),
+        start: engine.windows.start(),
         watermark: engine.watermark,
         events: engine.event_counts(),
         plans: plans.collect(),
@@ -86,7 +88,7 @@ pub(super) fn restore(
 fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> Option<Arc<Reference>>) {
     engine.law = core.law;
     engine.watermark = core.watermark;
-    engine.windows.restore_closed(core.closed);
+    engine.windows.restore_closed(core.closed, core.start);
     let mut laid_out: HashMap<String, Option<Arc<Plan>>> = HashMap::new();
     for version in core.plans {
         let mut plans = Vec::new();

@@ -32,13 +32,14 @@ impl FaultKind {
         }
     }
 
-    pub(super) const fn floor(self, floors: &FaultFloors) -> f64 {
-        match self {
-            Self::Missing => floors.missing,
-            Self::WrongType => floors.wrong_type,
-            Self::OutOfRange => floors.out_of_range,
-            Self::Unseen => floors.unseen,
-            Self::Stuck => floors.stuck,
+    pub(super) const fn floor(self, floors: &FaultFloors, binning: &Binning) -> f64 {
+        match (self, binning) {
+            (Self::Missing, _) => floors.missing,
+            (Self::WrongType, _) => floors.wrong_type,
+            (Self::OutOfRange, _) => floors.out_of_range,
+            (Self::Unseen, Binning::Categorical(_)) => floors.unseen,
+            (Self::Unseen, Binning::Numeric(_)) => floors.unseen_number,
+            (Self::Stuck, _) => floors.stuck,
         }
     }
 }

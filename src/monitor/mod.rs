@@ -60,6 +60,7 @@ pub struct Judge {
     monitor: Monitor,
     min_rows: u64,
     clear_below: f64,
+    segment_field: Option<String>,
     calibrations: HashMap<(String, Millis), Arc<Calibration>>,
 }
 
@@ -78,10 +79,11 @@ impl<'a> Pair<'a> {
 }
 
 impl Judge {
-    /// A judge with these thresholds; `clear_below` is the share of a threshold above which a window is a warning.
+    /// A judge with these thresholds. In a segment the column of `segment_field` has one value by definition and is not
+    /// judged; `clear_below` is the share of a threshold above which a window is a warning.
     #[must_use]
-    pub fn new(monitor: Monitor, min_rows: u64, clear_below: f64) -> Self {
-        Self { monitor, min_rows, clear_below, calibrations: HashMap::new() }
+    pub fn new(monitor: Monitor, min_rows: u64, clear_below: f64, segment_field: Option<String>) -> Self {
+        Self { monitor, min_rows, clear_below, segment_field, calibrations: HashMap::new() }
     }
 
     /// Forgets calibrations of references that are no longer in use.
@@ -104,6 +106,7 @@ impl Judge {
         let reference = plan.reference.profile_of(place.subject.segment.as_deref());
         let pairs: Vec<Pair<'_>> = (0..)
             .zip(&plan.reference.columns)
+            .filter(|(_, column)| place.subject.segment.is_none() || self.segment_field.as_ref() != Some(&column.name))
             .map(|(index, column)| Pair {
                 index,
                 column,
@@ -163,7 +166,7 @@ impl Judge {
         let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
             let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin;
-            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal) * slack;
+            let threshold = (score.reference + score.kind.floor(&self.monitor.faults, &pair.column.binning)).max(normal) * slack;
             let moved =
                 Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {

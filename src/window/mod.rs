@@ -69,6 +69,9 @@ pub struct Windows {
     subjects: Subjects,
     /// All panes before this one are closed.
     closed: Option<i64>,
+    /// Pane of the earliest of the partitions' first events: where closing begins. It does not depend on how the
+    /// partitions are interleaved, which the oldest pane counted so far would.
+    start: Option<i64>,
     slots: Slots,
     last_version: usize,
 }
@@ -84,6 +87,7 @@ impl Windows {
             by_name: HashMap::new(),
             feedback: HashMap::new(),
             closed: None,
+            start: None,
             slots: Slots::default(),
             last_version: 0,
         }
@@ -101,9 +105,15 @@ impl Windows {
         self.closed
     }
 
-    /// Sets the closing edge, at restore.
-    pub fn restore_closed(&mut self, closed: Option<i64>) {
-        self.closed = closed;
+    /// Pane at which closing begins.
+    #[must_use]
+    pub fn start(&self) -> Option<i64> {
+        self.start
+    }
+
+    /// Sets the closing edge and where closing began, at restore.
+    pub fn restore_closed(&mut self, closed: Option<i64>, start: Option<i64>) {
+        (self.closed, self.start) = (closed, start);
     }
 
     /// Replaces the versions that are watched. A reference that differs from the version's current one takes effect
@@ -198,6 +208,9 @@ impl Windows {
         if self.is_late(partition, pane) {
             return Outcome::Late;
         }
+        if partition.max_event_time.is_none() {
+            self.start = Some(self.start.map_or(pane, |start| start.min(pane)));
+        }
         partition.saw(ts);
         let state = &mut self.versions[index];
         let Some((_, plan)) = state.plans.at(pane) else { return Outcome::Late };
@@ -236,7 +249,7 @@ impl Windows {
     pub fn close_next(&mut self, watermark: Millis) -> Option<i64> {
         let next = match self.closed {
             Some(closed) => closed,
-            None => self.subjects.oldest_pane()?,
+            None => self.start?,
         };
         let edge = next + 1;
         if edge.checked_mul(self.settings.pane_ms)? > watermark {

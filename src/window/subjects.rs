@@ -143,10 +143,6 @@ impl Subjects {
         self.state(id).map(|state| &state.subject)
     }
 
-    pub(super) fn oldest_pane(&self) -> Option<i64> {
-        self.states.iter().flatten().filter_map(|state| state.panes.keys().next().copied()).min()
-    }
-
     pub(super) fn newest_pane(&self, version: &VersionState) -> Option<i64> {
         let ids = version.subjects();
         ids.iter().filter_map(|id| self.state(*id)?.panes.keys().next_back().copied()).max()
