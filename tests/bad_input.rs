@@ -262,7 +262,11 @@ fn a_broken_configuration_is_explained_all_at_once_with_places() {
         "kafka: {bootstrap: 9092, topics: []}\nwindows: {pane: banana, min_rows: 0}\nsink: []\n\
          monitor: {detectors: {numeric: [kss]}}\n",
     );
-    let told = fails(&config, 64, &["kafka.bootstrap", "kafka.topics", "windows.pane", "windows.min_rows", "sinks", "`ks`"]);
+    let told = fails(
+        &config,
+        64,
+        &["kafka.bootstrap", "kafka.topics", "windows.pane", "windows.min_rows", "sinks", "`ks`"],
+    );
     let places = ["kafka.bootstrap: ", "kafka.topics: ", "windows.pane: ", "windows.min_rows: ", "sink: "];
     for begin in places.into_iter().chain(["monitor.detectors.numeric[0]: "]) {
         assert_eq!(told.lines().filter(|line| line.starts_with(begin)).count(), 1, "`{begin}` in\n{told}");
@@ -280,7 +284,10 @@ fn a_port_that_is_taken_is_named_with_the_key_to_change() {
     let place = Place::new();
     let _taken = TcpListener::bind(&place.http).expect("a free port");
     let config = place.config("127.0.0.1:1", "any");
-    fails_in_one_line(&config, &["cannot listen on", &place.http, "another process has the port", "http.listen"]);
+    fails_in_one_line(
+        &config,
+        &["cannot listen on", &place.http, "another process has the port", "http.listen"],
+    );
 }
 
 #[test]
@@ -306,7 +313,9 @@ fn a_page_that_was_overwritten_is_noticed_at_the_start() {
     let place = Place::new();
     place.register();
     let file = place.data().join("anchorwatch.db");
-    Connection::open(&file).and_then(|db| db.pragma_update(None, "journal_mode", "DELETE")).expect("one file");
+    Connection::open(&file)
+        .and_then(|db| db.pragma_update(None, "journal_mode", "DELETE"))
+        .expect("one file");
     let mut bytes = fs::read(&file).expect("the state file");
     for page in 1..bytes.len() / 4_096 {
         bytes[page * 4_096..page * 4_096 + 64].fill(0xA5);

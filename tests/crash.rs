@@ -56,7 +56,9 @@ impl Reader {
 
     /// Waits until everything is read, judged and delivered.
     fn settle(&self, records: u64, end: i64) {
-        wait_until(PATIENCE, &format!("{} to read {records} records", self.name), || self.read() == Some(records));
+        wait_until(PATIENCE, &format!("{} to read {records} records", self.name), || {
+            self.read() == Some(records)
+        });
         wait_until(PATIENCE, &format!("{} to judge the last window", self.name), || {
             let page = self.daemon.http_get("/api/v1/windows?horizon=6h").json();
             let ends = page["items"].as_array().expect("items").iter().map(|window| window["end"].clone());
@@ -118,13 +120,19 @@ impl Outcome {
     fn read(data: &Path) -> Self {
         let store = Store::open(data).expect("the state file");
         let state = store.restore().expect("its content");
-        let names: BTreeMap<u32, String> = state.subjects.iter().map(|(id, subject)| (*id, subject.to_string())).collect();
-        let panes = state.panes.into_iter().map(|row| ((names[&row.subject].clone(), row.pane), (row.reference, row.counts)));
+        let names: BTreeMap<u32, String> =
+            state.subjects.iter().map(|(id, subject)| (*id, subject.to_string())).collect();
+        let panes = state
+            .panes
+            .into_iter()
+            .map(|row| ((names[&row.subject].clone(), row.pane), (row.reference, row.counts)));
         let positions = state.positions.into_iter().map(|position| {
             (position.partition, (position.next_offset, position.max_event_time, position.last_record_hash))
         });
-        let documents =
-            state.documents.into_iter().map(|(name, text)| (name, serde_json::from_str(&text).expect("a JSON document")));
+        let documents = state
+            .documents
+            .into_iter()
+            .map(|(name, text)| (name, serde_json::from_str(&text).expect("a JSON document")));
         let outbox = store.list_outbox(None, usize::MAX).expect("the outbox");
         let audit = store.audit(usize::MAX).expect("the audit trail").into_iter().map(|entry| entry.row);
         // What became of a request is told with the time of the clock; what was decided, with that of the event.
@@ -189,7 +197,10 @@ fn pointers(kafka: &Kafka, reader: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn ten_kills_at_random_moments_lose_and_double_nothing() {
-    let seed = std::env::var("ANCHORWATCH_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("ANCHORWATCH_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(rand::random);
     eprintln!("ANCHORWATCH_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -207,7 +218,9 @@ fn ten_kills_at_random_moments_lose_and_double_nothing() {
         flights::produce(&kafka, TOPIC, chunk);
         let moment = rng.random_range(produced..=produced + chunk.len() as u64);
         produced += chunk.len() as u64;
-        wait_until(PATIENCE, &format!("{moment} records to be read"), || killed.read().is_some_and(|read| read >= moment));
+        wait_until(PATIENCE, &format!("{moment} records to be read"), || {
+            killed.read().is_some_and(|read| read >= moment)
+        });
         let (mut looks, wanted) = (0, rng.random_range(0..=MOST_LOOKS));
         wait_until(PATIENCE, "a random moment", || {
             looks += 1;
@@ -257,8 +270,12 @@ fn compare(calm: &Outcome, killed: &Outcome, records: &[Produced]) {
     assert_eq!(killed.positions, calm.positions);
     let law = &calm.documents["core"]["law"];
     let (read, counted) = (records.len(), records.len() - 30);
-    assert_eq!(*law, json!({"read": read, "counted": counted, "late": 0, "future": 0, "unmatched": 0, "duplicate": 0,
-                            "refused": {"not_json": 30}}), "L-1");
+    assert_eq!(
+        *law,
+        json!({"read": read, "counted": counted, "late": 0, "future": 0, "unmatched": 0, "duplicate": 0,
+                            "refused": {"not_json": 30}}),
+        "L-1"
+    );
     assert!(calm.documents.keys().any(|name| name.starts_with("alerts/")), "{:?}", calm.documents.keys());
     assert_eq!(killed.documents, calm.documents, "law, closing edge, events, plans, alert states, actions");
     assert_eq!(killed.keys(), calm.keys(), "what was decided");
@@ -274,7 +291,8 @@ fn compare_requests(receiver: &Receiver, killed: &Outcome) {
         assert_eq!(after_kills.keys().collect::<Vec<_>>(), calm.keys().collect::<Vec<_>>(), "{target}");
         assert!(after_kills.values().all(|times| *times <= 1 + KILLS), "{target}: {after_kills:?}");
     }
-    let (calm, after_kills) = (received(receiver, "calm", "retrain"), received(receiver, "killed", "retrain"));
+    let (calm, after_kills) =
+        (received(receiver, "calm", "retrain"), received(receiver, "killed", "retrain"));
     for ((key, _), state) in killed.outbox.iter().filter(|((_, target), _)| target == "retrain") {
         assert_eq!(calm.get(key), Some(&1));
         let times = after_kills.get(key).copied().unwrap_or_default();

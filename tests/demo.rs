@@ -14,7 +14,8 @@ fn the_demo_tells_what_it_noticed_on_its_last_line() {
     let output = output.expect("the binary that cargo built runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
-    let report: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect("one JSON object");
+    let report: Value =
+        serde_json::from_str(out.lines().last().unwrap_or_default()).expect("one JSON object");
     let fields: Vec<&String> = report.as_object().expect("an object").keys().collect();
     assert_eq!(fields, ["alerts", "alerts_outside", "events", "incidents", "seconds", "webhooks"]);
 
@@ -27,7 +28,9 @@ fn the_demo_tells_what_it_noticed_on_its_last_line() {
         let after = &incident["noticed_after_seconds"];
         assert!(after.is_null() || after.as_i64().is_some_and(|seconds| seconds > 0), "{incident}");
     }
-    let noticed = |name: &&str| incidents.iter().any(|one| one["name"] == **name && one["noticed_after_seconds"].is_i64());
+    let noticed = |name: &&str| {
+        incidents.iter().any(|one| one["name"] == **name && one["noticed_after_seconds"].is_i64())
+    };
     assert!(NOTICED.iter().all(|name| noticed(&name)), "{report}");
 
     let count = |name: &str| report[name].as_u64().expect("a count");

@@ -30,8 +30,18 @@ fn the_annotated_configuration_loads_and_shows_what_it_says_are_defaults() {
     assert_eq!(config.monitor.faults, config::Monitor::default().faults);
     assert_eq!(config.checkpoint, config::CheckpointSettings::default());
     assert_eq!(config.http, config::Http::default());
-    let sections =
-        ["data_dir:", "kafka:", "events:", "windows:", "segments:", "monitor:", "alerts:", "sinks:", "actions:", "http:"];
+    let sections = [
+        "data_dir:",
+        "kafka:",
+        "events:",
+        "windows:",
+        "segments:",
+        "monitor:",
+        "alerts:",
+        "sinks:",
+        "actions:",
+        "http:",
+    ];
     sections.into_iter().chain(["checkpoint:", "telemetry:"]).for_each(default);
 }
 
@@ -40,7 +50,8 @@ fn the_annotated_configuration_loads_and_shows_what_it_says_are_defaults() {
 fn the_sinks_that_are_commented_out_load_as_well() {
     let path = root().join("deploy/examples/anchorwatch.yaml");
     let commented = |line: &str| line.strip_prefix("  # ").map(|rest| format!("  {rest}"));
-    let is_item = |line: &str| line.starts_with("  # - ") || line.starts_with("  #   ") && !line.contains("password");
+    let is_item =
+        |line: &str| line.starts_with("  # - ") || line.starts_with("  #   ") && !line.contains("password");
     let lines: Vec<String> = text(&path)
         .lines()
         .map(|line| if is_item(line) { commented(line).unwrap_or_default() } else { line.to_owned() })
@@ -71,9 +82,11 @@ fn the_configuration_of_compose_loads_and_fits_the_compose_file() {
 
 fn dashboards() -> Vec<(PathBuf, Value)> {
     let folder = fs::read_dir(root().join("dashboards/grafana")).expect("dashboards").flatten();
-    let boards = folder.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let boards =
+        folder.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
     let read = |path: PathBuf| {
-        let board = serde_json::from_str(&text(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let board =
+            serde_json::from_str(&text(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         (path, board)
     };
     boards.map(read).collect()
@@ -95,23 +108,37 @@ fn every_panel_has_a_title_a_place_and_queries_on_the_chosen_data_source() {
         assert!(board["title"].is_string() && board["schemaVersion"].is_u64(), "{name}");
         assert!(board["id"].is_null(), "{name}: an id belongs to one Grafana only");
         let variables = board["templating"]["list"].as_array().expect("variables");
-        assert!(variables.iter().any(|one| one["type"] == "datasource" && one["name"] == "datasource"), "{name}");
+        assert!(
+            variables.iter().any(|one| one["type"] == "datasource" && one["name"] == "datasource"),
+            "{name}"
+        );
         let known: BTreeSet<&str> = variables.iter().filter_map(|one| one["name"].as_str()).collect();
         let mut ids = BTreeSet::new();
         for panel in panels(board) {
             let title = panel["title"].as_str().unwrap_or_default();
             assert!(!title.is_empty(), "{name}: a panel without a title");
             assert!(ids.insert(panel["id"].as_u64().expect("an id")), "{name}: `{title}` shares its id");
-            assert!(panel["gridPos"]["w"].as_u64().is_some_and(|width| (1..=24).contains(&width)), "{name}: `{title}`");
+            assert!(
+                panel["gridPos"]["w"].as_u64().is_some_and(|width| (1..=24).contains(&width)),
+                "{name}: `{title}`"
+            );
             for target in panel["targets"].as_array().into_iter().flatten() {
-                let uid = target["datasource"]["uid"].as_str().or_else(|| panel["datasource"]["uid"].as_str());
-                assert!(uid.is_some_and(|uid| ["$datasource", "${datasource}"].contains(&uid)), "{name}: `{title}`");
+                let uid =
+                    target["datasource"]["uid"].as_str().or_else(|| panel["datasource"]["uid"].as_str());
+                assert!(
+                    uid.is_some_and(|uid| ["$datasource", "${datasource}"].contains(&uid)),
+                    "{name}: `{title}`"
+                );
                 let query = target["expr"].as_str().unwrap_or_default();
                 assert!(!query.trim().is_empty(), "{name}: `{title}` asks nothing");
                 for part in query.split('$').skip(1) {
-                    let end = part.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(part.len());
+                    let end =
+                        part.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(part.len());
                     let variable = &part[..end];
-                    assert!(known.contains(variable) || variable.starts_with("__"), "{name}: `{title}`: ${variable}");
+                    assert!(
+                        known.contains(variable) || variable.starts_with("__"),
+                        "{name}: `{title}`: ${variable}"
+                    );
                 }
             }
         }

@@ -102,7 +102,18 @@ impl Journey {
         let reference = reference(&folder.path().join("data"));
         let offline = Offline::new(reference, from, to);
         let law = Law::default();
-        Self { folder, kafka, receiver, alertmanager, prometheus, daemon, offline, law, from, produced_to: from }
+        Self {
+            folder,
+            kafka,
+            receiver,
+            alertmanager,
+            prometheus,
+            daemon,
+            offline,
+            law,
+            from,
+            produced_to: from,
+        }
     }
 
     fn data(&self) -> PathBuf {
@@ -174,7 +185,8 @@ impl Journey {
             assert_eq!(shown, expected[class].as_f64(), "records_{class}_total");
         }
         for (reason, count) in refused {
-            let shown = self.daemon.metric(&format!("anchorwatch_records_refused_total{{reason=\"{reason}\"}}"));
+            let shown =
+                self.daemon.metric(&format!("anchorwatch_records_refused_total{{reason=\"{reason}\"}}"));
             assert_eq!(shown, Some(*count as f64), "records_refused_total of {reason}");
         }
     }
@@ -186,8 +198,10 @@ impl Journey {
         wait_until(PATIENCE, "a checkpoint of every record", || {
             let state = Store::open(&self.data()).and_then(|store| store.restore()).expect("the state file");
             let done: i64 = state.positions.iter().map(|position| position.next_offset).sum();
-            let core: Value =
-                state.documents.get("core").map_or(Value::Null, |core| serde_json::from_str(core).expect("JSON"));
+            let core: Value = state
+                .documents
+                .get("core")
+                .map_or(Value::Null, |core| serde_json::from_str(core).expect("JSON"));
             let closed = core["closed"] == end / HOUR;
             restored = (done.unsigned_abs() == read && closed).then_some(state);
             restored.is_some()
@@ -204,8 +218,11 @@ impl Journey {
             found.insert((segment, row.pane), tally);
         }
         let kept = end / HOUR - KEPT_PANES;
-        let expected: Panes =
-            expected.iter().filter(|((_, pane), _)| *pane >= kept).map(|(key, tally)| (key.clone(), tally.clone())).collect();
+        let expected: Panes = expected
+            .iter()
+            .filter(|((_, pane), _)| *pane >= kept)
+            .map(|(key, tally)| (key.clone(), tally.clone()))
+            .collect();
         let keys = |panes: &Panes| panes.keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&found), keys(&expected), "the panes that are kept");
         for (key, tally) in &expected {
@@ -224,7 +241,10 @@ impl Journey {
             self.check_ratios(&window, &tally);
             let recomputed = self.check_statistics(&window, &tally, (from, to));
             let enough = tally.rows >= MIN_ROWS;
-            assert!(recomputed >= 25 || !enough, "only {recomputed} statistics of {segment:?} were recomputed");
+            assert!(
+                recomputed >= 25 || !enough,
+                "only {recomputed} statistics of {segment:?} were recomputed"
+            );
             assert!(enough || segment.is_some(), "the stretch is badly chosen");
             if segment.is_none() {
                 self.check_latency(&window, (from, to));
@@ -255,8 +275,11 @@ impl Journey {
     fn check_statistics(&self, window: &Value, tally: &Tally, span: (Millis, Millis)) -> usize {
         let segment = window["segment"].as_str();
         let mut recomputed = 0;
-        for verdict in window["verdicts"].as_array().expect("verdicts").iter().filter(|v| v["kind"] == "drift") {
-            let (name, detector) = (verdict["column"].as_str().expect("a name"), verdict["detector"].as_str().expect("one"));
+        for verdict in
+            window["verdicts"].as_array().expect("verdicts").iter().filter(|v| v["kind"] == "drift")
+        {
+            let (name, detector) =
+                (verdict["column"].as_str().expect("a name"), verdict["detector"].as_str().expect("one"));
             let index = self.offline.reference.columns.iter().position(|c| c.name == name).expect("a column");
             let column = &self.offline.reference.columns[index];
             let present: u64 = tally.columns[index][..column.binning.cells()].iter().sum();
@@ -270,10 +293,16 @@ impl Journey {
             }
             let own = self.offline.statistic(column, detector, segment, span);
             let own = own.unwrap_or_else(|| panic!("{detector} of {name} is not recomputed: {verdict}"));
-            assert!((shown - own).abs() <= 1e-9 * own.abs().max(1.0), "{name} {detector}: {shown}, offline {own}");
+            assert!(
+                (shown - own).abs() <= 1e-9 * own.abs().max(1.0),
+                "{name} {detector}: {shown}, offline {own}"
+            );
             if detector == "ks" && segment.is_none() && column.role != Role::Label {
                 let (exact, gap) = self.offline.exact_ks(column, span).expect("a numeric column");
-                assert!((shown - 1e-12..=shown + gap + 1e-12).contains(&exact), "{name}: {shown} is not within {gap} of {exact}");
+                assert!(
+                    (shown - 1e-12..=shown + gap + 1e-12).contains(&exact),
+                    "{name}: {shown} is not within {gap} of {exact}"
+                );
             }
             recomputed += 1;
         }
@@ -305,11 +334,14 @@ impl Journey {
             let value = |promql: String| self.prometheus.value(&promql);
             assert_eq!(Some(value(format!("anchorwatch_window_rows{{{own}}}"))), window["rows"].as_f64());
             let found = self.prometheus.series(&format!("anchorwatch_feature_statistic{{{own}}}"));
-            let shown: BTreeMap<(String, String), f64> = found.iter().map(|series| {
-                let label = |name: &str| series["metric"][name].as_str().expect("a label").to_owned();
-                let text = series["value"][1].as_str().expect("a value");
-                ((label("feature"), label("detector")), text.parse().expect("a number"))
-            }).collect();
+            let shown: BTreeMap<(String, String), f64> = found
+                .iter()
+                .map(|series| {
+                    let label = |name: &str| series["metric"][name].as_str().expect("a label").to_owned();
+                    let text = series["value"][1].as_str().expect("a value");
+                    ((label("feature"), label("detector")), text.parse().expect("a number"))
+                })
+                .collect();
             for verdict in window["verdicts"].as_array().expect("verdicts") {
                 let label = |name: &str| verdict[name].as_str().expect("a text").to_owned();
                 let scraped = shown.get(&(label("column"), label("detector"))).copied();
@@ -324,7 +356,11 @@ impl Journey {
              + sum(anchorwatch_records_future_total) + sum(anchorwatch_records_unmatched_total) \
              + sum(anchorwatch_records_duplicate_total) + sum(anchorwatch_records_counted_total)",
         );
-        assert_eq!((read, left), (self.law.read() as f64, self.law.read() as f64), "L-1 as Prometheus sees it");
+        assert_eq!(
+            (read, left),
+            (self.law.read() as f64, self.law.read() as f64),
+            "L-1 as Prometheus sees it"
+        );
     }
 
     fn check_everything(&mut self, end: Millis, seed: u64) {
@@ -420,7 +456,8 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
 fn reference(data: &Path) -> anchorwatch::reference::Reference {
     let registry = Registry::open(data).expect("the registry");
     let active = registry.active().expect("references");
-    let serving = active.iter().find(|active| active.model == MODEL && active.version == VERSION).expect("one");
+    let serving =
+        active.iter().find(|active| active.model == MODEL && active.version == VERSION).expect("one");
     registry.load_reference(serving.reference_id.as_str()).expect("the active reference")
 }
 
@@ -437,7 +474,12 @@ fn a_stream_becomes_statistics_metrics_alerts_and_requests_and_every_record_is_a
     journey.check_everything(ends[2], 2);
     journey.check_dead_letters();
 
-    let expected = requests::decided(&journey.data(), &journey.folder.path().join("anchorwatch.yaml"), &journey.kafka, TOPIC);
+    let expected = requests::decided(
+        &journey.data(),
+        &journey.folder.path().join("anchorwatch.yaml"),
+        &journey.kafka,
+        TOPIC,
+    );
     let settled = || {
         let store = Store::open(&journey.data()).expect("the state file");
         let rows = store.list_outbox(Some(OutboxState::Delivered), usize::MAX).expect("the outbox");
