@@ -98,7 +98,9 @@ fn every_incident_of_the_flights_stream_is_noticed_on_its_own_field() {
     }
     assert!(!noticed(&told, "latency", AlertKind::Latency, "2013-03-01", "2013-09-08"), "latency was steady");
     let pressure = |one: &Notification| {
-        one.findings.iter().any(|finding| finding.column == "pressure" && finding.segment.as_deref() == Some("JFK"))
+        one.findings
+            .iter()
+            .any(|finding| finding.column == "pressure" && finding.segment.as_deref() == Some("JFK"))
     };
     assert!(told.iter().any(pressure), "the stuck pressure is told of the segment it is in");
     assert_eq!(replay(), told, "a replay tells the same under the same keys");

@@ -67,12 +67,18 @@ fn main() -> anyhow::Result<()> {
         }
     }
     println!("{report}");
-    report.save(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md")).context("benches/RESULTS.md")
+    report
+        .save(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md"))
+        .context("benches/RESULTS.md")
 }
 
 fn setting(name: &str, default: u64) -> anyhow::Result<u64> {
     match std::env::var(name) {
-        Ok(text) => text.parse().ok().filter(|n| *n > 0).with_context(|| format!("{name} is no number above 0: {text:?}")),
+        Ok(text) => text
+            .parse()
+            .ok()
+            .filter(|n| *n > 0)
+            .with_context(|| format!("{name} is no number above 0: {text:?}")),
         Err(_) => Ok(default),
     }
 }

@@ -106,7 +106,13 @@ impl Report {
         };
         let mut text = String::new();
         // Writing into a string cannot fail.
-        let _ = write!(text, "{}\n\n{BEGIN}\n{}\n{END}\n{}", head.trim_end(), self.to_string().trim_end(), tail.trim_start());
+        let _ = write!(
+            text,
+            "{}\n\n{BEGIN}\n{}\n{END}\n{}",
+            head.trim_end(),
+            self.to_string().trim_end(),
+            tail.trim_start()
+        );
         std::fs::write(path, text)
     }
 }
@@ -120,7 +126,8 @@ fn machine(rounds: usize) -> String {
     let load = read("/proc/loadavg");
     let load: Vec<&str> = load.split(' ').take(3).collect();
     let rustc = Command::new("rustc").arg("--version").output();
-    let rustc = rustc.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let rustc =
+        rustc.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
     format!(
         "CPU time of all threads of the consuming process, minimum and median of {rounds} rounds in turns; Kafka runs in \

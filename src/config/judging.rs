@@ -183,7 +183,14 @@ pub struct FaultFloors {
 
 impl Default for FaultFloors {
     fn default() -> Self {
-        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.02, unseen_number: 0.1, stuck: 0.2 }
+        Self {
+            missing: 0.05,
+            wrong_type: 0.01,
+            out_of_range: 0.02,
+            unseen: 0.02,
+            unseen_number: 0.1,
+            stuck: 0.2,
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) fn restore(
             }
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
             name if name.starts_with(alert::DOCUMENT_PREFIX) => {
-                engine.alerts.restore(text).map_err(failed)?
+                engine.alerts.restore(text).map_err(failed)?;
             }
             _ => {}
         }

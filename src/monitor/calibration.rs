@@ -65,7 +65,11 @@ impl Calibration {
             let into = &mut self.columns[index];
             for kind in FaultKind::ALL {
                 let sides = Sides { column, reference: whole, window };
-                let rate = if kind == FaultKind::Unseen { sides.unseen_elsewhere() } else { sides.rate(kind).unwrap_or(0.0) };
+                let rate = if kind == FaultKind::Unseen {
+                    sides.unseen_elsewhere()
+                } else {
+                    sides.rate(kind).unwrap_or(0.0)
+                };
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
             for detector in super::detectors_of(monitor, column) {
@@ -73,6 +77,8 @@ impl Calibration {
                 else {
                     continue;
                 };
+                let effect =
+                    effect - expected_by_chance(*detector, &column.binning, whole.cells, window.cells);
                 match into.effects.iter_mut().find(|(known, _)| known == detector) {
                     Some((_, largest)) => *largest = largest.max(effect),
                     None => into.effects.push((*detector, effect)),

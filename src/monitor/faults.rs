@@ -66,8 +66,12 @@ impl Sides<'_> {
         match (kind, &self.column.binning) {
             (FaultKind::Missing, _) => Some(both(|side| (side.missing, side.total()))),
             (FaultKind::WrongType, _) => Some(both(|side| (side.wrong_type + side.non_finite, side.total()))),
-            (FaultKind::OutOfRange, Binning::Numeric(_)) => Some(both(|side| (outer(side.cells), side.present()))),
-            (FaultKind::Unseen, Binning::Categorical(_)) => Some(both(|side| (last(side.cells), side.present()))),
+            (FaultKind::OutOfRange, Binning::Numeric(_)) => {
+                Some(both(|side| (outer(side.cells), side.present())))
+            }
+            (FaultKind::Unseen, Binning::Categorical(_)) => {
+                Some(both(|side| (last(side.cells), side.present())))
+            }
             (FaultKind::Unseen, Binning::Numeric(_)) => self.off_grid(),
             (FaultKind::Stuck, Binning::Numeric(_)) => self.heaviest(),
             (FaultKind::OutOfRange | FaultKind::Stuck, Binning::Categorical(_)) => None,
@@ -80,7 +84,8 @@ impl Sides<'_> {
         let known = self.reference.cells;
         let (low, high) = span(known.iter().copied())?;
         // Cells of known values have odd numbers; the gaps between them stand every other cell after the lowest.
-        let gaps = |cells: &[u64]| cells.get(low + 1..=high).unwrap_or_default().iter().step_by(2).sum::<u64>();
+        let gaps =
+            |cells: &[u64]| cells.get(low + 1..=high).unwrap_or_default().iter().step_by(2).sum::<u64>();
         if low % 2 == 0 || gaps(known) > 0 {
             return None;
         }
@@ -92,7 +97,8 @@ impl Sides<'_> {
     fn heaviest(&self) -> Option<Rates> {
         let (low, high) = span(self.reference.cells.iter().copied())?;
         let within = self.window.cells.get(low..=high)?.iter().enumerate();
-        let (cell, count) = within.map(|(cell, count)| (low + cell, count)).max_by_key(|(_, count)| **count)?;
+        let (cell, count) =
+            within.map(|(cell, count)| (low + cell, count)).max_by_key(|(_, count)| **count)?;
         let normal = self.reference.cells.get(cell)?;
         Some(((*normal, self.reference.present()), (*count, self.window.present())))
     }
@@ -108,7 +114,10 @@ impl Sides<'_> {
             Binning::Categorical(_) => Some((0, whole.len())),
         };
         let Some((low, high)) = range else { return 0.0 };
-        let alone = rest().zip(window).enumerate().filter(|(cell, (rest, _))| *rest == 0 && (low..=high).contains(cell));
+        let alone = rest()
+            .zip(window)
+            .enumerate()
+            .filter(|(cell, (rest, _))| *rest == 0 && (low..=high).contains(cell));
         let rows: u64 = alone.map(|(_, (_, here))| here).sum();
         if rows == 0 { 0.0 } else { rows as f64 / self.window.present() as f64 }
     }

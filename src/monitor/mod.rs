@@ -106,7 +106,9 @@ impl Judge {
         let reference = plan.reference.profile_of(place.subject.segment.as_deref());
         let pairs: Vec<Pair<'_>> = (0..)
             .zip(&plan.reference.columns)
-            .filter(|(_, column)| place.subject.segment.is_none() || self.segment_field.as_ref() != Some(&column.name))
+            .filter(|(_, column)| {
+                place.subject.segment.is_none() || self.segment_field.as_ref() != Some(&column.name)
+            })
             .map(|(index, column)| Pair {
                 index,
                 column,
@@ -156,17 +158,15 @@ impl Judge {
     }
 
     fn faults(&self, pairs: &[Pair<'_>], calibration: &Calibration, slack: f64) -> Vec<VerdictView> {
-        let scored: Vec<(&Pair<'_>, FaultScore)> = pairs
-            .iter()
-            .flat_map(|pair| {
-                pair.sides().scores().map(move |score| (pair, score))
-            })
-            .collect();
+        let scored: Vec<(&Pair<'_>, FaultScore)> =
+            pairs.iter().flat_map(|pair| pair.sides().scores().map(move |score| (pair, score))).collect();
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
         let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
             let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin;
-            let threshold = (score.reference + score.kind.floor(&self.monitor.faults, &pair.column.binning)).max(normal) * slack;
+            let threshold = (score.reference + score.kind.floor(&self.monitor.faults, &pair.column.binning))
+                .max(normal)
+                * slack;
             let moved =
                 Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {
@@ -180,7 +180,7 @@ impl Judge {
                 adjusted: Some(adjusted),
             };
             let moved = if score.window == score.reference { Vec::new() } else { vec![moved] };
-            self.verdict(pair, judgement, moved)
+            self.verdict(pair, &judgement, moved)
         });
         judged.collect()
     }
@@ -212,7 +212,7 @@ impl Judge {
             }
         }
         let judged = judgements.into_iter().map(|(pair, _, judgement)| {
-            let mut verdict = self.verdict(pair, judgement, Vec::new());
+            let mut verdict = self.verdict(pair, &judgement, Vec::new());
             if verdict.level >= Level::Warning {
                 verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window);
             }
@@ -261,13 +261,18 @@ impl Judge {
             reference_rows: pair.reference.present(),
             statistic: score.map(|score| score.statistic),
             threshold: self.monitor.floors.of(detector).max(normal) * slack
-                + chance::expected_by_chance(detector, &pair.column.binning, pair.reference.cells, pair.window.cells),
+                + chance::expected_by_chance(
+                    detector,
+                    &pair.column.binning,
+                    pair.reference.cells,
+                    pair.window.cells,
+                ),
             p_value: score.and_then(|score| score.p_value.or(significance)),
             adjusted: None,
         })
     }
 
-    fn verdict(&self, pair: &Pair<'_>, judgement: Judgement, moved: Vec<Moved>) -> VerdictView {
+    fn verdict(&self, pair: &Pair<'_>, judgement: &Judgement, moved: Vec<Moved>) -> VerdictView {
         let enough = judgement.rows >= self.min_rows;
         let level = match judgement.statistic.filter(|_| enough) {
             Some(effect) => self.level(effect, judgement.threshold, judgement.adjusted),

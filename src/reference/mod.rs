@@ -92,7 +92,9 @@ impl Column {
         match (&self.binning, value) {
             (_, Value::Missing) => fault(Fault::Missing),
             (Binning::Numeric(_), Value::Number(x)) if !x.is_finite() => fault(Fault::NonFinite),
-            (Binning::Numeric(knots), Value::Number(x)) if self.single_precision => knots.cell(f64::from(x as f32)),
+            (Binning::Numeric(knots), Value::Number(x)) if self.single_precision => {
+                knots.cell(f64::from(x as f32))
+            }
             (Binning::Numeric(knots), Value::Number(x)) => knots.cell(x),
             (Binning::Numeric(_), Value::Text(_) | Value::Bool(_) | Value::Nested) => fault(Fault::WrongType),
             (Binning::Categorical(categories), value) => self.category_slot(categories, value, fault),

@@ -428,7 +428,9 @@ fn is_single_precision(binning: &Binning) -> bool {
 /// Adds a guard point one full range below the smallest and above the largest value: only what lies beyond the guards
 /// counts as out of range (`docs/decisions/0005-out-of-range-is-far-out.md`).
 fn guarded(binning: NumericBinning) -> Result<NumericBinning, BinningError> {
-    let (Some(low), Some(high)) = (binning.knots().first(), binning.knots().last()) else { return Ok(binning) };
+    let (Some(low), Some(high)) = (binning.knots().first(), binning.knots().last()) else {
+        return Ok(binning);
+    };
     let range = high - low;
     let guards = [low - range, high + range];
     if range <= 0.0 || guards.iter().any(|guard| !guard.is_finite()) {

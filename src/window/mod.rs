@@ -280,8 +280,13 @@ impl Windows {
     /// Whether a subject's version was watched, with the reference that holds at its end, over all of the window.
     #[must_use]
     pub fn covered(&self, id: SubjectId, horizon: usize, edge: i64) -> bool {
-        let version = self.subjects.name(id).and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
-        let (Some(index), Some(horizon)) = (version, self.settings.horizons.get(horizon)) else { return false };
+        let version = self
+            .subjects
+            .name(id)
+            .and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
+        let (Some(index), Some(horizon)) = (version, self.settings.horizons.get(horizon)) else {
+            return false;
+        };
         let state = &self.versions[*index];
         let from = edge - horizon.panes;
         let begins = state.plans.at(edge - 1).map_or(i64::MAX, |(begins, _)| begins);

@@ -87,8 +87,13 @@ impl Subjects {
 
     fn place(&mut self, id: SubjectId, subject: Subject) {
         let totals = (0..self.horizons).map(|_| RollingTotal::default()).collect();
-        let state =
-            SubjectState { subject, first_pane: None, panes: BTreeMap::new(), totals, dirty: BTreeSet::new() };
+        let state = SubjectState {
+            subject,
+            first_pane: None,
+            panes: BTreeMap::new(),
+            totals,
+            dirty: BTreeSet::new(),
+        };
         if self.states.len() <= id as usize {
             self.states.resize_with(id as usize + 1, || None);
         }
