@@ -219,7 +219,6 @@ impl Windows {
             return Outcome::Unmatched;
         }
         state.events += u64::from(!event.is_feedback());
-        state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let amended = self.closed.is_some_and(|closed| pane < closed);
         let whole = self.subjects.whole(state);
         self.subjects.count(whole, pane, plan.layout.len(), self.slots.as_slice(), amended);
@@ -284,23 +283,27 @@ impl Windows {
         let version = self.subjects.name(id).and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
         let (Some(index), Some(horizon)) = (version, self.settings.horizons.get(horizon)) else { return false };
         let state = &self.versions[*index];
+        let from = edge - horizon.panes;
         let begins = state.plans.at(edge - 1).map_or(i64::MAX, |(begins, _)| begins);
-        state.first_pane.is_some_and(|first| first.max(begins) <= edge - horizon.panes)
+        begins <= from && state.whole().is_some_and(|whole| self.subjects.seen_before(whole, from + 1))
     }
 
-    /// First pane in which a version was seen, for the checkpoint.
-    pub fn first_panes(&self) -> impl Iterator<Item = Option<i64>> {
-        self.versions.iter().map(|state| state.first_pane)
+    /// First pane in which each subject was seen, for the checkpoint.
+    pub fn first_panes(&self) -> impl Iterator<Item = (SubjectId, i64)> {
+        self.subjects.first_panes()
     }
 
-    /// Restores the first pane of a version.
-    pub fn restore_first_pane(&mut self, model: &str, version: &str, pane: Option<i64>) {
-        let index = self.version_index(model, version);
-        self.versions[index].first_pane = pane;
+    /// Restores the first pane of a subject.
+    pub fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
+        self.subjects.restore_first_pane(id, pane);
     }
 
-    /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow.
+    /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow; `None` before
+    /// the subject was first seen.
     pub fn window(&mut self, id: SubjectId, horizon: usize, edge: i64) -> Option<(&Arc<Plan>, &[u64])> {
+        if !self.subjects.seen_before(id, edge) {
+            return None;
+        }
         let settings = self.settings.horizons.get(horizon)?;
         let length = (settings.panes, settings.every);
         let subject = self.subjects.name(id)?;
