@@ -93,7 +93,8 @@ impl Journey {
         let http = format!("127.0.0.1:{}", free_port());
         let alertmanager = Alertmanager::start(&receiver.url("/alertmanager"));
         let rules = [dashboards::rules("recording.yaml"), dashboards::rules("alerts.yaml")];
-        let prometheus = Prometheus::start(&[http.clone()], &rules, &[alertmanager.address().to_owned()]);
+        let prometheus =
+            Prometheus::start(std::slice::from_ref(&http), &rules, &[alertmanager.address().to_owned()]);
         flights::register(&folder.path().join("data"));
         register_without_label(folder.path());
         let config = configuration(folder.path(), &kafka, &receiver, &http);
@@ -327,9 +328,10 @@ impl Journey {
     /// PromQL returns what the API shows.
     fn check_prometheus(&self, horizon: &str, end: Millis) {
         let subject = format!("model=\"{MODEL}\",version=\"{VERSION}\"");
+        let seconds = (end / 1_000).to_string();
         let ends = format!("anchorwatch_window_end_timestamp_seconds{{{subject},horizon=\"{horizon}\"}}");
         wait_until(PATIENCE, "Prometheus to have scraped the windows", || {
-            self.prometheus.query(&ends)[0]["value"][1] == (end / 1_000).to_string()
+            self.prometheus.query(&ends)[0]["value"][1].as_str() == Some(seconds.as_str())
         });
         let mut compared = 0;
         for window in self.windows(horizon, end) {
@@ -441,11 +443,11 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
             {"name": "slack", "type": "slack", "url": secret("slack", &receiver.url("/slack"))},
             {"name": "pagerduty", "type": "pagerduty", "url": receiver.url("/pagerduty"),
              "routing_key": secret("pagerduty", requests::ROUTING_KEY), "min_severity": "critical"},
-            {"name": "webhook", "type": "webhook", "url": receiver.url("/webhook"), "secret": signing.clone()},
+            {"name": "webhook", "type": "webhook", "url": receiver.url("/webhook"), "secret": signing},
         ],
         "actions": [
             {"name": "retrain", "kind": "retrain", "url": receiver.url("/retrain"), "on": ["drift"], "mode": "auto",
-             "cooldown": "3d", "secret": signing.clone()},
+             "cooldown": "3d", "secret": signing},
             {"name": "rollback", "kind": "rollback", "url": receiver.url("/rollback"), "on": ["data_fault"],
              "mode": "auto", "cooldown": "3d", "secret": signing},
         ],
