@@ -1,5 +1,4 @@
 //! The demo as anybody runs it: no Kafka, no configuration, and a result that a program can read.
-#![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
 
 use std::process::Command;
 
@@ -31,7 +30,7 @@ fn the_demo_tells_what_it_noticed_on_its_last_line() {
     let noticed = |name: &&str| {
         incidents.iter().any(|one| one["name"] == **name && one["noticed_after_seconds"].is_i64())
     };
-    assert!(NOTICED.iter().all(|name| noticed(&name)), "{report}");
+    assert!(NOTICED.iter().all(noticed), "{report}");
 
     let count = |name: &str| report[name].as_u64().expect("a count");
     assert!(count("events") == 395_374, "predictions and labels of seven months: {report}");
