@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Every incident, and the season.
 const NOTICED: [&str; 7] =
-    ["celsius", "visib_nulls", "sentinel", "carrier_recode", "jfk_stuck", "slow_tail", "season"]; 4] = ["celsius", "visib_nulls", "sentinel", "carrier_recode"];
+    ["celsius", "visib_nulls", "sentinel", "carrier_recode", "jfk_stuck", "slow_tail", "season"];
 
 #[test]
 fn the_demo_tells_what_it_noticed_on_its_last_line() {
