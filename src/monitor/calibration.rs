@@ -9,7 +9,6 @@
 use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
-use super::chance::expected_by_chance;
 use super::faults::{FaultKind, Sides};
 use crate::config::{Detector, Monitor};
 use crate::reference::{BaselineWindow, Layout, Reference};
@@ -77,8 +76,6 @@ impl Calibration {
                 else {
                     continue;
                 };
-                let effect =
-                    effect - expected_by_chance(*detector, &column.binning, whole.cells, window.cells);
                 match into.effects.iter_mut().find(|(known, _)| known == detector) {
                     Some((_, largest)) => *largest = largest.max(effect),
                     None => into.effects.push((*detector, effect)),
@@ -100,7 +97,7 @@ impl Calibration {
         }
     }
 
-    /// Largest effect of a detector on a column beyond what chance gives at the window's size, 0 if uncalibrated.
+    /// Largest effect of a detector on a column, 0 if uncalibrated.
     #[must_use]
     pub(super) fn effect(&self, column: usize, detector: Detector) -> f64 {
         let effects = self.columns.get(column).map_or(&[][..], |column| &column.effects);

@@ -2,7 +2,7 @@
 //!
 //! Binned distances are biased: with `b` bins the PSI of two samples of one distribution is about
 //! `(b - 1)(1/n + 1/m)` (Yurdakul 2018), so a small window over many categories looks far away. The expectation is added
-//! to thresholds and taken off what calibration sees, so windows of all sizes are judged alike.
+//! to thresholds, so small windows and segments are not judged by what only large ones can keep to.
 
 use anchorwatch_detectors::batch::GROUPS;
 use anchorwatch_detectors::binning::Binning;
