@@ -45,7 +45,8 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 /// Top-level module, path and production code (without tests and comments) of every file of the daemon.
 fn sources() -> Vec<(String, PathBuf, String)> {
     let src = root().join("src");
-    let is_test = |path: &Path| path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
+    let is_test =
+        |path: &Path| path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
     rust_files(&src)
         .into_iter()
         .filter(|path| !is_test(path))
@@ -76,7 +77,8 @@ fn core_imports_core_and_edges_never_import_one_another() {
         for other in modules.clone().filter(|other| *other != module) {
             let allowed = ALLOWED_EDGES.iter().any(|(from, to, _)| *from == module && *to == other);
             let restricted = CORE.contains(&module.as_str()) || EDGES.contains(&module.as_str());
-            let imports = code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other};"));
+            let imports =
+                code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other};"));
             assert!(!restricted || allowed || !imports, "{} imports crate::{other}", path.display());
         }
     }
@@ -85,7 +87,14 @@ fn core_imports_core_and_edges_never_import_one_another() {
 #[test]
 fn core_and_detectors_contain_no_clock_file_network_or_runtime() {
     const FORBIDDEN: [&str; 8] = [
-        "tokio", "SystemTime", "Instant", "std::net::Tcp", "std::fs::write", "std::thread", "reqwest", "rand::",
+        "tokio",
+        "SystemTime",
+        "Instant",
+        "std::net::Tcp",
+        "std::fs::write",
+        "std::thread",
+        "reqwest",
+        "rand::",
     ];
     let detectors = rust_files(&root().join("detectors/src")).into_iter().map(|path| {
         let text = std::fs::read_to_string(&path).expect("readable");
@@ -145,7 +154,9 @@ fn no_lint_is_switched_off_without_a_reason() {
 fn every_link_of_the_readme_and_the_guides_leads_somewhere() {
     let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
     for folder in ["docs/guide", "docs/decisions"] {
-        pages.extend(std::fs::read_dir(root().join(folder)).expect("docs").flatten().map(|entry| entry.path()));
+        pages.extend(
+            std::fs::read_dir(root().join(folder)).expect("docs").flatten().map(|entry| entry.path()),
+        );
     }
     for page in pages {
         let text = std::fs::read_to_string(&page).expect("readable");

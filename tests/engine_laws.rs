@@ -36,7 +36,15 @@ fn column(name: &str, role: Role, binning: Binning) -> Column {
         Binning::Numeric(_) => ColumnKind::Numeric,
         Binning::Categorical(_) => ColumnKind::Categorical,
     };
-    Column { name: name.to_owned(), role, kind, required: true, binning, notes: Vec::new() }
+    Column {
+        name: name.to_owned(),
+        role,
+        kind,
+        required: true,
+        single_precision: false,
+        binning,
+        notes: Vec::new(),
+    }
 }
 
 fn reference() -> Arc<Reference> {
@@ -116,14 +124,21 @@ fn stream(seed: u64, jitter: i64) -> Vec<Vec<Sent>> {
         let json = match random(50) {
             0 => "not json".to_owned(),
             1 => format!(r#"{{"model":"other","version":"1.0.0","ts":{ts},"features":{{}}}}"#),
-            2 => format!(r#"{{"model":"m","version":"1.0.0","ts":{},"features":{{"x":{x}}}}}"#, ts - 30 * MINUTE),
+            2 => format!(
+                r#"{{"model":"m","version":"1.0.0","ts":{},"features":{{"x":{x}}}}}"#,
+                ts - 30 * MINUTE
+            ),
             _ => format!(
                 r#"{{"model":"m","version":"1.0.0","ts":{ts},"features":{{"x":{x},"country":"{country}"}},"segment":{{"country":"{country}"}}}}"#
             ),
         };
         let partition = usize::try_from(random(3)).expect("small");
         let offset = i64::try_from(partitions[partition].len()).expect("small");
-        partitions[partition].push(Sent { partition: i32::try_from(partition).expect("small"), offset, json });
+        partitions[partition].push(Sent {
+            partition: i32::try_from(partition).expect("small"),
+            offset,
+            json,
+        });
     }
     partitions
 }
@@ -160,7 +175,11 @@ fn advance(engine: &mut Engine, outcome: &mut Outcome) {
 }
 
 /// Hands the partitions over in runs chosen by `choices`, each partition in its own order.
-fn run(partitions: &[Vec<Sent>], choices: &[(usize, usize)], mut between: impl FnMut(Engine) -> Engine) -> Outcome {
+fn run(
+    partitions: &[Vec<Sent>],
+    choices: &[(usize, usize)],
+    mut between: impl FnMut(Engine) -> Engine,
+) -> Outcome {
     let (mut engine, mut outcome) = (engine(), Outcome::default());
     let mut next = [0; 3];
     let mut choices = choices.iter().cycle();

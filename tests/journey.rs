@@ -47,6 +47,8 @@ const DISORDER: Millis = 20 * 60_000;
 /// The longest horizon of the configuration, and the panes that are kept for it.
 const DAY: Millis = 24 * HOUR;
 const KEPT_PANES: i64 = 24 + 2;
+/// Rows below which a window gives no statistic.
+const MIN_ROWS: u64 = 150;
 /// Late records of each stretch, records from the future, feedback that no reference has a label for.
 const LATE: u64 = 7;
 const FUTURE: u64 = 4;
@@ -91,7 +93,8 @@ impl Journey {
         let http = format!("127.0.0.1:{}", free_port());
         let alertmanager = Alertmanager::start(&receiver.url("/alertmanager"));
         let rules = [dashboards::rules("recording.yaml"), dashboards::rules("alerts.yaml")];
-        let prometheus = Prometheus::start(&[http.clone()], &rules, &[alertmanager.address().to_owned()]);
+        let prometheus =
+            Prometheus::start(std::slice::from_ref(&http), &rules, &[alertmanager.address().to_owned()]);
         flights::register(&folder.path().join("data"));
         register_without_label(folder.path());
         let config = configuration(folder.path(), &kafka, &receiver, &http);
@@ -100,7 +103,18 @@ impl Journey {
         let reference = reference(&folder.path().join("data"));
         let offline = Offline::new(reference, from, to);
         let law = Law::default();
-        Self { folder, kafka, receiver, alertmanager, prometheus, daemon, offline, law, from, produced_to: from }
+        Self {
+            folder,
+            kafka,
+            receiver,
+            alertmanager,
+            prometheus,
+            daemon,
+            offline,
+            law,
+            from,
+            produced_to: from,
+        }
     }
 
     fn data(&self) -> PathBuf {
@@ -172,7 +186,8 @@ impl Journey {
             assert_eq!(shown, expected[class].as_f64(), "records_{class}_total");
         }
         for (reason, count) in refused {
-            let shown = self.daemon.metric(&format!("anchorwatch_records_refused_total{{reason=\"{reason}\"}}"));
+            let shown =
+                self.daemon.metric(&format!("anchorwatch_records_refused_total{{reason=\"{reason}\"}}"));
             assert_eq!(shown, Some(*count as f64), "records_refused_total of {reason}");
         }
     }
@@ -184,8 +199,10 @@ impl Journey {
         wait_until(PATIENCE, "a checkpoint of every record", || {
             let state = Store::open(&self.data()).and_then(|store| store.restore()).expect("the state file");
             let done: i64 = state.positions.iter().map(|position| position.next_offset).sum();
-            let core: Value =
-                state.documents.get("core").map_or(Value::Null, |core| serde_json::from_str(core).expect("JSON"));
+            let core: Value = state
+                .documents
+                .get("core")
+                .map_or(Value::Null, |core| serde_json::from_str(core).expect("JSON"));
             let closed = core["closed"] == end / HOUR;
             restored = (done.unsigned_abs() == read && closed).then_some(state);
             restored.is_some()
@@ -202,8 +219,11 @@ impl Journey {
             found.insert((segment, row.pane), tally);
         }
         let kept = end / HOUR - KEPT_PANES;
-        let expected: Panes =
-            expected.iter().filter(|((_, pane), _)| *pane >= kept).map(|(key, tally)| (key.clone(), tally.clone())).collect();
+        let expected: Panes = expected
+            .iter()
+            .filter(|((_, pane), _)| *pane >= kept)
+            .map(|(key, tally)| (key.clone(), tally.clone()))
+            .collect();
         let keys = |panes: &Panes| panes.keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&found), keys(&expected), "the panes that are kept");
         for (key, tally) in &expected {
@@ -221,7 +241,12 @@ impl Journey {
             assert_eq!(window["rows"], tally.rows, "rows of {segment:?}");
             self.check_ratios(&window, &tally);
             let recomputed = self.check_statistics(&window, &tally, (from, to));
-            assert!(recomputed >= 30, "only {recomputed} statistics of {segment:?} were recomputed");
+            let enough = tally.rows >= MIN_ROWS;
+            assert!(
+                recomputed >= 25 || !enough,
+                "only {recomputed} statistics of {segment:?} were recomputed"
+            );
+            assert!(enough || segment.is_some(), "the stretch is badly chosen");
             if segment.is_none() {
                 self.check_latency(&window, (from, to));
             }
@@ -229,11 +254,14 @@ impl Journey {
     }
 
     fn check_ratios(&self, window: &Value, tally: &Tally) {
-        let columns = &self.offline.reference.columns;
-        assert_eq!(window["columns"].as_array().map(Vec::len), Some(columns.len()));
-        for (index, column) in columns.iter().enumerate() {
+        // A segment is not judged on the field that makes it one.
+        let judged = |name: &str| name != "origin" || window["segment"].is_null();
+        let columns =
+            self.offline.reference.columns.iter().enumerate().filter(|(_, column)| judged(&column.name));
+        let mut all = window["columns"].as_array().expect("columns").iter();
+        for (index, column) in columns {
             let (counts, cells) = (&tally.columns[index], column.binning.cells());
-            let shown = &window["columns"][index];
+            let shown = all.next().expect("as many columns as the reference has");
             assert_eq!(shown["column"], column.name);
             let (total, present) = (counts.iter().sum::<u64>(), counts[..cells].iter().sum::<u64>());
             let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
@@ -245,27 +273,41 @@ impl Journey {
             assert_eq!(shown["wrong_type"].as_f64(), share(counts[cells + 1] + counts[cells + 2], total));
             assert_eq!(shown[edges.0].as_f64(), share(edges.1, present), "{} {}", edges.0, column.name);
         }
+        assert_eq!(all.next(), None, "a column that the reference does not have");
     }
 
     /// Every drift statistic that is shown equals the one recomputed; those with enough rows are shown.
     fn check_statistics(&self, window: &Value, tally: &Tally, span: (Millis, Millis)) -> usize {
         let segment = window["segment"].as_str();
         let mut recomputed = 0;
-        for verdict in window["verdicts"].as_array().expect("verdicts").iter().filter(|v| v["kind"] == "drift") {
-            let (name, detector) = (verdict["column"].as_str().expect("a name"), verdict["detector"].as_str().expect("one"));
+        for verdict in
+            window["verdicts"].as_array().expect("verdicts").iter().filter(|v| v["kind"] == "drift")
+        {
+            let (name, detector) =
+                (verdict["column"].as_str().expect("a name"), verdict["detector"].as_str().expect("one"));
             let index = self.offline.reference.columns.iter().position(|c| c.name == name).expect("a column");
             let column = &self.offline.reference.columns[index];
             let present: u64 = tally.columns[index][..column.binning.cells()].iter().sum();
             assert_eq!(verdict["rows"], present, "rows of {name}");
             let Some(shown) = verdict["statistic"].as_f64() else {
-                assert!(present < 150, "{name} has {present} rows and no statistic");
+                assert!(present < MIN_ROWS, "{name} has {present} rows and no statistic");
                 continue;
             };
-            let own = self.offline.statistic(column, detector, segment, span).expect("a detector of the configuration");
-            assert!((shown - own).abs() <= 1e-9 * own.abs().max(1.0), "{name} {detector}: {shown}, offline {own}");
+            if detector == "wasserstein" {
+                continue; // an estimate from the cut points with bounds of its own, which are tested where it is made
+            }
+            let own = self.offline.statistic(column, detector, segment, span);
+            let own = own.unwrap_or_else(|| panic!("{detector} of {name} is not recomputed: {verdict}"));
+            assert!(
+                (shown - own).abs() <= 1e-9 * own.abs().max(1.0),
+                "{name} {detector}: {shown}, offline {own}"
+            );
             if detector == "ks" && segment.is_none() && column.role != Role::Label {
                 let (exact, gap) = self.offline.exact_ks(column, span).expect("a numeric column");
-                assert!((shown - 1e-12..=shown + gap + 1e-12).contains(&exact), "{name}: {shown} is not within {gap} of {exact}");
+                assert!(
+                    (shown - 1e-12..=shown + gap + 1e-12).contains(&exact),
+                    "{name}: {shown} is not within {gap} of {exact}"
+                );
             }
             recomputed += 1;
         }
@@ -286,9 +328,10 @@ impl Journey {
     /// PromQL returns what the API shows.
     fn check_prometheus(&self, horizon: &str, end: Millis) {
         let subject = format!("model=\"{MODEL}\",version=\"{VERSION}\"");
+        let seconds = (end / 1_000).to_string();
         let ends = format!("anchorwatch_window_end_timestamp_seconds{{{subject},horizon=\"{horizon}\"}}");
         wait_until(PATIENCE, "Prometheus to have scraped the windows", || {
-            self.prometheus.query(&ends)[0]["value"][1] == (end / 1_000).to_string()
+            self.prometheus.query(&ends)[0]["value"][1].as_str() == Some(seconds.as_str())
         });
         let mut compared = 0;
         for window in self.windows(horizon, end) {
@@ -297,11 +340,14 @@ impl Journey {
             let value = |promql: String| self.prometheus.value(&promql);
             assert_eq!(Some(value(format!("anchorwatch_window_rows{{{own}}}"))), window["rows"].as_f64());
             let found = self.prometheus.series(&format!("anchorwatch_feature_statistic{{{own}}}"));
-            let shown: BTreeMap<(String, String), f64> = found.iter().map(|series| {
-                let label = |name: &str| series["metric"][name].as_str().expect("a label").to_owned();
-                let text = series["value"][1].as_str().expect("a value");
-                ((label("feature"), label("detector")), text.parse().expect("a number"))
-            }).collect();
+            let shown: BTreeMap<(String, String), f64> = found
+                .iter()
+                .map(|series| {
+                    let label = |name: &str| series["metric"][name].as_str().expect("a label").to_owned();
+                    let text = series["value"][1].as_str().expect("a value");
+                    ((label("feature"), label("detector")), text.parse().expect("a number"))
+                })
+                .collect();
             for verdict in window["verdicts"].as_array().expect("verdicts") {
                 let label = |name: &str| verdict[name].as_str().expect("a text").to_owned();
                 let scraped = shown.get(&(label("column"), label("detector"))).copied();
@@ -316,7 +362,11 @@ impl Journey {
              + sum(anchorwatch_records_future_total) + sum(anchorwatch_records_unmatched_total) \
              + sum(anchorwatch_records_duplicate_total) + sum(anchorwatch_records_counted_total)",
         );
-        assert_eq!((read, left), (self.law.read() as f64, self.law.read() as f64), "L-1 as Prometheus sees it");
+        assert_eq!(
+            (read, left),
+            (self.law.read() as f64, self.law.read() as f64),
+            "L-1 as Prometheus sees it"
+        );
     }
 
     fn check_everything(&mut self, end: Millis, seed: u64) {
@@ -384,7 +434,7 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
         "events": {"max_bytes": bad_records::MAX_BYTES, "max_features": bad_records::MAX_FEATURES},
         "windows": {
             "pane": "1h", "horizons": [{"length": "6h", "every": "1h"}, {"length": "24h", "every": "2h"}],
-            "lateness": "1h", "idle_after": "1h", "min_rows": 150,
+            "lateness": "1h", "idle_after": "1h", "min_rows": MIN_ROWS,
         },
         "segments": {"field": "origin"},
         "monitor": {"latency": {"objective_ms": 20}},
@@ -393,11 +443,11 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
             {"name": "slack", "type": "slack", "url": secret("slack", &receiver.url("/slack"))},
             {"name": "pagerduty", "type": "pagerduty", "url": receiver.url("/pagerduty"),
              "routing_key": secret("pagerduty", requests::ROUTING_KEY), "min_severity": "critical"},
-            {"name": "webhook", "type": "webhook", "url": receiver.url("/webhook"), "secret": signing.clone()},
+            {"name": "webhook", "type": "webhook", "url": receiver.url("/webhook"), "secret": signing},
         ],
         "actions": [
             {"name": "retrain", "kind": "retrain", "url": receiver.url("/retrain"), "on": ["drift"], "mode": "auto",
-             "cooldown": "3d", "secret": signing.clone()},
+             "cooldown": "3d", "secret": signing},
             {"name": "rollback", "kind": "rollback", "url": receiver.url("/rollback"), "on": ["data_fault"],
              "mode": "auto", "cooldown": "3d", "secret": signing},
         ],
@@ -412,7 +462,8 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
 fn reference(data: &Path) -> anchorwatch::reference::Reference {
     let registry = Registry::open(data).expect("the registry");
     let active = registry.active().expect("references");
-    let serving = active.iter().find(|active| active.model == MODEL && active.version == VERSION).expect("one");
+    let serving =
+        active.iter().find(|active| active.model == MODEL && active.version == VERSION).expect("one");
     registry.load_reference(serving.reference_id.as_str()).expect("the active reference")
 }
 
@@ -429,7 +480,12 @@ fn a_stream_becomes_statistics_metrics_alerts_and_requests_and_every_record_is_a
     journey.check_everything(ends[2], 2);
     journey.check_dead_letters();
 
-    let expected = requests::decided(&journey.data(), &journey.folder.path().join("anchorwatch.yaml"), &journey.kafka, TOPIC);
+    let expected = requests::decided(
+        &journey.data(),
+        &journey.folder.path().join("anchorwatch.yaml"),
+        &journey.kafka,
+        TOPIC,
+    );
     let settled = || {
         let store = Store::open(&journey.data()).expect("the state file");
         let rows = store.list_outbox(Some(OutboxState::Delivered), usize::MAX).expect("the outbox");

@@ -22,6 +22,9 @@ pub use transport::{WassersteinBounds, wasserstein};
 
 /// Largest `n·m` for which the exact law of the Kolmogorov–Smirnov statistic is walked (some tens of milliseconds).
 pub const EXACT_PATHS: u64 = 4_000_000;
+/// Steps up to which [`Ks::p_value`] is exact: beyond, the exact law takes milliseconds and the finite-size law agrees
+/// with it to two digits, which is all that a threshold needs.
+const PROMPT_PATHS: u64 = 100_000;
 
 /// The Kolmogorov–Smirnov distance of two profiles, with what its p-values need.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -135,10 +138,13 @@ impl Ks {
         self.d_plus + self.d_minus
     }
 
-    /// The two-sided p-value: exact up to [`EXACT_PATHS`] steps, else the finite-size law, else the limit.
+    /// The two-sided p-value: exact for samples of about 300 values a side and below, else the finite-size law, else the
+    /// limit.
     #[must_use]
     pub fn p_value(&self) -> f64 {
-        self.p_exact().or_else(|| self.p_finite()).unwrap_or_else(|| self.p_limit())
+        let prompt = self.n.checked_mul(self.m).is_some_and(|steps| steps <= PROMPT_PATHS);
+        let exact = if prompt { self.p_exact() } else { None };
+        exact.or_else(|| self.p_finite()).unwrap_or_else(|| self.p_limit())
     }
 
     /// The exact two-sided p-value; `None` if it would take more than [`EXACT_PATHS`] steps. Conservative with ties.

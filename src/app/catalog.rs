@@ -37,7 +37,8 @@ pub(super) fn entries(registry: &Registry) -> Result<Vec<CatalogEntry>, Registry
     for entry in active.into_iter().filter(|entry| entry.stage != Stage::Archived) {
         let Some(reference) = load(registry, entry.reference_id.as_str()) else { continue };
         let rollback_to = registry.last_good(&entry.model, &entry.version)?;
-        let takes_feedback = newest.get(&entry.model).is_some_and(|(_, _, version)| *version == entry.version);
+        let takes_feedback =
+            newest.get(&entry.model).is_some_and(|(_, _, version)| *version == entry.version);
         entries.push(CatalogEntry {
             watched: WatchedVersion {
                 model: entry.model,

@@ -131,6 +131,8 @@ impl EngineLoop {
         let (progress, _) = self.engine.advance(wall_clock(), PANES_AT_ONCE);
         if !progress.is_empty() {
             self.urgent |= !progress.notifications.is_empty();
+            // Windows are often judged after the last record came; their closing edge is to be durable as well.
+            self.dirty_since.get_or_insert_with(wall_clock);
             self.publisher.progress(progress);
         }
     }
@@ -195,7 +197,10 @@ impl EngineLoop {
     fn housekeeping(&mut self, now: Millis, health: &Health) -> anyhow::Result<()> {
         if now >= self.due.discover {
             self.discover(now)?;
-            health.source(self.source.is_assigned(), &self.source.missing_topics().iter().cloned().collect::<Vec<_>>());
+            health.source(
+                self.source.is_assigned(),
+                &self.source.missing_topics().iter().cloned().collect::<Vec<_>>(),
+            );
         }
         self.reset_positions(now)?;
         if now >= self.due.registry {
@@ -255,7 +260,12 @@ impl EngineLoop {
         let moved = self.source.resets(|topic, partition| engine.next_offset(topic, partition))?;
         for end in moved {
             let (topic, partition, to) = (&end.topic, end.partition, end.end);
-            tracing::error!(topic, partition, to, "the position is outside the log: records are gone, see the audit trail");
+            tracing::error!(
+                topic,
+                partition,
+                to,
+                "the position is outside the log: records are gone, see the audit trail"
+            );
             self.engine.reset_position(topic, partition, to, now);
             self.urgent = true;
         }
@@ -279,7 +289,9 @@ impl EngineLoop {
                     });
                 }
             }
-            Err(error) => self.tell(now, "registry", || tracing::error!(%error, "the registry cannot be read")),
+            Err(error) => {
+                self.tell(now, "registry", || tracing::error!(%error, "the registry cannot be read"))
+            }
         }
     }
 
@@ -303,7 +315,13 @@ impl EngineLoop {
             self.publisher.metrics().broker_errors(&kind, count);
             let kafka = self.kafka_name.clone();
             self.tell(now, &kind, || {
-                tracing::warn!(kafka, kind, count, reason, "trouble with the broker; reading goes on when it is over");
+                tracing::warn!(
+                    kafka,
+                    kind,
+                    count,
+                    reason,
+                    "trouble with the broker; reading goes on when it is over"
+                );
             });
         }
     }

@@ -92,7 +92,10 @@ impl std::fmt::Debug for Daemon {
 /// When the data folder is not writable, the state is damaged, a port is taken, or a secret cannot be read.
 pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let listener = std::net::TcpListener::bind(config.http.listen).with_context(|| {
-        format!("cannot listen on {}: another process has the port; set http.listen to a free one", config.http.listen)
+        format!(
+            "cannot listen on {}: another process has the port; set http.listen to a free one",
+            config.http.listen
+        )
     })?;
     listener.set_nonblocking(true).context("the listener of http.listen")?;
     let address = listener.local_addr().context("the listener of http.listen")?;
@@ -117,7 +120,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         .context("the threads of the edges")?;
     let (shutdown, shut) = watch::channel(false);
     let publisher = Publisher::new(Arc::clone(&board), Arc::clone(&metrics));
-    let engine_loop = EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, stop.clone());
+    let engine_loop =
+        EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, stop.clone());
     let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics));
     let health = state.health();
     let engine = std::thread::Builder::new()
@@ -161,12 +165,15 @@ impl Daemon {
     /// What ended the engine, if it was not asked to.
     pub fn wait(self) -> anyhow::Result<()> {
         let Self { runtime, engine, store, handle, shutdown, deliveries, stop, .. } = self;
-        let outcome = engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine's thread ended early")));
+        let outcome =
+            engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine's thread ended early")));
         stop.request();
         shutdown.send_replace(true);
         let drained = runtime.block_on(async { tokio::time::timeout(GRACE, deliveries).await });
         if drained.is_err() {
-            tracing::warn!("deliveries under way were cut short; they are in the outbox and go on at the next start");
+            tracing::warn!(
+                "deliveries under way were cut short; they are in the outbox and go on at the next start"
+            );
         }
         drop(handle);
         runtime.shutdown_timeout(Duration::from_secs(2));

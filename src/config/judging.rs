@@ -173,11 +173,24 @@ pub struct FaultFloors {
     /// Categories that the reference does not know.
     #[schemars(range(min = 0, max = 1))]
     pub unseen: f64,
+    /// Numbers that are none of the reference's values, where it has few distinct ones.
+    #[schemars(range(min = 0, max = 1))]
+    pub unseen_number: f64,
+    /// One number repeated, over its share in the reference.
+    #[schemars(range(min = 0, max = 1))]
+    pub stuck: f64,
 }
 
 impl Default for FaultFloors {
     fn default() -> Self {
-        Self { missing: 0.05, wrong_type: 0.01, out_of_range: 0.02, unseen: 0.02 }
+        Self {
+            missing: 0.05,
+            wrong_type: 0.01,
+            out_of_range: 0.02,
+            unseen: 0.02,
+            unseen_number: 0.1,
+            stuck: 0.2,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, RestoreError, RestoreReport, Restored};
+use super::{Engine, RestoreError, RestoreReport, Restored, SubjectId};
 use crate::alert;
 use crate::reference::Reference;
 use crate::subject::Millis;
@@ -19,9 +19,11 @@ pub(super) const ACTIONS: &str = "actions";
 struct Core {
     law: LawCounters,
     closed: Option<i64>,
+    start: Option<i64>,
     watermark: Option<Millis>,
     events: Vec<EventCount>,
     plans: Vec<VersionPlans>,
+    first_panes: Vec<(SubjectId, i64)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,13 +32,10 @@ struct VersionPlans {
     version: String,
     /// First pane and reference.
     plans: Vec<(i64, String)>,
-    first_pane: Option<i64>,
 }
 
 pub(super) fn core(engine: &Engine) -> String {
-    let versions = engine.windows.plans().zip(engine.windows.first_panes());
-    let plans = versions.map(|((model, version, plans), first_pane)| VersionPlans {
-        first_pane,
+    let plans = engine.windows.plans().map(|(model, version, plans)| VersionPlans {
         model: model.to_owned(),
         version: version.to_owned(),
         plans: plans.entries().map(|(from, id)| (from, id.to_owned())).collect(),
@@ -44,9 +43,11 @@ pub(super) fn core(engine: &Engine) -> String {
     let core = Core {
         law: engine.law.clone(),
         closed: engine.windows.closed(),
+        start: engine.windows.start(),
         watermark: engine.watermark,
         events: engine.event_counts(),
         plans: plans.collect(),
+        first_panes: engine.windows.first_panes().collect(),
     };
     serde_json::to_string(&core).unwrap_or_default()
 }
@@ -58,13 +59,18 @@ pub(super) fn restore(
     mut load: impl FnMut(&str) -> Option<Arc<Reference>>,
 ) -> Result<RestoreReport, RestoreError> {
     let mut report = RestoreReport::default();
+    let mut first_panes = Vec::new();
     for (name, text) in &restored.documents {
         let failed = |source| RestoreError { name: name.clone(), source };
         match name.as_str() {
-            CORE => restore_core(engine, serde_json::from_str(text).map_err(failed)?, &mut load),
+            CORE => {
+                let core: Core = serde_json::from_str(text).map_err(failed)?;
+                first_panes.clone_from(&core.first_panes);
+                restore_core(engine, core, &mut load);
+            }
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
             name if name.starts_with(alert::DOCUMENT_PREFIX) => {
-                engine.alerts.restore(text).map_err(failed)?
+                engine.alerts.restore(text).map_err(failed)?;
             }
             _ => {}
         }
@@ -72,6 +78,9 @@ pub(super) fn restore(
     engine.partitions = Partitions::restore(restored.positions, now);
     for (id, subject) in restored.subjects {
         engine.windows.restore_subject(id, subject);
+    }
+    for (id, pane) in first_panes {
+        engine.windows.restore_first_pane(id, pane);
     }
     for row in restored.panes {
         if engine.windows.restore_pane(row) {
@@ -86,7 +95,7 @@ pub(super) fn restore(
 fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> Option<Arc<Reference>>) {
     engine.law = core.law;
     engine.watermark = core.watermark;
-    engine.windows.restore_closed(core.closed);
+    engine.windows.restore_closed(core.closed, core.start);
     let mut laid_out: HashMap<String, Option<Arc<Plan>>> = HashMap::new();
     for version in core.plans {
         let mut plans = Vec::new();
@@ -97,7 +106,6 @@ fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> 
             plans.extend(plan.clone().map(|plan| (from, plan)));
         }
         engine.windows.restore_plans(&version.model, &version.version, plans);
-        engine.windows.restore_first_pane(&version.model, &version.version, version.first_pane);
     }
     for count in core.events {
         engine.windows.restore_events(&count.model, &count.version, count.events);

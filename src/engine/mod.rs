@@ -124,7 +124,12 @@ impl Engine {
             silence_after: config.monitor.silence_after.map(crate::config::Span::millis),
             partitions: Partitions::default(),
             windows: Windows::new(settings),
-            judge: Judge::new(config.monitor.clone(), min_rows, config.alerts.clear_below),
+            judge: Judge::new(
+                config.monitor.clone(),
+                min_rows,
+                config.alerts.clear_below,
+                config.segments.as_ref().map(|segments| segments.field.clone()),
+            ),
             alerts: Alerts::new(config.alerts.clone()),
             actions: Actions::new(config.actions.clone()),
             routes: config.sinks.iter().map(Route::of).collect(),

@@ -9,8 +9,7 @@
 use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
-use super::chance::expected_by_chance;
-use super::faults::{FaultKind, fault_rate};
+use super::faults::{FaultKind, Sides};
 use crate::config::{Detector, Monitor};
 use crate::reference::{BaselineWindow, Layout, Reference};
 use crate::subject::Millis;
@@ -64,7 +63,12 @@ impl Calibration {
             let (whole, window) = (layout.column(&reference.profile, index), layout.column(counts, index));
             let into = &mut self.columns[index];
             for kind in FaultKind::ALL {
-                let rate = fault_rate(kind, column, window).unwrap_or(0.0);
+                let sides = Sides { column, reference: whole, window };
+                let rate = if kind == FaultKind::Unseen {
+                    sides.unseen_elsewhere()
+                } else {
+                    sides.rate(kind).unwrap_or(0.0)
+                };
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
             for detector in super::detectors_of(monitor, column) {
@@ -93,7 +97,7 @@ impl Calibration {
         }
     }
 
-    /// Largest effect of a detector on a column beyond what chance gives at the window's size, 0 if uncalibrated.
+    /// Largest effect of a detector on a column, 0 if uncalibrated.
     #[must_use]
     pub(super) fn effect(&self, column: usize, detector: Detector) -> f64 {
         let effects = self.columns.get(column).map_or(&[][..], |column| &column.effects);

@@ -2,7 +2,7 @@
 //!
 //! Binned distances are biased: with `b` bins the PSI of two samples of one distribution is about
 //! `(b - 1)(1/n + 1/m)` (Yurdakul 2018), so a small window over many categories looks far away. The expectation is added
-//! to thresholds and taken off what calibration sees, so windows of all sizes are judged alike.
+//! to thresholds, so small windows and segments are not judged by what only large ones can keep to.
 
 use anchorwatch_detectors::batch::GROUPS;
 use anchorwatch_detectors::binning::Binning;
@@ -13,7 +13,12 @@ use crate::config::Detector;
 const KOLMOGOROV_MEAN: f64 = 0.868_731;
 
 /// Expectation of a detector's statistic between a reference and a window of the same distribution.
-pub(super) fn expected_by_chance(detector: Detector, binning: &Binning, reference: &[u64], window: &[u64]) -> f64 {
+pub(super) fn expected_by_chance(
+    detector: Detector,
+    binning: &Binning,
+    reference: &[u64],
+    window: &[u64],
+) -> f64 {
     let total = |counts: &[u64]| counts.iter().sum::<u64>() as f64;
     let (n, m) = (total(reference), total(window));
     if n == 0.0 || m == 0.0 {
@@ -59,13 +64,18 @@ mod tests {
         };
         let _ = Config::default();
         let detectors = [
-            Detector::Psi, Detector::ChiSquare, Detector::JensenShannon, Detector::Hellinger, Detector::TotalVariation,
+            Detector::Psi,
+            Detector::ChiSquare,
+            Detector::JensenShannon,
+            Detector::Hellinger,
+            Detector::TotalVariation,
         ];
         let reference = sample(20_000);
         for detector in detectors {
             let windows: Vec<Vec<u64>> = (0..200).map(|_| sample(400)).collect();
-            let statistic =
-                |window: &Vec<u64>| detector.batch().statistic(&binning, &reference, window).expect("not empty");
+            let statistic = |window: &Vec<u64>| {
+                detector.batch().statistic(&binning, &reference, window).expect("not empty")
+            };
             let mean = windows.iter().map(statistic).sum::<f64>() / 200.0;
             let expected = expected_by_chance(detector, &binning, &reference, &windows[0]);
             assert!((mean / expected - 1.0).abs() < 0.15, "{detector:?}: {mean} is not near {expected}");

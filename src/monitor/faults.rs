@@ -15,10 +15,12 @@ pub(super) enum FaultKind {
     WrongType = 1,
     OutOfRange = 2,
     Unseen = 3,
+    Stuck = 4,
 }
 
 impl FaultKind {
-    pub(super) const ALL: [Self; 4] = [Self::Missing, Self::WrongType, Self::OutOfRange, Self::Unseen];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Missing, Self::WrongType, Self::OutOfRange, Self::Unseen, Self::Stuck];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -26,39 +28,136 @@ impl FaultKind {
             Self::WrongType => "wrong_type",
             Self::OutOfRange => "out_of_range",
             Self::Unseen => "unseen",
+            Self::Stuck => "stuck",
         }
     }
 
-    pub(super) const fn floor(self, floors: &FaultFloors) -> f64 {
-        match self {
-            Self::Missing => floors.missing,
-            Self::WrongType => floors.wrong_type,
-            Self::OutOfRange => floors.out_of_range,
-            Self::Unseen => floors.unseen,
+    pub(super) const fn floor(self, floors: &FaultFloors, binning: &Binning) -> f64 {
+        match (self, binning) {
+            (Self::Missing, _) => floors.missing,
+            (Self::WrongType, _) => floors.wrong_type,
+            (Self::OutOfRange, _) => floors.out_of_range,
+            (Self::Unseen, Binning::Categorical(_)) => floors.unseen,
+            (Self::Unseen, Binning::Numeric(_)) => floors.unseen_number,
+            (Self::Stuck, _) => floors.stuck,
         }
     }
 }
 
-/// Faulty values of a kind and the values among which they were counted; `None` where the kind does not apply.
-///
-/// Missing and wrong type are shares of all rows; out of range and unseen are shares of the values present.
-fn fault_counts(kind: FaultKind, column: &Column, counts: ColumnCounts<'_>) -> Option<(u64, u64)> {
-    let edge = |cell: Option<&u64>| cell.copied().unwrap_or(0);
-    match (kind, &column.binning) {
-        (FaultKind::Missing, _) => Some((counts.missing, counts.total())),
-        (FaultKind::WrongType, _) => Some((counts.wrong_type + counts.non_finite, counts.total())),
-        (FaultKind::OutOfRange, Binning::Numeric(_)) => {
-            Some((edge(counts.cells.first()) + edge(counts.cells.last()), counts.present()))
+/// One column's counts in a window, with the reference's beside them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sides<'a> {
+    pub(super) column: &'a Column,
+    pub(super) reference: ColumnCounts<'a>,
+    pub(super) window: ColumnCounts<'a>,
+}
+
+/// `(faulty, of)` in the reference and in the window.
+type Rates = ((u64, u64), (u64, u64));
+
+impl Sides<'_> {
+    /// Faulty values of a kind and the values among which they were counted; `None` where the kind does not apply.
+    ///
+    /// Missing and wrong type are shares of all rows, the others of the values present. A category is unseen if the
+    /// reference does not know it; a number, if the reference has few distinct values and it is none of them. A number
+    /// is stuck if one value takes a far larger share than it has in the reference.
+    fn counts(&self, kind: FaultKind) -> Option<Rates> {
+        let both = |count: fn(&ColumnCounts<'_>) -> (u64, u64)| (count(&self.reference), count(&self.window));
+        match (kind, &self.column.binning) {
+            (FaultKind::Missing, _) => Some(both(|side| (side.missing, side.total()))),
+            (FaultKind::WrongType, _) => Some(both(|side| (side.wrong_type + side.non_finite, side.total()))),
+            (FaultKind::OutOfRange, Binning::Numeric(_)) => {
+                Some(both(|side| (outer(side.cells), side.present())))
+            }
+            (FaultKind::Unseen, Binning::Categorical(_)) => {
+                Some(both(|side| (last(side.cells), side.present())))
+            }
+            (FaultKind::Unseen, Binning::Numeric(_)) => self.off_grid(),
+            (FaultKind::Stuck, Binning::Numeric(_)) => self.heaviest(),
+            (FaultKind::OutOfRange | FaultKind::Stuck, Binning::Categorical(_)) => None,
         }
-        (FaultKind::Unseen, Binning::Categorical(_)) => Some((edge(counts.cells.last()), counts.present())),
-        (FaultKind::OutOfRange, Binning::Categorical(_)) | (FaultKind::Unseen, Binning::Numeric(_)) => None,
+    }
+
+    /// Numbers between the known ones, if the reference knows every one of its values. What the reference saw only
+    /// once counts as unseen there, since that is how often something new comes (Good 1953).
+    fn off_grid(&self) -> Option<Rates> {
+        let known = self.reference.cells;
+        let (low, high) = span(known.iter().copied())?;
+        // Cells of known values have odd numbers; the gaps between them stand every other cell after the lowest.
+        let gaps =
+            |cells: &[u64]| cells.get(low + 1..=high).unwrap_or_default().iter().step_by(2).sum::<u64>();
+        if low % 2 == 0 || gaps(known) > 0 {
+            return None;
+        }
+        let once = known.iter().filter(|count| **count == 1).count() as u64;
+        Some(((once, self.reference.present()), (gaps(self.window.cells), self.window.present())))
+    }
+
+    /// The cell within the range of the reference that holds most of the window, and what it holds of the reference.
+    fn heaviest(&self) -> Option<Rates> {
+        let (low, high) = span(self.reference.cells.iter().copied())?;
+        let within = self.window.cells.get(low..=high)?.iter().enumerate();
+        let (cell, count) =
+            within.map(|(cell, count)| (low + cell, count)).max_by_key(|(_, count)| **count)?;
+        let normal = self.reference.cells.get(cell)?;
+        Some(((*normal, self.reference.present()), (*count, self.window.present())))
+    }
+
+    /// Share of the window that nothing else in the reference resembles, where the window is a part of the reference:
+    /// what would have been unseen had the window come later. For numbers, within the range of the rest.
+    pub(super) fn unseen_elsewhere(&self) -> f64 {
+        let (whole, window) = (self.reference.cells, self.window.cells);
+        let rest = || whole.iter().zip(window).map(|(all, here)| all.saturating_sub(*here));
+        let range = match self.column.binning {
+            Binning::Numeric(_) if self.off_grid().is_none() => None,
+            Binning::Numeric(_) => span(rest()),
+            Binning::Categorical(_) => Some((0, whole.len())),
+        };
+        let Some((low, high)) = range else { return 0.0 };
+        let alone = rest()
+            .zip(window)
+            .enumerate()
+            .filter(|(cell, (rest, _))| *rest == 0 && (low..=high).contains(cell));
+        let rows: u64 = alone.map(|(_, (_, here))| here).sum();
+        if rows == 0 { 0.0 } else { rows as f64 / self.window.present() as f64 }
+    }
+
+    /// Share of a fault in the window; `None` where it does not apply or nothing was counted.
+    pub(super) fn rate(&self, kind: FaultKind) -> Option<f64> {
+        let (_, (faulty, total)) = self.counts(kind)?;
+        (total > 0).then(|| faulty as f64 / total as f64)
+    }
+
+    /// Compares the shares of every applicable fault; the p-value is one-sided, for a rise.
+    pub(super) fn scores(self) -> impl Iterator<Item = FaultScore> {
+        FaultKind::ALL.into_iter().filter_map(move |kind| {
+            let (reference, window) = self.counts(kind)?;
+            if reference.1 == 0 || window.1 == 0 {
+                return None;
+            }
+            Some(FaultScore {
+                kind,
+                reference: reference.0 as f64 / reference.1 as f64,
+                window: window.0 as f64 / window.1 as f64,
+                p_value: rise_p_value(reference, window),
+            })
+        })
     }
 }
 
-/// Share of a fault; `None` where it does not apply or nothing was counted.
-pub(super) fn fault_rate(kind: FaultKind, column: &Column, counts: ColumnCounts<'_>) -> Option<f64> {
-    let (faulty, total) = fault_counts(kind, column, counts)?;
-    (total > 0).then(|| faulty as f64 / total as f64)
+/// First and last cell that hold anything.
+fn span(cells: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator + Clone) -> Option<(usize, usize)> {
+    let mut backwards = cells.clone();
+    let low = { cells }.position(|count| count > 0)?;
+    backwards.rposition(|count| count > 0).map(|high| (low, high))
+}
+
+fn outer(cells: &[u64]) -> u64 {
+    cells.first().copied().unwrap_or(0) + last(cells)
+}
+
+fn last(cells: &[u64]) -> u64 {
+    cells.last().copied().unwrap_or(0)
 }
 
 /// A fault's share in the window beside the reference's.
@@ -68,27 +167,6 @@ pub(super) struct FaultScore {
     pub(super) reference: f64,
     pub(super) window: f64,
     pub(super) p_value: f64,
-}
-
-/// Compares the shares of every applicable fault; the p-value is one-sided, for a rise.
-pub(super) fn scores<'a>(
-    column: &'a Column,
-    reference: ColumnCounts<'a>,
-    window: ColumnCounts<'a>,
-) -> impl Iterator<Item = FaultScore> + 'a {
-    FaultKind::ALL.into_iter().filter_map(move |kind| {
-        let (normal, normal_total) = fault_counts(kind, column, reference)?;
-        let (faulty, total) = fault_counts(kind, column, window)?;
-        if total == 0 || normal_total == 0 {
-            return None;
-        }
-        Some(FaultScore {
-            kind,
-            reference: normal as f64 / normal_total as f64,
-            window: faulty as f64 / total as f64,
-            p_value: rise_p_value((normal, normal_total), (faulty, total)),
-        })
-    })
 }
 
 /// One-sided p-value of a rise from the reference's proportion to the window's, each as `(hits, of)`.

@@ -26,10 +26,10 @@ use crate::window::Plan;
 
 pub use calibration::Calibration;
 
-use faults::{FaultKind, FaultScore};
+use faults::{FaultKind, FaultScore, Sides};
 
-/// Factor on calibrated thresholds of a segment: its windows hold fewer rows than those the calibration saw.
-const SEGMENT_SLACK: f64 = 1.25;
+/// Factor on the thresholds of a segment: the calibration saw windows of the whole traffic, and a part varies more.
+const SEGMENT_SLACK: f64 = 1.5;
 
 /// Detectors that the configuration gives a column; a label is judged like a feature.
 fn detectors_of<'m>(monitor: &'m Monitor, column: &Column) -> &'m [Detector] {
@@ -60,6 +60,7 @@ pub struct Judge {
     monitor: Monitor,
     min_rows: u64,
     clear_below: f64,
+    segment_field: Option<String>,
     calibrations: HashMap<(String, Millis), Arc<Calibration>>,
 }
 
@@ -71,11 +72,18 @@ struct Pair<'a> {
     window: ColumnCounts<'a>,
 }
 
+impl<'a> Pair<'a> {
+    fn sides(&self) -> Sides<'a> {
+        Sides { column: self.column, reference: self.reference, window: self.window }
+    }
+}
+
 impl Judge {
-    /// A judge with these thresholds; `clear_below` is the share of a threshold above which a window is a warning.
+    /// A judge with these thresholds. In a segment the column of `segment_field` has one value by definition and is not
+    /// judged; `clear_below` is the share of a threshold above which a window is a warning.
     #[must_use]
-    pub fn new(monitor: Monitor, min_rows: u64, clear_below: f64) -> Self {
-        Self { monitor, min_rows, clear_below, calibrations: HashMap::new() }
+    pub fn new(monitor: Monitor, min_rows: u64, clear_below: f64, segment_field: Option<String>) -> Self {
+        Self { monitor, min_rows, clear_below, segment_field, calibrations: HashMap::new() }
     }
 
     /// Forgets calibrations of references that are no longer in use.
@@ -98,6 +106,9 @@ impl Judge {
         let reference = plan.reference.profile_of(place.subject.segment.as_deref());
         let pairs: Vec<Pair<'_>> = (0..)
             .zip(&plan.reference.columns)
+            .filter(|(_, column)| {
+                place.subject.segment.is_none() || self.segment_field.as_ref() != Some(&column.name)
+            })
             .map(|(index, column)| Pair {
                 index,
                 column,
@@ -147,17 +158,15 @@ impl Judge {
     }
 
     fn faults(&self, pairs: &[Pair<'_>], calibration: &Calibration, slack: f64) -> Vec<VerdictView> {
-        let scored: Vec<(&Pair<'_>, FaultScore)> = pairs
-            .iter()
-            .flat_map(|pair| {
-                faults::scores(pair.column, pair.reference, pair.window).map(move |score| (pair, score))
-            })
-            .collect();
+        let scored: Vec<(&Pair<'_>, FaultScore)> =
+            pairs.iter().flat_map(|pair| pair.sides().scores().map(move |score| (pair, score))).collect();
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
         let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
-            let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin * slack;
-            let threshold = (score.reference + score.kind.floor(&self.monitor.faults)).max(normal);
+            let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin;
+            let threshold = (score.reference + score.kind.floor(&self.monitor.faults, &pair.column.binning))
+                .max(normal)
+                * slack;
             let moved =
                 Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {
@@ -171,7 +180,7 @@ impl Judge {
                 adjusted: Some(adjusted),
             };
             let moved = if score.window == score.reference { Vec::new() } else { vec![moved] };
-            self.verdict(pair, judgement, moved)
+            self.verdict(pair, &judgement, moved)
         });
         judged.collect()
     }
@@ -203,7 +212,7 @@ impl Judge {
             }
         }
         let judged = judgements.into_iter().map(|(pair, _, judgement)| {
-            let mut verdict = self.verdict(pair, judgement, Vec::new());
+            let mut verdict = self.verdict(pair, &judgement, Vec::new());
             if verdict.level >= Level::Warning {
                 verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window);
             }
@@ -244,21 +253,26 @@ impl Judge {
         } else {
             batch.score(&pair.column.binning, pair.reference.cells, pair.window.cells)
         };
-        let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin * slack;
+        let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin;
         Some(Judgement {
             detector: batch.name(),
             kind: AlertKind::Drift,
             rows,
             reference_rows: pair.reference.present(),
             statistic: score.map(|score| score.statistic),
-            threshold: self.monitor.floors.of(detector).max(normal)
-                + chance::expected_by_chance(detector, &pair.column.binning, pair.reference.cells, pair.window.cells),
+            threshold: self.monitor.floors.of(detector).max(normal) * slack
+                + chance::expected_by_chance(
+                    detector,
+                    &pair.column.binning,
+                    pair.reference.cells,
+                    pair.window.cells,
+                ),
             p_value: score.and_then(|score| score.p_value.or(significance)),
             adjusted: None,
         })
     }
 
-    fn verdict(&self, pair: &Pair<'_>, judgement: Judgement, moved: Vec<Moved>) -> VerdictView {
+    fn verdict(&self, pair: &Pair<'_>, judgement: &Judgement, moved: Vec<Moved>) -> VerdictView {
         let enough = judgement.rows >= self.min_rows;
         let level = match judgement.statistic.filter(|_| enough) {
             Some(effect) => self.level(effect, judgement.threshold, judgement.adjusted),
@@ -347,7 +361,7 @@ fn overall(verdicts: &[VerdictView]) -> Level {
 }
 
 fn ratios(pair: &Pair<'_>) -> ColumnRatios {
-    let rate = |kind| faults::fault_rate(kind, pair.column, pair.window);
+    let rate = |kind| pair.sides().rate(kind);
     ColumnRatios {
         column: pair.column.name.clone(),
         missing: rate(FaultKind::Missing),

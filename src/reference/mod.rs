@@ -72,6 +72,10 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether an event without it is a data fault.
     pub required: bool,
+    /// Whether the baseline held 32-bit floats: a service may send such a value widened or as its short decimal, so
+    /// values are rounded to 32 bits before they are looked up.
+    #[serde(default)]
+    pub single_precision: bool,
     /// Cut points or categories.
     pub binning: Binning,
     /// What the builder noticed and decided, one sentence each.
@@ -88,6 +92,9 @@ impl Column {
         match (&self.binning, value) {
             (_, Value::Missing) => fault(Fault::Missing),
             (Binning::Numeric(_), Value::Number(x)) if !x.is_finite() => fault(Fault::NonFinite),
+            (Binning::Numeric(knots), Value::Number(x)) if self.single_precision => {
+                knots.cell(f64::from(x as f32))
+            }
             (Binning::Numeric(knots), Value::Number(x)) => knots.cell(x),
             (Binning::Numeric(_), Value::Text(_) | Value::Bool(_) | Value::Nested) => fault(Fault::WrongType),
             (Binning::Categorical(categories), value) => self.category_slot(categories, value, fault),

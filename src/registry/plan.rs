@@ -206,7 +206,8 @@ impl Planner<'_> {
         };
         let required = asked.and_then(|column: &SchemaColumn| column.required).unwrap_or(false);
         let notes = self.notes(tally, kind, &binning);
-        Ok(Ok(Column { name: name.to_owned(), role, kind, required, binning, notes }))
+        let single_precision = is_single_precision(&binning);
+        Ok(Ok(Column { name: name.to_owned(), role, kind, required, single_precision, binning, notes }))
     }
 
     /// The schema's kind, if at least one value can be read so.
@@ -415,10 +416,21 @@ pub(super) fn is_raw(format: Format) -> bool {
     format == Format::Csv
 }
 
+/// Whether every cut point is a 32-bit float, as in a column that was stored as such. The guards are computed, so they
+/// do not count.
+fn is_single_precision(binning: &Binning) -> bool {
+    let Binning::Numeric(numeric) = binning else { return false };
+    let knots = numeric.knots();
+    let data = if knots.len() > 2 { &knots[1..knots.len() - 1] } else { knots };
+    data.iter().all(|knot| f64::from(*knot as f32) == *knot)
+}
+
 /// Adds a guard point one full range below the smallest and above the largest value: only what lies beyond the guards
 /// counts as out of range (`docs/decisions/0005-out-of-range-is-far-out.md`).
 fn guarded(binning: NumericBinning) -> Result<NumericBinning, BinningError> {
-    let (Some(low), Some(high)) = (binning.knots().first(), binning.knots().last()) else { return Ok(binning) };
+    let (Some(low), Some(high)) = (binning.knots().first(), binning.knots().last()) else {
+        return Ok(binning);
+    };
     let range = high - low;
     let guards = [low - range, high + range];
     if range <= 0.0 || guards.iter().any(|guard| !guard.is_finite()) {

@@ -81,12 +81,11 @@ impl NumberSample {
     pub(super) fn sorted(&self) -> Vec<f64> {
         let mut values: Vec<f64> = match self.too_many {
             false => self.distinct.values().copied().collect(),
-            true => self
-                .kept
-                .iter()
-                .map(|(x, _)| *x)
-                .chain(self.range.into_iter().flat_map(|(a, b)| [a, b]))
-                .collect(),
+            true => {
+                // Two values more would move every decile by a rank; only a sample may lack the ends.
+                let ends = self.range.filter(|_| self.is_sampled());
+                self.kept.iter().map(|(x, _)| *x).chain(ends.into_iter().flat_map(|(a, b)| [a, b])).collect()
+            }
         };
         values.sort_by(f64::total_cmp);
         values

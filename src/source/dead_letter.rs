@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
@@ -42,7 +42,8 @@ impl DeadLetters {
     pub fn new(kafka: &Kafka) -> Result<Option<Self>, SourceError> {
         let Some(topic) = kafka.dead_letter_topic.clone() else { return Ok(None) };
         let mut settings = ClientConfig::new();
-        settings.set("client.id", "anchorwatch");
+        // The consumer of the same cluster already tells of its troubles, and a failed send is told by the caller.
+        settings.set("client.id", "anchorwatch").set_log_level(RDKafkaLogLevel::Emerg);
         kafka.properties.iter().for_each(|(name, value)| {
             settings.set(name, value);
         });

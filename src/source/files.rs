@@ -100,7 +100,7 @@ impl TableEvents<'_> {
         }
         field(&mut json, "model", self.model);
         field(&mut json, "version", self.version);
-        field(&mut json, "ts", &ts);
+        field(&mut json, "ts", ts);
         key(&mut json, "features");
         json.push(b'{');
         for (name, column) in &columns.features {
@@ -142,7 +142,7 @@ impl TableEvents<'_> {
         }
         field(&mut json, "model", self.model);
         field(&mut json, "label", label);
-        field(&mut json, "ts", &ts);
+        field(&mut json, "ts", ts);
         close(&mut json);
         Some(TimedEvent { ts, json })
     }
@@ -199,7 +199,7 @@ fn field(json: &mut Vec<u8>, name: &str, value: impl serde::Serialize) {
 fn value_field(json: &mut Vec<u8>, name: &str, column: &ArrayRef, row: usize) {
     match column.as_primitive_opt::<Float64Type>() {
         Some(numbers) if !numbers.is_null(row) && numbers.value(row).is_finite() => {
-            field(json, name, numbers.value(row))
+            field(json, name, numbers.value(row));
         }
         Some(_) => field(json, name, ()),
         None => field(json, name, text(column, row)),

@@ -102,7 +102,7 @@ pub struct ColumnRatios {
     pub column: String,
     /// Null or absent; absent here when the window is empty.
     pub missing: Option<f64>,
-    /// Categories that the reference does not know; only for categorical columns.
+    /// Categories that the reference does not know, or numbers that are none of its few distinct values.
     pub unseen: Option<f64>,
     /// Outside the range of the reference; only for numeric columns.
     pub out_of_range: Option<f64>,

@@ -69,6 +69,9 @@ pub struct Windows {
     subjects: Subjects,
     /// All panes before this one are closed.
     closed: Option<i64>,
+    /// Pane of the earliest of the partitions' first events: where closing begins. It does not depend on how the
+    /// partitions are interleaved, which the oldest pane counted so far would.
+    start: Option<i64>,
     slots: Slots,
     last_version: usize,
 }
@@ -84,6 +87,7 @@ impl Windows {
             by_name: HashMap::new(),
             feedback: HashMap::new(),
             closed: None,
+            start: None,
             slots: Slots::default(),
             last_version: 0,
         }
@@ -101,9 +105,15 @@ impl Windows {
         self.closed
     }
 
-    /// Sets the closing edge, at restore.
-    pub fn restore_closed(&mut self, closed: Option<i64>) {
-        self.closed = closed;
+    /// Pane at which closing begins.
+    #[must_use]
+    pub fn start(&self) -> Option<i64> {
+        self.start
+    }
+
+    /// Sets the closing edge and where closing began, at restore.
+    pub fn restore_closed(&mut self, closed: Option<i64>, start: Option<i64>) {
+        (self.closed, self.start) = (closed, start);
     }
 
     /// Replaces the versions that are watched. A reference that differs from the version's current one takes effect
@@ -198,6 +208,9 @@ impl Windows {
         if self.is_late(partition, pane) {
             return Outcome::Late;
         }
+        if partition.max_event_time.is_none() {
+            self.start = Some(self.start.map_or(pane, |start| start.min(pane)));
+        }
         partition.saw(ts);
         let state = &mut self.versions[index];
         let Some((_, plan)) = state.plans.at(pane) else { return Outcome::Late };
@@ -206,7 +219,6 @@ impl Windows {
             return Outcome::Unmatched;
         }
         state.events += u64::from(!event.is_feedback());
-        state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let amended = self.closed.is_some_and(|closed| pane < closed);
         let whole = self.subjects.whole(state);
         self.subjects.count(whole, pane, plan.layout.len(), self.slots.as_slice(), amended);
@@ -236,7 +248,7 @@ impl Windows {
     pub fn close_next(&mut self, watermark: Millis) -> Option<i64> {
         let next = match self.closed {
             Some(closed) => closed,
-            None => self.subjects.oldest_pane()?,
+            None => self.start?,
         };
         let edge = next + 1;
         if edge.checked_mul(self.settings.pane_ms)? > watermark {
@@ -268,26 +280,35 @@ impl Windows {
     /// Whether a subject's version was watched, with the reference that holds at its end, over all of the window.
     #[must_use]
     pub fn covered(&self, id: SubjectId, horizon: usize, edge: i64) -> bool {
-        let version = self.subjects.name(id).and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
-        let (Some(index), Some(horizon)) = (version, self.settings.horizons.get(horizon)) else { return false };
+        let version = self
+            .subjects
+            .name(id)
+            .and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
+        let (Some(index), Some(horizon)) = (version, self.settings.horizons.get(horizon)) else {
+            return false;
+        };
         let state = &self.versions[*index];
+        let from = edge - horizon.panes;
         let begins = state.plans.at(edge - 1).map_or(i64::MAX, |(begins, _)| begins);
-        state.first_pane.is_some_and(|first| first.max(begins) <= edge - horizon.panes)
+        begins <= from && state.whole().is_some_and(|whole| self.subjects.seen_before(whole, from + 1))
     }
 
-    /// First pane in which a version was seen, for the checkpoint.
-    pub fn first_panes(&self) -> impl Iterator<Item = Option<i64>> {
-        self.versions.iter().map(|state| state.first_pane)
+    /// First pane in which each subject was seen, for the checkpoint.
+    pub fn first_panes(&self) -> impl Iterator<Item = (SubjectId, i64)> {
+        self.subjects.first_panes()
     }
 
-    /// Restores the first pane of a version.
-    pub fn restore_first_pane(&mut self, model: &str, version: &str, pane: Option<i64>) {
-        let index = self.version_index(model, version);
-        self.versions[index].first_pane = pane;
+    /// Restores the first pane of a subject.
+    pub fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
+        self.subjects.restore_first_pane(id, pane);
     }
 
-    /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow.
+    /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow; `None` before
+    /// the subject was first seen.
     pub fn window(&mut self, id: SubjectId, horizon: usize, edge: i64) -> Option<(&Arc<Plan>, &[u64])> {
+        if !self.subjects.seen_before(id, edge) {
+            return None;
+        }
         let settings = self.settings.horizons.get(horizon)?;
         let length = (settings.panes, settings.every);
         let subject = self.subjects.name(id)?;

@@ -20,7 +20,6 @@ pub(super) struct VersionState {
     pub(super) watched: bool,
     pub(super) plans: Plans,
     pub(super) events: u64,
-    pub(super) first_pane: Option<i64>,
     whole: Option<SubjectId>,
     segments: HashMap<Arc<str>, SubjectId>,
 }
@@ -33,10 +32,14 @@ impl VersionState {
             watched: false,
             plans: Plans::default(),
             events: 0,
-            first_pane: None,
             whole: None,
             segments: HashMap::new(),
         }
+    }
+
+    /// The whole, once it was seen.
+    pub(super) fn whole(&self) -> Option<SubjectId> {
+        self.whole
     }
 
     /// The whole, then its segments by name.
@@ -50,6 +53,8 @@ impl VersionState {
 #[derive(Debug)]
 struct SubjectState {
     subject: Subject,
+    /// Oldest pane in which the subject was ever seen.
+    first_pane: Option<i64>,
     panes: BTreeMap<i64, Pane>,
     totals: Vec<RollingTotal>,
     dirty: BTreeSet<i64>,
@@ -82,7 +87,13 @@ impl Subjects {
 
     fn place(&mut self, id: SubjectId, subject: Subject) {
         let totals = (0..self.horizons).map(|_| RollingTotal::default()).collect();
-        let state = SubjectState { subject, panes: BTreeMap::new(), totals, dirty: BTreeSet::new() };
+        let state = SubjectState {
+            subject,
+            first_pane: None,
+            panes: BTreeMap::new(),
+            totals,
+            dirty: BTreeSet::new(),
+        };
         if self.states.len() <= id as usize {
             self.states.resize_with(id as usize + 1, || None);
         }
@@ -122,6 +133,7 @@ impl Subjects {
     /// Increments counters of a pane; `amended` when windows may already contain it.
     pub(super) fn count(&mut self, id: SubjectId, pane: i64, len: usize, slots: &[usize], amended: bool) {
         let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let entry = state.panes.entry(pane).or_insert_with(|| Pane::new(len));
         let was_dense = entry.is_dense();
         let counts = entry.dense(len);
@@ -143,13 +155,24 @@ impl Subjects {
         self.state(id).map(|state| &state.subject)
     }
 
-    pub(super) fn oldest_pane(&self) -> Option<i64> {
-        self.states.iter().flatten().filter_map(|state| state.panes.keys().next().copied()).min()
-    }
-
     pub(super) fn newest_pane(&self, version: &VersionState) -> Option<i64> {
         let ids = version.subjects();
         ids.iter().filter_map(|id| self.state(*id)?.panes.keys().next_back().copied()).max()
+    }
+
+    pub(super) fn first_panes(&self) -> impl Iterator<Item = (SubjectId, i64)> {
+        (0..).zip(&self.states).filter_map(|(id, state)| Some((id, state.as_ref()?.first_pane?)))
+    }
+
+    pub(super) fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
+        if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
+            state.first_pane = Some(pane);
+        }
+    }
+
+    /// Whether a subject was seen before this pane.
+    pub(super) fn seen_before(&self, id: SubjectId, pane: i64) -> bool {
+        self.state(id).and_then(|state| state.first_pane).is_some_and(|first| first < pane)
     }
 
     pub(super) fn newest_pane_of(&self, id: SubjectId) -> Option<i64> {

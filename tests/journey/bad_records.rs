@@ -17,7 +17,9 @@ const FAR_AHEAD: Millis = 4_102_444_800_000;
 pub(crate) fn all(ts: Millis, seed: u64) -> Vec<(&'static str, Option<Vec<u8>>)> {
     let reasons = Refusal::REASONS.into_iter().enumerate();
     reasons
-        .flat_map(|(index, reason)| (0..=(index as u64 + seed) % 5).map(move |n| (reason, value(reason, ts, n))))
+        .flat_map(|(index, reason)| {
+            (0..=(index as u64 + seed) % 5).map(move |n| (reason, value(reason, ts, n)))
+        })
         .collect()
 }
 

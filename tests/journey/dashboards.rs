@@ -28,7 +28,8 @@ pub(crate) fn rules(name: &str) -> PathBuf {
 }
 
 fn texts() -> Vec<(PathBuf, String)> {
-    let grafana = fs::read_dir(folder().join("grafana")).expect("dashboards").flatten().map(|entry| entry.path());
+    let grafana =
+        fs::read_dir(folder().join("grafana")).expect("dashboards").flatten().map(|entry| entry.path());
     let boards = grafana.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let read = |path: PathBuf| (path.clone(), fs::read_to_string(path).expect("a readable file"));
     boards.chain([rules("recording.yaml"), rules("alerts.yaml")]).map(read).collect()
@@ -36,26 +37,40 @@ fn texts() -> Vec<(PathBuf, String)> {
 
 /// Every rule is loaded and evaluates; the data fault reaches Alertmanager, and through it a webhook.
 pub(crate) fn check_rules(prometheus: &Prometheus, alertmanager: &Alertmanager, receiver: &Receiver) {
-    let groups = || http::get(prometheus.address(), "/api/v1/rules").expect("Prometheus answers").json()["data"]["groups"].take();
+    let groups = || {
+        http::get(prometheus.address(), "/api/v1/rules").expect("Prometheus answers").json()["data"]["groups"]
+            .take()
+    };
     wait_until(PATIENCE, "every rule to be evaluated", || {
         let groups = groups();
-        let rules = groups.as_array().into_iter().flatten().filter_map(|group| group["rules"].as_array()).flatten();
+        let rules =
+            groups.as_array().into_iter().flatten().filter_map(|group| group["rules"].as_array()).flatten();
         let health: Vec<&str> = rules.filter_map(|rule| rule["health"].as_str()).collect();
         assert!(!health.contains(&"err"), "{groups}");
         health.len() > 15 && health.iter().all(|health| *health == "ok")
     });
-    for record in ["anchorwatch:feature_distance:ratio", "anchorwatch:feature_verdict:max10m", "anchorwatch:events:rate5m"] {
+    for record in [
+        "anchorwatch:feature_distance:ratio",
+        "anchorwatch:feature_verdict:max10m",
+        "anchorwatch:events:rate5m",
+    ] {
         assert!(!prometheus.series(record).is_empty());
     }
-    let is_fault = |labels: &Value| labels["alertname"] == "AnchorwatchDataFault" && labels["model"] == "flights";
+    let is_fault =
+        |labels: &Value| labels["alertname"] == "AnchorwatchDataFault" && labels["model"] == "flights";
     wait_until(PATIENCE, "the rule's alert in Alertmanager", || {
-        alertmanager.alerts().iter().any(|alert| is_fault(&alert["labels"]) && alert["labels"]["severity"] == "critical")
+        alertmanager
+            .alerts()
+            .iter()
+            .any(|alert| is_fault(&alert["labels"]) && alert["labels"]["severity"] == "critical")
     });
     wait_until(PATIENCE, "Alertmanager's own webhook", || {
         let told = receiver.requests_to("/alertmanager");
         let alerts = told.iter().map(|request| request.json()["alerts"].take());
         alerts.into_iter().any(|alerts| {
-            alerts.as_array().is_some_and(|alerts| alerts.iter().any(|a| is_fault(&a["labels"]) && a["status"] == "firing"))
+            alerts.as_array().is_some_and(|alerts| {
+                alerts.iter().any(|a| is_fault(&a["labels"]) && a["status"] == "firing")
+            })
         })
     });
 }
@@ -64,7 +79,8 @@ pub(crate) fn check_rules(prometheus: &Prometheus, alertmanager: &Alertmanager, 
 pub(crate) fn check_panels(prometheus: &Prometheus) {
     let mut queries = Vec::new();
     for (path, text) in texts().iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "json")) {
-        let board: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let board: Value =
+            serde_json::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         collect(&board, "", &mut queries);
     }
     assert!(queries.len() > 50, "only {} queries", queries.len());
@@ -109,7 +125,10 @@ pub(crate) fn check_names(metrics: &str) {
             let rest = &text[start..];
             let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
             let name = &rest[..end];
-            let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+            let base = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| name.strip_suffix(suffix))
+                .unwrap_or(name);
             let known = shown.contains(name) || shown.contains(base) || MAY_BE_ABSENT.contains(&name);
             assert!(known, "{} names {name}, which /metrics does not show", path.display());
         }

@@ -78,16 +78,20 @@ impl Offline {
     pub(crate) fn new(reference: Reference, from: Millis, to: Millis) -> Self {
         let mut stream = Table::read("events.parquet");
         let times = [stream.column("ts"), stream.column("label_ts")];
-        stream.retain(|row| times.iter().any(|time| row[*time].time().is_some_and(|t| (from..to).contains(&t))));
+        stream.retain(|row| {
+            times.iter().any(|time| row[*time].time().is_some_and(|t| (from..to).contains(&t)))
+        });
         Self { reference, baseline: Table::read("reference.parquet"), stream }
     }
 
     /// Counts of every hour of `[from, to)`, of the whole and of each origin.
     pub(crate) fn panes(&self, from: Millis, to: Millis) -> Panes {
         let stream = &self.stream;
-        let (ts, label_ts, origin) = (stream.column("ts"), stream.column("label_ts"), stream.column("origin"));
+        let (ts, label_ts, origin) =
+            (stream.column("ts"), stream.column("label_ts"), stream.column("origin"));
         let (label, latency) = (stream.column("label"), stream.column("latency_ms"));
-        let sources: Vec<usize> = self.reference.columns.iter().map(|c| stream.column(source_of(c))).collect();
+        let sources: Vec<usize> =
+            self.reference.columns.iter().map(|c| stream.column(source_of(c))).collect();
         let mut panes = Panes::new();
         for row in stream.rows() {
             if let Some(time) = row[ts].time().filter(|time| (from..to).contains(time)) {
@@ -102,7 +106,8 @@ impl Offline {
                     tally.latency[bucket(row[latency].number())] += 1;
                 }
             }
-            let told = row[label_ts].time().filter(|time| (from..to).contains(time) && row[label] != Cell::Null);
+            let told =
+                row[label_ts].time().filter(|time| (from..to).contains(time) && row[label] != Cell::Null);
             if let Some(time) = told {
                 let tally = pane(&mut panes, &self.reference, None, time);
                 for (index, column) in self.reference.columns.iter().enumerate() {
@@ -152,9 +157,7 @@ impl Offline {
     ) -> Option<f64> {
         let (base, live) = (self.base(column, segment), self.live(column, segment, from, to));
         match (&column.binning, detector) {
-            (Binning::Numeric(binning), "ks") => {
-                Some(ks_at(binning.knots(), &sorted(&base), &sorted(&live)))
-            }
+            (Binning::Numeric(binning), "ks") => Some(ks_at(binning.knots(), &sorted(&base), &sorted(&live))),
             (Binning::Numeric(_), "psi") => {
                 Some(psi(&by_deciles(column, segment.is_none(), &sorted(&base), &sorted(&live))))
             }
@@ -188,7 +191,12 @@ impl Offline {
     }
 }
 
-fn pane<'p>(panes: &'p mut Panes, reference: &Reference, segment: Option<String>, at: Millis) -> &'p mut Tally {
+fn pane<'p>(
+    panes: &'p mut Panes,
+    reference: &Reference,
+    segment: Option<String>,
+    at: Millis,
+) -> &'p mut Tally {
     panes.entry((segment, at.div_euclid(HOUR))).or_insert_with(|| Tally::new(reference))
 }
 
@@ -258,7 +266,8 @@ fn ks_at(points: &[f64], base: &[f64], live: &[f64]) -> f64 {
 /// whole baseline are cut points; a segment's group ends with the cell that holds its decile.
 fn by_deciles(column: &Column, whole: bool, base: &[f64], live: &[f64]) -> Vec<(f64, f64)> {
     let cell = |x: f64| slot(column, &Cell::Number(x));
-    let mut edges: Vec<usize> = (1..10).map(|i| cell(base[(i * base.len()).div_ceil(10).max(1) - 1])).collect();
+    let mut edges: Vec<usize> =
+        (1..10).map(|i| cell(base[(i * base.len()).div_ceil(10).max(1) - 1])).collect();
     edges.dedup();
     assert!(!whole || edges.iter().all(|edge| edge % 2 == 1), "a decile of {} is no cut point", column.name);
     let shares = |values: &[f64]| {

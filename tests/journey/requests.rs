@@ -38,20 +38,22 @@ pub(crate) fn decided(data: &Path, config: &Path, kafka: &Kafka, topic: &str) ->
     let mut engine = Engine::new(&config);
     let active = registry.active().expect("references").into_iter();
     let serving = active.filter(|entry| entry.stage != anchorwatch::view::Stage::Archived);
-    let entries: Vec<CatalogEntry> = serving.map(|entry| {
-        let reference = registry.load_reference(entry.reference_id.as_str()).expect("a reference");
-        let rollback_to = registry.last_good(&entry.model, &entry.version).expect("a version");
-        CatalogEntry {
-            watched: WatchedVersion {
-                model: entry.model,
-                version: entry.version,
-                reference_id: entry.reference_id.as_str().to_owned(),
-                reference: Arc::new(reference),
-                takes_feedback: true,
-            },
-            facts: VersionFacts { current: true, rollback_to },
-        }
-    }).collect();
+    let entries: Vec<CatalogEntry> = serving
+        .map(|entry| {
+            let reference = registry.load_reference(entry.reference_id.as_str()).expect("a reference");
+            let rollback_to = registry.last_good(&entry.model, &entry.version).expect("a version");
+            CatalogEntry {
+                watched: WatchedVersion {
+                    model: entry.model,
+                    version: entry.version,
+                    reference_id: entry.reference_id.as_str().to_owned(),
+                    reference: Arc::new(reference),
+                    takes_feedback: true,
+                },
+                facts: VersionFacts { current: true, rollback_to },
+            }
+        })
+        .collect();
     engine.set_catalog(&entries);
     let log = kafka.read_all(topic);
     log.iter().for_each(|record| engine.assign(topic, record.partition, NOW));
@@ -87,15 +89,18 @@ pub(crate) fn check(expected: &[OutboxRow], data: &Path, receiver: &Receiver, ea
 
 fn notifications<'e>(expected: &'e [OutboxRow], target: &str) -> Vec<&'e Notification> {
     let own = expected.iter().filter(|row| row.target == target);
-    own.filter_map(|row| if let Delivery::Notification(told) = &row.delivery { Some(told) } else { None }).collect()
+    own.filter_map(|row| if let Delivery::Notification(told) = &row.delivery { Some(told) } else { None })
+        .collect()
 }
 
 /// Every row that was decided is in the outbox and was delivered at the first attempt; there is no other.
 fn check_outbox(expected: &[OutboxRow], data: &Path) {
     let store = Store::open(data).expect("the state file");
     let rows = store.list_outbox(None, usize::MAX).expect("the outbox");
-    let found: BTreeSet<_> =
-        rows.iter().map(|row| (row.key.clone(), row.target.clone(), row.state.clone(), row.attempt)).collect();
+    let found: BTreeSet<_> = rows
+        .iter()
+        .map(|row| (row.key.clone(), row.target.clone(), row.state.clone(), row.attempt))
+        .collect();
     let expected: BTreeSet<_> = expected
         .iter()
         .map(|row| (row.delivery.key().to_owned(), row.target.clone(), "delivered".to_owned(), 1))
@@ -119,8 +124,12 @@ fn check_webhooks(expected: &[OutboxRow], receiver: &Receiver) {
             let request = found[row.delivery.key()];
             check_signature(request);
             let (kind, subject, data) = match &row.delivery {
-                Delivery::Notification(told) => (format!("alert.{}", told.transition.as_str()), told, json!(told)),
-                Delivery::Action(asked) => (format!("action.{}", asked.kind.as_str()), &asked.cause, json!(asked)),
+                Delivery::Notification(told) => {
+                    (format!("alert.{}", told.transition.as_str()), told, json!(told))
+                }
+                Delivery::Action(asked) => {
+                    (format!("action.{}", asked.kind.as_str()), &asked.cause, json!(asked))
+                }
             };
             let body = request.json();
             assert_eq!(body["specversion"], "1.0");
@@ -158,11 +167,20 @@ fn check_slack(expected: &[&Notification], requests: &[Request]) {
             Transition::Updated => "more columns",
             Transition::Resolved => "resolved",
         };
-        format!("{kind} {what}: {} {}: {}", told.model, told.version, told.summary)
+        let line = format!("{}: {}", told.transition.as_str(), told.summary);
+        (line, format!("{kind} {what}: {} {}", told.model, told.version), told.summary.clone())
     };
-    let mut own: Vec<String> = expected.iter().map(texts).collect();
+    let mut own: Vec<_> = expected.iter().map(texts).collect();
     let bodies: Vec<Value> = requests.iter().map(Request::json).collect();
-    let mut found: Vec<String> = bodies.iter().map(|body| body["text"].as_str().expect("a text").to_owned()).collect();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let shown = |body: &Value| {
+        (
+            text(&body["text"]),
+            text(&body["blocks"][0]["text"]["text"]),
+            text(&body["blocks"][1]["text"]["text"]),
+        )
+    };
+    let mut found: Vec<_> = bodies.iter().map(shown).collect();
     own.sort();
     found.sort();
     assert_eq!(found, own);
@@ -170,12 +188,16 @@ fn check_slack(expected: &[&Notification], requests: &[Request]) {
         let blocks = body["blocks"].as_array().expect("blocks");
         let types: Vec<&str> = blocks.iter().filter_map(|block| block["type"].as_str()).collect();
         assert_eq!(types.len(), blocks.len());
-        assert!(types.starts_with(&["header", "section", "section"]) && types.ends_with(&["actions"]), "{types:?}");
+        assert!(
+            types.starts_with(&["header", "section", "section"]) && types.ends_with(&["actions"]),
+            "{types:?}"
+        );
         assert!(blocks.len() <= 50, "Slack takes at most 50 blocks");
-        let header = blocks[0]["text"]["text"].as_str().expect("a header");
-        assert!(header.len() <= 150 && body["text"].as_str().is_some_and(|text| text.starts_with(header)));
+        assert!(text(&blocks[0]["text"]["text"]).len() <= 150, "Slack takes no longer header");
         let fields = blocks[2]["fields"].as_array().expect("fields");
-        let has = |name: &str| fields.iter().any(|f| f["text"].as_str().is_some_and(|t| t.starts_with(&format!("*{name}*"))));
+        let has = |name: &str| {
+            fields.iter().any(|f| f["text"].as_str().is_some_and(|t| t.starts_with(&format!("*{name}*"))))
+        };
         assert!(["Severity", "Since", "Model", "Reference"].into_iter().all(has), "{fields:?}");
         let link = blocks.last().expect("blocks")["elements"][0]["url"].as_str();
         assert_eq!(link, Some("http://anchorwatch.example/models/flights/versions/1.0.0"));
@@ -193,22 +215,32 @@ fn check_pagerduty(expected: &[&Notification], requests: &[Request]) {
     let mut own: Vec<_> = expected.iter().map(events).collect();
     let bodies: Vec<Value> = requests.iter().map(Request::json).collect();
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let mut found: Vec<_> = bodies.iter().map(|body| {
-        let key = text(&body["dedup_key"]).expect("a dedup_key");
-        (key, text(&body["event_action"]).expect("an event_action"), text(&body["payload"]["summary"]))
-    }).collect();
-    let resolved = found.iter().position(|(_, action, _)| action == "resolve").expect("an episode that ended");
+    let mut found: Vec<_> = bodies
+        .iter()
+        .map(|body| {
+            let key = text(&body["dedup_key"]).expect("a dedup_key");
+            (key, text(&body["event_action"]).expect("an event_action"), text(&body["payload"]["summary"]))
+        })
+        .collect();
+    let resolved =
+        found.iter().position(|(_, action, _)| action == "resolve").expect("an episode that ended");
     let (episode, _, _) = found[resolved].clone();
     let begun = found.iter().position(|(key, action, _)| *key == episode && action == "trigger");
     assert!(begun.is_some_and(|begun| begun < resolved), "{episode} was resolved before it was triggered");
-    assert!(!found[resolved + 1..].iter().any(|(key, _, _)| *key == episode), "{episode} went on after its end");
+    assert!(
+        !found[resolved + 1..].iter().any(|(key, _, _)| *key == episode),
+        "{episode} went on after its end"
+    );
     own.sort();
     found.sort();
     assert_eq!(found, own);
     for body in &bodies {
         assert_eq!(body["routing_key"], ROUTING_KEY);
         if body["event_action"] == "trigger" {
-            let told = expected.iter().find(|told| body["payload"]["summary"] == told.summary).expect("just compared");
+            let told = expected
+                .iter()
+                .find(|told| body["payload"]["summary"] == told.summary)
+                .expect("just compared");
             assert_eq!(body["payload"]["severity"], "critical");
             assert_eq!(body["payload"]["custom_details"]["findings"], json!(told.findings));
             assert_eq!(body["payload"]["custom_details"]["reference"], told.reference);
@@ -227,7 +259,9 @@ fn check_actions(expected: &[OutboxRow], earlier: &str) {
         assert_eq!(request.to_version.as_deref(), to_version);
         assert_eq!(request.version, "1.0.0");
         let finding = request.cause.findings.first().expect("evidence");
-        assert!(!finding.moved.is_empty() && finding.window.rows > 0 && finding.statistic > finding.threshold);
+        assert!(
+            !finding.moved.is_empty() && finding.window.rows > 0 && finding.statistic > finding.threshold
+        );
         assert!(request.cause.since <= request.cause.at && request.cause.reference.len() == 64);
     }
 }

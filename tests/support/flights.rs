@@ -77,7 +77,8 @@ pub(crate) fn succeeds(args: &[&str]) -> String {
 
 /// Registers both versions on the same baseline, as a user would: the earlier one served before.
 pub(crate) fn register(data_dir: &Path) {
-    let (data_dir, baseline) = (data_dir.display().to_string(), file("reference.parquet").display().to_string());
+    let (data_dir, baseline) =
+        (data_dir.display().to_string(), file("reference.parquet").display().to_string());
     for version in [EARLIER, VERSION] {
         let model = ["--data-dir", &data_dir, "reference", "create", "--model", MODEL, "--version", version];
         let told = succeeds(&[&model[..], &["--from", &baseline, "--segment-by", "origin"]].concat());

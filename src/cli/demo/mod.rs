@@ -63,7 +63,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("anchorwatch-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make the folder {}", path.display()))?;
         Ok(Self(path))
     }
 }
@@ -101,9 +102,8 @@ impl DemoCommand {
         self.drain(&events, &daemon, &stop)?;
         self.tell(&receiver, told, out, &ProgressBar::hidden())?;
         let seconds = begun.elapsed().as_secs_f64();
-        let (notifications, webhooks) = receiver.look(|received| {
-            (received.notifications.clone(), received.requests.values().sum::<u64>())
-        });
+        let (notifications, webhooks) = receiver
+            .look(|received| (received.notifications.clone(), received.requests.values().sum::<u64>()));
         let report = Report::new(&incidents, &notifications, events.len() as u64, seconds, webhooks);
         match self.output {
             Output::Table => report.write(out)?,
@@ -176,7 +176,8 @@ impl DemoCommand {
     ) -> std::io::Result<usize> {
         let lines: Vec<String> = receiver.look(|received| {
             let new = received.notifications.iter().skip(told);
-            new.map(|one| format!("{}  {:<8} {}", date(one.at), one.transition.as_str(), one.summary)).collect()
+            new.map(|one| format!("{}  {:<8} {}", date(one.at), one.transition.as_str(), one.summary))
+                .collect()
         });
         bar.suspend(|| lines.iter().try_for_each(|line| self.say(out, line)))?;
         Ok(told + lines.len())
@@ -212,7 +213,9 @@ fn send(producer: &BaseProducer, index: usize, event: &TimedEvent) -> anyhow::Re
     loop {
         match producer.send(record) {
             Ok(()) => break,
-            Err((error, back)) if error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::QueueFull) => {
+            Err((error, back))
+                if error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::QueueFull) =>
+            {
                 record = back;
                 producer.poll(LOOK_EVERY);
             }

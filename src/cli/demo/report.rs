@@ -128,9 +128,13 @@ impl Report {
             writeln!(out, "{:<16} {after:<15} {by:<34} {}", row.name, row.what)?;
         }
         let Self { alerts, alerts_outside, webhooks, events, seconds, .. } = self;
-        writeln!(out, "\n{alerts} alerts, {alerts_outside} of them outside any incident or season; {webhooks} webhooks called")?;
+        writeln!(
+            out,
+            "\n{alerts} alerts, {alerts_outside} of them outside any incident or season; {webhooks} webhooks called"
+        )?;
         for alert in &self.outside {
-            let segment = alert.segment.as_ref().map_or_else(String::new, |value| format!(" in segment {value}"));
+            let segment =
+                alert.segment.as_ref().map_or_else(String::new, |value| format!(" in segment {value}"));
             let (kind, column) = (alert.kind.as_str(), &alert.column);
             writeln!(out, "  outside: {} {kind} of {column}{segment}", date(alert.told_at))?;
         }
@@ -175,7 +179,8 @@ fn episodes(notifications: &[Notification]) -> Vec<Episode> {
 
 /// A day of the stream, for people.
 pub(super) fn date(at: Millis) -> String {
-    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M").to_string())
+    chrono::DateTime::from_timestamp_millis(at)
+        .map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M").to_string())
 }
 
 fn hours(millis: Millis) -> String {
