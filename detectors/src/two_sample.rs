@@ -22,9 +22,10 @@ pub use transport::{WassersteinBounds, wasserstein};
 
 /// Largest `n·m` for which the exact law of the Kolmogorov–Smirnov statistic is walked (some tens of milliseconds).
 pub const EXACT_PATHS: u64 = 4_000_000;
-/// Steps up to which [`Ks::p_value`] is exact: beyond, the exact law takes milliseconds and the finite-size law agrees
-/// with it to two digits, which is all that a threshold needs.
+/// Largest `n·m` for which [`Ks::p_value`] walks the exact law: a fraction of a millisecond.
 const PROMPT_PATHS: u64 = 100_000;
+/// Effective size from which [`Ks::p_value`] takes the corrected limit, whose cost does not grow with the size.
+const LARGE: f64 = 1_000.0;
 
 /// The Kolmogorov–Smirnov distance of two profiles, with what its p-values need.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -138,13 +139,25 @@ impl Ks {
         self.d_plus + self.d_minus
     }
 
-    /// The two-sided p-value: exact for samples of about 300 values a side and below, else the finite-size law, else the
-    /// limit.
+    /// The two-sided p-value at a cost that suits every column of every window, a fraction of a millisecond.
+    ///
+    /// Exact for small samples; else by the finite-size law or, from an effective size of a thousand, the corrected
+    /// limit. Both stay within some ten per cent of the exact law where a decision could hang on it, which is far less
+    /// than what a p-value says; [`Ks::p_exact`] has all digits.
     #[must_use]
     pub fn p_value(&self) -> f64 {
-        let prompt = self.n.checked_mul(self.m).is_some_and(|steps| steps <= PROMPT_PATHS);
-        let exact = if prompt { self.p_exact() } else { None };
-        exact.or_else(|| self.p_finite()).unwrap_or_else(|| self.p_limit())
+        let exact = if self.n.saturating_mul(self.m) <= PROMPT_PATHS { self.p_exact() } else { None };
+        let finite = || if self.effective_size() < LARGE { self.p_finite() } else { None };
+        exact.or_else(finite).unwrap_or_else(|| self.p_corrected())
+    }
+
+    /// The two-sided p-value by Kolmogorov's limit law at Vrbik's (2018) corrected argument, good to some four digits
+    /// from a hundred values on unless it is tiny.
+    #[must_use]
+    pub fn p_corrected(&self) -> f64 {
+        let size = self.effective_size();
+        let z = size.sqrt() * self.statistic;
+        if z == 0.0 { 1.0 } else { kolmogorov_sf(z + 1.0 / (6.0 * size.sqrt()) + (z - 1.0) / (4.0 * size)) }
     }
 
     /// The exact two-sided p-value; `None` if it would take more than [`EXACT_PATHS`] steps. Conservative with ties.

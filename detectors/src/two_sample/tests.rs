@@ -56,6 +56,31 @@ fn constant_profiles_are_no_drift() {
 }
 
 #[test]
+fn the_prompt_p_value_is_near_the_exact_law() {
+    // Around both sizes at which the method changes; the largest has exactly as many paths as can be walked.
+    for (n, m) in [(400u64, 250u64), (401, 250), (1_501, 640), (1_999, 1_000), (2_000, 2_000), (20_000, 200)] {
+        let root = ((n * m) as f64 / (n + m) as f64).sqrt();
+        for z in [0.3, 0.6, 1.0, 1.4, 1.7, 2.2, 3.0] {
+            let d = (z / root * (n * m) as f64).round() / (n * m) as f64;
+            let ks = Ks { statistic: d, d_plus: d, d_minus: 0.0, n, m };
+            let (prompt, exact) = (ks.p_value(), ks.p_exact().unwrap());
+            assert!((prompt / exact - 1.0).abs() < 0.12, "{n} {m} {z}: {prompt} {exact}");
+        }
+    }
+}
+
+#[test]
+fn the_corrected_limit_joins_the_finite_law() {
+    let d = |z: f64| z / 1_000f64.sqrt();
+    for (z, within) in [(0.5, 1e-4), (1.0, 1e-4), (1.5, 1e-3), (2.0, 5e-3), (3.0, 0.03)] {
+        // An effective size of 1,000.
+        let ks = Ks { statistic: d(z), d_plus: d(z), d_minus: 0.0, n: 2_000, m: 2_000 };
+        let (corrected, finite) = (ks.p_corrected(), ks.p_finite().unwrap());
+        assert!((corrected / finite - 1.0).abs() < within, "{z}: {corrected} {finite}");
+    }
+}
+
+#[test]
 fn the_window_to_the_right_shows_in_d_plus() {
     let distance = ks(&[5, 5, 0], &[0, 5, 5]).unwrap();
     assert_eq!((distance.d_plus, distance.d_minus), (0.5, 0.0));
