@@ -14,6 +14,7 @@ mod moved;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use anchorwatch_detectors::batch::Score;
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::multiple::{Correction, adjust};
 
@@ -36,6 +37,14 @@ fn detectors_of<'m>(monitor: &'m Monitor, column: &Column) -> &'m [Detector] {
     match column.binning {
         Binning::Numeric(_) => &monitor.detectors.numeric,
         Binning::Categorical(_) => &monitor.detectors.categorical,
+    }
+}
+
+/// The test that lends its p-value to the detectors of a column whose statistic has no law of its own.
+fn own_test(column: &Column) -> Detector {
+    match column.binning {
+        Binning::Numeric(_) => Detector::Ks,
+        Binning::Categorical(_) => Detector::ChiSquare,
     }
 }
 
@@ -194,9 +203,9 @@ impl Judge {
     ) -> Vec<VerdictView> {
         let mut judgements: Vec<(&Pair<'_>, Detector, Judgement)> = Vec::new();
         for pair in pairs {
-            let significance = self.significance(pair);
+            let test = self.score(pair, own_test(pair.column));
             for detector in detectors_of(&self.monitor, pair.column) {
-                if let Some(judgement) = self.drift(pair, *detector, calibration, slack, significance) {
+                if let Some(judgement) = self.drift(pair, *detector, calibration, slack, test) {
                     judgements.push((pair, *detector, judgement));
                 }
             }
@@ -223,36 +232,28 @@ impl Judge {
         judged.collect()
     }
 
-    /// P-value of the column's own test, for detectors whose statistic has no law of its own.
-    fn significance(&self, pair: &Pair<'_>) -> Option<f64> {
-        if pair.window.present() < self.min_rows {
-            return None;
-        }
-        let detector = match pair.column.binning {
-            Binning::Numeric(_) => Detector::Ks,
-            Binning::Categorical(_) => Detector::ChiSquare,
-        };
-        detector.batch().score(&pair.column.binning, pair.reference.cells, pair.window.cells)?.p_value
+    /// A detector's score of a column; `None` below the least number of rows.
+    fn score(&self, pair: &Pair<'_>, detector: Detector) -> Option<Score> {
+        let enough = pair.window.present() >= self.min_rows;
+        let (reference, window) = (pair.reference.cells, pair.window.cells);
+        enough.then(|| detector.batch().score(&pair.column.binning, reference, window)).flatten()
     }
 
+    /// `test` is the score of the column's own test.
     fn drift(
         &self,
         pair: &Pair<'_>,
         detector: Detector,
         calibration: &Calibration,
         slack: f64,
-        significance: Option<f64>,
+        test: Option<Score>,
     ) -> Option<Judgement> {
         let batch = detector.batch();
         if !batch.applies_to(&pair.column.binning) {
             return None;
         }
         let rows = pair.window.present();
-        let score = if rows < self.min_rows {
-            None
-        } else {
-            batch.score(&pair.column.binning, pair.reference.cells, pair.window.cells)
-        };
+        let score = if detector == own_test(pair.column) { test } else { self.score(pair, detector) };
         let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin;
         Some(Judgement {
             detector: batch.name(),
@@ -267,7 +268,7 @@ impl Judge {
                     pair.reference.cells,
                     pair.window.cells,
                 ),
-            p_value: score.and_then(|score| score.p_value.or(significance)),
+            p_value: score.and_then(|score| score.p_value.or(test.and_then(|test| test.p_value))),
             adjusted: None,
         })
     }
