@@ -23,7 +23,7 @@ pub struct Limits {
 pub const MAX_NAME_BYTES: usize = 128;
 /// Most fields of `segment`.
 const MAX_SEGMENT_FIELDS: usize = 32;
-/// Up to here names are compared pair by pair, above by sorting.
+/// Up to here names are compared where their marks agree, above by sorting.
 const PAIRWISE_NAMES: usize = 48;
 
 type Fields<'a> = Vec<(Cow<'a, str>, Scalar<'a>)>;
@@ -224,16 +224,30 @@ impl<'de> Visitor<'de> for FieldsSeed<'_, '_> {
     }
 }
 
+/// Names that share no mark of 256 differ, so that few pairs are compared in full.
 fn has_duplicate(fields: &[(Cow<'_, str>, Scalar<'_>)]) -> bool {
-    if fields.len() <= PAIRWISE_NAMES {
-        return fields
-            .iter()
-            .enumerate()
-            .any(|(i, (name, _))| fields[..i].iter().any(|(other, _)| other == name));
+    if fields.len() > PAIRWISE_NAMES {
+        let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
+        names.sort_unstable();
+        return names.windows(2).any(|pair| pair[0] == pair[1]);
     }
-    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
-    names.sort_unstable();
-    names.windows(2).any(|pair| pair[0] == pair[1])
+    let mut marks = [0_u64; 4];
+    fields.iter().enumerate().any(|(i, (name, _))| {
+        let mark = mark_of(name.as_bytes());
+        let word = &mut marks[usize::from(mark >> 6)];
+        let bit = 1 << (mark & 63);
+        let marked = *word & bit != 0;
+        *word |= bit;
+        marked && fields[..i].iter().any(|(other, _)| other == name)
+    })
+}
+
+/// A mark that equal names share: mixed of the length and three bytes.
+fn mark_of(name: &[u8]) -> u8 {
+    let at = |index: usize| name.get(index).copied().unwrap_or(0);
+    let (first, middle, last) = (at(0), at(name.len() / 2), at(name.len().saturating_sub(1)));
+    let mixed = u32::from_le_bytes([first, middle, last, name.len() as u8]).wrapping_mul(0x9e37_79b1);
+    (mixed >> 24) as u8
 }
 
 /// `prediction`: a label, a number, or `{label, score}`.
@@ -515,6 +529,15 @@ mod tests {
         #[test]
         fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
             let _ = decode(&bytes, &LIMITS);
+        }
+
+        #[test]
+        fn a_name_given_twice_is_found_wherever_it_stands(names in proptest::collection::vec("[ab]{0,4}", 0..60)) {
+            let distinct = names.iter().collect::<std::collections::HashSet<_>>().len() == names.len();
+            let fields: Vec<String> = names.iter().map(|name| format!(r#""{name}":1"#)).collect();
+            let json = format!(r#"{{"features":{{{}}}}}"#, fields.join(","));
+            let limits = Limits { max_features: 64, ..LIMITS };
+            prop_assert_eq!(decode(json.as_bytes(), &limits).is_ok(), distinct);
         }
 
         #[test]
