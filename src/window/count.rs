@@ -13,6 +13,8 @@ use crate::reference::{Layout, Value, code_text};
 pub(super) struct Slots {
     indices: Vec<usize>,
     seen: Vec<bool>,
+    /// Column of the feature at each place of the last event: producers repeat their order.
+    order: Vec<usize>,
 }
 
 impl Slots {
@@ -51,11 +53,13 @@ impl Slots {
     fn features(&mut self, plan: &Plan, event: &Event<'_>) {
         self.seen.clear();
         self.seen.resize(plan.layout.columns(), false);
-        let mut guess = 0;
-        for (name, value) in event.features.iter().flatten() {
+        for (place, (name, value)) in event.features.iter().flatten().enumerate() {
+            if self.order.len() <= place {
+                self.order.push(place);
+            }
             // Features that the reference does not know are not counted: there is nothing to compare them with.
-            let Some(column) = plan.feature(name, guess) else { continue };
-            guess = column + 1;
+            let Some(column) = plan.feature(name, self.order[place]) else { continue };
+            self.order[place] = column;
             self.seen[column] = true;
             self.push(plan, column, value.value());
         }
