@@ -430,13 +430,19 @@ fn route(
     told
 }
 
-/// A hash that tells records apart without reading all of a large one: length, timestamp, both ends (FNV-1a).
+/// A hash that tells records apart without reading all of a large one: length, timestamp, both ends (FNV-1a by words).
 fn record_hash(record: &Record<'_>) -> u64 {
     const ENDS: usize = 64;
     let payload = record.payload.unwrap_or_default();
     let (head, tail) = (&payload[..payload.len().min(ENDS)], &payload[payload.len().saturating_sub(ENDS)..]);
-    let timestamp = record.timestamp.unwrap_or(-1).to_le_bytes();
-    let length = (payload.len() as u64).to_le_bytes();
-    let bytes = head.iter().chain(tail).chain(&timestamp).chain(&length);
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    };
+    let ends = head.chunks(8).chain(tail.chunks(8)).map(word);
+    let words = ends.chain([record.timestamp.unwrap_or(-1).cast_unsigned(), payload.len() as u64]);
+    words.fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| {
+        (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
+    })
 }
