@@ -1,12 +1,13 @@
 //! What the engine brought about, onto the board and into the metrics.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::deliver::{DeliveryObserver, DeliveryOutcome};
 use crate::engine::{Engine, Progress};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
-use crate::view::{Board, OutboxView, QueueView, StatusView};
+use crate::view::{Board, OutboxView, QueueView, StatusView, WindowView};
 
 /// Writes to the read side.
 #[derive(Debug)]
@@ -29,8 +30,13 @@ impl Publisher {
     }
 
     pub(super) fn progress(&self, progress: Progress) {
-        for window in progress.windows {
-            self.metrics.window(&window);
+        let newest = newest(&progress.windows);
+        for (window, newest) in progress.windows.into_iter().zip(newest) {
+            if newest {
+                self.metrics.window(&window);
+            } else {
+                self.metrics.window_judged(window.level);
+            }
             self.board.publish(window);
         }
         for step in &progress.steps {
@@ -74,6 +80,19 @@ impl Publisher {
     }
 }
 
+/// Whether each window is the last of its subject and horizon among these: of several that a catch-up brings at once, a
+/// scrape sees only that one.
+fn newest(windows: &[WindowView]) -> Vec<bool> {
+    let mut seen = HashSet::new();
+    let mut newest: Vec<bool> = windows
+        .iter()
+        .rev()
+        .map(|window| seen.insert((&window.model, &window.version, &window.segment, &window.horizon)))
+        .collect();
+    newest.reverse();
+    newest
+}
+
 impl DeliveryObserver for Metrics {
     fn outcome(&self, target: &str, outcome: DeliveryOutcome) {
         self.delivery(target, outcome.as_str());
@@ -81,5 +100,18 @@ impl DeliveryObserver for Metrics {
 
     fn duration(&self, target: &str, seconds: f64) {
         self.delivery_took(target, seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_windows_of_one_place_the_last_is_shown() {
+        let window =
+            |horizon: &str, end| WindowView { horizon: horizon.to_owned(), end, ..WindowView::default() };
+        let windows = [window("15m", 1), window("1h", 1), window("15m", 2), window("15m", 3)];
+        assert_eq!(newest(&windows), [false, true, false, true]);
     }
 }

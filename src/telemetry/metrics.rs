@@ -89,7 +89,7 @@ impl Metrics {
 
     /// Shows a judged window in place of the last one of its subject and horizon, and counts it.
     pub fn window(&self, window: &WindowView) {
-        self.families.windows_judged_total.with_label_values(&[window.level.as_str()]).inc();
+        self.window_judged(window.level);
         let owner =
             |part: String| Owner { model: window.model.clone(), version: window.version.clone(), part };
         let segment = segment_label(window.segment.as_deref());
@@ -107,6 +107,11 @@ impl Metrics {
             dropped += self.series().replace(owner("reference".to_owned()), samples.collect());
         }
         self.families.series_dropped_total.with_label_values::<&str>(&[]).inc_by(dropped);
+    }
+
+    /// Counts a judged window whose figures are not shown, since a newer one is at hand.
+    pub fn window_judged(&self, level: Level) {
+        self.families.windows_judged_total.with_label_values(&[level.as_str()]).inc();
     }
 
     /// Deletes every series of a version that left.
