@@ -92,11 +92,9 @@ impl Stream {
     fn write(&mut self, json: &mut String) -> std::fmt::Result {
         let wobble = self.random.below(2 * DISORDER_MS.unsigned_abs() + 1).cast_signed() - DISORDER_MS;
         let ts = self.start_ms + (self.made as f64 * self.spacing_ms) as i64 + wobble;
-        write!(
-            json,
-            r#"{{"id":"{:016x}","model":"{MODEL}","version":"1.0.0","ts":{ts},"features":{{"#,
-            self.random.bits()
-        )?;
+        let (high, low) = (self.random.bits(), self.random.bits());
+        write!(json, r#"{{"id":"{high:016x}-{low:016x}","model":"{MODEL}","version":"1.0.0","#)?;
+        write!(json, r#""ts":{ts},"features":{{"#)?;
         self.numbers(json)?;
         for (name, of) in CATEGORIES {
             let value = self.random.skewed(of);
@@ -110,7 +108,7 @@ impl Stream {
             json,
             r#"}},"prediction":{{"label":"{label}","score":{score:.4}}},"latency_ms":{latency:.3},"#
         )?;
-        write!(json, r#""segment":{{"environment":"production","tenant":"tenant-{tenant:02}"}}}}"#)
+        write!(json, r#""segment":{{"environment":"production","region":"eu-central-1","tenant":"tenant-{tenant:03}"}}}}"#)
     }
 
     fn numbers(&mut self, json: &mut String) -> std::fmt::Result {
@@ -128,7 +126,7 @@ impl Stream {
         write!(json, r#","distance_km":{:.3}"#, 25.0 * random.exponential())?;
         write!(json, r#","hour":{}"#, random.below(24))?;
         write!(json, r#","residual":{:.5}"#, sign * random.exponential())?;
-        write!(json, r#","risk":{:.6}"#, random.unit())?;
-        write!(json, r#","pressure":{:.4}"#, 1_013.0 + 7.0 * random.normal())
+        write!(json, r#","risk_index":{:.6}"#, random.unit())?;
+        write!(json, r#","pressure_hpa":{:.4}"#, 1_013.0 + 7.0 * random.normal())
     }
 }

@@ -39,14 +39,24 @@ pub fn decode<'a>(payload: &'a [u8], limits: &Limits) -> Result<Event<'a>, Refus
     if payload.len() > limits.max_bytes {
         return Err(Refusal::TooLarge { bytes: payload.len(), limit: limits.max_bytes });
     }
+    // Checked once for all of it, instead of text by text.
+    let text = std::str::from_utf8(payload).map_err(|error| not_utf8(payload, error.valid_up_to()))?;
     let context = Context { limits, refusal: RefCell::new(None) };
-    let mut deserializer = serde_json::Deserializer::from_slice(payload);
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let decoded = EventSeed(&context)
         .deserialize(&mut deserializer)
         .and_then(|event| deserializer.end().map(|()| event));
     decoded.map_err(|error| {
         context.refusal.take().unwrap_or(Refusal::NotJson { line: error.line(), column: error.column() })
     })
+}
+
+/// The refusal of bytes that cease to be UTF-8 at this place.
+fn not_utf8(payload: &[u8], at: usize) -> Refusal {
+    let before = &payload[..at];
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    Refusal::NotJson { line, column: at - line_start + 1 }
 }
 
 /// What every seed needs: the bounds, and a place for the reason when serde can only carry text.
@@ -500,6 +510,12 @@ mod tests {
             "name_too_long"
         );
         assert_eq!(refused(&format!(r#"{{"x":"{}"}}"#, "x".repeat(1 << 16))).reason(), "too_large");
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_are_refused_at_their_place() {
+        let refusal = decode(b"{\"id\":\n\"a\xff\"}", &LIMITS).expect_err("no UTF-8");
+        assert_eq!(refusal, Refusal::NotJson { line: 2, column: 3 });
     }
 
     #[test]
