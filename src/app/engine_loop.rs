@@ -40,6 +40,7 @@ pub(super) struct EngineLoop {
     checkpoint_every: Millis,
     kafka_name: String,
     topics: usize,
+    targets: Vec<String>,
     under_way: Option<UnderWay>,
     failed: Option<(Box<Checkpoint>, Millis)>,
     last_checkpoint_at: Option<Millis>,
@@ -86,6 +87,12 @@ impl EngineLoop {
             checkpoint_every: Span::millis(config.checkpoint.every),
             kafka_name: config.kafka.bootstrap.clone(),
             topics: config.kafka.topics.len(),
+            targets: config
+                .sinks
+                .iter()
+                .map(|sink| sink.name.clone())
+                .chain(config.actions.iter().map(|action| action.name.clone()))
+                .collect(),
             under_way: None,
             failed: None,
             last_checkpoint_at: None,
@@ -227,9 +234,14 @@ impl EngineLoop {
         Ok(())
     }
 
+    /// Waiting deliveries of every configured target, those with none too, so that a gauge returns to zero.
     fn outbox(&self) -> Vec<OutboxView> {
         let stats = self.store.call_blocking(|store| store.outbox_stats()).unwrap_or_default();
-        stats.into_iter().map(|stats| OutboxView { target: stats.target, pending: stats.pending }).collect()
+        let idle = self.targets.iter().filter(|name| !stats.iter().any(|stats| stats.target == **name));
+        let idle: Vec<OutboxView> =
+            idle.map(|name| OutboxView { target: name.clone(), pending: 0 }).collect();
+        let waiting = stats.iter().map(|stats| (stats.target.clone(), stats.pending + stats.inflight));
+        waiting.map(|(target, pending)| OutboxView { target, pending }).chain(idle).collect()
     }
 
     fn discover(&mut self, now: Millis) -> anyhow::Result<()> {
