@@ -108,7 +108,10 @@ impl Stream {
             json,
             r#"}},"prediction":{{"label":"{label}","score":{score:.4}}},"latency_ms":{latency:.3},"#
         )?;
-        write!(json, r#""segment":{{"environment":"production","region":"eu-central-1","tenant":"tenant-{tenant:03}"}}}}"#)
+        write!(
+            json,
+            r#""segment":{{"environment":"production","region":"eu-central-1","tenant":"tenant-{tenant:03}"}}}}"#
+        )
     }
 
     fn numbers(&mut self, json: &mut String) -> std::fmt::Result {
