@@ -302,7 +302,7 @@ impl EngineLoop {
                 }
             }
             Err(error) => {
-                self.tell(now, "registry", || tracing::error!(%error, "the registry cannot be read"))
+                self.tell(now, "registry", || tracing::error!(%error, "the registry cannot be read"));
             }
         }
     }
