@@ -3,8 +3,11 @@
 //! Every reason not to act is checked here and kept in the audit trail. Times are event times (ends of windows), so a
 //! replay decides the same.
 
+mod command;
+
 use std::collections::BTreeMap;
 
+pub use command::ActionCommand;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -123,7 +126,13 @@ impl Actions {
             }
         };
         let what = format!("{}_{}", action.kind.as_str(), decision.as_str());
-        let audit = AuditRow { at: cause.at, what, key: request.key.clone(), detail };
+        let audit = AuditRow {
+            at: cause.at,
+            actor: AuditRow::SELF.to_owned(),
+            what,
+            key: request.key.clone(),
+            detail,
+        };
         let expires_at = action.max_evidence_age.map(|age| cause.at.saturating_add(age.millis()));
         let row =
             || OutboxRow { target: action.name.clone(), delivery: Delivery::Action(request), expires_at };

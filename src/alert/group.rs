@@ -114,6 +114,7 @@ fn summary(group: &GroupKey<'_>, transition: Transition, findings: &[Finding]) -
         AlertKind::Drift => "drift",
         AlertKind::Latency => "latency",
         AlertKind::Volume => "volume",
+        AlertKind::Operation => "operation",
     };
     let place = format!("{} {}: {what}", group.model, group.version);
     let Some(first) = findings.first() else { return format!("{place} cleared") };

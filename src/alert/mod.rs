@@ -4,6 +4,7 @@
 //! version and kind form a group, and a notification tells of a group: it began to fire, more columns joined, or all
 //! cleared. Times are ends of windows, so a replay makes the same notifications with the same keys.
 
+mod command;
 mod group;
 mod life;
 mod notification;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub use command::AlertCommand;
 pub use notification::*;
 
 use crate::config;

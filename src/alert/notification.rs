@@ -18,11 +18,13 @@ pub enum AlertKind {
     Latency,
     /// Traffic fell silent or burst.
     Volume,
+    /// Anchorwatch itself is in trouble.
+    Operation,
 }
 
 impl AlertKind {
     /// All kinds, in order of judgement.
-    pub const ALL: [Self; 4] = [Self::DataFault, Self::Drift, Self::Latency, Self::Volume];
+    pub const ALL: [Self; 5] = [Self::DataFault, Self::Drift, Self::Latency, Self::Volume, Self::Operation];
 
     /// Name in labels, configuration and payloads.
     #[must_use]
@@ -32,6 +34,7 @@ impl AlertKind {
             Self::Drift => "drift",
             Self::Latency => "latency",
             Self::Volume => "volume",
+            Self::Operation => "operation",
         }
     }
 }

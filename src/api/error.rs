@@ -34,6 +34,22 @@ pub enum ApiError {
         /// What would be.
         hint: &'static str,
     },
+    /// The thing asked about is not in a state for it.
+    #[error("{error}")]
+    Conflict {
+        /// What is in the way.
+        error: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// Not now.
+    #[error("{error}")]
+    Unavailable {
+        /// What is in the way.
+        error: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// The answer could not be made.
     #[error("{error}")]
     Internal {
@@ -47,6 +63,8 @@ impl IntoResponse for ApiError {
         let (status, error, hint) = match self {
             Self::NotFound { error, hint } => (StatusCode::NOT_FOUND, error, hint),
             Self::BadRequest { error, hint } => (StatusCode::BAD_REQUEST, error, hint),
+            Self::Conflict { error, hint } => (StatusCode::CONFLICT, error, hint),
+            Self::Unavailable { error, hint } => (StatusCode::SERVICE_UNAVAILABLE, error, hint),
             Self::Internal { error } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, error, "this is a defect: please report it")
             }

@@ -39,7 +39,7 @@ pub struct VersionDetail {
 }
 
 #[expect(clippy::disallowed_methods, reason = "an edge: liveness is about the wall clock")]
-fn now() -> Millis {
+pub(super) fn now() -> Millis {
     chrono::Utc::now().timestamp_millis()
 }
 

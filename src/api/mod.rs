@@ -2,6 +2,8 @@
 //!
 //! Everything here reads the [`Board`]; nothing changes the daemon. Every route stands in one list, [`ROUTES`].
 
+mod caller;
+mod commands;
 mod error;
 mod handlers;
 mod health;
@@ -18,6 +20,8 @@ use tokio::sync::watch;
 
 use crate::view::{Board, Scrape};
 
+pub use caller::{Caller, Scope};
+pub use commands::{Asked, COMMAND_QUEUE, Commands};
 pub use error::{ApiError, ErrorBody};
 pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
@@ -31,6 +35,7 @@ pub struct ApiState {
     board: Arc<Board>,
     scrape: Arc<dyn Scrape>,
     health: Health,
+    commands: Option<Commands>,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -43,7 +48,13 @@ impl ApiState {
     /// The API over this board, with these metrics.
     #[must_use]
     pub fn new<S: Scrape + 'static>(board: Arc<Board>, scrape: Arc<S>) -> Self {
-        Self { board, scrape, health: Health::default() }
+        Self { board, scrape, health: Health::default(), commands: None }
+    }
+
+    /// The same, with the way to the engine.
+    #[must_use]
+    pub fn with_commands(self, commands: Commands) -> Self {
+        Self { commands: Some(commands), ..self }
     }
 
     /// Where the engine says how it is.

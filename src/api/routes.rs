@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::handlers::{self as answer, VersionDetail};
 use super::query::Page;
-use super::{ApiState, Readiness};
+use super::{ApiState, Readiness, Scope};
 use crate::view::{AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView};
 
 /// One route of the API.
@@ -22,6 +22,8 @@ pub struct Route {
     pub query: &'static [&'static str],
     /// Content type of a good answer.
     pub content_type: &'static str,
+    /// What a caller needs.
+    pub scope: Scope,
     pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) handler: fn() -> MethodRouter<ApiState>,
 }
@@ -36,6 +38,7 @@ pub const ROUTES: &[Route] = &[
         summary: "A page for people: links, models, alerts.",
         query: &[],
         content_type: "text/html; charset=utf-8",
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::page),
     },
@@ -44,6 +47,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Metrics in the Prometheus text format 0.0.4.",
         query: &[],
         content_type: SCRAPE_CONTENT_TYPE,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::metrics),
     },
@@ -52,6 +56,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Whether the process works: 200, or 503 with the reasons.",
         query: &[],
         content_type: JSON,
+        scope: Scope::Open,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::livez),
     },
@@ -60,6 +65,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Whether events are read and judged: 200, or 503 with the reasons.",
         query: &[],
         content_type: JSON,
+        scope: Scope::Open,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::readyz),
     },
@@ -68,6 +74,7 @@ pub const ROUTES: &[Route] = &[
         summary: "This API as an OpenAPI 3.1 document.",
         query: &[],
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || get(answer::openapi),
     },
@@ -76,6 +83,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Registered models with their versions.",
         query: PAGE,
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<Page<ModelView>>,
         handler: || get(answer::models),
     },
@@ -84,6 +92,7 @@ pub const ROUTES: &[Route] = &[
         summary: "One model version with its latest windows and alerts.",
         query: &[],
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<VersionDetail>,
         handler: || get(answer::version),
     },
@@ -92,6 +101,7 @@ pub const ROUTES: &[Route] = &[
         summary: "References, without their counts.",
         query: PAGE,
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<Page<ReferenceView>>,
         handler: || get(answer::references),
     },
@@ -100,6 +110,7 @@ pub const ROUTES: &[Route] = &[
         summary: "One reference, by its content address or an unambiguous beginning of it.",
         query: &[],
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<ReferenceView>,
         handler: || get(answer::reference),
     },
@@ -108,6 +119,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Latest judged window of each subject and horizon, with its verdicts. An empty segment is the whole.",
         query: &["model", "version", "segment", "horizon", "limit", "offset"],
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<Page<WindowView>>,
         handler: || get(answer::windows),
     },
@@ -116,6 +128,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Alerts, by state: pending, firing or resolved.",
         query: &["state", "model", "limit", "offset"],
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
         handler: || get(answer::alerts),
     },
@@ -124,6 +137,7 @@ pub const ROUTES: &[Route] = &[
         summary: "The conservation law, positions and lag, watermark, queues, outbox.",
         query: &[],
         content_type: JSON,
+        scope: Scope::Read,
         schema: SchemaGenerator::subschema_for::<StatusView>,
         handler: || get(answer::status),
     },

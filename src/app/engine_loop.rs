@@ -6,9 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::api::Health;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{Checkpoint, Engine, Position};
+use crate::engine::{Checkpoint, CommandError, Engine, Position};
 use crate::registry::Registry;
 use crate::source::{Incoming, KafkaSource};
 use crate::store::{ApplyTicket, FailedApply, Retry, StoreHandle, WRITER_QUEUE};
@@ -29,6 +32,9 @@ const DISCOVER_AT_START: Millis = 1_000;
 const RETRY_CHECKPOINT_AFTER: Millis = 1_000;
 const REPEAT_ERROR_AFTER: Millis = 60_000;
 
+/// An answer that waits until what it tells of is durable.
+type Answer = (oneshot::Sender<Result<Value, CommandError>>, Value);
+
 /// Everything the thread owns.
 pub(super) struct EngineLoop {
     engine: Engine,
@@ -37,6 +43,10 @@ pub(super) struct EngineLoop {
     store: StoreHandle,
     publisher: Publisher,
     stop: Stop,
+    commands: mpsc::Receiver<Asked>,
+    /// Answers to orders since the last checkpoint, and to those in the checkpoint under way.
+    answers: Vec<Answer>,
+    answers_under_way: Vec<Answer>,
     checkpoint_every: Millis,
     kafka_name: String,
     topics: usize,
@@ -75,7 +85,7 @@ impl EngineLoop {
         store: StoreHandle,
         publisher: Publisher,
         config: &Config,
-        stop: Stop,
+        (stop, commands): (Stop, mpsc::Receiver<Asked>),
     ) -> Self {
         Self {
             engine,
@@ -84,6 +94,9 @@ impl EngineLoop {
             store,
             publisher,
             stop,
+            commands,
+            answers: Vec::new(),
+            answers_under_way: Vec::new(),
             checkpoint_every: Span::millis(config.checkpoint.every),
             kafka_name: config.kafka.bootstrap.clone(),
             topics: config.kafka.topics.len(),
@@ -112,6 +125,7 @@ impl EngineLoop {
             self.housekeeping(now, health)?;
             self.settle_checkpoint(now)?;
             if self.failed.is_none() {
+                self.take_orders();
                 self.poll(now);
                 self.close_panes();
             } else {
@@ -121,6 +135,20 @@ impl EngineLoop {
             health.tick(now);
         }
         self.finish()
+    }
+
+    /// Orders of people, between two batches of records. A refusal changes nothing and is answered at once.
+    fn take_orders(&mut self) {
+        while let Ok(Asked { order, reply }) = self.commands.try_recv() {
+            match self.engine.command(&order) {
+                Ok(answer) => {
+                    self.urgent = true;
+                    self.answers.push((reply, answer));
+                }
+                // The asker may have gone: then nobody is left to tell.
+                Err(error) => _ = reply.send(Err(error)),
+            }
+        }
     }
 
     fn poll(&mut self, now: Millis) {
@@ -162,6 +190,7 @@ impl EngineLoop {
                 }
                 self.dirty_since = None;
                 self.urgent = false;
+                self.answers_under_way.append(&mut self.answers);
                 Box::new(self.engine.checkpoint())
             }
         };
@@ -180,6 +209,10 @@ impl EngineLoop {
                 self.source.commit(&under_way.positions);
                 self.publisher.metrics().checkpoint_done((now - under_way.since) as f64 / 1_000.0);
                 self.last_checkpoint_at = Some(now);
+                for (reply, answer) in self.answers_under_way.drain(..) {
+                    // The asker may have gone: then nobody is left to tell.
+                    _ = reply.send(Ok(answer));
+                }
             }
             Some(Err(failure)) => self.take_failure(failure, now)?,
         }

@@ -120,9 +120,10 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         .context("the threads of the edges")?;
     let (shutdown, shut) = watch::channel(false);
     let publisher = Publisher::new(Arc::clone(&board), Arc::clone(&metrics));
+    let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
     let engine_loop =
-        EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, stop.clone());
-    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics));
+        EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, (stop.clone(), asked));
+    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics)).with_commands(commands);
     let health = state.health();
     let engine = std::thread::Builder::new()
         .name("engine".to_owned())

@@ -1,13 +1,10 @@
-//! The part of the tree about judging: detectors and their floors, latency, and the life cycle of alerts.
-
-use std::collections::BTreeMap;
+//! The part of the tree about judging: detectors and their floors, and latency.
 
 use anchorwatch_detectors::BatchDetector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
-use crate::alert::{AlertKind, Severity};
 
 /// Detectors and their thresholds. An alarm needs both: significance and an effect above its floor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -215,41 +212,5 @@ pub struct LatencySettings {
 impl Default for LatencySettings {
     fn default() -> Self {
         Self { quantiles: vec![0.5, 0.95, 0.99], factor: 1.5, objective_ms: None, target: 0.99 }
-    }
-}
-
-/// Life cycle of alerts, in judged windows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Alerts {
-    /// An alert fires when this many …
-    #[schemars(range(min = 1))]
-    pub fire_after: u32,
-    /// … of the last this many windows were over the threshold.
-    #[schemars(range(min = 1))]
-    pub of_last: u32,
-    /// Windows in a row below the clearing level before it resolves.
-    #[schemars(range(min = 1))]
-    pub clear_after: u32,
-    /// Clearing level as a share of the threshold (hysteresis).
-    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
-    pub clear_below: f64,
-    /// Severity by kind; kinds not named are `warning`.
-    #[schemars(extend("propertyNames" = {"enum": ["data_fault", "drift", "latency", "volume"]}))]
-    pub severity: BTreeMap<AlertKind, Severity>,
-    /// Base URL of links in notifications.
-    pub link_base: Option<String>,
-}
-
-impl Default for Alerts {
-    fn default() -> Self {
-        Self {
-            fire_after: 2,
-            of_last: 3,
-            clear_after: 3,
-            clear_below: 0.8,
-            severity: BTreeMap::from([(AlertKind::DataFault, Severity::Critical)]),
-            link_base: None,
-        }
     }
 }

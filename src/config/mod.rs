@@ -4,11 +4,15 @@
 //! |---|---|
 //! | text → YAML → JSON value | `load.rs` |
 //! | value → deviations from the JSON Schema | `structure.rs`, `rule.rs` |
-//! | value → typed tree with defaults | `tree.rs`, `judging.rs`, `sink.rs`, `secret.rs`, `span.rs` |
+//! | value → typed tree with defaults | `tree.rs` and the file of each section, `sink.rs`, `secret.rs`, `span.rs` |
 //! | tree → problems of meaning | `meaning.rs` |
 //! | tree → effective configuration without secrets | `print.rs` |
 
+mod action;
+mod alerts;
+mod http;
 mod judging;
+mod kafka;
 mod load;
 mod meaning;
 mod page;
@@ -21,7 +25,11 @@ mod span;
 mod structure;
 mod tree;
 
-pub use judging::{Alerts, Detector, FaultFloors, Floors, LatencySettings, Monitor};
+pub use action::*;
+pub use alerts::*;
+pub use http::*;
+pub use judging::{Detector, FaultFloors, Floors, LatencySettings, Monitor};
+pub use kafka::*;
 pub use load::{json_schema, load, parse};
 pub use page::reference_page;
 pub use problem::{ConfigErrors, Problem};

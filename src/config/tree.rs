@@ -1,14 +1,11 @@
 //! The typed configuration tree with its defaults. Reading and checking a file is `config/mod.rs`.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Alerts, Monitor, Secret, SecretError, SecretSource, Sink, Span};
-use crate::alert::{ActionKind, AlertKind, Severity};
+use super::{Action, Alerts, Http, Kafka, Monitor, Sink, Span};
 
 /// Everything a configuration file can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,72 +50,6 @@ pub struct Config {
 
 fn default_data_dir() -> PathBuf {
     PathBuf::from("./data")
-}
-
-/// Kafka connection and topics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Kafka {
-    /// `host:port`, several separated by commas.
-    #[schemars(length(min = 1))]
-    pub bootstrap: String,
-    /// Topics of prediction and feedback events.
-    #[schemars(length(min = 1), inner(length(min = 1)))]
-    pub topics: Vec<String>,
-    /// Consumer group.
-    #[serde(default = "default_group")]
-    #[schemars(length(min = 1))]
-    pub group: String,
-    /// Where to start a partition that has no checkpoint, or whose checkpoint points outside the log.
-    #[serde(default)]
-    pub start: StartPolicy,
-    /// Topic that receives a pointer to each refused record.
-    #[serde(default)]
-    pub dead_letter_topic: Option<String>,
-    /// Further librdkafka properties, passed on as they are. Passwords belong in `secret_properties`.
-    #[serde(default, deserialize_with = "texts")]
-    #[schemars(extend("additionalProperties" = {"type": ["string", "number", "boolean"]}))]
-    pub properties: BTreeMap<String, String>,
-    /// librdkafka properties that are secrets, such as `sasl.password`.
-    #[serde(default)]
-    pub secret_properties: BTreeMap<String, SecretSource>,
-}
-
-impl Kafka {
-    /// Reads the secret properties.
-    ///
-    /// # Errors
-    /// When one of them cannot be read.
-    pub fn secrets(&self) -> Result<BTreeMap<&str, Secret>, SecretError> {
-        self.secret_properties.iter().map(|(name, source)| Ok((name.as_str(), source.read()?))).collect()
-    }
-}
-
-/// Numbers and truth values as their text, so that `session.timeout.ms: 6000` needs no quotes.
-fn texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let text = |value| match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    };
-    let values = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
-    Ok(values.into_iter().map(|(name, value)| (name, text(value))).collect())
-}
-
-fn default_group() -> String {
-    "anchorwatch".to_owned()
-}
-
-/// Where reading starts without a usable checkpoint.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StartPolicy {
-    /// First record still in the log.
-    #[default]
-    Earliest,
-    /// Only records produced from now on.
-    Latest,
-    /// Stop with an error and let a person decide.
-    Halt,
 }
 
 /// How a record becomes an event.
@@ -254,80 +185,6 @@ pub struct Segments {
 
 fn default_max_segments() -> usize {
     crate::reference::MAX_SEGMENTS
-}
-
-/// An automation that is started. Off unless configured; `dry_run` unless `mode` says `auto`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Action {
-    /// Name in metrics, logs and the outbox.
-    #[schemars(length(min = 1))]
-    pub name: String,
-    /// What is asked.
-    pub kind: ActionKind,
-    /// Address of the webhook.
-    pub url: String,
-    /// Signing secret.
-    #[serde(default)]
-    pub secret: Option<SecretSource>,
-    /// Kinds of alerts that start it.
-    #[schemars(length(min = 1))]
-    pub on: Vec<AlertKind>,
-    /// Lowest severity that starts it.
-    #[serde(default)]
-    pub min_severity: Option<Severity>,
-    /// Only these models; empty means all.
-    #[serde(default)]
-    pub models: Vec<String>,
-    /// Whether the request is sent or only recorded.
-    #[serde(default)]
-    pub mode: ActionMode,
-    /// Shortest time between two runs for one model.
-    #[serde(default = "default_cooldown")]
-    pub cooldown: Span,
-    /// Most runs per model and day (UTC).
-    #[serde(default = "default_daily_budget")]
-    #[schemars(range(min = 1))]
-    pub daily_budget: u32,
-    /// Oldest evidence that may still start it, by the wall clock; absent means any age.
-    #[serde(default)]
-    pub max_evidence_age: Option<Span>,
-}
-
-fn default_cooldown() -> Span {
-    Span::from_hours(6)
-}
-
-const fn default_daily_budget() -> u32 {
-    1
-}
-
-/// Whether an action's request is really sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ActionMode {
-    /// Record what would have been sent.
-    #[default]
-    DryRun,
-    /// Send it.
-    Auto,
-}
-
-/// Listener of metrics, health and API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Address and port.
-    #[schemars(with = "String")]
-    pub listen: SocketAddr,
-    /// Allow an address that others can reach. There is no authentication: put a proxy in front.
-    pub insecure_allow_remote: bool,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), insecure_allow_remote: false }
-    }
 }
 
 /// When state is written.

@@ -65,14 +65,21 @@ pub struct RefusedRecord {
 /// One decision worth keeping for ever, such as an action held or sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
-    /// Event time of the decision.
+    /// Event time of the decision; wall-clock time of an order.
     pub at: Millis,
+    /// Who decided: [`AuditRow::SELF`], or the name of whoever gave the order.
+    pub actor: String,
     /// What was decided, `action_held`.
     pub what: String,
     /// Key of the action or alert concerned.
     pub key: String,
     /// One line of explanation.
     pub detail: String,
+}
+
+impl AuditRow {
+    /// Actor of what the daemon decided by itself.
+    pub const SELF: &str = "anchorwatch";
 }
 
 /// All that changed since the last checkpoint, to be written in one transaction together with the positions.

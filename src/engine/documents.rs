@@ -14,6 +14,7 @@ use crate::window::{Partitions, Plan};
 
 pub(super) const CORE: &str = "core";
 pub(super) const ACTIONS: &str = "actions";
+pub(super) const TROUBLES: &str = "troubles";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Core {
@@ -68,6 +69,7 @@ pub(super) fn restore(
                 first_panes.clone_from(&core.first_panes);
                 restore_core(engine, core, &mut load);
             }
+            TROUBLES => engine.troubles = serde_json::from_str(text).map_err(failed)?,
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
             name if name.starts_with(alert::DOCUMENT_PREFIX) => {
                 engine.alerts.restore(text).map_err(failed)?;

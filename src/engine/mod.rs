@@ -7,12 +7,16 @@
 //! Law L-1: `read = refused + late + future + unmatched + duplicate + counted`, at every moment.
 
 mod checkpoint;
+mod command;
 mod documents;
+mod trouble;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use checkpoint::*;
+pub use command::*;
+pub use trouble::{SELF, Trouble, TroubleKind};
 
 use crate::action::{Actions, Decision, VersionFacts};
 use crate::alert::{AlertKind, AlertStep, Alerts, Notification, Severity};
@@ -102,6 +106,7 @@ pub struct Engine {
     refused: Vec<RefusedRecord>,
     refused_dropped: u64,
     audit: Vec<AuditRow>,
+    troubles: trouble::Troubles,
     core_dirty: bool,
 }
 
@@ -140,6 +145,7 @@ impl Engine {
             refused: Vec::new(),
             refused_dropped: 0,
             audit: Vec::new(),
+            troubles: trouble::Troubles::default(),
             core_dirty: false,
         }
     }
@@ -297,6 +303,7 @@ impl Engine {
         let at = state.max_event_time.unwrap_or(now);
         self.audit.push(AuditRow {
             at,
+            actor: AuditRow::SELF.to_owned(),
             what: "offset_gap".to_owned(),
             key: format!("{topic}/{partition}"),
             detail: format!("position {from:?} is outside the log; counting goes on at {to}"),
@@ -354,6 +361,9 @@ impl Engine {
             self.alerts.take_documents().into_iter().map(|(name, text)| (name, Some(text))).collect();
         if let Some(text) = self.actions.take_document() {
             documents.insert(documents::ACTIONS.to_owned(), Some(text));
+        }
+        if let Some(text) = self.troubles.take_document() {
+            documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
         let positions = self.partitions.take_dirty();
         if self.core_dirty || !positions.is_empty() {

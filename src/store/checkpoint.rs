@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
+use super::audit::append_audit;
 use super::{Store, StoreError, outbox};
 use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectId};
 use crate::subject::{Millis, Subject};
@@ -19,15 +20,6 @@ pub struct RefusedRow {
     pub id: i64,
     /// The pointer.
     pub record: RefusedRecord,
-}
-
-/// One row of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// Number of the row, ascending.
-    pub id: i64,
-    /// The decision.
-    pub row: AuditRow,
 }
 
 /// What can go wrong inside the transaction.
@@ -107,22 +99,6 @@ impl Store {
         Ok(counts.first().copied().unwrap_or(0).unsigned_abs())
     }
 
-    /// The newest rows of the audit trail, newest first.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-        self.read(
-            "SELECT id, at, what, key, detail FROM audit ORDER BY id DESC LIMIT ?1",
-            [bounded(limit)],
-            |row| {
-                let entry =
-                    AuditRow { at: row.get(1)?, what: row.get(2)?, key: row.get(3)?, detail: row.get(4)? };
-                Ok(AuditEntry { id: row.get(0)?, row: entry })
-            },
-        )
-    }
-
     pub(in crate::store) fn read<T, P: rusqlite::Params>(
         &self,
         sql: &str,
@@ -145,14 +121,6 @@ pub(in crate::store) fn rows<T, P: rusqlite::Params>(
     each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
     connection.prepare_cached(sql)?.query_map(params, each)?.collect()
-}
-
-/// Appends to the audit trail inside the caller's transaction.
-pub(in crate::store) fn append_audit(connection: &Connection, row: &AuditRow) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO audit (at, what, key, detail) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![row.at, row.what, row.key, row.detail])?;
-    Ok(())
 }
 
 fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(), Problem> {
@@ -283,7 +251,10 @@ fn forget(connection: &mut Connection, topic: &str, partition: i32, now: Millis)
     if let Some(before) = before {
         let detail = format!("next offset was {before}");
         let (what, key) = ("position_forgotten".to_owned(), format!("{topic}[{partition}]"));
-        append_audit(&transaction, &AuditRow { at: now, what, key, detail })?;
+        append_audit(
+            &transaction,
+            &AuditRow { at: now, actor: AuditRow::SELF.to_owned(), what, key, detail },
+        )?;
     }
     transaction.commit()
 }

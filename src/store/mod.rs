@@ -3,6 +3,7 @@
 //! Opening, checking and migrations live here; `checkpoint`, `outbox` and the registry have a file each, `writer` is
 //! the one thread that uses the file while the daemon runs. SQL stands nowhere else.
 
+mod audit;
 mod checkpoint;
 mod error;
 mod outbox;
@@ -14,13 +15,18 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use checkpoint::{AuditEntry, MAX_REFUSED, RefusedRow};
+pub use audit::AuditEntry;
+pub use checkpoint::{MAX_REFUSED, RefusedRow};
 pub use error::{Retry, StoreError};
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
 
-const MIGRATIONS: &[&str] = &[include_str!("001_checkpoint.sql"), include_str!("002_registry.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("001_checkpoint.sql"),
+    include_str!("002_registry.sql"),
+    include_str!("003_audit_actor.sql"),
+];
 
 /// An open state file.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ use std::borrow::Cow;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::checkpoint::{append_audit, bounded, rows};
+use super::audit::append_audit;
+use super::checkpoint::{bounded, rows};
 use super::{Store, StoreError};
 use crate::alert::{ActionRequest, Delivery, Finding, Notification};
 use crate::engine::{AuditRow, OutboxRow};
@@ -433,7 +434,7 @@ fn audit_action(
         OutboxState::Held => "action_held",
     };
     let (what, key, detail) = (what.to_owned(), key.to_owned(), detail.to_owned());
-    append_audit(transaction, &AuditRow { at: now, what, key, detail })
+    append_audit(transaction, &AuditRow { at: now, actor: AuditRow::SELF.to_owned(), what, key, detail })
 }
 
 fn recover(transaction: &Transaction<'_>, now: Millis) -> rusqlite::Result<Recovered> {

@@ -72,7 +72,13 @@ fn a_position_that_goes_back_fails_the_whole_checkpoint_until_it_is_forgotten() 
         .expect("a checkpoint");
     let back = Checkpoint {
         positions: vec![position(3)],
-        audit: vec![AuditRow { at: 1, what: "x".into(), key: "y".into(), detail: "z".into() }],
+        audit: vec![AuditRow {
+            at: 1,
+            actor: "a".into(),
+            what: "x".into(),
+            key: "y".into(),
+            detail: "z".into(),
+        }],
         ..decided([row("slack", told("k", "g"))])
     };
     let error = store.apply(&back).expect_err("a refusal");
@@ -202,7 +208,8 @@ fn at_most_one_checkpoint_is_under_way() {
 #[test]
 fn the_audit_trail_can_neither_be_changed_nor_shortened() {
     let folder = tempfile::tempdir().expect("a folder");
-    let audit = vec![AuditRow { at: 1, what: "x".into(), key: "y".into(), detail: "z".into() }];
+    let audit =
+        vec![AuditRow { at: 1, actor: "a".into(), what: "x".into(), key: "y".into(), detail: "z".into() }];
     open(folder.path()).apply(&Checkpoint { audit, ..Checkpoint::default() }).expect("a checkpoint");
     let file = rusqlite::Connection::open(folder.path().join("anchorwatch.db")).expect("the file");
     for sql in ["UPDATE audit SET what = 'y'", "DELETE FROM audit"] {

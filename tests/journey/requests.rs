@@ -161,6 +161,7 @@ fn check_slack(expected: &[&Notification], requests: &[Request]) {
             anchorwatch::alert::AlertKind::Drift => "Drift",
             anchorwatch::alert::AlertKind::Latency => "Latency",
             anchorwatch::alert::AlertKind::Volume => "Volume",
+            anchorwatch::alert::AlertKind::Operation => "Operation",
         };
         let what = match told.transition {
             Transition::Firing => "firing",

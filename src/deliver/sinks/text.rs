@@ -91,6 +91,7 @@ pub(super) const fn kind_title(kind: AlertKind) -> &'static str {
         AlertKind::Drift => "Drift",
         AlertKind::Latency => "Latency",
         AlertKind::Volume => "Volume",
+        AlertKind::Operation => "Operation",
     }
 }
 
@@ -114,7 +115,7 @@ fn trim_zeros(text: String) -> String {
 pub(super) fn level(kind: AlertKind, x: f64) -> String {
     match kind {
         AlertKind::DataFault | AlertKind::Drift if x.is_finite() => format!("{:.1} %", x * 100.0),
-        AlertKind::DataFault | AlertKind::Drift | AlertKind::Latency | AlertKind::Volume => number(x),
+        _ => number(x),
     }
 }
 
