@@ -18,7 +18,7 @@ const ALLOWED_EDGES: [(&str, &str, &str); 2] = [
 /// Third-party crates that do I/O, and their homes.
 const HOMES: [(&str, &[&str]); 7] = [
     ("rusqlite", &["store"]),
-    ("reqwest", &["deliver"]),
+    ("reqwest", &["deliver", "cli"]),
     ("axum", &["api", "cli"]),
     ("rdkafka", &["source", "cli"]),
     ("object_store", &["registry"]),

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 pub mod check;
+pub mod client;
 pub mod context;
 pub mod demo;
 pub mod model;

@@ -39,6 +39,7 @@ pub use sinks::{
 };
 pub use target::{Target, TargetError, TargetProblem, Targets, targets};
 
+use crate::alert::ActionRequest;
 use crate::store::{Recovered, StoreError, StoreHandle};
 use crate::subject::Millis;
 
@@ -88,6 +89,25 @@ impl DeliveryObserver for NoObserver {
     fn duration(&self, _target: &str, _seconds: f64) {}
 }
 
+/// Asked just before an action is sent, after everything else said yes.
+pub trait SendGuard: Send + Sync {
+    /// Whether the request may still go out now.
+    ///
+    /// # Errors
+    /// With the reason, when it may not: the request is given up and the audit trail says why.
+    fn check(&self, request: &ActionRequest, now: Millis) -> Result<(), String>;
+}
+
+/// Holds nothing back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoGuard;
+
+impl SendGuard for NoGuard {
+    fn check(&self, _request: &ActionRequest, _now: Millis) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// How deliveries are made. The defaults are the documented behaviour; tests bend them.
 #[derive(Clone)]
 pub struct DeliverySettings {
@@ -97,17 +117,24 @@ pub struct DeliverySettings {
     pub timeouts: Timeouts,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
+    /// Last word on actions.
+    pub guard: Arc<dyn SendGuard>,
 }
 
 impl Default for DeliverySettings {
     fn default() -> Self {
-        Self { retry: RetryPolicy::default(), timeouts: Timeouts::default(), clock: Arc::new(wall_clock) }
+        Self {
+            retry: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+            clock: Arc::new(wall_clock),
+            guard: Arc::new(NoGuard),
+        }
     }
 }
 
 impl fmt::Debug for DeliverySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { retry, timeouts, clock: _ } = self;
+        let Self { retry, timeouts, clock: _, guard: _ } = self;
         f.debug_struct("DeliverySettings")
             .field("retry", retry)
             .field("timeouts", timeouts)

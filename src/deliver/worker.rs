@@ -121,6 +121,13 @@ impl Worker {
         if item.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return self.settle(id, Settlement::Expired).await;
         }
+        if let Delivery::Action(request) = &item.delivery
+            && let Err(reason) = self.settings.guard.check(request, now)
+        {
+            return self
+                .settle(id, Settlement::Dead { error: format!("held at the last moment: {reason}") })
+                .await;
+        }
         if !self.store.call(move |store| store.attempting(id, now)).await? {
             return Ok(());
         }
