@@ -95,8 +95,9 @@ fn configuration(name: &str, folder: &Path, kafka: &Kafka, receiver: &Receiver, 
         ],
         "actions": [
             {"name": "retrain", "kind": "retrain", "url": url("retrain"), "on": ["drift", "data_fault"], "mode": "auto",
-             "cooldown": "12h", "daily_budget": 2},
+             "cooldown": "12h", "daily_budget": 2, "max_evidence_age": "36500d"},
         ],
+        "action_guards": {"deploy_grace": "0s"},
         "http": {"listen": http},
         "checkpoint": {"every": "300ms"},
     });

@@ -2,6 +2,7 @@
 //!
 //! Everything here reads the [`Board`]; nothing changes the daemon. Every route stands in one list, [`ROUTES`].
 
+mod actions;
 mod caller;
 mod commands;
 mod error;
@@ -27,7 +28,7 @@ pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
 pub use openapi::document as openapi_document;
 pub use query::{MAX_LIMIT, Page};
-pub use routes::{ROUTES, Route};
+pub use routes::{Method, ROUTES, Route};
 
 /// What the handlers read; cheap to clone.
 #[derive(Clone)]

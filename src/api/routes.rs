@@ -2,14 +2,24 @@
 //! document are both made.
 
 use axum::Router;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+use super::actions::{self, Approval, Nothing, Reason, Report};
 use super::handlers::{self as answer, VersionDetail};
 use super::query::Page;
 use super::{ApiState, Readiness, Scope};
-use crate::view::{AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView};
+use crate::view::{ActionView, ActionsView, AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView};
+
+/// How a route is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Changes nothing.
+    Get,
+    /// Gives an order; its body is described in the OpenAPI document.
+    Post,
+}
 
 /// One route of the API.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +34,10 @@ pub struct Route {
     pub content_type: &'static str,
     /// What a caller needs.
     pub scope: Scope,
+    /// How it is asked.
+    pub method: Method,
+    /// Body of an order.
+    pub(super) request: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) handler: fn() -> MethodRouter<ApiState>,
 }
@@ -39,6 +53,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: "text/html; charset=utf-8",
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::page),
     },
@@ -48,6 +64,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: SCRAPE_CONTENT_TYPE,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::metrics),
     },
@@ -57,6 +75,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::livez),
     },
@@ -66,6 +86,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::readyz),
     },
@@ -75,6 +97,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || get(answer::openapi),
     },
@@ -84,6 +108,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ModelView>>,
         handler: || get(answer::models),
     },
@@ -93,6 +119,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<VersionDetail>,
         handler: || get(answer::version),
     },
@@ -102,6 +130,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ReferenceView>>,
         handler: || get(answer::references),
     },
@@ -111,6 +141,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<ReferenceView>,
         handler: || get(answer::reference),
     },
@@ -120,6 +152,8 @@ pub const ROUTES: &[Route] = &[
         query: &["model", "version", "segment", "horizon", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<WindowView>>,
         handler: || get(answer::windows),
     },
@@ -129,8 +163,87 @@ pub const ROUTES: &[Route] = &[
         query: &["state", "model", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
         handler: || get(answer::alerts),
+    },
+    Route {
+        path: "/api/v1/actions",
+        summary: "Actions: requests, what a guard holds, and whether they are suspended.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<ActionsView>,
+        handler: || get(actions::list),
+    },
+    Route {
+        path: "/api/v1/actions/{key}",
+        summary: "One request of an action with its evidence.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<ActionView>,
+        handler: || get(actions::show),
+    },
+    Route {
+        path: "/api/v1/actions/{key}/approve",
+        summary: "Lets a waiting request go; every guard is asked once more.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Approval>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::approve),
+    },
+    Route {
+        path: "/api/v1/actions/{key}/refuse",
+        summary: "Says no to a waiting request.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Reason>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::refuse),
+    },
+    Route {
+        path: "/api/v1/actions/{key}/outcome",
+        summary: "Says what became of a request: for the automation itself, or for a person who looked.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Report>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::outcome),
+    },
+    Route {
+        path: "/api/v1/actions/suspend",
+        summary: "Nothing is started or sent from now on.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Reason>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::suspend),
+    },
+    Route {
+        path: "/api/v1/actions/resume",
+        summary: "Lets actions go on.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Nothing>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::resume),
     },
     Route {
         path: "/api/v1/status",
@@ -138,6 +251,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<StatusView>,
         handler: || get(answer::status),
     },

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::action::{Decided, Guard};
 use crate::deliver::{DeliveryObserver, DeliveryOutcome};
 use crate::engine::{Engine, Progress};
 use crate::subject::Millis;
@@ -42,8 +43,13 @@ impl Publisher {
         for step in &progress.steps {
             self.metrics.alert_transition(step.kind, step.to);
         }
-        for (action, decision) in &progress.decisions {
+        for Decided { action, decision, guard } in &progress.decisions {
             self.metrics.action(action, decision.as_str());
+            if let Some(guard) = guard {
+                self.metrics.action_held(action, guard.as_str());
+            }
+            let (decision, guard) = (decision.as_str(), guard.map(Guard::as_str));
+            tracing::info!(action, decision, guard, "decided on an action");
         }
         for notification in &progress.notifications {
             tracing::info!(
@@ -63,6 +69,7 @@ impl Publisher {
         outbox: Vec<OutboxView>,
         last_checkpoint_at: Option<Millis>,
     ) {
+        let actions = engine.action_views();
         let status = StatusView {
             law: engine.law().clone(),
             events: engine.event_counts(),
@@ -71,10 +78,13 @@ impl Publisher {
             queues,
             outbox,
             last_checkpoint_at,
+            actions_suspended: actions.suspended.clone(),
         };
         let alerts = engine.alert_views();
         self.metrics.status(&status);
         self.metrics.alerts(&alerts);
+        self.metrics.actions_suspended(actions.suspended.is_some());
+        self.board.set_actions(actions);
         self.board.set_status(status);
         self.board.set_alerts(alerts);
     }

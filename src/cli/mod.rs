@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+pub mod actions;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod context;
@@ -25,7 +27,7 @@ const FAILURE: u8 = 1;
 #[derive(Debug, Parser)]
 #[command(name = "anchorwatch", version, max_term_width = 110)]
 pub struct Cli {
-    /// Folder of the state file and the references, for the commands `reference` and `model`.
+    /// Folder of the state file and the references, for the commands `reference`, `model` and `audit`.
     #[arg(long, global = true, env = "ANCHORWATCH_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
     #[command(subcommand)]
@@ -44,6 +46,8 @@ enum Command {
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
     Schema(schema::SchemaCommand),
+    Actions(actions::ActionsCommand),
+    Audit(audit::AuditCommand),
 }
 
 impl Cli {
@@ -55,6 +59,8 @@ impl Cli {
         let outcome = match self.command {
             Command::Check(command) => command.run(&mut out, &mut err).map_err(Into::into),
             Command::Schema(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            Command::Actions(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
+            Command::Audit(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),

@@ -65,9 +65,7 @@ impl Engine {
         let outcome = match &order.command {
             Command::Alert(command) => self.alerts.command(command, &order.by, order.at),
             Command::Action(command) => {
-                let (outcome, rows) = self.actions.command(command, &order.by, order.at)?;
-                self.outbox.extend(rows);
-                Ok(outcome)
+                self.command_action(command, &order.by, order.at)
             }
         }?;
         let CommandOutcome { what, key, detail, answer } = outcome;

@@ -6,19 +6,20 @@
 //!
 //! Law L-1: `read = refused + late + future + unmatched + duplicate + counted`, at every moment.
 
+mod actions;
 mod checkpoint;
 mod command;
 mod documents;
 mod trouble;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use checkpoint::*;
 pub use command::*;
 pub use trouble::{SELF, Trouble, TroubleKind};
 
-use crate::action::{Actions, Decision, VersionFacts};
+use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertKind, AlertStep, Alerts, Notification, Severity};
 use crate::config::{Config, Sink};
 use crate::event::{self, Limits, NameRules, Record, Refusal};
@@ -68,8 +69,8 @@ pub struct Progress {
     pub steps: Vec<AlertStep>,
     /// Transitions that were put into the outbox.
     pub notifications: Vec<Notification>,
-    /// Decisions on actions, with the action's name.
-    pub decisions: Vec<(String, Decision)>,
+    /// Decisions on actions.
+    pub decisions: Vec<Decided>,
 }
 
 impl Progress {
@@ -100,6 +101,7 @@ pub struct Engine {
     actions: Actions,
     routes: Vec<Route>,
     facts: HashMap<(String, String), VersionFacts>,
+    models: BTreeMap<String, ModelFacts>,
     law: LawCounters,
     watermark: Option<Millis>,
     outbox: Vec<OutboxRow>,
@@ -136,9 +138,10 @@ impl Engine {
                 config.segments.as_ref().map(|segments| segments.field.clone()),
             ),
             alerts: Alerts::new(config.alerts.clone()),
-            actions: Actions::new(config.actions.clone()),
+            actions: Actions::new(config),
             routes: config.sinks.iter().map(Route::of).collect(),
             facts: HashMap::new(),
+            models: BTreeMap::new(),
             law: LawCounters::default(),
             watermark: None,
             outbox: Vec::new(),
@@ -229,12 +232,12 @@ impl Engine {
         for _ in 0..most {
             let Some(edge) = self.windows.close_next(watermark) else { return (progress, false) };
             self.core_dirty = true;
-            progress.absorb(self.judge_windows(edge));
+            progress.absorb(self.judge_windows(edge, now));
         }
         (progress, true)
     }
 
-    fn judge_windows(&mut self, edge: i64) -> Progress {
+    fn judge_windows(&mut self, edge: i64, now: Millis) -> Progress {
         let settings = self.windows.settings().clone();
         let end = edge * settings.pane_ms;
         let mut progress = Progress::default();
@@ -261,14 +264,9 @@ impl Engine {
             progress.notifications = self.alerts.announce(end);
             progress.steps = self.alerts.take_steps();
             for notification in &progress.notifications {
-                progress.decisions.extend(route(
-                    notification,
-                    &self.routes,
-                    &mut self.actions,
-                    &self.facts,
-                    (&mut self.outbox, &mut self.audit),
-                ));
+                self.tell(notification);
             }
+            self.consider_actions(end, now, &mut progress);
         }
         progress
     }
@@ -357,7 +355,7 @@ impl Engine {
     /// Step 5: everything that changed since the last checkpoint. The caller must write it, or keep it and write it
     /// later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
-        let mut documents: std::collections::BTreeMap<String, Option<String>> =
+        let mut documents: BTreeMap<String, Option<String>> =
             self.alerts.take_documents().into_iter().map(|(name, text)| (name, Some(text))).collect();
         if let Some(text) = self.actions.take_document() {
             documents.insert(documents::ACTIONS.to_owned(), Some(text));
@@ -413,31 +411,6 @@ pub struct RestoreError {
     pub name: String,
     /// What is wrong with it.
     pub source: serde_json::Error,
-}
-
-/// Puts a notification and the actions it starts into the outbox.
-fn route(
-    notification: &Notification,
-    routes: &[Route],
-    actions: &mut Actions,
-    facts: &HashMap<(String, String), VersionFacts>,
-    (outbox, audit): (&mut Vec<OutboxRow>, &mut Vec<AuditRow>),
-) -> Vec<(String, Decision)> {
-    let row = |route: &Route| OutboxRow {
-        target: route.name.clone(),
-        delivery: crate::alert::Delivery::Notification(notification.clone()),
-        expires_at: None,
-    };
-    outbox.extend(routes.iter().filter(|route| route.takes(notification)).map(row));
-    let id = (notification.model.clone(), notification.version.clone());
-    let facts = facts.get(&id).cloned().unwrap_or_default();
-    let decided = actions.decide(notification, &facts);
-    let told = decided.iter().map(|one| (one.action.clone(), one.decision)).collect();
-    for one in decided {
-        outbox.extend(one.outbox);
-        audit.push(one.audit);
-    }
-    told
 }
 
 /// A hash that tells records apart without reading all of a large one: length, timestamp, both ends (FNV-1a by words).

@@ -206,6 +206,22 @@ impl Metrics {
         self.families.delivery_duration_seconds.with_label_values(&[target]).observe(seconds);
     }
 
+    /// Counts an action that a guard kept back.
+    pub fn action_held(&self, action: &str, guard: &str) {
+        self.families.actions_held_total.with_label_values(&[action, guard]).inc();
+    }
+
+    /// Shows whether actions are suspended.
+    pub fn actions_suspended(&self, suspended: bool) {
+        self.families.actions_suspended.with_label_values::<&str>(&[]).set(f64::from(suspended));
+    }
+
+    /// Shows the hash of the newest row of the audit trail, so that somebody else keeps it.
+    pub fn audit_head(&self, hash: &str) {
+        self.families.audit_head_info.reset();
+        self.families.audit_head_info.with_label_values(&[hash]).set(1.0);
+    }
+
     /// Counts a decision on an action.
     pub fn action(&self, action: &str, decision: &str) {
         self.families.actions_total.with_label_values(&[action, decision]).inc();

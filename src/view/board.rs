@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
-use super::{AlertView, ModelView, ReferenceView, StatusView, SubjectView, WindowView};
+use super::{ActionsView, AlertView, ModelView, ReferenceView, StatusView, SubjectView, WindowView};
 use crate::subject::Subject;
 
 /// A document that is replaced as a whole; readers keep the one they took.
@@ -35,6 +35,7 @@ impl<T> Slot<T> {
 pub struct Board {
     subjects: DashMap<Subject, Arc<SubjectView>>,
     alerts: Slot<Vec<AlertView>>,
+    actions: Slot<ActionsView>,
     status: Slot<StatusView>,
     models: Slot<Vec<ModelView>>,
     references: Slot<Vec<ReferenceView>>,
@@ -77,6 +78,17 @@ impl Board {
     #[must_use]
     pub fn alerts(&self) -> Arc<Vec<AlertView>> {
         self.alerts.get()
+    }
+
+    /// Replaces what is shown of actions.
+    pub fn set_actions(&self, actions: ActionsView) {
+        self.actions.set(actions);
+    }
+
+    /// What is shown of actions.
+    #[must_use]
+    pub fn actions(&self) -> Arc<ActionsView> {
+        self.actions.get()
     }
 
     /// Replaces the status.
