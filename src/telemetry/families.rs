@@ -141,6 +141,7 @@ families! {
         deliveries_total: IntCounterVec [target outcome] "Attempts to deliver a notification or an action.";
         actions_total: IntCounterVec [action decision] "Decisions on actions.";
         series_dropped_total: IntCounterVec [] "Updates of series that were left out because telemetry.max_series was reached.";
+        http_refused_total: IntCounterVec [reason] "Requests turned away before they reached a handler.";
         checkpoint_duration_seconds: HistogramVec [] "Time to write a checkpoint.";
         delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
     }

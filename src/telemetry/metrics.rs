@@ -206,6 +206,11 @@ impl Metrics {
         self.families.delivery_duration_seconds.with_label_values(&[target]).observe(seconds);
     }
 
+    /// Counts a request that was turned away.
+    pub fn request_refused(&self, reason: &str) {
+        self.families.http_refused_total.with_label_values(&[reason]).inc();
+    }
+
     /// Counts a decision on an action.
     pub fn action(&self, action: &str, decision: &str) {
         self.families.actions_total.with_label_values(&[action, decision]).inc();
