@@ -126,7 +126,7 @@ pub async fn serve(
 /// When the listener fails.
 pub async fn serve_at(doors: Doors, router: Router, mut shutdown: watch::Receiver<bool>) -> std::io::Result<()> {
     let asked = async move { _ = shutdown.wait_for(|asked| *asked).await };
-    let service = router.into_make_service_with_connect_info::<doors::Peer>();
+    let service = router.into_make_service_with_connect_info::<Peer>();
     axum::serve(doors, service).with_graceful_shutdown(asked).await
 }
 

@@ -13,6 +13,7 @@ mod catalog;
 mod dead_letters;
 mod engine_loop;
 mod listeners;
+mod memory;
 mod publish;
 
 use std::net::SocketAddr;
@@ -154,6 +155,7 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
+    engine.set_memory_budget(memory::of_windows(config.memory.max));
     engine.set_catalog(&catalog::entries(registry)?);
     Ok(engine)
 }
