@@ -26,7 +26,7 @@ fn hits(place: Place, rng: &mut rand::rngs::StdRng) -> u32 {
 fn an_end_at_every_fail_point_loses_and_doubles_nothing() {
     let mut rng = workload::rng("fail points");
     let rounds = times(1, 10);
-    let records = workload::records(300 * Place::ALL.len() * rounds);
+    let records = if rounds > 1 { workload::records(300 * Place::ALL.len() * rounds, 2) } else { workload::stream() };
     let mut world = World::new("fail_points", Kafka::shared(), |_| {});
     let mut chunks = records.chunks(records.len().div_ceil(Place::ALL.len() * rounds + 1));
     // Deliveries and windows are under way from the first place on.

@@ -23,9 +23,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
 use crate::outcome::Outcome;
-use crate::support::{Kafka, Request, wait_for};
-use crate::workload::{Planned, RAW_CANARY};
-use crate::world::{PATIENCE, SECRET_CANARIES, World};
+use crate::support::{Request, wait_for};
+use crate::workload::{PARTITIONS, Planned, RAW_CANARY};
+use crate::world::{Broker, PATIENCE, SECRET_CANARIES, World};
 
 /// I4: what the daemon may use with this workload, in KiB.
 const MEMORY_BOUND_KIB: u64 = 400 * 1024;
@@ -34,7 +34,7 @@ const MEMORY_BOUND_KIB: u64 = 400 * 1024;
 pub(crate) fn check(world: &mut World<'_>) -> Value {
     let counted = recount(world);
     let outcome = Outcome::read(&world.data());
-    let calm = undisturbed(world.kafka, &world.produced);
+    let calm = undisturbed(world.broker, &world.produced);
     same_decisions(&outcome, &calm);
     arrived(world, &outcome);
     actions_once(world, &outcome);
@@ -46,7 +46,7 @@ pub(crate) fn check(world: &mut World<'_>) -> Value {
 /// I1 alone, for cases in which something else is allowed to differ.
 pub(crate) fn recount(world: &World<'_>) -> Value {
     let records = world.folder().join("records.jsonl");
-    dump(world.kafka, &world.topic, &records);
+    dump(world.broker, &world.topic, &records);
     let said = oracle(world.folder(), &world.data(), &records);
     assert_eq!(said["differences"], json!(0), "I1: {}\nreplay: {}", said["wrong"], replay(&world.name));
     said
@@ -91,13 +91,14 @@ fn references_of(data: &Path) -> Value {
 }
 
 /// Writes every record of a topic, one JSON object a line.
-pub(crate) fn dump(kafka: &Kafka, topic: &str, path: &Path) {
-    let consumer: BaseConsumer = kafka.client().set("group.id", "oracle").create().expect("a consumer");
-    let ends = kafka.offsets(topic);
-    let count: i64 = ends.iter().map(|(first, next)| next - first).sum();
+pub(crate) fn dump(broker: &dyn Broker, topic: &str, path: &Path) {
+    let consumer: BaseConsumer = broker.client().set("group.id", "oracle").create().expect("a consumer");
     let mut list = TopicPartitionList::new();
-    for partition in 0..ends.len() {
-        let partition = i32::try_from(partition).expect("a partition");
+    let mut count = 0;
+    for partition in 0..PARTITIONS {
+        let look = || consumer.fetch_watermarks(topic, partition, std::time::Duration::from_secs(10)).ok();
+        let (first, next) = wait_for(PATIENCE, "the ends of the topic", look);
+        count += next - first;
         list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
     }
     consumer.assign(&list).expect("an assignment");
@@ -114,13 +115,13 @@ pub(crate) fn dump(kafka: &Kafka, topic: &str, path: &Path) {
 }
 
 /// What an undisturbed daemon makes of the same records; found out once per list of records.
-fn undisturbed(kafka: &Kafka, records: &[Planned]) -> Outcome {
+fn undisturbed(broker: &dyn Broker, records: &[Planned]) -> Outcome {
     static KNOWN: OnceLock<std::sync::Mutex<Vec<(Vec<Planned>, Outcome)>>> = OnceLock::new();
     let mut known = KNOWN.get_or_init(Default::default).lock().expect("no case failed here");
     if let Some((_, outcome)) = known.iter().find(|(list, _)| list == records) {
         return outcome.clone();
     }
-    let mut calm = World::new("calm", kafka, |_| {});
+    let mut calm = World::new("calm", broker, |_| {});
     calm.start();
     calm.produce(records);
     calm.settle();

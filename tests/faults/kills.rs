@@ -22,7 +22,7 @@ fn kill_9_at_random_moments_loses_and_doubles_nothing() {
     let kills = std::env::var("ANCHORWATCH_KILLS").ok().and_then(|text| text.parse().ok());
     let kills = kills.unwrap_or_else(|| times(12, 1_000));
     let mut rng = workload::rng("kills");
-    let records = workload::records(if kills > 100 { 60_000 } else { 8_000 });
+    let records = if kills > 100 { workload::records(60_000, 2) } else { workload::stream() };
     let mut world = World::new("kill_9", Kafka::shared(), |_| {});
     world.start();
     let mut slowest = Duration::ZERO;
@@ -50,7 +50,7 @@ fn kill_9_at_random_moments_loses_and_doubles_nothing() {
 #[test]
 fn a_process_that_stood_still_goes_on_where_it_was() {
     let mut rng = workload::rng("zombie");
-    let records = workload::records(8_000);
+    let records = workload::stream();
     let mut world = World::new("zombie", Kafka::shared(), |_| {});
     // Answers take so long that it is often stopped in the midst of one.
     for target in ["/slack", "/pagerduty", "/webhook", "/retrain", "/rollback"] {

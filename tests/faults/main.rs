@@ -8,10 +8,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
+mod broker;
+mod clock;
+mod corrupt;
+mod disk;
 mod fail_points;
 mod invariants;
 mod kills;
 mod outcome;
+mod proxy;
+mod stream;
+mod webhooks;
 mod workload;
 mod world;
 

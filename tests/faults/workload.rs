@@ -11,8 +11,8 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::support::Kafka;
 use crate::support::flights::succeeds;
+use crate::world::Broker;
 
 /// Partitions of every topic of the tests.
 pub(crate) const PARTITIONS: i32 = 3;
@@ -170,8 +170,13 @@ fn poison(rng: &mut StdRng, ts: i64) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// `count` records and a little more, in the order in which they are to be produced.
-pub(crate) fn records(count: usize) -> Vec<Planned> {
+/// The stream of the short cases: one for all, so that one undisturbed run is enough to compare them with.
+pub(crate) fn stream() -> Vec<Planned> {
+    records(8_000, 2)
+}
+
+/// `count` records and a little more, in the order in which they are to be produced; `poisoned` of 1,000 are no events.
+pub(crate) fn records(count: usize, poisoned: u32) -> Vec<Planned> {
     let mut rng = rng("workload");
     let mut planned: Vec<Planned> = Vec::with_capacity(count + count / 50);
     for index in 0..count {
@@ -183,8 +188,8 @@ pub(crate) fn records(count: usize) -> Vec<Planned> {
             _ => on_time,
         };
         let value = match rng.random_range(0..1_000) {
-            0..2 => Some(poison(&mut rng, ts)),
-            2 => None,
+            999 => None,
+            chance if chance < poisoned => Some(poison(&mut rng, ts)),
             _ => Some(event(&mut rng, index, count, ts).to_string().into_bytes()),
         };
         let partition = rng.random_range(0..PARTITIONS);
@@ -198,15 +203,9 @@ pub(crate) fn records(count: usize) -> Vec<Planned> {
     planned
 }
 
-/// Event time by which every window of `records(count)` that will ever be judged is judged, at least.
-pub(crate) fn judged_until(count: usize) -> i64 {
-    // Each partition has a record in the last two minutes of the stream, and lateness is two minutes.
-    (BEGIN + count as i64 * STEP - 5 * MINUTE).div_euclid(MINUTE) * MINUTE
-}
-
 /// Produces in this order, exactly once, and waits until the broker has everything.
-pub(crate) fn produce(kafka: &Kafka, topic: &str, records: &[Planned]) {
-    let mut settings = kafka.client();
+pub(crate) fn produce(broker: &dyn Broker, topic: &str, records: &[Planned]) {
+    let mut settings = broker.client();
     settings.set("enable.idempotence", "true").set("linger.ms", "5").set("message.timeout.ms", "120000");
     let producer: rdkafka::producer::ThreadedProducer<_> = settings.create().expect("a producer");
     for Planned { partition, timestamp, value } in records {

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,11 +20,54 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const SECRET_CANARIES: [&str; 2] =
     ["0123456789abcdef0123456789abcdef", "d2hzZWMtY2FuYXJ5LXNlY3JldC1vZi10aGUtdGVzdHM="];
 
+/// Where the records of a case live.
+pub(crate) trait Broker {
+    /// Makes a topic.
+    fn create(&self, topic: &str, partitions: i32);
+    /// Properties with which any client begins.
+    fn client(&self) -> ClientConfig;
+    /// Address for the daemon.
+    fn bootstrap(&self) -> String;
+}
+
+impl Broker for Kafka {
+    fn create(&self, topic: &str, partitions: i32) {
+        self.create_topic(topic, partitions);
+    }
+
+    fn client(&self) -> ClientConfig {
+        Kafka::client(self)
+    }
+
+    fn bootstrap(&self) -> String {
+        Kafka::bootstrap(self).to_owned()
+    }
+}
+
+/// librdkafka's own cluster, which can be told to answer with errors; it keeps about 5 MB a partition.
+pub(crate) type Mock = MockCluster<'static, DefaultProducerContext>;
+
+impl Broker for Mock {
+    fn create(&self, topic: &str, partitions: i32) {
+        self.create_topic(topic, partitions, 1).expect("a topic of the mock cluster");
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap_servers());
+        config
+    }
+
+    fn bootstrap(&self) -> String {
+        self.bootstrap_servers()
+    }
+}
+
 /// A daemon and its surroundings.
 pub(crate) struct World<'k> {
     pub(crate) name: String,
     folder: TempDir,
-    pub(crate) kafka: &'k Kafka,
+    pub(crate) broker: &'k dyn Broker,
     pub(crate) receiver: Receiver,
     pub(crate) topic: String,
     pub(crate) config: PathBuf,
@@ -39,18 +85,18 @@ pub(crate) struct World<'k> {
 
 impl<'k> World<'k> {
     /// A topic, a registered state folder and a configuration; nothing runs yet. `bend` changes the configuration.
-    pub(crate) fn new(name: &str, kafka: &'k Kafka, bend: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn new(name: &str, broker: &'k dyn Broker, bend: impl FnOnce(&mut Value)) -> Self {
         eprintln!("case {name}: ANCHORWATCH_SEED={}", workload::seed());
         let folder = tempfile::Builder::new().prefix(&format!("faults-{name}-")).tempdir().expect("a folder");
         copy(workload::registered(), &folder.path().join("data"));
         let topic = format!("{name}-{:08x}", rand::random::<u32>());
-        kafka.create_topic(&topic, PARTITIONS);
-        kafka.create_topic(&format!("{topic}-refused"), 1);
+        broker.create(&topic, PARTITIONS);
+        broker.create(&format!("{topic}-refused"), 1);
         let mut world = Self {
             name: name.to_owned(),
             config: folder.path().join("anchorwatch.yaml"),
             folder,
-            kafka,
+            broker,
             receiver: Receiver::start(),
             topic,
             http: format!("127.0.0.1:{}", free_port()),
@@ -81,7 +127,7 @@ impl<'k> World<'k> {
         };
         json!({
             "data_dir": self.data(),
-            "kafka": {"bootstrap": self.kafka.bootstrap(), "topics": [self.topic], "group": self.topic,
+            "kafka": {"bootstrap": self.broker.bootstrap(), "topics": [self.topic], "group": self.topic,
                       "dead_letter_topic": format!("{}-refused", self.topic)},
             "windows": {"pane": "1m", "horizons": [{"length": "15m"}, {"length": "24h"}], "lateness": "2m",
                         "idle_after": "1h", "min_rows": 100},
@@ -193,9 +239,14 @@ impl<'k> World<'k> {
         }
     }
 
+    /// The state is put back on purpose: positions may go back with it.
+    pub(crate) fn forget_positions(&mut self) {
+        self.positions.fill(0);
+    }
+
     /// Produces the next records.
     pub(crate) fn produce(&mut self, records: &[Planned]) {
-        workload::produce(self.kafka, &self.topic, records);
+        workload::produce(self.broker, &self.topic, records);
         self.produced.extend_from_slice(records);
     }
 
