@@ -28,6 +28,7 @@ use crate::api;
 use crate::config::Config;
 use crate::deliver::{self, DeliverySettings};
 use crate::engine::Engine;
+use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
 use crate::store::{Store, StoreHandle, spawn_writer};
@@ -146,6 +147,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
+    reach(Place::StateOpened);
     let mut engine = Engine::new(config);
     let restored = store.restore()?;
     let fresh = restored.positions.is_empty();
@@ -155,6 +157,7 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
     engine.set_catalog(&catalog::entries(registry)?);
+    reach(Place::StateRestored);
     Ok(engine)
 }
 

@@ -22,6 +22,7 @@ use crate::action::{Actions, Decision, VersionFacts};
 use crate::alert::{AlertKind, AlertStep, Alerts, Notification, Severity};
 use crate::config::{Config, Sink};
 use crate::event::{self, Limits, NameRules, Record, Refusal};
+use crate::fault::{Place, reach};
 use crate::monitor::{Judge, WindowPlace};
 use crate::reference::Reference;
 use crate::subject::Millis;
@@ -164,6 +165,7 @@ impl Engine {
 
     /// Steps 2 to 4: decodes one record and counts it, or counts why not. The position moves behind it in any case.
     pub fn ingest(&mut self, record: &Record<'_>, now: Millis) {
+        reach(Place::RecordTaken);
         self.law.read += 1;
         let outcome = self.observe(record, now);
         let partition = self.partitions.entry(record.topic, record.partition, now);
@@ -176,6 +178,7 @@ impl Engine {
             Outcome::Refused(refusal) => self.refuse(record, &refusal),
         }
         debug_assert!(self.law.holds(), "L-1");
+        reach(Place::RecordPassed);
     }
 
     fn observe(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
@@ -229,7 +232,9 @@ impl Engine {
         for _ in 0..most {
             let Some(edge) = self.windows.close_next(watermark) else { return (progress, false) };
             self.core_dirty = true;
+            reach(Place::PaneClosed);
             progress.absorb(self.judge_windows(edge));
+            reach(Place::WindowsJudged);
         }
         (progress, true)
     }
