@@ -27,7 +27,7 @@ pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
 pub use openapi::document as openapi_document;
 pub use query::{MAX_LIMIT, Page};
-pub use routes::{ROUTES, Route};
+pub use routes::{Method, ROUTES, Route};
 
 /// What the handlers read; cheap to clone.
 #[derive(Clone)]

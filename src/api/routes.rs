@@ -11,6 +11,15 @@ use super::query::Page;
 use super::{ApiState, Readiness, Scope};
 use crate::view::{AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView};
 
+/// How a route is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Changes nothing.
+    Get,
+    /// Gives an order; its body is described in the OpenAPI document.
+    Post,
+}
+
 /// One route of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
@@ -24,6 +33,10 @@ pub struct Route {
     pub content_type: &'static str,
     /// What a caller needs.
     pub scope: Scope,
+    /// How it is asked.
+    pub method: Method,
+    /// Body of an order.
+    pub(super) request: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) handler: fn() -> MethodRouter<ApiState>,
 }
@@ -39,6 +52,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: "text/html; charset=utf-8",
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::page),
     },
@@ -48,6 +63,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: SCRAPE_CONTENT_TYPE,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::metrics),
     },
@@ -57,6 +74,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::livez),
     },
@@ -66,6 +85,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::readyz),
     },
@@ -75,6 +96,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || get(answer::openapi),
     },
@@ -84,6 +107,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ModelView>>,
         handler: || get(answer::models),
     },
@@ -93,6 +118,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<VersionDetail>,
         handler: || get(answer::version),
     },
@@ -102,6 +129,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ReferenceView>>,
         handler: || get(answer::references),
     },
@@ -111,6 +140,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<ReferenceView>,
         handler: || get(answer::reference),
     },
@@ -120,6 +151,8 @@ pub const ROUTES: &[Route] = &[
         query: &["model", "version", "segment", "horizon", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<WindowView>>,
         handler: || get(answer::windows),
     },
@@ -129,6 +162,8 @@ pub const ROUTES: &[Route] = &[
         query: &["state", "model", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
         handler: || get(answer::alerts),
     },
@@ -138,6 +173,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<StatusView>,
         handler: || get(answer::status),
     },
