@@ -4,8 +4,19 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const CORE: [&str; 10] =
-    ["action", "alert", "config", "engine", "event", "monitor", "reference", "subject", "view", "window"];
+const CORE: [&str; 11] = [
+    "action",
+    "alert",
+    "config",
+    "engine",
+    "event",
+    "fault",
+    "monitor",
+    "reference",
+    "subject",
+    "view",
+    "window",
+];
 const EDGES: [&str; 6] = ["api", "deliver", "registry", "source", "store", "telemetry"];
 const ALL_SEEING: [&str; 4] = ["app", "cli", "docs", "main"];
 

@@ -35,7 +35,7 @@ pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
 pub use openapi::document as openapi_document;
 pub use query::{MAX_LIMIT, Page};
-pub use routes::{ROUTES, Route};
+pub use routes::{Method, ROUTES, Route};
 pub use tls::{Tls, TlsError};
 
 /// What the handlers read; cheap to clone.

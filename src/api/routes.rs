@@ -13,6 +13,15 @@ use super::query::Page;
 use super::{ApiState, Readiness, Scope, Surface};
 use crate::view::{AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView};
 
+/// How a route is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Changes nothing.
+    Get,
+    /// Gives an order; its body is described in the OpenAPI document.
+    Post,
+}
+
 /// One route of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
@@ -26,6 +35,10 @@ pub struct Route {
     pub content_type: &'static str,
     /// What a caller needs.
     pub scope: Scope,
+    /// How it is asked.
+    pub method: Method,
+    /// Body of an order.
+    pub(super) request: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) handler: fn() -> MethodRouter<ApiState>,
 }
@@ -41,6 +54,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: "text/html; charset=utf-8",
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::page),
     },
@@ -50,6 +65,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: SCRAPE_CONTENT_TYPE,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::metrics),
     },
@@ -59,6 +76,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::livez),
     },
@@ -68,6 +87,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::readyz),
     },
@@ -77,6 +98,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || get(answer::openapi),
     },
@@ -86,6 +109,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ModelView>>,
         handler: || get(answer::models),
     },
@@ -95,6 +120,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<VersionDetail>,
         handler: || get(answer::version),
     },
@@ -104,6 +131,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ReferenceView>>,
         handler: || get(answer::references),
     },
@@ -113,6 +142,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<ReferenceView>,
         handler: || get(answer::reference),
     },
@@ -122,6 +153,8 @@ pub const ROUTES: &[Route] = &[
         query: &["model", "version", "segment", "horizon", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<WindowView>>,
         handler: || get(answer::windows),
     },
@@ -131,6 +164,8 @@ pub const ROUTES: &[Route] = &[
         query: &["state", "model", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
         handler: || get(answer::alerts),
     },
@@ -140,6 +175,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<StatusView>,
         handler: || get(answer::status),
     },

@@ -29,6 +29,7 @@ use crate::api;
 use crate::config::Config;
 use crate::deliver::{self, DeliverySettings};
 use crate::engine::Engine;
+use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
 use crate::store::{Store, StoreHandle, spawn_writer};
@@ -147,6 +148,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
+    reach(Place::StateOpened);
     let mut engine = Engine::new(config);
     let restored = store.restore()?;
     let fresh = restored.positions.is_empty();
@@ -157,6 +159,7 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
     }
     engine.set_memory_budget(memory::of_windows(config.memory.max));
     engine.set_catalog(&catalog::entries(registry)?);
+    reach(Place::StateRestored);
     Ok(engine)
 }
 

@@ -32,6 +32,7 @@ impl RunCommand {
             }
         };
         telemetry::logs::init(config.telemetry.log_format, &config.telemetry.log_filter)?;
+        let _fail_points = crate::fault::armed();
         let stop = Stop::default();
         let daemon = app::start(&config, &stop)?;
         daemon.stop_on_signals()?;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use super::audit::append_audit;
 use super::{Store, StoreError, outbox};
 use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectId};
+use crate::fault::{Place, reach};
 use crate::subject::{Millis, Subject};
 
 /// Most refused records kept; older ones make room and are counted.
@@ -125,6 +126,7 @@ pub(in crate::store) fn rows<T, P: rusqlite::Params>(
 
 fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    reach(Place::CheckpointBegun);
     write_subjects(&transaction, &checkpoint.subjects)?;
     write_panes(&transaction, &checkpoint.panes, checkpoint.drop_panes_below)?;
     write_positions(&transaction, &checkpoint.positions)?;
@@ -136,7 +138,9 @@ fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(),
     for row in &checkpoint.audit {
         append_audit(&transaction, row)?;
     }
+    reach(Place::CheckpointWritten);
     transaction.commit()?;
+    reach(Place::CheckpointCommitted);
     Ok(())
 }
 
