@@ -144,7 +144,19 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     }
     let reload = listeners.open(&state, &shut, &runtime)?;
     let stop = stop.clone();
-    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop, reload, board, address, api_address })
+    Ok(Daemon {
+        runtime,
+        engine,
+        store,
+        handle,
+        shutdown,
+        deliveries,
+        stop,
+        reload,
+        board,
+        address,
+        api_address,
+    })
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {

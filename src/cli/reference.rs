@@ -166,7 +166,9 @@ impl ReferenceCommand {
             Command::Create(create) => create_reference(*create, context, out),
             Command::List { model, output } => list(&open(context)?, model.as_deref(), output, out),
             Command::Show { id, output, categories: None } => show(&open(context)?, &id, output, out),
-            Command::Show { id, categories: Some(column), .. } => categories(&open(context)?, &id, &column, out),
+            Command::Show { id, categories: Some(column), .. } => {
+                categories(&open(context)?, &id, &column, out)
+            }
             Command::Diff { a, b, output } => compare(&open(context)?, &a, &b, output, out),
             Command::Activate { id } => {
                 let row = open(context)?.activate(&id)?;

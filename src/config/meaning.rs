@@ -205,7 +205,8 @@ fn address(path: String, text: &str, found: &mut Vec<Problem>) {
     if !is_address(text) {
         // What is not understood may hold a password all the same.
         let shown = if text.contains(['@', '?']) { super::REDACTED } else { text };
-        found.push(Problem::at(path, format!("`{shown}` is not a URL")).expected("`https://…` or `http://…`"));
+        found
+            .push(Problem::at(path, format!("`{shown}` is not a URL")).expected("`https://…` or `http://…`"));
     }
 }
 

@@ -56,6 +56,8 @@ mod tests {
         }
         let views = unknown.views();
         assert_eq!(views.len(), MOST);
-        assert!(views[0].model == "typo" && views[0].events >= 1_000 && views[0].events - views[0].over <= 1_000);
+        assert!(
+            views[0].model == "typo" && views[0].events >= 1_000 && views[0].events - views[0].over <= 1_000
+        );
     }
 }

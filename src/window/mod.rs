@@ -124,7 +124,8 @@ impl Windows {
     /// Versions with events that were not admitted, by reason.
     pub fn not_admitted(&self) -> impl Iterator<Item = (&str, &str, NotAdmitted, u64)> {
         self.versions.iter().flat_map(|state| {
-            let counts = NotAdmitted::ALL.into_iter().zip(state.not_admitted).filter(|(_, events)| *events > 0);
+            let counts =
+                NotAdmitted::ALL.into_iter().zip(state.not_admitted).filter(|(_, events)| *events > 0);
             counts.map(|(reason, events)| (&*state.model, &*state.version, reason, events))
         })
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::horizon::RollingTotal;
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
+use super::horizon::RollingTotal;
 use super::pane::Pane;
 use super::plan::{Plan, Plans};
 use crate::engine::{PaneRow, SubjectId};

@@ -28,7 +28,8 @@ fn damage(file: &Path, rng: &mut StdRng) -> String {
             format!("page {page} zeroed")
         }
         2 => {
-            let (from, to) = (rng.random_range(0..bytes.len() / 4096), rng.random_range(0..bytes.len() / 4096));
+            let (from, to) =
+                (rng.random_range(0..bytes.len() / 4096), rng.random_range(0..bytes.len() / 4096));
             bytes.copy_within(from * 4096..(from + 1) * 4096, to * 4096);
             format!("page {to} replaced by page {from}")
         }

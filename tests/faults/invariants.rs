@@ -75,7 +75,8 @@ pub(crate) fn oracle(folder: &Path, data: &Path, records: &Path) -> Value {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/oracle.py");
     let output = Command::new("python3").arg(program).arg(&job).output().expect("python3 runs");
     let said = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+    serde_json::from_str(&said)
+        .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn references_of(data: &Path) -> Value {
@@ -106,7 +107,8 @@ pub(crate) fn dump(broker: &dyn Broker, topic: &str, path: &Path) {
     for _ in 0..count {
         let line = wait_for(PATIENCE, "all records", || {
             let record = consumer.poll(std::time::Duration::from_millis(500))?.ok()?;
-            let payload = record.payload().map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes));
+            let payload =
+                record.payload().map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes));
             Some(json!({"topic": topic, "partition": record.partition(), "offset": record.offset(),
                         "timestamp": record.timestamp().to_millis(), "payload": payload}))
         });
@@ -174,10 +176,14 @@ fn arrived(world: &World<'_>, outcome: &Outcome) {
         let decided: BTreeSet<_> = outcome.outbox.keys().filter(|(_, to)| to == target).collect();
         assert_eq!(times.len(), decided.len(), "I2: {target} received other notifications than were decided");
         let most = 1 + world.crashes + world.scripted;
-        assert!(times.values().all(|count| *count <= most), "I2: more than {most} times at {target}: {times:?}");
+        assert!(
+            times.values().all(|count| *count <= most),
+            "I2: more than {most} times at {target}: {times:?}"
+        );
     }
     let keys: BTreeSet<String> = received(world, "webhook").into_keys().collect();
-    let wanted = outcome.outbox.keys().filter(|(_, to)| to == "webhook").map(|(key, _)| key.clone()).collect();
+    let wanted =
+        outcome.outbox.keys().filter(|(_, to)| to == "webhook").map(|(key, _)| key.clone()).collect();
     assert_eq!(keys, wanted, "I2: keys at the webhook");
 }
 
@@ -209,7 +215,8 @@ fn no_canary(world: &World<'_>) {
         for request in world.receiver.requests() {
             // PagerDuty's key belongs into its body.
             let sent = *canary == SECRET_CANARIES[0] && request.path == "/pagerduty";
-            let text = String::from_utf8_lossy(&request.body).into_owned() + &format!("{:?}", request.headers);
+            let text =
+                String::from_utf8_lossy(&request.body).into_owned() + &format!("{:?}", request.headers);
             assert!(sent || !text.contains(canary), "I6: {canary} in a request to {}", request.path);
         }
     }

@@ -223,7 +223,9 @@ impl<'k> World<'k> {
     pub(crate) fn look(&mut self) {
         let Some(daemon) = &self.daemon else { return };
         let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
         self.peak_rss_kib = self.peak_rss_kib.max(peak.unwrap_or(0));
     }
 

@@ -71,15 +71,20 @@ fn who_has_left_the_longest_window_makes_room() {
 #[test]
 fn a_model_has_five_versions_at_a_time_the_serving_one_and_the_newest() {
     let mut run = Run::new(&settings(""), &[]);
-    let mut entries: Vec<CatalogEntry> = (0..8).map(|minor| entry("known", &format!("1.{minor}.0"))).collect();
+    let mut entries: Vec<CatalogEntry> =
+        (0..8).map(|minor| entry("known", &format!("1.{minor}.0"))).collect();
     entries[0].watched.takes_feedback = true;
     run.engine.set_catalog(&entries);
     for minor in 0..8 {
         run.send(None, of("known", &format!("1.{minor}.0"), 0, START).as_bytes());
     }
     run.send(None, of("known", "2.0.0", 0, START).as_bytes());
-    let counted: Vec<String> = run.engine.event_counts().into_iter().filter(|one| one.events > 0).map(|one| one.version).collect();
-    assert_eq!(counted.iter().map(String::as_str).collect::<std::collections::BTreeSet<_>>(), ["1.0.0", "1.4.0", "1.5.0", "1.6.0", "1.7.0"].into());
+    let counted: Vec<String> =
+        run.engine.event_counts().into_iter().filter(|one| one.events > 0).map(|one| one.version).collect();
+    assert_eq!(
+        counted.iter().map(String::as_str).collect::<std::collections::BTreeSet<_>>(),
+        ["1.0.0", "1.4.0", "1.5.0", "1.6.0", "1.7.0"].into()
+    );
     let law = run.engine.law();
     assert_eq!((law.unmatched, law.not_admitted["versions"], law.refused["unknown_version"]), (3, 3, 1));
     assert!(run.engine.advance(NOW, 1).0.windows.is_empty());

@@ -39,11 +39,17 @@ fn attacks(i: usize) -> Vec<Vec<u8>> {
         br#"{"model":"flights","version":"1.0.0","features":{"temp":1e999}}"#.to_vec(),
         b"\xff\xfe".to_vec(),
     ];
-    if i % 100 == 0 {
+    if i % 1_000 == 0 {
         let many: Vec<String> = (0..10_000).map(|i| format!(r#""f{i}":{i}"#)).collect();
-        records.push(format!(r#"{{"model":"flights","version":"1.0.0","features":{{{}}}}}"#, many.join(",")).into_bytes());
+        records.push(
+            format!(r#"{{"model":"flights","version":"1.0.0","features":{{{}}}}}"#, many.join(","))
+                .into_bytes(),
+        );
         records.push("[".repeat(900_000).into_bytes());
-        records.push(format!(r#"{{"model":"flights","version":"1.0.0","features":{{"{}":1}}}}"#, "k".repeat(900_000)).into_bytes());
+        records.push(
+            format!(r#"{{"model":"flights","version":"1.0.0","features":{{"{}":1}}}}"#, "k".repeat(900_000))
+                .into_bytes(),
+        );
     }
     records
 }
@@ -56,7 +62,8 @@ fn windows(daemon: &Daemon) -> Value {
 fn a_daemon_under_attack_judges_as_the_one_beside_it() {
     let (folder, kafka) = (tempfile::tempdir().expect("a folder"), Kafka::shared());
     let record = |value| Produced { partition: 0, value: Some(value) };
-    let clean: Vec<Produced> = flights::events(at(7, 1, 0), at(7, 6, 0)).into_iter().map(|event| record(event.json)).collect();
+    let clean: Vec<Produced> =
+        flights::events(at(7, 1, 0), at(7, 6, 0)).into_iter().map(|event| record(event.json)).collect();
     let mut hostile = Vec::new();
     for (i, event) in clean.iter().enumerate() {
         hostile.push(event.clone());
@@ -75,7 +82,9 @@ fn a_daemon_under_attack_judges_as_the_one_beside_it() {
         ends.push((daemon, records.len()));
     }
     let [(quiet, _), (loud, _)] = &ends[..] else { unreachable!("two daemons") };
-    wait_until(PATIENCE, "both to judge the same", || windows(quiet) != json!([]) && windows(quiet) == windows(loud));
+    wait_until(PATIENCE, "both to judge the same", || {
+        windows(quiet) != json!([]) && windows(quiet) == windows(loud)
+    });
     let [one, other] = [quiet, loud].map(|daemon| resident(&daemon.pid().to_string()));
     assert!(other <= one + MOST_GROWTH, "{} MiB beside {} MiB", other >> 20, one >> 20);
     let series = |daemon: &Daemon| daemon.http_get("/metrics").body.lines().count();

@@ -49,7 +49,8 @@ fn five_million_distinct_categories_are_one_bin_and_fifty_segments() {
     let events = 5_000_000 / CATEGORICAL as i64 / KNOWN + 1;
     let run = attacked("", |run, i| {
         for event in i * events..(i + 1) * events {
-            let categories: Vec<String> = (0..CATEGORICAL).map(|c| format!(r#""c{c}":"new-{event}-{c}""#)).collect();
+            let categories: Vec<String> =
+                (0..CATEGORICAL).map(|c| format!(r#""c{c}":"new-{event}-{c}""#)).collect();
             let json = format!(
                 r#"{{"model":"attacked","version":"1.0.0","ts":{},"segment":{{"segment":"s{event}"}},"features":{{"x":1,{}}}}}"#,
                 ts(i),
@@ -60,7 +61,11 @@ fn five_million_distinct_categories_are_one_bin_and_fifty_segments() {
     });
     let sent = u64::try_from(KNOWN * events).expect("a count");
     assert_eq!(run.engine.law().counted, sent + 3_000);
-    assert_eq!(run.engine.law().not_admitted["segments"], sent - 50, "counted in the whole, not in a segment");
+    assert_eq!(
+        run.engine.law().not_admitted["segments"],
+        sent - 50,
+        "counted in the whole, not in a segment"
+    );
 }
 
 #[test]
@@ -80,7 +85,11 @@ fn a_million_unknown_models_are_a_counter_and_a_hundred_names() {
     assert_eq!(refused(&run, "unknown_model"), 3_000 * 334);
     assert_eq!(refused(&run, "unknown_version"), 3_000 * 4);
     let frequent = &run.engine.unknown_models()[0];
-    assert_eq!((frequent.model.as_str(), frequent.version.as_deref()), ("known", Some("9.9.9")), "found among a million");
+    assert_eq!(
+        (frequent.model.as_str(), frequent.version.as_deref()),
+        ("known", Some("9.9.9")),
+        "found among a million"
+    );
 }
 
 #[test]

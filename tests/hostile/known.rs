@@ -36,7 +36,15 @@ fn column(name: String, binning: Binning) -> Column {
         Binning::Numeric(_) => ColumnKind::Numeric,
         Binning::Categorical(_) => ColumnKind::Categorical,
     };
-    Column { name, role: Role::Feature, kind, required: true, single_precision: false, binning, notes: Vec::new() }
+    Column {
+        name,
+        role: Role::Feature,
+        kind,
+        required: true,
+        single_precision: false,
+        binning,
+        notes: Vec::new(),
+    }
 }
 
 pub(crate) fn reference(model: &str) -> Arc<Reference> {
@@ -132,7 +140,9 @@ impl Run {
         let Checkpoint { panes, refused, subjects, .. } = self.engine.checkpoint();
         assert!(refused.len() <= 10_000, "pointers between two checkpoints are bounded");
         assert!(subjects.len() <= 200, "so are new subjects");
-        self.panes.extend(panes.into_iter().filter(|row| row.subject == 0).map(|row| ((row.subject, row.pane), row.counts)));
+        self.panes.extend(
+            panes.into_iter().filter(|row| row.subject == 0).map(|row| ((row.subject, row.pane), row.counts)),
+        );
     }
 
     pub(crate) fn series(&self) -> usize {
@@ -143,7 +153,8 @@ impl Run {
 /// The `i`-th event of the known model; a day of them drifts.
 pub(crate) fn event(i: i64) -> String {
     let letter = |column: i64| if (i + column) % 3 == 0 { "a" } else { "b" };
-    let letters: Vec<String> = (0..).take(CATEGORICAL).map(|c| format!(r#""c{c}":"{}""#, letter(c))).collect();
+    let letters: Vec<String> =
+        (0..).take(CATEGORICAL).map(|c| format!(r#""c{c}":"{}""#, letter(c))).collect();
     let (x, ts) = ((i * 7) % 13, ts(i));
     format!(r#"{{"model":"known","version":"1.0.0","ts":{ts},"features":{{"x":{x},{}}}}}"#, letters.join(","))
 }
@@ -156,6 +167,7 @@ pub(crate) const fn ts(i: i64) -> i64 {
 /// Resident memory of a process in bytes.
 pub(crate) fn resident(process: &str) -> usize {
     let text = std::fs::read_to_string(format!("/proc/{process}/statm")).expect("Linux");
-    let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
+    let pages: usize =
+        text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
     pages * 4_096
 }

@@ -5,7 +5,12 @@ use anchorwatch::config::Http;
 
 use crate::fixtures::Served;
 
-async fn send(served: &Served, method: reqwest::Method, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+async fn send(
+    served: &Served,
+    method: reqwest::Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, String) {
     let mut request = reqwest::Client::new().request(method, served.url(path));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -20,7 +25,8 @@ async fn every_answer_forbids_frames_scripts_sniffing_and_caches() {
     let paths = ROUTES.iter().map(|route| route.path).chain(["/nothing-here"]);
     for path in paths.map(|path| path.replace(['{', '}'], "")) {
         let answer = reqwest::get(served.url(&path)).await.expect("an answer");
-        let header = |name: &str| answer.headers().get(name).map_or("", |value| value.to_str().expect("text"));
+        let header =
+            |name: &str| answer.headers().get(name).map_or("", |value| value.to_str().expect("text"));
         assert!(header("content-security-policy").starts_with("default-src 'none'"), "{path}");
         assert!(header("content-security-policy").contains("frame-ancestors 'none'"), "{path}");
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
@@ -83,7 +89,8 @@ async fn a_body_is_bounded() {
     let served = Served::start(Http::default(), Surface::All).await;
     for route in ROUTES {
         let path = route.path.replace(['{', '}'], "");
-        let request = reqwest::Client::new().post(served.url(&path)).header("content-type", "application/json");
+        let request =
+            reqwest::Client::new().post(served.url(&path)).header("content-type", "application/json");
         let answer = request.body(vec![b' '; 1 << 20]).send().await;
         // Refused, or cut off while it still sends.
         assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status().is_client_error()), "{path}");

@@ -26,7 +26,9 @@ fn secret(folder: &Path, name: &str, value: &str) -> Value {
 
 fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) -> PathBuf {
     let with_credentials = |path: &str| {
-        receiver.url(&format!("{path}?token={SECRET}QUERY")).replace("http://", &format!("http://{SECRET}USER:{SECRET}PASS@"))
+        receiver
+            .url(&format!("{path}?token={SECRET}QUERY"))
+            .replace("http://", &format!("http://{SECRET}USER:{SECRET}PASS@"))
     };
     let dead = free_port();
     let config = json!({
@@ -65,7 +67,8 @@ fn records() -> Vec<Produced> {
                 event["features"]["carrier"] = format!("{RAW}CATEGORY{i}").into();
             }
             event["features"]["email"] = format!("{RAW}MAIL@example.com").into();
-            event["features"]["temp"] = if i % 50 == 0 { format!("{RAW}TYPE").into() } else { event["features"]["temp"].clone() };
+            event["features"]["temp"] =
+                if i % 50 == 0 { format!("{RAW}TYPE").into() } else { event["features"]["temp"].clone() };
         }
         event["note"] = json!({"free": format!("{RAW}FREE")});
         records.push(event.to_string().into_bytes());
@@ -99,7 +102,10 @@ fn files(folder: &Path) -> Vec<(PathBuf, String)> {
         if path.is_dir() {
             found.extend(files(&path));
         } else {
-            found.push((path.clone(), String::from_utf8_lossy(&fs::read(&path).expect("readable")).into_owned()));
+            found.push((
+                path.clone(),
+                String::from_utf8_lossy(&fs::read(&path).expect("readable")).into_owned(),
+            ));
         }
     }
     found
@@ -127,7 +133,8 @@ fn answers(address: &str, token: &str) -> Vec<(String, String)> {
     runtime.block_on(async {
         let mut all = Vec::new();
         for route in ROUTES {
-            let path = route.path.replace("{model}", "flights").replace("{version}", "1.0.0").replace("{id}", "0");
+            let path =
+                route.path.replace("{model}", "flights").replace("{version}", "1.0.0").replace("{id}", "0");
             for token in [token, &format!("{SECRET}WRONG")] {
                 all.push((path.clone(), ask(&path, token).await));
             }
@@ -138,7 +145,8 @@ fn answers(address: &str, token: &str) -> Vec<(String, String)> {
 
 #[test]
 fn no_secret_and_no_raw_value_ever_comes_out() {
-    let (folder, kafka, receiver) = (tempfile::tempdir().expect("a folder"), Kafka::shared(), Receiver::start());
+    let (folder, kafka, receiver) =
+        (tempfile::tempdir().expect("a folder"), Kafka::shared(), Receiver::start());
     kafka.create_topic("canaries", 1);
     kafka.create_topic("canaries-refused", 1);
     receiver.always("/refusing", Reply::status(500));
@@ -174,11 +182,15 @@ fn no_secret_and_no_raw_value_ever_comes_out() {
         search("a dead letter", &String::from_utf8_lossy(&pointer.value));
         search("a dead letter", &format!("{:?} {:?}", pointer.key, pointer.headers));
     }
-    files(&folder.path().join("data")).iter().for_each(|(path, text)| search(&path.display().to_string(), text));
+    files(&folder.path().join("data"))
+        .iter()
+        .for_each(|(path, text)| search(&path.display().to_string(), text));
     assert!(daemon.terminate().success());
     search("standard error", &daemon.stderr());
     search("standard output", &daemon.stdout());
     let printed = flights::succeeds(&["check", "--print", &config.display().to_string()]);
     search("the printed configuration", &printed);
-    files(&folder.path().join("data")).iter().for_each(|(path, text)| search(&path.display().to_string(), text));
+    files(&folder.path().join("data"))
+        .iter()
+        .for_each(|(path, text)| search(&path.display().to_string(), text));
 }

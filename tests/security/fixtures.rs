@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use anchorwatch::api::{ApiObserver, ApiState, Doors, Gate, Surface, Tls, router_of, serve_at};
+use anchorwatch::api::{ApiObserver, ApiState, Doors, Gate, Patience, Surface, Tls, router_of, serve_at};
 use anchorwatch::config::{Http, Token, TokenScope};
 use anchorwatch::view::{Board, Scrape, ScrapeError};
 use sha2::{Digest as _, Sha256};
@@ -60,13 +60,17 @@ impl Served {
     }
 
     pub(crate) async fn with(settings: Http, surface: Surface, tls: Option<Tls>) -> Self {
+        Self::open(settings, surface, tls, Patience::default()).await
+    }
+
+    pub(crate) async fn open(settings: Http, surface: Surface, tls: Option<Tls>, patience: Patience) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("address");
         let (refused, most) = (Refused::default(), settings.max_connections);
         let gate = Gate::new(settings, refused.clone()).expect("tokens");
         let state = ApiState::new(Arc::new(Board::default()), Arc::new(NoMetrics)).with_gate(gate.clone());
         let (shutdown, asked) = watch::channel(false);
-        let doors = Doors::new(listener, tls, most);
+        let doors = Doors::new(listener, tls, most).with_patience(patience);
         let server = tokio::spawn(serve_at(doors, router_of(state, surface, true), asked));
         Self { address, gate, refused, shutdown, server }
     }

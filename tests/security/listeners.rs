@@ -42,7 +42,8 @@ fn wait_for_answers(daemon: &Daemon, address: &str) {
 /// Makes a token as a user would; gives the token and its entry.
 fn new_token(folder: &Path, name: &str, scopes: &str) -> (String, String) {
     let file = folder.join(format!("{name}.token"));
-    let out = flights::succeeds(&["token", "new", name, "--scopes", scopes, "--out", &file.display().to_string()]);
+    let out =
+        flights::succeeds(&["token", "new", name, "--scopes", scopes, "--out", &file.display().to_string()]);
     let token = fs::read_to_string(&file).expect("the token");
     assert!(!out.contains(token.trim()), "the token is in the file only");
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).expect("the file").permissions());
@@ -66,7 +67,10 @@ fn an_address_that_others_can_reach_needs_protection_or_somebody_who_takes_the_b
         (json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token}), true),
         (json!({"listen": "0.0.0.0:9464", "insecure_allow_remote": true}), true),
         (json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token, "api": loopback}), false),
-        (json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token, "metrics_token": true, "api": loopback}), true),
+        (
+            json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token, "metrics_token": true, "api": loopback}),
+            true,
+        ),
         (json!({"api": {"listen": "0.0.0.0:9465"}, "insecure_allow_remote": true}), false),
         (json!({"api": {"listen": "0.0.0.0:9465"}, "tls": tls, "tokens": token}), true),
         (json!({"api": {"listen": "0.0.0.0:9465", "insecure_allow_remote": true}}), true),
@@ -92,7 +96,10 @@ fn metrics_and_api_have_listeners_of_their_own_if_asked() {
     let daemon = Daemon::spawn(&path, &metrics, &[]);
     wait_for_answers(&daemon, &metrics);
     let status = |address: &str, path: &str| http::get(address, path).expect("an answer").status;
-    assert_eq!((status(&metrics, "/metrics"), status(&metrics, "/api/v1/models"), status(&metrics, "/")), (200, 404, 404));
+    assert_eq!(
+        (status(&metrics, "/metrics"), status(&metrics, "/api/v1/models"), status(&metrics, "/")),
+        (200, 404, 404)
+    );
     assert_eq!((status(&api, "/api/v1/models"), status(&api, "/"), status(&api, "/livez")), (200, 200, 200));
 }
 
@@ -100,8 +107,10 @@ fn metrics_and_api_have_listeners_of_their_own_if_asked() {
 fn tokens_are_made_used_counted_and_revoked_without_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let address = format!("127.0.0.1:{}", free_port());
-    let ((reader, entry), (other, other_entry)) =
-        (new_token(folder.path(), "dashboards", "read"), new_token(folder.path(), "on-call", "silence,approve"));
+    let ((reader, entry), (other, other_entry)) = (
+        new_token(folder.path(), "dashboards", "read"),
+        new_token(folder.path(), "on-call", "silence,approve"),
+    );
     let file = folder.path().join("tokens.yaml");
     fs::write(&file, entry + &other_entry).expect("writable");
     let path = configuration(folder.path(), &json!({"listen": address, "tokens_file": file}));
@@ -111,7 +120,8 @@ fn tokens_are_made_used_counted_and_revoked_without_a_restart() {
     let (status, body) = get(&address, "/api/v1/models", &other);
     assert!(status == 403 && body.contains("`on-call` lacks the scope `read`"), "{status} {body}");
     assert_eq!(get(&address, "/api/v1/models", "guessed").0, 401);
-    let refused = |reason: &str| daemon.metric(&format!("anchorwatch_http_refused_total{{reason=\"{reason}\"}}"));
+    let refused =
+        |reason: &str| daemon.metric(&format!("anchorwatch_http_refused_total{{reason=\"{reason}\"}}"));
     assert_eq!((refused("forbidden"), refused("unauthorized")), (Some(1.0), Some(1.0)));
 
     fs::write(&file, &other_entry).expect("writable");

@@ -100,10 +100,14 @@ async fn guessing_is_slowed_down_and_counted_without_hurting_others() {
     let served = Served::start(http(), Surface::All).await;
     let mut statuses = Vec::new();
     for guess in 0..MOST_FAILURES + 5 {
-        statuses.push(ask(&served, "/api/v1/models", Some(&format!("guess-{guess}"))).await.status().as_u16());
+        statuses
+            .push(ask(&served, "/api/v1/models", Some(&format!("guess-{guess}"))).await.status().as_u16());
     }
     let (told, throttled) = statuses.split_at(MOST_FAILURES as usize);
-    assert!(told.iter().all(|status| *status == 401) && throttled.iter().all(|status| *status == 429), "{statuses:?}");
+    assert!(
+        told.iter().all(|status| *status == 401) && throttled.iter().all(|status| *status == 429),
+        "{statuses:?}"
+    );
     assert_eq!((served.refused("unauthorized"), served.refused("throttled")), (MOST_FAILURES as usize, 5));
     let right = ask(&served, "/api/v1/models", Some(&token_of(TokenScope::Read))).await;
     assert_eq!(right.status(), 200);

@@ -64,14 +64,19 @@ fn client(authority: &Authority, identity: Option<&Identity>) -> reqwest::Client
     let builder = reqwest::Client::builder().add_root_certificate(root).pool_max_idle_per_host(0);
     let builder = match identity {
         Some(one) => builder.identity(
-            reqwest::Identity::from_pkcs8_pem(one.certificate.as_bytes(), one.key.as_bytes()).expect("an identity"),
+            reqwest::Identity::from_pkcs8_pem(one.certificate.as_bytes(), one.key.as_bytes())
+                .expect("an identity"),
         ),
         None => builder,
     };
     builder.build().expect("a client")
 }
 
-async fn status(client: &reqwest::Client, served: &Served, token: Option<&str>) -> Result<u16, reqwest::Error> {
+async fn status(
+    client: &reqwest::Client,
+    served: &Served,
+    token: Option<&str>,
+) -> Result<u16, reqwest::Error> {
     let request = client.get(format!("https://localhost:{}/api/v1/models", served.address.port()));
     let request = match token {
         Some(token) => request.bearer_auth(token),
@@ -109,7 +114,9 @@ async fn answers_come_over_tls_and_a_reload_takes_new_certificates_up() {
 async fn a_client_is_known_by_a_name_of_its_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
     let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
-    let served = Served::start(settings(folder.path(), &servers.sign("localhost"), Some(&clients)), Surface::All).await;
+    let served =
+        Served::start(settings(folder.path(), &servers.sign("localhost"), Some(&clients)), Surface::All)
+            .await;
     let of = async |identity: Option<&Identity>, token: Option<&str>| {
         status(&client(&servers, identity), &served, token).await
     };
@@ -120,13 +127,18 @@ async fn a_client_is_known_by_a_name_of_its_certificate() {
     assert!(of(Some(&forged), None).await.is_err(), "signed by somebody else: no handshake");
     assert_eq!(of(None, None).await.expect("an answer"), 401);
     assert_eq!(of(None, Some(&token_of(TokenScope::Read))).await.expect("an answer"), 200);
-    assert_eq!(of(Some(&listed), Some("wrong")).await.expect("an answer"), 401, "a wrong token is not overlooked");
+    assert_eq!(
+        of(Some(&listed), Some("wrong")).await.expect("an answer"),
+        401,
+        "a wrong token is not overlooked"
+    );
 }
 
 #[tokio::test]
 async fn a_stalled_handshake_keeps_nobody_waiting() {
     let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new("servers"));
-    let served = Served::start(settings(folder.path(), &authority.sign("localhost"), None), Surface::All).await;
+    let served =
+        Served::start(settings(folder.path(), &authority.sign("localhost"), None), Surface::All).await;
     let mut stalled = Vec::new();
     for _ in 0..50 {
         stalled.push(TcpStream::connect(served.address).await.expect("connects"));
@@ -140,7 +152,8 @@ async fn a_stalled_handshake_keeps_nobody_waiting() {
 async fn versions_before_1_2_are_refused() {
     use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion};
     let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new("servers"));
-    let served = Served::start(settings(folder.path(), &authority.sign("localhost"), None), Surface::All).await;
+    let served =
+        Served::start(settings(folder.path(), &authority.sign("localhost"), None), Surface::All).await;
     let address = served.address;
     let shakes = move |version| {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("a client");
