@@ -19,7 +19,8 @@ fn asked(world: &World<'_>) -> usize {
 /// The states of all actions.
 fn states(world: &World<'_>) -> Vec<String> {
     let outcome = Outcome::read(&world.data());
-    let actions = outcome.outbox.into_iter().filter(|((_, to), _)| ["retrain", "rollback"].contains(&to.as_str()));
+    let actions =
+        outcome.outbox.into_iter().filter(|((_, to), _)| ["retrain", "rollback"].contains(&to.as_str()));
     actions.map(|(_, row)| row.state).collect()
 }
 
@@ -51,7 +52,9 @@ fn an_end_while_an_action_is_under_way_holds_it() {
     let records = workload::stream();
     for round in 0..times(2, 50) {
         let mut world = World::new(&format!("under_way-{round}"), Kafka::shared(), |_| {});
-        ACTIONS.iter().for_each(|path| world.receiver.always(path, Reply::ok().after(Duration::from_secs(3))));
+        ACTIONS
+            .iter()
+            .for_each(|path| world.receiver.always(path, Reply::ok().after(Duration::from_secs(3))));
         world.start();
         world.produce(&records);
         wait_until(PATIENCE, "an action to be asked for", || asked(&world) > 0);

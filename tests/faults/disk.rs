@@ -88,7 +88,8 @@ fn failing_writes_and_syncs_never_damage_the_state() {
         eprintln!("{inject}");
         let log = world.folder().join("strace");
         let log = log.display().to_string();
-        let under = ["strace", "-D", "-f", "-q", "-o", &log, "-e", "trace=pwrite64,fsync,fdatasync", "-e", &inject];
+        let under =
+            ["strace", "-D", "-f", "-q", "-o", &log, "-e", "trace=pwrite64,fsync,fdatasync", "-e", &inject];
         world.spawn_under(&under, &[]);
         world.produce(chunk);
         // It waits and goes on, or it ends with an error; either way nothing is lost.

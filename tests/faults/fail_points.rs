@@ -26,7 +26,8 @@ fn hits(place: Place, rng: &mut rand::rngs::StdRng) -> u32 {
 fn an_end_at_every_fail_point_loses_and_doubles_nothing() {
     let mut rng = workload::rng("fail points");
     let rounds = times(1, 10);
-    let records = if rounds > 1 { workload::records(300 * Place::ALL.len() * rounds, 2) } else { workload::stream() };
+    let records =
+        if rounds > 1 { workload::records(300 * Place::ALL.len() * rounds, 2) } else { workload::stream() };
     let mut world = World::new("fail_points", Kafka::shared(), |_| {});
     let mut chunks = records.chunks(records.len().div_ceil(Place::ALL.len() * rounds + 1));
     // Deliveries and windows are under way from the first place on.
@@ -54,14 +55,20 @@ fn end_at(world: &mut World<'_>, place: Place, hits: u32, chunk: &[workload::Pla
     world.produce(chunk);
     if matches!(place, Place::Stopping | Place::Stopped) {
         let all = world.produced.len();
-        wait_until(PATIENCE, "something to be read", || world.read().is_some_and(|read| read + 200 > all as u64));
+        wait_until(PATIENCE, "something to be read", || {
+            world.read().is_some_and(|read| read + 200 > all as u64)
+        });
         world.daemon().signal("TERM");
     }
     // Deliveries happen only when something is to be told: then this place is left to a later chunk.
     let seldom = matches!(
         place,
-        Place::DeliveryDue | Place::DeliveryAttempting | Place::DeliveryAnswered | Place::DeliverySettled
-            | Place::PointerSent | Place::PointersMarked
+        Place::DeliveryDue
+            | Place::DeliveryAttempting
+            | Place::DeliveryAnswered
+            | Place::DeliverySettled
+            | Place::PointerSent
+            | Place::PointersMarked
     );
     if seldom {
         let all = world.produced.len();

@@ -41,8 +41,12 @@ fn kill_9_at_random_moments_loses_and_doubles_nothing() {
     world.stop();
     eprintln!(
         "{} kills over {} records: {} counters in {} panes equal the recount; {} notifications and actions; ready after {slowest:?} at most; {} MiB",
-        world.crashes, world.produced.len(), said["cells"], said["panes"],
-        world.receiver.requests().len(), world.peak_rss_kib / 1024,
+        world.crashes,
+        world.produced.len(),
+        said["cells"],
+        said["panes"],
+        world.receiver.requests().len(),
+        world.peak_rss_kib / 1024,
     );
     assert!(slowest < Duration::from_secs(5), "ready only after {slowest:?}");
 }

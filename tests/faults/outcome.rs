@@ -46,7 +46,10 @@ impl Outcome {
         let state = store.restore().expect("its content");
         let names: BTreeMap<u32, String> =
             state.subjects.iter().map(|(id, subject)| (*id, subject.to_string())).collect();
-        let panes = state.panes.into_iter().map(|row| ((names[&row.subject].clone(), row.pane), (row.reference, row.counts)));
+        let panes = state
+            .panes
+            .into_iter()
+            .map(|row| ((names[&row.subject].clone(), row.pane), (row.reference, row.counts)));
         let documents = state.documents.into_iter().map(|(name, text)| {
             let value = serde_json::from_str(&text).expect("a JSON document");
             let value = if name == "core" { comparable_core(value, &names) } else { value };
@@ -56,7 +59,10 @@ impl Outcome {
         // What became of a request is told with the time of the clock; what was decided, with that of the event.
         let decided = audit.filter(|row| !row.what.starts_with("action_"));
         let outbox = store.list_outbox(None, usize::MAX).expect("the outbox").into_iter().map(|row| {
-            ((row.key, row.target), Row { state: row.state, attempt: row.attempt, last_error: row.last_error })
+            (
+                (row.key, row.target),
+                Row { state: row.state, attempt: row.attempt, last_error: row.last_error },
+            )
         });
         Self {
             panes: panes.collect(),
@@ -79,7 +85,8 @@ impl Outcome {
         const LATENESS: i64 = 120_000;
         let slowest = self.positions.values().map(|(_, newest, _)| *newest).min().flatten();
         let closed = self.documents.get("core").and_then(|core| core["closed"].as_i64());
-        slowest.is_none_or(|newest| closed.is_some_and(|closed| closed >= (newest - LATENESS).div_euclid(PANE)))
+        slowest
+            .is_none_or(|newest| closed.is_some_and(|closed| closed >= (newest - LATENESS).div_euclid(PANE)))
     }
 
     /// Keys of everything that was decided, with the target.

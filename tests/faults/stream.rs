@@ -17,7 +17,8 @@ use crate::{invariants, times, workload};
 /// `(topic, partition, offset, reason)` of every pointer to a refused record.
 fn pointers(world: &World<'_>) -> Vec<(String, i64, i64, String)> {
     let topic = format!("{}-refused", world.topic);
-    let consumer: BaseConsumer = world.broker.client().set("group.id", "pointers").create().expect("a consumer");
+    let consumer: BaseConsumer =
+        world.broker.client().set("group.id", "pointers").create().expect("a consumer");
     let look = || consumer.fetch_watermarks(&topic, 0, Duration::from_secs(10)).ok();
     let (_, count) = wait_for(PATIENCE, "the end of the pointers", look);
     let mut list = TopicPartitionList::new();
@@ -60,7 +61,11 @@ fn poison_is_counted_pointed_at_and_passed() {
         .collect();
     assert!(refused.len() > 200, "{}", refused.len());
     let pointers = pointers(&world);
-    assert_eq!(pointers.iter().cloned().collect::<BTreeSet<_>>(), refused, "pointers in the dead-letter topic");
+    assert_eq!(
+        pointers.iter().cloned().collect::<BTreeSet<_>>(),
+        refused,
+        "pointers in the dead-letter topic"
+    );
     assert!(pointers.len() <= refused.len() * (1 + world.crashes));
     world.stop();
 }

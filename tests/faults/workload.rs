@@ -159,12 +159,16 @@ fn poison(rng: &mut StdRng, ts: i64) -> Vec<u8> {
         2 => format!("{{\"model\":\"m0\",\"version\":\"1.0.0\",\"ts\":{ts},\"features\":{{\"f0\":NaN}}}}"),
         3 => "[1,2,3]".to_owned(),
         4 => format!("{{\"x\":{}{}}}", "[".repeat(60), "]".repeat(60)),
-        5 => format!("{{\"model\":\"m0\",\"version\":\"1.0.0\",\"ts\":{ts},\"features\":{{\"f0\":1,\"f0\":2}}}}"),
+        5 => format!(
+            "{{\"model\":\"m0\",\"version\":\"1.0.0\",\"ts\":{ts},\"features\":{{\"f0\":1,\"f0\":2}}}}"
+        ),
         6 => json!({"model": "m0", "version": "1.0.0", "ts": "yesterday", "features": {}}).to_string(),
         7 => json!({"model": "m0", "version": "1.0.0", "ts": ts}).to_string(),
         8 => json!({"model": "m0", "version": "7.7.7", "ts": ts, "features": {}}).to_string(),
         9 => json!({"model": "nobody", "version": "1.0.0", "ts": ts, "features": {}}).to_string(),
-        10 => json!({"model": "m0", "version": "1.0.0", "ts": ts, "features": {"x".repeat(300): 1}}).to_string(),
+        10 => {
+            json!({"model": "m0", "version": "1.0.0", "ts": ts, "features": {"x".repeat(300): 1}}).to_string()
+        }
         _ => json!({"model": "m0", "version": "1.0.0", "ts": ts, "features": 7}).to_string(),
     };
     text.into_bytes()

@@ -114,7 +114,8 @@ impl Daemon {
     /// Sends a signal by its name: `STOP`, `CONT`, `TERM`.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &self.pid().to_string()]).status();
+        let sent =
+            Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &self.pid().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "no signal {name} to the daemon");
     }
 
