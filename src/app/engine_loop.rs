@@ -166,7 +166,7 @@ impl EngineLoop {
     fn close_panes(&mut self) {
         let (progress, _) = self.engine.advance(wall_clock(), PANES_AT_ONCE);
         if !progress.is_empty() {
-            self.urgent |= !progress.notifications.is_empty();
+            self.urgent |= !progress.notifications.is_empty() || progress.digests > 0;
             // Windows are often judged after the last record came; their closing edge is to be durable as well.
             self.dirty_since.get_or_insert_with(wall_clock);
             self.publisher.progress(progress);

@@ -42,6 +42,9 @@ impl Publisher {
         for step in &progress.steps {
             self.metrics.alert_transition(step.kind, step.to);
         }
+        for reason in &progress.suppressed {
+            self.metrics.alert_suppressed(*reason);
+        }
         for (action, decision) in &progress.decisions {
             self.metrics.action(action, decision.as_str());
         }
@@ -77,6 +80,7 @@ impl Publisher {
         self.metrics.alerts(&alerts);
         self.board.set_status(status);
         self.board.set_alerts(alerts);
+        self.board.set_silences(engine.silences());
     }
 }
 

@@ -9,6 +9,7 @@ pub mod reference;
 pub mod run;
 pub mod schema;
 mod table;
+pub mod token;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ enum Command {
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
     Schema(schema::SchemaCommand),
+    /// Makes bearer tokens for the API.
+    Token(token::TokenCommand),
 }
 
 impl Cli {
@@ -55,6 +58,7 @@ impl Cli {
         let outcome = match self.command {
             Command::Check(command) => command.run(&mut out, &mut err).map_err(Into::into),
             Command::Schema(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            Command::Token(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),

@@ -9,6 +9,7 @@
 mod checkpoint;
 mod command;
 mod documents;
+mod tell;
 mod trouble;
 
 use std::collections::HashMap;
@@ -19,14 +20,14 @@ pub use command::*;
 pub use trouble::{SELF, Trouble, TroubleKind};
 
 use crate::action::{Actions, Decision, VersionFacts};
-use crate::alert::{AlertKind, AlertStep, Alerts, Notification, Severity};
-use crate::config::{Config, Sink};
+use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
+use crate::config::Config;
 use crate::event::{self, Limits, NameRules, Record, Refusal};
 use crate::fault::{Place, reach};
 use crate::monitor::{Judge, WindowPlace};
 use crate::reference::Reference;
 use crate::subject::Millis;
-use crate::view::{AlertView, EventCount, LawCounters, PositionView, WindowView};
+use crate::view::{AlertView, EventCount, LawCounters, PositionView, SilenceView, WindowView};
 use crate::window::{Outcome, Partitions, WatchedVersion, WindowSettings, Windows};
 
 /// Refused records whose pointers wait for the next checkpoint; further ones are only counted.
@@ -41,25 +42,6 @@ pub struct CatalogEntry {
     pub facts: VersionFacts,
 }
 
-/// A sink's filter; the address is the delivery's business.
-#[derive(Debug, Clone)]
-struct Route {
-    name: String,
-    kinds: Vec<AlertKind>,
-    min_severity: Option<Severity>,
-}
-
-impl Route {
-    fn of(sink: &Sink) -> Self {
-        Self { name: sink.name.clone(), kinds: sink.kinds.clone(), min_severity: sink.min_severity }
-    }
-
-    fn takes(&self, notification: &Notification) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(&notification.kind))
-            && self.min_severity.is_none_or(|least| notification.severity >= least)
-    }
-}
-
 /// What one call of [`Engine::advance`] brought about.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -71,6 +53,10 @@ pub struct Progress {
     pub notifications: Vec<Notification>,
     /// Decisions on actions, with the action's name.
     pub decisions: Vec<(String, Decision)>,
+    /// Why alerts were kept back, once each.
+    pub suppressed: Vec<Suppression>,
+    /// Digests that were put into the outbox.
+    pub digests: usize,
 }
 
 impl Progress {
@@ -79,12 +65,15 @@ impl Progress {
         self.steps.extend(other.steps);
         self.notifications.extend(other.notifications);
         self.decisions.extend(other.decisions);
+        self.suppressed.extend(other.suppressed);
+        self.digests += other.digests;
     }
 
     /// Whether nothing happened.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.windows.is_empty() && self.notifications.is_empty()
+        let told = self.notifications.is_empty() && self.decisions.is_empty() && self.digests == 0;
+        told && self.windows.is_empty() && self.steps.is_empty() && self.suppressed.is_empty()
     }
 }
 
@@ -99,7 +88,6 @@ pub struct Engine {
     judge: Judge,
     alerts: Alerts,
     actions: Actions,
-    routes: Vec<Route>,
     facts: HashMap<(String, String), VersionFacts>,
     law: LawCounters,
     watermark: Option<Millis>,
@@ -136,9 +124,12 @@ impl Engine {
                 config.alerts.clear_below,
                 config.segments.as_ref().map(|segments| segments.field.clone()),
             ),
-            alerts: Alerts::new(config.alerts.clone()),
+            alerts: Alerts::new(
+                config.alerts.clone(),
+                config.sinks.iter().map(SinkFilter::of).collect(),
+                !config.actions.is_empty(),
+            ),
             actions: Actions::new(config.actions.clone()),
-            routes: config.sinks.iter().map(Route::of).collect(),
             facts: HashMap::new(),
             law: LawCounters::default(),
             watermark: None,
@@ -157,6 +148,8 @@ impl Engine {
         self.core_dirty |= self.windows.watch(&watched);
         let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
         self.facts = entries.iter().map(|entry| (name(entry), entry.facts.clone())).collect();
+        let facts = &self.facts;
+        self.alerts.retain(|model, version| facts.contains_key(&(model.to_owned(), version.to_owned())));
         let windows = &self.windows;
         let in_use =
             |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
@@ -262,19 +255,7 @@ impl Engine {
                 progress.windows.push(view);
             }
         }
-        if !progress.windows.is_empty() {
-            progress.notifications = self.alerts.announce(end);
-            progress.steps = self.alerts.take_steps();
-            for notification in &progress.notifications {
-                progress.decisions.extend(route(
-                    notification,
-                    &self.routes,
-                    &mut self.actions,
-                    &self.facts,
-                    (&mut self.outbox, &mut self.audit),
-                ));
-            }
-        }
+        self.tell(end, &mut progress);
         progress
     }
 
@@ -330,7 +311,15 @@ impl Engine {
     /// Alerts for display.
     #[must_use]
     pub fn alert_views(&self) -> Vec<AlertView> {
-        self.alerts.views()
+        let mut views = self.alerts.views();
+        self.show_troubles(&mut views);
+        views
+    }
+
+    /// Silences for display.
+    #[must_use]
+    pub fn silences(&self) -> Vec<SilenceView> {
+        self.alerts.silences()
     }
 
     /// Events per version, for display.
@@ -363,7 +352,7 @@ impl Engine {
     /// later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
         let mut documents: std::collections::BTreeMap<String, Option<String>> =
-            self.alerts.take_documents().into_iter().map(|(name, text)| (name, Some(text))).collect();
+            self.alerts.take_documents().into_iter().collect();
         if let Some(text) = self.actions.take_document() {
             documents.insert(documents::ACTIONS.to_owned(), Some(text));
         }
@@ -418,31 +407,6 @@ pub struct RestoreError {
     pub name: String,
     /// What is wrong with it.
     pub source: serde_json::Error,
-}
-
-/// Puts a notification and the actions it starts into the outbox.
-fn route(
-    notification: &Notification,
-    routes: &[Route],
-    actions: &mut Actions,
-    facts: &HashMap<(String, String), VersionFacts>,
-    (outbox, audit): (&mut Vec<OutboxRow>, &mut Vec<AuditRow>),
-) -> Vec<(String, Decision)> {
-    let row = |route: &Route| OutboxRow {
-        target: route.name.clone(),
-        delivery: crate::alert::Delivery::Notification(notification.clone()),
-        expires_at: None,
-    };
-    outbox.extend(routes.iter().filter(|route| route.takes(notification)).map(row));
-    let id = (notification.model.clone(), notification.version.clone());
-    let facts = facts.get(&id).cloned().unwrap_or_default();
-    let decided = actions.decide(notification, &facts);
-    let told = decided.iter().map(|one| (one.action.clone(), one.decision)).collect();
-    for one in decided {
-        outbox.extend(one.outbox);
-        audit.push(one.audit);
-    }
-    told
 }
 
 /// A hash that tells records apart without reading all of a large one: length, timestamp, both ends (FNV-1a by words).

@@ -126,7 +126,7 @@ families! {
         latency_quantile_seconds: GaugeVec [model version segment horizon q] "Latency of predictions in the latest window at the quantile q.";
         latency_reference_quantile_seconds: GaugeVec [model version q] "Latency of the reference at the quantile q.";
         latency_objective_exceeded_ratio: GaugeVec [model version segment horizon] "Share of predictions in the latest window that took longer than the objective.";
-        alerts_active: GaugeVec [model version kind state] "Alerts that are pending or firing.";
+        alerts_active: GaugeVec [model version kind state] "Alerts that are not resolved, by state: pending, firing, acknowledged, insufficient or no_data.";
         watermark_timestamp_seconds: GaugeVec [] "Event time up to which every window is complete.";
         consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
         queue_depth: GaugeVec [queue] "Items waiting in a queue of the process.";
@@ -138,9 +138,11 @@ families! {
         checkpoint_failures_total: IntCounterVec [] "Checkpoints that could not be written.";
         windows_judged_total: IntCounterVec [verdict] "Windows judged, by their worst verdict.";
         alert_transitions_total: IntCounterVec [kind to] "Transitions of alert groups.";
+        alerts_suppressed_total: IntCounterVec [reason] "Firing alerts that were not told, by what kept them back; once each, and once per repeat that an acknowledgement held.";
         deliveries_total: IntCounterVec [target outcome] "Attempts to deliver a notification or an action.";
         actions_total: IntCounterVec [action decision] "Decisions on actions.";
         series_dropped_total: IntCounterVec [] "Updates of series that were left out because telemetry.max_series was reached.";
+        http_refused_total: IntCounterVec [reason] "Requests turned away before they reached a handler.";
         checkpoint_duration_seconds: HistogramVec [] "Time to write a checkpoint.";
         delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
     }

@@ -10,7 +10,7 @@ mod scrape;
 mod status;
 mod window;
 
-pub use alert::{AlertState, AlertStateError, AlertView};
+pub use alert::{AlertState, AlertStateError, AlertView, SilenceState, SilenceView};
 pub use board::Board;
 pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
 pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
