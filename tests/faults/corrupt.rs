@@ -9,8 +9,9 @@ use anchorwatch::store::Store;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use crate::support::Kafka;
-use crate::world::{World, copy};
+use crate::outcome::Outcome;
+use crate::support::{Kafka, http, wait_until};
+use crate::world::{PATIENCE, World, copy};
 use crate::{invariants, times, workload};
 
 /// Damages a file; says how.
@@ -80,6 +81,44 @@ fn a_damaged_state_file_is_refused_or_right() {
 }
 
 #[test]
+fn a_daemon_on_a_damaged_state_file_says_so_or_goes_on_as_before() {
+    let mut rng = workload::rng("damaged start");
+    let records = workload::stream();
+    let mut world = World::new("damaged_start", Kafka::shared(), |_| {});
+    world.start();
+    world.produce(&records[..records.len() / 2]);
+    world.settle();
+    world.stop();
+    let kept = world.folder().join("kept");
+    copy(&world.data(), &kept);
+    let right = Outcome::read(&world.data());
+    let mut said = 0;
+    for _ in 0..times(5, 100) {
+        let how = damage(&world.data().join("anchorwatch.db"), &mut rng);
+        world.spawn(&[]);
+        let mut ended = false;
+        wait_until(PATIENCE, "a start or a refusal", || {
+            ended = world.daemon().has_ended();
+            ended || http::get(&world.http, "/readyz").is_ok_and(|answer| answer.status == 200)
+        });
+        world.forget_positions();
+        if ended {
+            assert!(!world.wait_end().success());
+        } else {
+            world.kill();
+        }
+        let admitted = world.logs().contains("damaged");
+        said += usize::from(admitted);
+        assert!(admitted || Outcome::read(&world.data()).panes == right.panes, "silently wrong: {how}");
+        world.forget_logs();
+        fs::remove_dir_all(world.data()).expect("the state");
+        copy(&kept, &world.data());
+        world.forget_positions();
+    }
+    eprintln!("{said} starts told of damage");
+}
+
+#[test]
 fn an_older_state_and_a_lost_log_are_made_up_for_from_kafka() {
     let records = workload::stream();
     let mut world = World::new("older", Kafka::shared(), |_| {});
@@ -96,12 +135,13 @@ fn an_older_state_and_a_lost_log_are_made_up_for_from_kafka() {
     fs::remove_dir_all(world.data()).expect("the state");
     copy(&older, &world.data());
     world.forget_positions();
+    world.put_back += 1;
     // The log that SQLite had not yet carried into the file is gone as well.
     let _ = fs::remove_file(world.data().join("anchorwatch.db-wal"));
     let _ = fs::remove_file(world.data().join("anchorwatch.db-shm"));
     world.spawn(&[]);
     let mut ended = false;
-    crate::support::wait_until(crate::world::PATIENCE, "a start or a refusal", || {
+    wait_until(PATIENCE, "a start or a refusal", || {
         ended = world.daemon().has_ended();
         ended || world.read() == Some(world.produced.len() as u64)
     });

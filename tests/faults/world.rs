@@ -1,5 +1,6 @@
 //! One daemon under test with its topic, its configuration and its paths at the receiver; started, ended, started again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,7 +80,10 @@ pub(crate) struct World<'k> {
     /// Failures that the receiver was told to answer with.
     pub(crate) scripted: usize,
     pub(crate) peak_rss_kib: u64,
-    positions: Vec<i64>,
+    /// Times that an older state was put in place of a newer one.
+    pub(crate) put_back: usize,
+    pub(crate) partitions: i32,
+    positions: BTreeMap<i32, i64>,
     logs: String,
 }
 
@@ -105,7 +109,9 @@ impl<'k> World<'k> {
             crashes: 0,
             scripted: 0,
             peak_rss_kib: 0,
-            positions: vec![0; PARTITIONS as usize],
+            put_back: 0,
+            partitions: PARTITIONS,
+            positions: BTreeMap::new(),
             logs: String::new(),
         };
         let mut config = world.configuration();
@@ -219,6 +225,11 @@ impl<'k> World<'k> {
         self.logs.clone() + &now.unwrap_or_default()
     }
 
+    /// What was said so far is no longer of interest.
+    pub(crate) fn forget_logs(&mut self) {
+        self.logs.clear();
+    }
+
     /// Notes the memory it uses.
     pub(crate) fn look(&mut self) {
         let Some(daemon) = &self.daemon else { return };
@@ -232,18 +243,14 @@ impl<'k> World<'k> {
     /// I5: positions on disk only move forward.
     fn check_positions(&mut self) {
         for (partition, next) in Outcome::positions_of(&self.data()) {
-            let index = usize::try_from(partition).expect("a partition");
-            let before = self.positions.get(index).copied().unwrap_or(0);
+            let before = self.positions.insert(partition, next).unwrap_or(0);
             assert!(next >= before, "I5: partition {partition} went back from {before} to {next}");
-            if let Some(known) = self.positions.get_mut(index) {
-                *known = next;
-            }
         }
     }
 
-    /// The state is put back on purpose: positions may go back with it.
+    /// The state or the topic is replaced on purpose: positions may go back.
     pub(crate) fn forget_positions(&mut self) {
-        self.positions.fill(0);
+        self.positions.clear();
     }
 
     /// Produces the next records.
