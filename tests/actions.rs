@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use support::flights::{self, Produced};
 use support::{Daemon, Kafka, Receiver, Reply, Request, free_port, http, wait_for, wait_until};
 use tempfile::TempDir;
@@ -37,6 +38,10 @@ struct Case {
 
 impl Case {
     fn start(topic: &str, action: &Value, guards: &Value) -> Self {
+        Self::with_tokens(topic, action, guards, &json!([]))
+    }
+
+    fn with_tokens(topic: &str, action: &Value, guards: &Value, tokens: &Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let kafka = Kafka::shared();
         kafka.create_topic(topic, 1);
@@ -56,7 +61,7 @@ impl Case {
             "sinks": [{"name": "people", "type": "webhook", "url": receiver.url("/people")}],
             "actions": [own],
             "action_guards": all,
-            "http": {"listen": http},
+            "http": {"listen": http, "tokens": tokens},
             "checkpoint": {"every": "300ms"},
         });
         let path = folder.path().join("anchorwatch.yaml"); // JSON is YAML
@@ -268,18 +273,45 @@ fn a_request_that_nobody_approves_in_time_expires_and_one_that_is_refused_ends()
 }
 
 #[test]
-fn one_person_cannot_approve_for_two() {
+fn two_people_must_approve_where_two_are_asked_and_one_cannot_for_both() {
     let mut action = rollback("approve");
     action["approvals"] = json!(2);
-    let mut case = Case::start("two", &action, &json!({}));
+    let people: Value = ["anna", "bert", "carl"]
+        .iter()
+        .map(|name| {
+            let digest = Sha256::digest(token_of(name));
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let scopes = if *name == "carl" { json!(["read"]) } else { json!(["read", "approve"]) };
+            json!({"name": name, "sha256": digest, "scopes": scopes})
+        })
+        .collect();
+    let mut case = Case::with_tokens("two", &action, &json!({}), &people);
     case.drift();
     let (key, token) = case.key_and_token();
-    let (done, said) = case.cli(&["approve", &key, "--token", &token]);
-    assert!(done && said.contains("approved by local: 1 of 2"), "{said}");
-    let (done, said) = case.cli(&["approve", &key, "--token", &token]);
+    let by = |name: &str| {
+        let file = case.folder.path().join(name);
+        fs::write(&file, token_of(name)).expect("a writable folder");
+        let file = file.display().to_string();
+        case.cli(&["--token-file", &file, "approve", &key, "--token", &token])
+    };
+    let (done, said) = by("carl");
+    assert!(!done && said.contains("403"), "{said}");
+    let (done, said) = by("anna");
+    assert!(done && said.contains("approved by anna: 1 of 2"), "{said}");
+    let (done, said) = by("anna");
     assert!(!done && said.contains("another person must"), "{said}");
-    case.wait_state("waiting");
     assert!(case.asked().is_empty());
+    let (done, said) = by("bert");
+    assert!(done && said.contains("approved by anna, bert"), "{said}");
+    case.receiver.wait_for_requests("/automation", 1, PATIENCE);
+    assert_eq!(case.asked()[0].json()["data"]["approved_by"], json!(["anna", "bert"]));
+    let expected = ["action_approved_in_part", "action_approval_declined", "action_approved"];
+    case.check_audit(&expected, Some(&token));
+}
+
+/// The bearer token of a person.
+fn token_of(name: &str) -> String {
+    format!("anchorwatch_{name}_0123456789abcdef0123456789abcdef")
 }
 
 #[test]
@@ -320,7 +352,7 @@ fn an_action_of_which_nobody_knows_is_held_and_people_are_told_also_after_a_kill
     case.drift();
     let action = case.wait_state("unknown");
     let key = action["key"].as_str().expect("a key").to_owned();
-    case.wait_told("nobody knows whether the retrain of m 1.0.0 was taken");
+    case.wait_told("retrain of m 1.0.0: unknown (");
     case.receiver.always("/automation", Reply::ok());
 
     case.daemon.kill_9();
@@ -329,7 +361,7 @@ fn an_action_of_which_nobody_knows_is_held_and_people_are_told_also_after_a_kill
     case.wait_state("unknown");
     let (done, said) = case.cli(&["outcome", &key, "failed", "--detail", "looked"]);
     assert!(done && said.contains("failed (local: looked)"), "{said}");
-    case.wait_told("over: nobody knows");
+    case.wait_told("failed (local: looked)");
     assert_eq!(case.asked().len(), 1, "never sent again");
     case.check_audit(&["action_unknown", "action_outcome"], None);
 }

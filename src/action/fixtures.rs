@@ -62,6 +62,7 @@ pub(super) fn notification(
 ) -> Notification {
     let window = WindowRef { horizon: "15m".to_owned(), start: at - 15 * MINUTE, end: at, rows: 1_000 };
     let finding = Finding {
+        subject: None,
         segment: None,
         column: "x".to_owned(),
         detector: "psi".to_owned(),
@@ -87,6 +88,10 @@ pub(super) fn notification(
         findings: vec![finding],
         more_findings: 0,
         link: None,
+        runbook: None,
+        labels: Default::default(),
+        evidence: Default::default(),
+        repeat: 0,
     }
 }
 

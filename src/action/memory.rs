@@ -146,10 +146,10 @@ impl Memory {
     /// Adds a request and forgets the oldest finished ones above the bound.
     pub(super) fn add(&mut self, request: Request) {
         self.requests.push(request);
-        let finished = self.requests.iter().filter(|request| !request.state.is_open()).count();
+        let finished = self.requests.iter().filter(|request| request.state.is_over()).count();
         let mut surplus = finished.saturating_sub(MAX_FINISHED);
         self.requests.retain(|request| {
-            let goes = surplus > 0 && !request.state.is_open();
+            let goes = surplus > 0 && request.state.is_over();
             surplus -= usize::from(goes);
             !goes
         });

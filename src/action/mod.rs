@@ -225,6 +225,9 @@ impl Actions {
                 self.dirty |= before != self.memory.candidates.len();
                 continue;
             }
+            if notification.transition == Transition::Repeated {
+                continue; // nothing new
+            }
             for action in self.configured.iter().filter(|action| wants(action, notification)) {
                 let evidence = s.evidence(notification, &self.limits.steps).unwrap_or_default();
                 let (action, cause) = (action.name.clone(), notification.clone());
@@ -405,11 +408,6 @@ impl Actions {
         pending.map(|request| (request.key.clone(), request.action.clone())).collect()
     }
 
-    /// Requests of which nobody knows whether they were taken.
-    pub fn unknown(&self) -> impl Iterator<Item = &Request> {
-        self.memory.in_state(RequestState::Unknown)
-    }
-
     /// Requests for display, newest first.
     #[must_use]
     pub fn views(&self) -> Vec<ActionView> {
@@ -456,14 +454,15 @@ fn wants(action: &Action, notification: &Notification) -> bool {
         && (action.models.is_empty() || action.models.contains(&notification.model))
 }
 
-/// Digest of all that a decision rested on, so that the audit trail can be held against a replay.
+/// Digest of what a decision rested on but for the registry's clock, so that the audit trail can be held against a replay.
 fn inputs(candidate: &Candidate, s: &Situation<'_>) -> String {
     let cause = &candidate.cause;
     let own: Vec<&Signal> =
         s.signals.iter().filter(|signal| signal.model == cause.model && signal.version == cause.version).collect();
-    let facts = s.facts_of(&cause.model, &cause.version);
+    let VersionFacts { current, rollback_to, .. } = s.facts_of(&cause.model, &cause.version);
     let model = s.models.get(&cause.model);
-    let text = format!("{}\n{:?}\n{own:?}\n{facts:?}\n{model:?}", cause.key, candidate.evidence);
+    let facts = format!("{current} {rollback_to:?} {model:?}");
+    let text = format!("{}\n{:?}\n{own:?}\n{facts}", cause.key, candidate.evidence);
     format!("inputs {}", request::hex(&Sha256::digest(text)))
 }
 

@@ -42,10 +42,9 @@ impl Actions {
         };
         self.set_state(index, state, detail);
         match settled {
-            // Everybody was told when it began; and of what is unknown a trouble of its own tells.
-            Settled::Delivered | Settled::Unknown => {}
+            Settled::Delivered => {} // everybody was told when it began
             Settled::Stopped => self.tell_index(index, Transition::Resolved, Severity::Warning, at),
-            Settled::Dead | Settled::Expired => {
+            Settled::Dead | Settled::Expired | Settled::Unknown => {
                 self.tell_index(index, Transition::Updated, Severity::Critical, at);
             }
         }

@@ -77,12 +77,19 @@ impl RequestState {
         }
     }
 
-    /// Whether it keeps others for the same model back.
+    /// Whether nothing more will become of it by itself.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !self.is_open() && self != Self::Confirmed
+    }
+
+    /// Whether it keeps others for the same model back; once it is done the cooldown does.
     #[must_use]
     pub const fn is_open(self) -> bool {
         match self {
-            Self::Waiting | Self::Pending | Self::Sent | Self::Unknown | Self::Confirmed => true,
-            Self::Effective
+            Self::Waiting | Self::Pending | Self::Sent | Self::Unknown => true,
+            Self::Confirmed
+            | Self::Effective
             | Self::Ineffective
             | Self::Unconfirmed
             | Self::Refused

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use sha2::{Digest, Sha256};
 
 use super::request::hex;
-use super::{Actions, Request};
+use super::{Actions, Request, RequestState};
 use crate::alert::{AlertKind, Notification, Severity, Transition};
 use crate::config::Action;
 use crate::subject::Millis;
@@ -31,7 +31,11 @@ impl Actions {
 
     pub(super) fn tell_index(&mut self, index: usize, transition: Transition, severity: Severity, at: Millis) {
         let request = self.memory.requests[index].clone();
-        let line = format!("{}: {} ({})", request.title(), request.state.as_str(), request.detail);
+        let mut line = format!("{}: {} ({})", request.title(), request.state.as_str(), request.detail);
+        if request.state == RequestState::Unknown {
+            let order = format!("anchorwatch actions outcome {}", request.key);
+            line.push_str(&format!("; look whether it was done, then `{order} succeeded` or `{order} failed`"));
+        }
         self.tell(&request, transition, severity, (line, at));
     }
 
@@ -61,6 +65,10 @@ impl Actions {
             findings: request.cause.findings.clone(),
             more_findings: request.cause.more_findings,
             link: base.map(|base| format!("{}/api/v1/actions/{}", base.trim_end_matches('/'), request.key)),
+            runbook: request.cause.runbook.clone(),
+            labels: request.cause.labels.clone(),
+            evidence: crate::alert::Evidence::default(),
+            repeat: 0,
         });
     }
 }

@@ -91,7 +91,12 @@ impl Engine {
     }
 
     /// Decides on actions after windows were judged and alerts announced.
-    pub(super) fn consider_actions(&mut self, at: Millis, now: Millis, progress: &mut Progress) {
+    pub(super) fn consider_actions(
+        &mut self,
+        acting: &[Notification],
+        (at, now): (Millis, Millis),
+        progress: &mut Progress,
+    ) {
         if self.actions.is_idle() {
             return;
         }
@@ -99,7 +104,7 @@ impl Engine {
         let Self { facts, models, actions, .. } = self;
         let windows: &[WindowView] = &progress.windows;
         let situation = Situation { at, now, signals: &signals, windows, facts, models };
-        actions.consider(&progress.notifications, &situation);
+        actions.consider(acting, &situation);
         progress.decisions = self.take_action_leavings();
         self.tell_action_troubles(at);
     }
@@ -136,9 +141,15 @@ impl Engine {
         Situation { at, now, signals, windows, facts: &self.facts, models: &self.models }
     }
 
-    /// Everything that fires.
+    /// Everything that fires and is not kept back: what somebody silenced starts nothing. An alert that can no longer be
+    /// judged goes on, but the window behind it then has too few rows to act on.
     fn signals(&self) -> Vec<Signal> {
-        let firing = self.alerts.views().into_iter().filter(|alert| alert.state == AlertState::Firing);
+        let fires = |alert: &crate::view::AlertView| match alert.state {
+            AlertState::Firing | AlertState::Acknowledged | AlertState::Insufficient | AlertState::NoData => true,
+            AlertState::Pending | AlertState::Resolved => false,
+        };
+        let kept_back = |alert: &crate::view::AlertView| alert.suppressed_by.is_some();
+        let firing = self.alerts.views().into_iter().filter(|alert| fires(alert) && !kept_back(alert));
         let signal = |alert: crate::view::AlertView| Signal {
             model: alert.model,
             version: alert.version,
@@ -156,21 +167,31 @@ impl Engine {
         let left = self.actions.take_left();
         self.outbox.extend(left.outbox);
         self.audit.extend(left.audit);
-        left.told.iter().for_each(|notification| self.tell(notification));
+        left.told.iter().for_each(|notification| self.tell_of_action(notification));
         left.decided
     }
 
-    /// Puts a notification into the outbox of every sink that takes it.
-    pub(super) fn tell(&mut self, notification: &Notification) {
-        let told = self.routes.iter().filter(|route| route.takes(notification));
-        self.outbox.extend(told.map(|route| OutboxRow {
-            target: route.name.clone(),
+    /// Puts a message about an action into the outbox of every sink that it is routed to. Silences are for alerts: whoever
+    /// must approve is asked all the same.
+    fn tell_of_action(&mut self, notification: &Notification) {
+        let labels = [
+            ("model", notification.model.as_str()),
+            ("version", &notification.version),
+            ("kind", notification.kind.as_str()),
+            ("severity", notification.severity.as_str()),
+            ("segment", ""),
+            ("feature", "action"),
+        ];
+        let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let sinks = self.alerts.sinks_for(&labels, notification.kind, notification.severity);
+        self.outbox.extend(sinks.into_iter().map(|target| OutboxRow {
+            target,
             delivery: Delivery::Notification(notification.clone()),
             expires_at: None,
         }));
     }
 
-    /// Raises and clears the troubles that stand for suspensions and unknown outcomes. Answers whether any changed.
+    /// Raises and clears the troubles that stand for suspensions. Answers whether any changed.
     fn tell_action_troubles(&mut self, at: Millis) -> bool {
         let mut wanted: BTreeMap<(TroubleKind, String), String> = BTreeMap::new();
         if self.actions.kill_switch() {
@@ -183,21 +204,9 @@ impl Engine {
             );
             wanted.insert((TroubleKind::ActionsSuspended, BY_ORDER.to_owned()), line);
         }
-        for request in self.actions.unknown() {
-            let line = format!(
-                "nobody knows whether the {} was taken by {} ({}): look, then `anchorwatch actions outcome {} \
-                 succeeded` or `… failed`",
-                request.title(),
-                request.action,
-                request.detail,
-                request.key
-            );
-            wanted.insert((TroubleKind::ActionUnknown, request.key.clone()), line);
-        }
-        let own = |kind| matches!(kind, TroubleKind::ActionsSuspended | TroubleKind::ActionUnknown);
         let mut changed = false;
         for (kind, of) in self.troubles().into_keys() {
-            if own(kind) && !wanted.contains_key(&(kind, of.clone())) {
+            if kind == TroubleKind::ActionsSuspended && !wanted.contains_key(&(kind, of.clone())) {
                 changed |= self.clear(kind, &of, at);
             }
         }

@@ -9,6 +9,7 @@ mod checkpoint;
 mod error;
 mod outbox;
 mod registry;
+mod sums;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
     include_str!("005_audit_chain.sql"),
+    include_str!("006_sums.sql"),
 ];
 
 /// An open state file.

@@ -4,7 +4,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
-use super::{ActionsView, AlertView, ModelView, ReferenceView, StatusView, SubjectView, WindowView};
+use super::{
+    ActionsView, AlertView, ModelView, ReferenceView, SilenceView, StatusView, SubjectView, WindowView,
+};
 use crate::subject::Subject;
 
 /// A document that is replaced as a whole; readers keep the one they took.
@@ -36,6 +38,7 @@ pub struct Board {
     subjects: DashMap<Subject, Arc<SubjectView>>,
     alerts: Slot<Vec<AlertView>>,
     actions: Slot<ActionsView>,
+    silences: Slot<Vec<SilenceView>>,
     status: Slot<StatusView>,
     models: Slot<Vec<ModelView>>,
     references: Slot<Vec<ReferenceView>>,
@@ -89,6 +92,17 @@ impl Board {
     #[must_use]
     pub fn actions(&self) -> Arc<ActionsView> {
         self.actions.get()
+    }
+
+    /// Replaces the list of silences.
+    pub fn set_silences(&self, silences: Vec<SilenceView>) {
+        self.silences.set(silences);
+    }
+
+    /// The silences, the newest first.
+    #[must_use]
+    pub fn silences(&self) -> Arc<Vec<SilenceView>> {
+        self.silences.get()
     }
 
     /// Replaces the status.
