@@ -100,7 +100,7 @@ impl Case {
     #[track_caller]
     fn wait_state(&self, state: &str) -> Value {
         wait_for(PATIENCE, &format!("an action that is {state}"), || {
-            let newest = self.actions()["items"][0].take();
+            let newest = self.actions()["items"].get(0).cloned()?;
             (newest["state"] == state).then_some(newest)
         })
     }

@@ -9,9 +9,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{ApiState, Health, Method, ROUTES, STUCK_AFTER, openapi_document, router, serve};
-use crate::alert::{AlertKind, Severity};
+use crate::action::RequestState;
+use crate::alert::{ActionKind, AlertKind, Severity};
 use crate::view::{
-    AlertState, AlertView, Board, EventCount, LawCounters, Level, ModelView, ReferenceView, Scrape,
+    ActionView, ActionsView, AlertState, AlertView, Board, EventCount, LawCounters, Level, ModelView, ReferenceView, Scrape,
     ScrapeError, Stage, StatusView, VersionView, WindowView,
 };
 
@@ -106,6 +107,24 @@ fn fill(board: &Board) {
         reference: Some("abcdef0123456789".into()),
         references: vec!["abcdef0123456789".into()],
     };
+    let action = ActionView {
+        key: "k1".into(),
+        action: "retrain".into(),
+        kind: ActionKind::Retrain,
+        model: "fraud".into(),
+        version: "1.0.0".into(),
+        to_version: None,
+        state: RequestState::Sent,
+        detail: "the target took it".into(),
+        decided_at: 1,
+        approve_until: None,
+        approvals: 1,
+        approved_by: Vec::new(),
+        because: "drift".into(),
+        group: "g".into(),
+        findings: Vec::new(),
+    };
+    board.set_actions(ActionsView { items: vec![action], ..ActionsView::default() });
     board.set_models(vec![ModelView { model: "fraud".into(), versions: vec![version] }]);
     let reference =
         |id: &str| ReferenceView { id: id.into(), model: "fraud".into(), ..ReferenceView::default() };
@@ -280,7 +299,7 @@ async fn the_openapi_document_lists_every_route_and_every_answer_follows_it() {
         document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     assert_eq!(listed, ROUTES.iter().map(|route| route.path).collect());
     for route in ROUTES.iter().filter(|route| route.method == Method::Get) {
-        let path = route.path.replace("{model}", "fraud").replace("{version}", "1.0.0");
+        let path = route.path.replace("{model}", "fraud").replace("{version}", "1.0.0").replace("{key}", "k1");
         let (status, content_type, body) = served.get(&path.replace("{id}", "abcdef0123456789")).await;
         assert_eq!((status, content_type.as_str()), (200, route.content_type), "{path}");
         if content_type != "application/json" {

@@ -137,6 +137,9 @@ fn full() -> Metrics {
     metrics.delivery("ops", "delivered");
     metrics.delivery_took("ops", 0.03);
     metrics.action("retrain", "held");
+    metrics.action_held("retrain", "cooldown");
+    metrics.actions_suspended(true);
+    metrics.audit_head("00ff");
     metrics.request_refused("unauthorized");
     metrics
 }
