@@ -150,8 +150,12 @@ impl EngineLoop {
                     self.urgent = true;
                     self.answers.push((reply, answer));
                 }
-                // The asker may have gone: then nobody is left to tell.
-                Err(error) => _ = reply.send(Err(error)),
+                Err(error) => {
+                    // A declined approval stands in the audit trail, and is durable with the next checkpoint.
+                    self.dirty_since.get_or_insert_with(wall_clock);
+                    // The asker may have gone: then nobody is left to tell.
+                    _ = reply.send(Err(error));
+                }
             }
             self.outcomes.open_gate(&self.engine);
         }
