@@ -1,7 +1,8 @@
-//! HTTP: metrics, health, the read API with its OpenAPI document, and a small page for people.
+//! HTTP: metrics, health, the API with its OpenAPI document, and a small page for people.
 //!
-//! Everything here reads the [`Board`]; nothing changes the daemon. Every route stands in one list, [`ROUTES`].
+//! Everything here reads the [`Board`] or hands an order to the engine. Every route stands in one list, [`ROUTES`].
 
+mod alerts;
 mod caller;
 mod commands;
 mod error;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::view::{Board, Scrape};
 
+pub use alerts::{AcknowledgeRequest, Nothing, SilenceRequest};
 pub use caller::{Caller, Scope};
 pub use commands::{Asked, COMMAND_QUEUE, Commands};
 pub use error::{ApiError, ErrorBody};

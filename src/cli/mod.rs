@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+pub mod alerts;
 pub mod check;
 pub mod client;
 pub mod context;
@@ -43,6 +44,8 @@ enum Command {
     Reference(reference::ReferenceCommand),
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
+    /// Alerts of a running daemon: list, acknowledge, silence; and where an alert would go.
+    Alerts(alerts::AlertsCommand),
     Schema(schema::SchemaCommand),
 }
 
@@ -58,6 +61,7 @@ impl Cli {
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Alerts(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Model(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
         };
         outcome.unwrap_or_else(|error| {

@@ -24,6 +24,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     kafka(&config.kafka, &mut found);
     windows(&config.windows, &mut found);
     life_cycle(config, &mut found);
+    super::alert_meaning::problems(config, &mut found);
     names(config, &mut found);
     for (index, one) in config.sinks.iter().enumerate() {
         sink(&format!("sinks[{index}]"), one, &mut found);
@@ -201,7 +202,7 @@ fn secret_address(path: String, source: &SecretSource, found: &mut Vec<Problem>)
     }
 }
 
-fn address(path: String, text: &str, found: &mut Vec<Problem>) {
+pub(super) fn address(path: String, text: &str, found: &mut Vec<Problem>) {
     if !is_address(text) {
         found.push(Problem::at(path, format!("`{text}` is not a URL")).expected("`https://…` or `http://…`"));
     }

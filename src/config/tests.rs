@@ -212,3 +212,35 @@ proptest! {
         prop_assert_eq!(span.to_string().parse::<Span>(), Ok(span));
     }
 }
+
+#[test]
+fn routes_are_checked_for_sinks_labels_expressions_and_reach() {
+    let text = r##"
+sinks: [{name: ops, type: webhook, url: 'http://localhost/'}]
+alerts:
+  labels: [{matchers: ['model=fraud'], set: {team: payments, kind: x, "1st": y}}]
+  route:
+    sinks: [opps]
+    group_by: [model, tema]
+    routes:
+      - {matchers: ['kind=~drift|latency']}
+      - {matchers: ['kind=drift', 'team=payments']}
+      - {matchers: ['model=~(']}
+      - {matchers: ['kind=volume'], continue: true, routes: [{matchers: ['kind=drift']}, {digest: 0s}]}
+      - {matchers: ['kind=volume', 'severity=critical']}
+      - {matchers: ['kind!~drift|latency']}
+      - {matchers: ['model=churn']}
+  inhibit: [{source_matchers: ['kind drift'], target_matchers: ['kind=drift'], equal: [modell]}]
+  maintenance: [{name: a, from: '25:00', to: '01:00'}, {name: b, start: '2026-11-22T00:00:00Z'}]
+  runbooks: [{url: 'https://wiki/{model}/{colum}'}, {url: 'wiki/{kind'}]
+"##;
+    insta::assert_snapshot!(errors_of(text), @"");
+}
+
+#[test]
+fn a_misspelt_field_far_down_the_routing_tree_is_named() {
+    let text = "alerts: {route: {routes: [{routes: [{matchers: [], group_wiat: 5s}]}]}}";
+    insta::assert_snapshot!(errors_of(text), @"");
+    let text = "alerts: {route: {routes: [{routes: [{group_wait: soon}]}]}}";
+    insta::assert_snapshot!(errors_of(text), @"");
+}
