@@ -45,7 +45,7 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
             {"name": "refusing", "type": "pagerduty", "url": receiver.url("/refusing"),
              "routing_key": secret(folder, "pagerduty", &format!("{SECRET}ROUTINGKEY0123456789"))},
             {"name": "hook", "type": "webhook", "url": with_credentials("/hook"),
-             "secret": secret(folder, "signing", &format!("whsec_{SECRET}SIGNING0123456789abcdefgh="))},
+             "secret": secret(folder, "signing", &format!("whsec_{SECRET}SIGNING0123456789abcdefg"))},
         ],
         "http": {"listen": http, "tokens_file": folder.join("tokens.yaml")},
         "checkpoint": {"every": "300ms"},
