@@ -47,9 +47,7 @@ impl Place {
     }
 
     fn config(&self) -> PathBuf {
-        let sink = |name: &str| {
-            json!({"name": name, "type": "webhook", "url": self.receiver.url(&format!("/{name}"))})
-        };
+        let sink = |name: &str| json!({"name": name, "type": "webhook", "url": self.receiver.url(&format!("/{name}"))});
         let config = json!({
             "data_dir": self.data(),
             "kafka": {"bootstrap": self.kafka.bootstrap(), "topics": [TOPIC], "group": TOPIC},
@@ -115,8 +113,7 @@ impl Place {
 
     /// State of each alert by column.
     fn states(&self) -> Vec<(String, String)> {
-        let listed: Value =
-            serde_json::from_str(&self.alerts(&["list", "--output", "json"])).expect("JSON");
+        let listed: Value = serde_json::from_str(&self.alerts(&["list", "--output", "json"])).expect("JSON");
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let mut states: Vec<_> = listed
             .as_array()
@@ -195,7 +192,8 @@ fn alerts_are_listed_acknowledged_and_silenced_and_a_killed_daemon_forgets_none_
     wait_until(PATIENCE, "a repeat", || place.told("payments").len() == 2);
     assert_eq!(place.told("payments")[1], pair("repeated", "z"));
     assert_eq!(place.told("ops"), [pair("firing", "x")]);
-    let held = |reason: &str| daemon.metric(&format!(r#"anchorwatch_alerts_suppressed_total{{reason="{reason}"}}"#));
+    let held =
+        |reason: &str| daemon.metric(&format!(r#"anchorwatch_alerts_suppressed_total{{reason="{reason}"}}"#));
     assert_eq!(held("acknowledged"), Some(1.0));
 
     assert!(place.alerts(&["silence", "list"]).contains("a backfill"));
@@ -204,7 +202,9 @@ fn alerts_are_listed_acknowledged_and_silenced_and_a_killed_daemon_forgets_none_
     assert!(place.refused(&["silence", "expire", "s1"]).contains("is over already"));
     assert!(!place.alerts(&["silence", "list"]).contains("s1"));
     place.send(31..33, "xyz");
-    wait_until(PATIENCE, "`y` to be told after its silence", || place.told("ops").contains(&pair("firing", "y")));
+    wait_until(PATIENCE, "`y` to be told after its silence", || {
+        place.told("ops").contains(&pair("firing", "y"))
+    });
     place.send(33..50, "");
     let over = [("x", "resolved"), ("y", "resolved"), ("z", "resolved")];
     place.wait_states(&over);
@@ -222,7 +222,11 @@ fn a_bad_order_changes_nothing_and_says_what_to_do() {
         let answer = http::post(&place.http, path, body).expect("an answer");
         assert_eq!(answer.status, status, "{}", answer.body);
         let said = answer.json();
-        format!("{}; {}", said["error"].as_str().unwrap_or_default(), said["hint"].as_str().unwrap_or_default())
+        format!(
+            "{}; {}",
+            said["error"].as_str().unwrap_or_default(),
+            said["hint"].as_str().unwrap_or_default()
+        )
     };
     let silence = "/api/v1/silences";
     assert!(refused(silence, "{", 400).contains("openapi.json"));

@@ -99,7 +99,8 @@ fn silence(matcher: &str, from: i64, to: i64) -> Order {
 
 /// What people do now and then: silence for a while, acknowledge what fires, end a silence early.
 fn interfere(engine: &mut Engine, turn: usize) {
-    let firing = |engine: &Engine| engine.alert_views().into_iter().find(|view| view.state == AlertState::Firing);
+    let firing =
+        |engine: &Engine| engine.alert_views().into_iter().find(|view| view.state == AlertState::Firing);
     let command = match turn % 7 {
         2 => silence("feature=x", 0, 10_000),
         4 => order(AlertCommand::Expire { id: format!("s{}", turn / 7 + 2) }),

@@ -127,8 +127,7 @@ fn standing(shown: &[Shows]) -> Standing {
         if let Shows::Insufficient | Shows::NoData = shows {
             if now.firing {
                 blind += 1;
-                now.lacks =
-                    if *shows == Shows::NoData { Evidence::NoData } else { Evidence::Insufficient };
+                now.lacks = if *shows == Shows::NoData { Evidence::NoData } else { Evidence::Insufficient };
                 now.lacks_long = blind >= 2;
             }
             continue;
@@ -202,7 +201,8 @@ impl Model {
     fn edge(&mut self, at: Millis) -> Vec<Line> {
         let mut told = Vec::new();
         for model in MODELS {
-            let firing: Vec<_> = COLUMNS.into_iter().filter(|column| self.standing(model, column).firing).collect();
+            let firing: Vec<_> =
+                COLUMNS.into_iter().filter(|column| self.standing(model, column).firing).collect();
             let visible: BTreeSet<_> =
                 firing.iter().copied().filter(|column| !self.silenced(model, column, at)).collect();
             told.extend(self.group(model, &firing, &visible, at));
@@ -379,15 +379,25 @@ fn check_laws(told: &[Announcement]) -> Result<(), TestCaseError> {
     let mut open: BTreeSet<(String, String)> = BTreeSet::new();
     for one in told {
         let Notification { key, group, transition, .. } = &one.notification;
-        prop_assert!(keys.insert((key.clone(), one.acts)), "A-3: {} twice under one key", transition.as_str());
+        prop_assert!(
+            keys.insert((key.clone(), one.acts)),
+            "A-3: {} twice under one key",
+            transition.as_str()
+        );
         let hearers = if one.acts { vec!["actions".to_owned()] } else { one.sinks.clone() };
         for sink in hearers {
             let episode = (sink, group.clone());
             match transition {
-                Transition::Firing => prop_assert!(open.insert(episode.clone()), "A-2: {episode:?} fires twice"),
-                Transition::Resolved => prop_assert!(open.remove(&episode), "A-2: {episode:?} resolves unheard"),
+                Transition::Firing => {
+                    prop_assert!(open.insert(episode.clone()), "A-2: {episode:?} fires twice")
+                }
+                Transition::Resolved => {
+                    prop_assert!(open.remove(&episode), "A-2: {episode:?} resolves unheard")
+                }
                 Transition::Updated => prop_assert!(open.contains(&episode), "A-2: {episode:?} unheard"),
-                Transition::Repeated => prop_assert!(open.contains(&episode) && !one.acts, "A-2: {episode:?}"),
+                Transition::Repeated => {
+                    prop_assert!(open.contains(&episode) && !one.acts, "A-2: {episode:?}")
+                }
             }
         }
     }

@@ -165,14 +165,20 @@ fn two_routes_that_fit_have_groups_of_their_own() {
 
 #[test]
 fn silence_of_a_model_inhibits_its_features_until_it_speaks_again() {
-    let mut alerts = alerts(&config("  inhibit: [{source_matchers: ['model=up'], target_matchers: ['model=down'], equal: [kind]}]\n"));
+    let mut alerts = alerts(&config(
+        "  inhibit: [{source_matchers: ['model=up'], target_matchers: ['model=down'], equal: [kind]}]\n",
+    ));
     let both = |at, volume| {
-        let verdicts = vec![verdict(AlertKind::Drift, "x", 2.0), verdict(AlertKind::Volume, "volume", volume)];
+        let verdicts =
+            vec![verdict(AlertKind::Drift, "x", 2.0), verdict(AlertKind::Volume, "volume", volume)];
         window("m", at, verdicts)
     };
     alerts.observe(&both(MINUTE, 2.0));
     let round = alerts.announce(MINUTE);
-    assert_eq!((told(&round), round.suppressed), (vec!["firing m volume to a+b+c".to_owned()], vec![Suppression::Inhibition]));
+    assert_eq!(
+        (told(&round), round.suppressed),
+        (vec!["firing m volume to a+b+c".to_owned()], vec![Suppression::Inhibition])
+    );
     let shown = alerts.views();
     let drift = shown.iter().find(|view| view.kind == AlertKind::Drift).expect("shown");
     assert_eq!(drift.suppressed_by.as_deref(), Some("inhibition: kind=\"volume\""));

@@ -100,9 +100,9 @@ pub(super) async fn silence(
     let ends_at = match (request.ends_at, &request.duration) {
         (Some(ends_at), None) => ends_at,
         (None, Some(text)) => {
-            let length: Span = text
-                .parse()
-                .map_err(|error: crate::config::SpanError| bad(error.to_string(), "write `duration` as `2h`"))?;
+            let length: Span = text.parse().map_err(|error: crate::config::SpanError| {
+                bad(error.to_string(), "write `duration` as `2h`")
+            })?;
             request.starts_at.unwrap_or_else(now).saturating_add(length.millis())
         }
         _ => {

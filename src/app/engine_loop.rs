@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{Checkpoint, CommandError, Engine, Position};
+use crate::engine::{CatalogEntry, Checkpoint, CommandError, Engine, Position};
+use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{Incoming, KafkaSource};
 use crate::store::{ApplyTicket, FailedApply, Retry, StoreHandle, WRITER_QUEUE};
@@ -194,6 +195,7 @@ impl EngineLoop {
                 Box::new(self.engine.checkpoint())
             }
         };
+        reach(Place::CheckpointTaken);
         let positions = checkpoint.positions.clone();
         match self.store.try_apply(checkpoint) {
             Ok(ticket) => self.under_way = Some(UnderWay { ticket, positions, since: now }),
@@ -206,7 +208,9 @@ impl EngineLoop {
         match under_way.ticket.poll() {
             None => self.under_way = Some(under_way),
             Some(Ok(())) => {
+                reach(Place::CheckpointSettled);
                 self.source.commit(&under_way.positions);
+                reach(Place::OffsetsCommitted);
                 self.publisher.metrics().checkpoint_done((now - under_way.since) as f64 / 1_000.0);
                 self.last_checkpoint_at = Some(now);
                 for (reply, answer) in self.answers_under_way.drain(..) {
@@ -280,6 +284,9 @@ impl EngineLoop {
     fn discover(&mut self, now: Millis) -> anyhow::Result<()> {
         let engine = &self.engine;
         let new = self.source.discover(|topic, partition| engine.next_offset(topic, partition))?;
+        if !new.is_empty() {
+            reach(Place::PartitionsFound);
+        }
         for (topic, partition) in &new {
             self.engine.assign(topic, *partition, now);
         }
@@ -325,6 +332,11 @@ impl EngineLoop {
         match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry)?)) {
             Ok(entries) => {
                 self.engine.set_catalog(&entries);
+                let name =
+                    |entry: &'_ CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
+                let watched: Vec<(String, String)> = entries.iter().map(name).collect();
+                self.publisher
+                    .forget_all_but(&watched.iter().map(|(m, v)| (m.as_str(), v.as_str())).collect());
                 self.registry_token = token;
                 if entries.is_empty() {
                     self.tell(now, "references", || {
@@ -382,6 +394,7 @@ impl EngineLoop {
 
     /// The last checkpoint, after any that is still under way.
     fn finish(mut self) -> anyhow::Result<()> {
+        reach(Place::Stopping);
         if let Some(under_way) = self.under_way.take()
             && let Err(FailedApply { checkpoint: Some(checkpoint), .. }) = under_way.ticket.wait()
         {
@@ -393,6 +406,7 @@ impl EngineLoop {
         let checkpoint = self.engine.checkpoint();
         let positions = checkpoint.positions.clone();
         self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
+        reach(Place::Stopped);
         self.source.commit(&positions);
         self.publisher.status(&self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
         Ok(())

@@ -12,6 +12,8 @@
 mod catalog;
 mod dead_letters;
 mod engine_loop;
+mod listeners;
+mod memory;
 mod publish;
 
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use crate::api;
 use crate::config::Config;
 use crate::deliver::{self, DeliverySettings};
 use crate::engine::Engine;
+use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
 use crate::store::{Store, StoreHandle, spawn_writer};
@@ -35,6 +38,7 @@ use crate::telemetry::Metrics;
 use crate::view::Board;
 
 use engine_loop::EngineLoop;
+use listeners::{Listeners, Reload};
 use publish::Publisher;
 
 /// How long deliveries under way may take at the stop.
@@ -74,10 +78,13 @@ pub struct Daemon {
     shutdown: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
     stop: Stop,
+    reload: Reload,
     /// Latest state of everything, as the API shows it.
     pub board: Arc<Board>,
-    /// Address of metrics, health and API.
+    /// Address of metrics and health.
     pub address: SocketAddr,
+    /// Address of the API and the page; the same unless the configuration names another.
+    pub api_address: SocketAddr,
 }
 
 impl std::fmt::Debug for Daemon {
@@ -91,14 +98,9 @@ impl std::fmt::Debug for Daemon {
 /// # Errors
 /// When the data folder is not writable, the state is damaged, a port is taken, or a secret cannot be read.
 pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
-    let listener = std::net::TcpListener::bind(config.http.listen).with_context(|| {
-        format!(
-            "cannot listen on {}: another process has the port; set http.listen to a free one",
-            config.http.listen
-        )
-    })?;
-    listener.set_nonblocking(true).context("the listener of http.listen")?;
-    let address = listener.local_addr().context("the listener of http.listen")?;
+    let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
+    let listeners = Listeners::bind(&config.http, Arc::clone(&metrics))?;
+    let (address, api_address) = (listeners.address, listeners.api);
     let targets = deliver::targets(&config.sinks, &config.actions).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
@@ -109,7 +111,6 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let engine = restored_engine(config, &store, &registry)?;
     let source = KafkaSource::new(&config.kafka)?;
     let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
-    let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
     let board = Arc::new(Board::default());
     let (handle, store) = spawn_writer(store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -123,7 +124,9 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
     let engine_loop =
         EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, (stop.clone(), asked));
-    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics)).with_commands(commands);
+    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
+        .with_commands(commands)
+        .with_gate(listeners.gate());
     let health = state.health();
     let engine = std::thread::Builder::new()
         .name("engine".to_owned())
@@ -139,14 +142,25 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     if let Some(dead_letters) = dead_letters {
         runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
     }
-    let _guard = runtime.enter();
-    let listener = tokio::net::TcpListener::from_std(listener).context("the listener of http.listen")?;
-    runtime.spawn(api::serve(listener, api::router(state), shut));
-    drop(_guard);
-    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop: stop.clone(), board, address })
+    let reload = listeners.open(&state, &shut, &runtime)?;
+    let stop = stop.clone();
+    Ok(Daemon {
+        runtime,
+        engine,
+        store,
+        handle,
+        shutdown,
+        deliveries,
+        stop,
+        reload,
+        board,
+        address,
+        api_address,
+    })
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
+    reach(Place::StateOpened);
     let mut engine = Engine::new(config);
     let restored = store.restore()?;
     let fresh = restored.positions.is_empty();
@@ -155,7 +169,9 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
+    engine.set_memory_budget(memory::of_windows(config.memory.max));
     engine.set_catalog(&catalog::entries(registry)?);
+    reach(Place::StateRestored);
     Ok(engine)
 }
 
@@ -190,7 +206,7 @@ impl Daemon {
         &self.handle
     }
 
-    /// Asks the daemon to stop when the process is told to.
+    /// Asks the daemon to stop when the process is told to, and to read tokens and certificates again on SIGHUP.
     ///
     /// # Errors
     /// When the system refuses signal handlers.
@@ -206,6 +222,13 @@ impl Daemon {
             }
             tracing::info!("asked to stop: draining");
             stop.request();
+        });
+        let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        let reload = self.reload.clone();
+        self.runtime.spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reload.reload();
+            }
         });
         Ok(())
     }

@@ -79,7 +79,12 @@ enum SilenceCommand {
         #[arg(required = true)]
         matchers: Vec<String>,
         /// How long it holds, `2h`.
-        #[arg(long = "for", value_name = "TIME", conflicts_with = "until", required_unless_present = "until")]
+        #[arg(
+            long = "for",
+            value_name = "TIME",
+            conflicts_with = "until",
+            required_unless_present = "until"
+        )]
         length: Option<Span>,
         /// Until when, `2026-11-22T18:00:00Z`.
         #[arg(long, value_parser = instant)]
@@ -231,7 +236,8 @@ fn show(group: &str, common: &Common, out: &mut dyn Write) -> anyhow::Result<()>
 fn describe(alert: &AlertView, out: &mut dyn Write) -> std::io::Result<()> {
     let [state, severity, column, horizon, since, group, note] = row(alert);
     writeln!(out, "{} {} of {} {}: {column}", state, alert.kind.as_str(), alert.model, alert.version)?;
-    let labels: Vec<String> = alert.labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    let labels: Vec<String> =
+        alert.labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     let moved = alert.moved.iter().map(|one| format!("{} {:.3} → {:.3}", one.bin, one.from, one.to));
     let evidence = format!("{} {:.3} over {:.3}", alert.detector, alert.statistic, alert.threshold);
     let lines = [
@@ -279,8 +285,12 @@ impl SilenceCommand {
             Self::List { all, common } => silences(*all, common, out),
             Self::Expire { id, common } => {
                 let is_id = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                anyhow::ensure!(is_id && !id.is_empty(), "`{id}` is not the id of a silence: see `anchorwatch alerts silence list`");
-                let answer = common.client.client()?.post(&format!("/api/v1/silences/{id}/expire"), &json!({}))?;
+                anyhow::ensure!(
+                    is_id && !id.is_empty(),
+                    "`{id}` is not the id of a silence: see `anchorwatch alerts silence list`"
+                );
+                let answer =
+                    common.client.client()?.post(&format!("/api/v1/silences/{id}/expire"), &json!({}))?;
                 done(&answer, &format!("{id} has ended"), common, out)
             }
         }
@@ -321,7 +331,12 @@ fn silences(all: bool, common: &Common, out: &mut dyn Write) -> anyhow::Result<(
     Ok(write_table(out, ["ID", "STATE", "MATCHERS", "ENDS", "BY", "COMMENT"], &rows)?)
 }
 
-fn route(labels: &[String], file: &std::path::Path, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
+fn route(
+    labels: &[String],
+    file: &std::path::Path,
+    output: Output,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let config = config::load(file)?;
     let mut given = Labels::new();
     for text in labels {

@@ -9,7 +9,8 @@ use crate::alert::{self, AlertKind, Matcher, OWN_LABELS, Severity};
 const MAX_ROUTES: usize = 500;
 /// Longest value of a label.
 const MAX_VALUE: usize = 128;
-const UNREACHED: &str = "a route that some alert reaches: put it further up, or say `continue: true` in the other";
+const UNREACHED: &str =
+    "a route that some alert reaches: put it further up, or say `continue: true` in the other";
 
 pub(super) fn problems(config: &Config, found: &mut Vec<Problem>) {
     let alerts = &config.alerts;
@@ -100,9 +101,12 @@ impl Checks<'_> {
             for (name, value) in &rule.set {
                 let at = |what: String| Problem::at(format!("{path}.set.{name}"), what);
                 if !alert::is_label(name) {
-                    found.push(at("is not the name of a label".to_owned()).expected("letters, digits and `_`"));
+                    found.push(
+                        at("is not the name of a label".to_owned()).expected("letters, digits and `_`"),
+                    );
                 } else if OWN_LABELS.contains(&name.as_str()) {
-                    found.push(at("every alert has this label by itself".to_owned()).expected("another name"));
+                    found
+                        .push(at("every alert has this label by itself".to_owned()).expected("another name"));
                 } else if value.len() > MAX_VALUE {
                     found.push(at(format!("is longer than {MAX_VALUE} bytes")));
                 }
@@ -118,7 +122,8 @@ impl Checks<'_> {
             for name in &names {
                 self.known_label(format!("{path}.url"), name, found);
             }
-            let filled = names.iter().fold(runbook.url.clone(), |url, name| url.replace(&format!("{{{name}}}"), "x"));
+            let filled =
+                names.iter().fold(runbook.url.clone(), |url, name| url.replace(&format!("{{{name}}}"), "x"));
             if filled.contains(['{', '}']) {
                 found.push(Problem::at(format!("{path}.url"), "has a brace that is not closed or opened"));
             } else {
@@ -138,7 +143,8 @@ impl Checks<'_> {
         }
         for (index, name) in route.sinks.iter().flatten().enumerate() {
             if !self.sinks.contains(&name.as_str()) {
-                let problem = Problem::at(format!("{path}.sinks[{index}]"), format!("there is no sink `{name}`"));
+                let problem =
+                    Problem::at(format!("{path}.sinks[{index}]"), format!("there is no sink `{name}`"));
                 found.push(problem.expected("a name in `sinks`").nearest(name, self.sinks.iter().copied()));
             }
         }
@@ -155,7 +161,10 @@ impl Checks<'_> {
                 continue;
             };
             if let Some(other) = covering(&earlier, &own, &all) {
-                found.push(Problem::at(&path, format!("is never reached: {other} takes its alerts")).expected(UNREACHED));
+                found.push(
+                    Problem::at(&path, format!("is never reached: {other} takes its alerts"))
+                        .expected(UNREACHED),
+                );
             }
             self.route(&path, child, &all, found);
             if !child.go_on {
@@ -172,7 +181,8 @@ fn combinations(matchers: &[Matcher]) -> Vec<(AlertKind, Severity)> {
             matchers.iter().any(|other| other.label() == one.label() && !other.fits_value(value))
         })
     });
-    let all = AlertKind::ALL.into_iter().flat_map(|kind| [(kind, Severity::Warning), (kind, Severity::Critical)]);
+    let all =
+        AlertKind::ALL.into_iter().flat_map(|kind| [(kind, Severity::Warning), (kind, Severity::Critical)]);
     all.filter(|combination| !excluded && fits(matchers, *combination)).collect()
 }
 
@@ -191,9 +201,8 @@ fn covering(earlier: &[(String, Vec<Matcher>)], own: &[Matcher], above: &[Matche
     if let Some((path, _)) = wider {
         return Some(path.clone());
     }
-    let of_kind = |matchers: &[Matcher]| {
-        matchers.iter().all(|matcher| matches!(matcher.label(), "kind" | "severity"))
-    };
+    let of_kind =
+        |matchers: &[Matcher]| matchers.iter().all(|matcher| matches!(matcher.label(), "kind" | "severity"));
     let mut left = combinations(&above.iter().chain(own).cloned().collect::<Vec<_>>());
     if left.is_empty() {
         return None;

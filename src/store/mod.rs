@@ -8,6 +8,7 @@ mod checkpoint;
 mod error;
 mod outbox;
 mod registry;
+mod sums;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001_checkpoint.sql"),
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
+    include_str!("006_sums.sql"),
 ];
 
 /// An open state file.

@@ -165,6 +165,8 @@ impl Metrics {
                 families.consumer_lag_records.with_label_values(&labels).set(lag as f64);
             }
         }
+        families.memory_budget_bytes.with_label_values::<&str>(&[]).set(status.memory.budget as f64);
+        families.memory_charged_bytes.with_label_values::<&str>(&[]).set(status.memory.charged as f64);
         for queue in &status.queues {
             families.queue_depth.with_label_values(&[&queue.queue]).set(queue.depth as f64);
         }
@@ -212,6 +214,11 @@ impl Metrics {
     /// Notes how long an attempt to deliver took.
     pub fn delivery_took(&self, target: &str, seconds: f64) {
         self.families.delivery_duration_seconds.with_label_values(&[target]).observe(seconds);
+    }
+
+    /// Counts a request that was turned away.
+    pub fn request_refused(&self, reason: &str) {
+        self.families.http_refused_total.with_label_values(&[reason]).inc();
     }
 
     /// Counts a decision on an action.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anchorwatch::alert::{
-    ActionKind, ActionRequest, AlertKind, Delivery, Digest, DigestEntry, Finding, Moved, Notification, Severity, Transition,
-    WindowRef,
+    ActionKind, ActionRequest, AlertKind, Delivery, Digest, DigestEntry, Finding, Moved, Notification,
+    Severity, Transition, WindowRef,
 };
 use anchorwatch::config::SecretSource;
 use anchorwatch::deliver::{ActionWebhook, Endpoint, Pagerduty, SigningKeys, Sink, Slack, Webhook};
