@@ -27,10 +27,11 @@ const ALLOWED_EDGES: [(&str, &str, &str); 2] = [
 ];
 
 /// Third-party crates that do I/O, and their homes.
-const HOMES: [(&str, &[&str]); 7] = [
+const HOMES: [(&str, &[&str]); 8] = [
     ("rusqlite", &["store"]),
     ("reqwest", &["deliver", "cli"]),
     ("axum", &["api", "cli"]),
+    ("axum_server", &["api"]),
     ("rdkafka", &["source", "cli"]),
     ("object_store", &["registry"]),
     ("parquet", &["registry", "source"]),

@@ -185,7 +185,8 @@ impl Alerts {
                 group.skip_repeat(at);
                 suppressed.push(Suppression::Acknowledged);
             } else {
-                let teller = Teller { rules: &self.rules, node, link_base: self.settings.link_base.as_deref(), at };
+                let teller =
+                    Teller { rules: &self.rules, node, link_base: self.settings.link_base.as_deref(), at };
                 teller.tell(group, transition, &visible, &mut self.digests, round);
             }
         }

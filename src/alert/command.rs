@@ -81,8 +81,12 @@ impl Alerts {
         at: Millis,
     ) -> Result<CommandOutcome, CommandError> {
         check_comment(comment)?;
-        let found: Vec<_> =
-            self.groups.iter().filter(|(_, group)| group.episode == episode).map(|(id, _)| id.clone()).collect();
+        let found: Vec<_> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.episode == episode)
+            .map(|(id, _)| id.clone())
+            .collect();
         if found.is_empty() {
             return Err(CommandError::NotFound(format!("no firing group `{episode}`")));
         }
@@ -113,7 +117,10 @@ impl Alerts {
         check_comment(&silence.comment)?;
         let invalid = |text: String| Err(CommandError::Invalid(text));
         if silence.matchers.iter().all(|matcher| matcher.fits_value("")) {
-            return invalid("at least one matcher must not fit the empty value: this would silence every alert".to_owned());
+            return invalid(
+                "at least one matcher must not fit the empty value: this would silence every alert"
+                    .to_owned(),
+            );
         }
         if silence.matchers.len() > MAX_MATCHERS {
             return invalid(format!("a silence has at most {MAX_MATCHERS} matchers"));

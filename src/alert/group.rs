@@ -150,7 +150,13 @@ impl Group {
     }
 
     /// What is due at this edge; `visible` are the members that are not suppressed.
-    pub(super) fn due(&self, node: &Node, members: &[&Member], visible: &[&Member], at: Millis) -> Option<Transition> {
+    pub(super) fn due(
+        &self,
+        node: &Node,
+        members: &[&Member],
+        visible: &[&Member],
+        at: Millis,
+    ) -> Option<Transition> {
         let Some(told) = &self.told else {
             let waited = at >= self.created.saturating_add(node.group_wait);
             return (waited && !visible.is_empty()).then_some(Transition::Firing);

@@ -87,7 +87,9 @@ impl Life {
         match sign {
             Sign::Insufficient => return self.go_blind(Evidence::Insufficient, at, pace),
             Sign::NoData => return self.go_blind(Evidence::NoData, at, pace),
-            Sign::Over | Sign::Between | Sign::Quiet => (self.evidence, self.blind) = (Evidence::Sufficient, 0),
+            Sign::Over | Sign::Between | Sign::Quiet => {
+                (self.evidence, self.blind) = (Evidence::Sufficient, 0)
+            }
         }
         let mask = u32::MAX >> (32 - pace.of_last.clamp(1, 32));
         self.history = (self.history << 1 | u32::from(sign == Sign::Over)) & mask;

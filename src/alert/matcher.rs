@@ -57,7 +57,9 @@ pub struct Matcher {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MatcherError {
     /// It is not `label operator value`.
-    #[error("`{0}` is not a matcher: write a label, one of =, !=, =~, !~ and a value, for example `kind=drift`")]
+    #[error(
+        "`{0}` is not a matcher: write a label, one of =, !=, =~, !~ and a value, for example `kind=drift`"
+    )]
     Form(String),
     /// The expression cannot be compiled.
     #[error("`{text}` has no usable regular expression: {problem}")]
@@ -134,9 +136,9 @@ impl FromStr for Matcher {
             return Err(form());
         }
         let regex = match operator {
-            Operator::Fits | Operator::FitsNot => Some(anchored(value).map_err(|problem| {
-                MatcherError::Regex { text: text.to_owned(), problem }
-            })?),
+            Operator::Fits | Operator::FitsNot => Some(
+                anchored(value).map_err(|problem| MatcherError::Regex { text: text.to_owned(), problem })?,
+            ),
             Operator::Is | Operator::IsNot => None,
         };
         Ok(Self { label: label.to_owned(), operator, value: value.to_owned(), regex })

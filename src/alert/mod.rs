@@ -161,9 +161,11 @@ impl Alerts {
             let before = life.clone();
             if sign == Sign::Over {
                 life.finding = finding(window, &key, &verdicts, life.since);
-                life.escalated |= life.finding.as_ref().zip(factor).is_some_and(|(finding, factor)| {
-                    finding.statistic >= factor * finding.threshold
-                });
+                life.escalated |= life
+                    .finding
+                    .as_ref()
+                    .zip(factor)
+                    .is_some_and(|(finding, factor)| finding.statistic >= factor * finding.threshold);
             }
             let step = life.step(sign, window.end, pace);
             if let Some(finding) = &mut life.finding {
@@ -314,7 +316,8 @@ impl VersionAlerts {
         horizon: &str,
         settings: &config::Alerts,
     ) {
-        let life = self.lives.iter().find(|(known, _)| known == key).and_then(|(_, lives)| lives.get(horizon));
+        let life =
+            self.lives.iter().find(|(known, _)| known == key).and_then(|(_, lives)| lives.get(horizon));
         let view = life.and_then(|life| show::view(id, self, key, (horizon, life), settings));
         self.resolved.extend(view.map(|view| AlertView { state: AlertState::Resolved, ..view }));
         while self.resolved.len() > REMEMBERED {

@@ -166,7 +166,11 @@ fn times(window: &config::Maintenance) -> Result<Times, TimesError> {
     for (field, given) in [("start", &window.start), ("end", &window.end)] {
         if given.is_some() {
             let what = "stands beside `from`, `to` or `days`".to_owned();
-            return Err(TimesError { field, what, expected: "two windows, a recurring one and one that comes once" });
+            return Err(TimesError {
+                field,
+                what,
+                expected: "two windows, a recurring one and one that comes once",
+            });
         }
     }
     let from = time_of_day("from", window.from.as_deref().ok_or_else(|| missing("from"))?)?;
@@ -187,7 +191,11 @@ fn instant(field: &'static str, text: &str) -> Result<Millis, TimesError> {
 
 fn time_of_day(field: &'static str, text: &str) -> Result<Millis, TimesError> {
     hours_and_minutes(text).filter(|(hours, _)| *hours < 24).map(|(h, m)| (h * 60 + m) * MINUTE).ok_or_else(
-        || TimesError { field, what: format!("`{text}` is not a time of day"), expected: "`00:00` to `23:59`" },
+        || TimesError {
+            field,
+            what: format!("`{text}` is not a time of day"),
+            expected: "`00:00` to `23:59`",
+        },
     )
 }
 
@@ -208,7 +216,9 @@ fn utc_offset(text: &str) -> Result<Millis, TimesError> {
 fn hours_and_minutes(text: &str) -> Option<(i64, i64)> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |text: &str| {
-        (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+        (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| text.parse().ok())
+            .flatten()
     };
     Some((number(hours)?, number(minutes)?)).filter(|(_, minutes): &(i64, i64)| *minutes < 60)
 }

@@ -187,7 +187,9 @@ pub fn explain(config: &config::Config, labels: &Labels) -> (Labels, Vec<Destina
             let kind = value("kind").is_none_or(|kind| {
                 sink.kinds.is_empty() || sink.kinds.iter().any(|one| one.as_str() == kind)
             });
-            kind && (critical || value("severity").is_none() || sink.min_severity != Some(super::Severity::Critical))
+            kind && (critical
+                || value("severity").is_none()
+                || sink.min_severity != Some(super::Severity::Critical))
         })
     };
     let mut found = Vec::new();

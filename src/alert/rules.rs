@@ -43,19 +43,13 @@ pub(super) struct Inhibition {
 const MODEL_OVER_FEATURES: ([&str; 1], [&str; 1], &[&str]) =
     ([r#"kind="volume""#], [r#"kind=~"drift|data_fault""#], &["model", "version"]);
 /// Without the data of the source, what is left of the stream is no sample of it.
-const SOURCE_OVER_MODELS: ([&str; 2], [&str; 1], &[&str]) = (
-    [r#"kind="operation""#, r#"version=~"no_data|stalled|gap""#],
-    [r#"kind=~"drift|volume""#],
-    &[],
-);
+const SOURCE_OVER_MODELS: ([&str; 2], [&str; 1], &[&str]) =
+    ([r#"kind="operation""#, r#"version=~"no_data|stalled|gap""#], [r#"kind=~"drift|volume""#], &[]);
 
 pub(super) fn inhibitions(settings: &config::Alerts) -> Vec<Inhibition> {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let (a, b) = (MODEL_OVER_FEATURES, SOURCE_OVER_MODELS);
-    let built_in = [
-        (owned(&a.0), owned(&a.1), owned(a.2)),
-        (owned(&b.0), owned(&b.1), owned(b.2)),
-    ];
+    let built_in = [(owned(&a.0), owned(&a.1), owned(a.2)), (owned(&b.0), owned(&b.1), owned(b.2))];
     let built_in = built_in.into_iter().filter(|_| settings.inhibit_defaults);
     let configured = settings.inhibit.iter();
     let configured = configured
@@ -77,7 +71,10 @@ pub(super) type Sources = BTreeSet<Vec<String>>;
 impl Inhibition {
     /// What the source of this rule is among these firing alerts.
     pub(super) fn sources<'a>(&self, firing: impl Iterator<Item = &'a Labels>) -> Sources {
-        firing.filter(|labels| all_fit(&self.source, labels)).map(|labels| self.equal_values(labels)).collect()
+        firing
+            .filter(|labels| all_fit(&self.source, labels))
+            .map(|labels| self.equal_values(labels))
+            .collect()
     }
 
     fn equal_values(&self, labels: &Labels) -> Vec<String> {
@@ -173,8 +170,10 @@ mod tests {
     #[test]
     fn a_runbook_is_filled_in_and_a_name_cannot_lead_elsewhere() {
         let url = "https://wiki/{team}/{kind}#{feature}".to_owned();
-        let settings =
-            config::Alerts { runbooks: vec![config::Runbook { matchers: Vec::new(), url }], ..Default::default() };
+        let settings = config::Alerts {
+            runbooks: vec![config::Runbook { matchers: Vec::new(), url }],
+            ..Default::default()
+        };
         let given = labels(&[("team", ".."), ("kind", "drift"), ("feature", "a/b?c&ü")]);
         let filled = runbook(&runbooks(&settings), &given);
         assert_eq!(filled.as_deref(), Some("https://wiki/%2E%2E/drift#a%2Fb%3Fc%26%C3%BC"));

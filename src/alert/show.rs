@@ -37,7 +37,13 @@ impl Alerts {
     }
 
     /// What the groups and the rules add to an alert.
-    fn with_group(&self, mut view: AlertView, key: &AlertKey, life: &Life, member: Option<&Member>) -> AlertView {
+    fn with_group(
+        &self,
+        mut view: AlertView,
+        key: &AlertKey,
+        life: &Life,
+        member: Option<&Member>,
+    ) -> AlertView {
         let id = (view.model.clone(), view.version.clone());
         view.labels = match member {
             Some(member) => member.labels.clone(),

@@ -106,7 +106,12 @@ impl Gate {
     /// When the tokens cannot be read.
     pub fn new(settings: Http, observer: impl ApiObserver + 'static) -> Result<Self, TokensError> {
         let grants = RwLock::new(Arc::new(grants(&settings)?));
-        Ok(Self(Arc::new(Inner { settings, grants, failures: Mutex::default(), observer: Box::new(observer) })))
+        Ok(Self(Arc::new(Inner {
+            settings,
+            grants,
+            failures: Mutex::default(),
+            observer: Box::new(observer),
+        })))
     }
 
     /// Reads the file of tokens again; what was revoked no longer passes.
@@ -150,10 +155,13 @@ impl Gate {
     fn stranger(&self, with_token: bool, peer: Option<&Peer>) -> ApiError {
         let failures = peer.map_or(1, |peer| self.failed(network(peer.address.ip()), now()));
         if failures > MOST_FAILURES {
-            return self.refuse("throttled", ApiError::Throttled {
-                error: "too many attempts from this address".to_owned(),
-                hint: "wait a minute; a token that is right passes at any time",
-            });
+            return self.refuse(
+                "throttled",
+                ApiError::Throttled {
+                    error: "too many attempts from this address".to_owned(),
+                    hint: "wait a minute; a token that is right passes at any time",
+                },
+            );
         }
         let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
         tracing::warn!(address, with_token, failures, "a request without a valid token or certificate");
@@ -162,10 +170,13 @@ impl Gate {
             (false, true) => "no name of this certificate is in http.tls.clients",
             (false, false) => "this needs a token",
         };
-        self.refuse("unauthorized", ApiError::Unauthorized {
-            error: error.to_owned(),
-            hint: "send `Authorization: Bearer TOKEN`; `anchorwatch token new` makes a token",
-        })
+        self.refuse(
+            "unauthorized",
+            ApiError::Unauthorized {
+                error: error.to_owned(),
+                hint: "send `Authorization: Bearer TOKEN`; `anchorwatch token new` makes a token",
+            },
+        )
     }
 
     /// Counts a failure; gives how many there were within the last minute.
@@ -191,9 +202,12 @@ impl Grants {
             return None;
         }
         let digest: [u8; 32] = Sha256::digest(token).into();
-        self.tokens.iter().fold(None, |found, (known, grant)| {
-            if bool::from(known.ct_eq(&digest)) { Some(grant) } else { found }
-        })
+        self.tokens.iter().fold(
+            None,
+            |found, (known, grant)| {
+                if bool::from(known.ct_eq(&digest)) { Some(grant) } else { found }
+            },
+        )
     }
 
     fn client(&self, names: &[String]) -> Option<&Grant> {
@@ -202,7 +216,8 @@ impl Grants {
 }
 
 fn grants(settings: &Http) -> Result<Grants, TokensError> {
-    let scopes = |scopes: &std::collections::BTreeSet<TokenScope>| scopes.iter().map(|one| (*one).into()).collect();
+    let scopes =
+        |scopes: &std::collections::BTreeSet<TokenScope>| scopes.iter().map(|one| (*one).into()).collect();
     let tokens = settings.read_tokens()?.into_iter();
     let clients = settings.tls.iter().flat_map(|tls| &tls.clients);
     Ok(Grants {
@@ -210,9 +225,7 @@ fn grants(settings: &Http) -> Result<Grants, TokensError> {
         tokens: tokens
             .filter_map(|one| Some((one.digest()?, Grant { scopes: scopes(&one.scopes), name: one.name })))
             .collect(),
-        clients: clients
-            .map(|one| Grant { name: one.name.clone(), scopes: scopes(&one.scopes) })
-            .collect(),
+        clients: clients.map(|one| Grant { name: one.name.clone(), scopes: scopes(&one.scopes) }).collect(),
     })
 }
 
@@ -273,10 +286,13 @@ impl Rule {
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let host = text(header::HOST);
         if self.scope != Scope::Open && host.is_some_and(|host| !self.is_ours(host)) {
-            return Err(self.gate.refuse("foreign_host", ApiError::Forbidden {
-                error: "the daemon is not known by this name (Host)".to_owned(),
-                hint: "ask for it by 127.0.0.1 or localhost, or add the name to http.hosts",
-            }));
+            return Err(self.gate.refuse(
+                "foreign_host",
+                ApiError::Forbidden {
+                    error: "the daemon is not known by this name (Host)".to_owned(),
+                    hint: "ask for it by 127.0.0.1 or localhost, or add the name to http.hosts",
+                },
+            ));
         }
         if matches!(*method, Method::GET | Method::HEAD) {
             return Ok(());
@@ -287,17 +303,25 @@ impl Rule {
         };
         let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
         if text(header::ORIGIN).is_some_and(foreign) || matches!(site, Some("cross-site" | "same-site")) {
-            return Err(self.gate.refuse("foreign_origin", ApiError::Forbidden {
-                error: "a page of another origin asked for this".to_owned(),
-                hint: "orders come from the daemon's own page, the command line or a program",
-            }));
+            return Err(self.gate.refuse(
+                "foreign_origin",
+                ApiError::Forbidden {
+                    error: "a page of another origin asked for this".to_owned(),
+                    hint: "orders come from the daemon's own page, the command line or a program",
+                },
+            ));
         }
-        let json = |kind: &str| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        let json = |kind: &str| {
+            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        };
         if !text(header::CONTENT_TYPE).is_some_and(json) {
-            return Err(self.gate.refuse("content_type", ApiError::UnsupportedMediaType {
-                error: "the body is not said to be JSON".to_owned(),
-                hint: "send `Content-Type: application/json`",
-            }));
+            return Err(self.gate.refuse(
+                "content_type",
+                ApiError::UnsupportedMediaType {
+                    error: "the body is not said to be JSON".to_owned(),
+                    hint: "send `Content-Type: application/json`",
+                },
+            ));
         }
         Ok(())
     }
@@ -369,7 +393,12 @@ mod tests {
 
     #[test]
     fn hosts_are_read_with_and_without_ports() {
-        for (host, name) in [("localhost:9464", "localhost"), ("[::1]:9464", "::1"), ("a.b", "a.b"), ("127.0.0.1:1", "127.0.0.1")] {
+        for (host, name) in [
+            ("localhost:9464", "localhost"),
+            ("[::1]:9464", "::1"),
+            ("a.b", "a.b"),
+            ("127.0.0.1:1", "127.0.0.1"),
+        ] {
             assert_eq!(name_of(host), name);
         }
     }

@@ -46,6 +46,7 @@ pub struct Doors {
     listener: TcpListener,
     tls: Option<Tls>,
     free: Arc<Semaphore>,
+    patience: Patience,
     handshakes: JoinSet<Option<(Connection, Peer)>>,
 }
 
@@ -53,11 +54,36 @@ impl Doors {
     /// Opens for at most so many connections at a time.
     #[must_use]
     pub fn new(listener: TcpListener, tls: Option<Tls>, most: usize) -> Self {
-        Self { listener, tls, free: Arc::new(Semaphore::new(most)), handshakes: JoinSet::new() }
+        let (free, patience) = (Arc::new(Semaphore::new(most)), Patience::default());
+        Self { listener, tls, free, patience, handshakes: JoinSet::new() }
+    }
+
+    /// The same with other times, for those who cannot wait.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 }
 
-async fn taken(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+/// How long a connection is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the head of a request, once it has begun.
+    pub head: Duration,
+    /// Without a byte of an answer.
+    pub silent: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: HEAD_WITHIN, silent: SILENT_FOR }
+    }
+}
+
+async fn taken(
+    listener: &TcpListener,
+    free: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed.
     let permit = Arc::clone(free).acquire_owned().await.ok();
     loop {
@@ -74,12 +100,13 @@ async fn taken(listener: &TcpListener, free: &Arc<Semaphore>) -> (TcpStream, Soc
 async fn shake_hands(
     (stream, address, permit): (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>),
     tls: Tls,
+    patience: Patience,
 ) -> Option<(Connection, Peer)> {
     let acceptor = OpenSSLAcceptor::new(tls.config).handshake_timeout(HANDSHAKE_WITHIN);
     let (stream, ()) = acceptor.accept(stream, ()).await.ok()?;
     let certificate = stream.ssl().peer_certificate();
     let names = certificate.map(|certificate| names(&certificate)).unwrap_or_default().into();
-    Some((Connection::new(Box::new(stream), permit), Peer { address, names }))
+    Some((Connection::new(Box::new(stream), permit, patience), Peer { address, names }))
 }
 
 impl Listener for Doors {
@@ -95,10 +122,13 @@ impl Listener for Doors {
                     }
                 }
                 (stream, address, permit) = taken(&self.listener, &self.free) => match &self.tls {
-                    Some(tls) => _ = self.handshakes.spawn(shake_hands((stream, address, permit), tls.clone())),
+                    Some(tls) => {
+                        let shaken = shake_hands((stream, address, permit), tls.clone(), self.patience);
+                        self.handshakes.spawn(shaken);
+                    }
                     None => {
                         let peer = Peer { address, names: Arc::default() };
-                        return (Connection::new(Box::new(stream), permit), peer);
+                        return (Connection::new(Box::new(stream), permit, self.patience), peer);
                     }
                 },
             }
@@ -125,6 +155,7 @@ pub struct Connection {
     stream: Box<dyn Stream>,
     deadline: Pin<Box<Sleep>>,
     head: Head,
+    patience: Patience,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -159,12 +190,12 @@ impl Head {
 }
 
 impl Connection {
-    fn new(stream: Box<dyn Stream>, place: Option<OwnedSemaphorePermit>) -> Self {
-        let deadline = Box::pin(tokio::time::sleep(HEAD_WITHIN));
-        Self { stream, deadline, head: Head::default(), _place: place }
+    fn new(stream: Box<dyn Stream>, place: Option<OwnedSemaphorePermit>, patience: Patience) -> Self {
+        let deadline = Box::pin(tokio::time::sleep(patience.head));
+        Self { stream, deadline, head: Head::default(), patience, _place: place }
     }
 
-    fn patience(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    fn in_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.deadline.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
             Poll::Pending => Ok(()),
@@ -181,8 +212,8 @@ impl Connection {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "HTTP/2 is not spoken here"));
         }
         match (begins, was_complete, self.head.complete) {
-            (_, false, true) => self.wait(SILENT_FOR),
-            (true, _, _) => self.wait(HEAD_WITHIN),
+            (_, false, true) => self.wait(self.patience.silent),
+            (true, _, _) => self.wait(self.patience.head),
             _ => {}
         }
         Ok(())
@@ -192,10 +223,10 @@ impl Connection {
         match written {
             Poll::Ready(_) => {
                 self.head = Head::default();
-                self.wait(SILENT_FOR);
+                self.wait(self.patience.silent);
                 Ok(())
             }
-            Poll::Pending => self.patience(context),
+            Poll::Pending => self.in_time(context),
         }
     }
 }
@@ -206,7 +237,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.patience(context)?;
+        self.in_time(context)?;
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         self.took(&buffer.filled()[before..])?;
@@ -215,7 +246,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(&written, context)?;
         written

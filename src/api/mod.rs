@@ -29,7 +29,7 @@ use crate::view::{Board, Scrape};
 pub use auth::{ApiObserver, Gate, MOST_FAILURES, REFUSALS};
 pub use caller::{Caller, Scope};
 pub use commands::{Asked, COMMAND_QUEUE, Commands};
-pub use doors::{Connection, Doors, HEAD_WITHIN, Peer, SILENT_FOR};
+pub use doors::{Connection, Doors, HEAD_WITHIN, Patience, Peer, SILENT_FOR};
 pub use error::{ApiError, ErrorBody};
 pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
@@ -117,16 +117,21 @@ pub async fn serve(
     router: Router,
     shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    serve_at(Doors::new(listener, None, crate::config::Http::default().max_connections), router, shutdown).await
+    serve_at(Doors::new(listener, None, crate::config::Http::default().max_connections), router, shutdown)
+        .await
 }
 
 /// The same through doors with bounds and encryption of their own.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve_at(doors: Doors, router: Router, mut shutdown: watch::Receiver<bool>) -> std::io::Result<()> {
+pub async fn serve_at(
+    doors: Doors,
+    router: Router,
+    mut shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let asked = async move { _ = shutdown.wait_for(|asked| *asked).await };
-    let service = router.into_make_service_with_connect_info::<doors::Peer>();
+    let service = router.into_make_service_with_connect_info::<Peer>();
     axum::serve(doors, service).with_graceful_shutdown(asked).await
 }
 

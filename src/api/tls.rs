@@ -9,8 +9,8 @@ use std::sync::Arc;
 use axum_server::tls_openssl::OpenSSLConfig;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    AlpnError, SslAcceptor, SslFiletype, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
-    select_next_proto,
+    AlpnError, SslAcceptor, SslFiletype, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode,
+    SslVersion, select_next_proto,
 };
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
@@ -45,7 +45,9 @@ pub enum TlsError {
         source: ErrorStack,
     },
     /// Key and certificate are of two minds.
-    #[error("http.tls: the key in {0} does not belong to the certificate: write both at once and send SIGHUP again")]
+    #[error(
+        "http.tls: the key in {0} does not belong to the certificate: write both at once and send SIGHUP again"
+    )]
     Mismatch(PathBuf),
     /// OpenSSL itself does not work.
     #[error("OpenSSL cannot be set up: {0}")]
@@ -97,8 +99,13 @@ fn acceptor(settings: &TlsSettings) -> Result<SslAcceptor, TlsError> {
     readable("key_file", key)?;
     builder.set_private_key_file(key, SslFiletype::PEM).map_err(|source| {
         // OpenSSL compares the two as soon as it has both.
-        let mismatch = source.errors().iter().any(|error| error.reason().is_some_and(|why| why.contains("mismatch")));
-        if mismatch { TlsError::Mismatch(key.clone()) } else { unusable("key_file", key, "a private key")(source) }
+        let mismatch =
+            source.errors().iter().any(|error| error.reason().is_some_and(|why| why.contains("mismatch")));
+        if mismatch {
+            TlsError::Mismatch(key.clone())
+        } else {
+            unusable("key_file", key, "a private key")(source)
+        }
     })?;
     builder.check_private_key().map_err(|_| TlsError::Mismatch(key.clone()))?;
     if let Some(path) = &settings.client_ca_file {

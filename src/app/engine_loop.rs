@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{Checkpoint, CommandError, Engine, Position};
+use crate::engine::{CatalogEntry, Checkpoint, CommandError, Engine, Position};
 use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{Incoming, KafkaSource};
@@ -332,6 +332,11 @@ impl EngineLoop {
         match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry)?)) {
             Ok(entries) => {
                 self.engine.set_catalog(&entries);
+                let name =
+                    |entry: &'_ CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
+                let watched: Vec<(String, String)> = entries.iter().map(name).collect();
+                self.publisher
+                    .forget_all_but(&watched.iter().map(|(m, v)| (m.as_str(), v.as_str())).collect());
                 self.registry_token = token;
                 if entries.is_empty() {
                     self.tell(now, "references", || {

@@ -13,6 +13,7 @@ mod catalog;
 mod dead_letters;
 mod engine_loop;
 mod listeners;
+mod memory;
 mod publish;
 
 use std::net::SocketAddr;
@@ -143,7 +144,19 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     }
     let reload = listeners.open(&state, &shut, &runtime)?;
     let stop = stop.clone();
-    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop, reload, board, address, api_address })
+    Ok(Daemon {
+        runtime,
+        engine,
+        store,
+        handle,
+        shutdown,
+        deliveries,
+        stop,
+        reload,
+        board,
+        address,
+        api_address,
+    })
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
@@ -156,6 +169,7 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
+    engine.set_memory_budget(memory::of_windows(config.memory.max));
     engine.set_catalog(&catalog::entries(registry)?);
     reach(Place::StateRestored);
     Ok(engine)

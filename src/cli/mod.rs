@@ -4,6 +4,7 @@ pub mod check;
 pub mod client;
 pub mod context;
 pub mod demo;
+pub mod health;
 pub mod model;
 pub mod reference;
 pub mod run;
@@ -45,6 +46,8 @@ enum Command {
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
     Schema(schema::SchemaCommand),
+    /// Asks whether a running daemon lives; for container health checks.
+    Health(health::HealthCommand),
     /// Makes bearer tokens for the API.
     Token(token::TokenCommand),
 }
@@ -58,6 +61,7 @@ impl Cli {
         let outcome = match self.command {
             Command::Check(command) => command.run(&mut out, &mut err).map_err(Into::into),
             Command::Schema(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            Command::Health(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Token(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),

@@ -74,7 +74,10 @@ impl TokenCommand {
                 write_new(path, &token).with_context(|| format!("cannot write {}", path.display()))?;
                 writeln!(out, "# The token is in {}.", path.display())?;
             }
-            None => writeln!(out, "# The token. It is shown only now; keep it where only its owner can read it.\n{token}\n")?,
+            None => writeln!(
+                out,
+                "# The token. It is shown only now; keep it where only its owner can read it.\n{token}\n"
+            )?,
         }
         writeln!(out, "# For http.tokens of the configuration, or for http.tokens_file (then send SIGHUP).")?;
         out.write_all(entry(name, &token, scopes).as_bytes())?;

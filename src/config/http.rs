@@ -167,7 +167,9 @@ pub enum TokensError {
         source: std::io::Error,
     },
     /// The file is not a list of tokens.
-    #[error("the file {0} is not a list of {{name, sha256, scopes}}: `anchorwatch token new` prints such entries")]
+    #[error(
+        "the file {0} is not a list of {{name, sha256, scopes}}: `anchorwatch token new` prints such entries"
+    )]
     Malformed(PathBuf),
     /// An entry cannot be used.
     #[error("{0}")]
@@ -280,10 +282,16 @@ fn reachable(
         _ => "there is neither encryption nor authentication",
     };
     let section = path.trim_end_matches("listen");
-    let metrics = if path == "http.listen" { " (and `http.metrics_token`, if `http.api` is a listener of its own)" } else { "" };
+    let metrics = if path == "http.listen" {
+        " (and `http.metrics_token`, if `http.api` is a listener of its own)"
+    } else {
+        ""
+    };
     let expected = format!(
         "a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients`{metrics}; \
          or `{section}insecure_allow_remote: true` behind a proxy that protects it"
     );
-    found.push(Problem::at(path, format!("`{address}` can be reached by others, and {lacks}")).expected(expected));
+    found.push(
+        Problem::at(path, format!("`{address}` can be reached by others, and {lacks}")).expected(expected),
+    );
 }

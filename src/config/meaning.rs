@@ -203,7 +203,10 @@ fn secret_address(path: String, source: &SecretSource, found: &mut Vec<Problem>)
 
 fn address(path: String, text: &str, found: &mut Vec<Problem>) {
     if !is_address(text) {
-        found.push(Problem::at(path, format!("`{text}` is not a URL")).expected("`https://…` or `http://…`"));
+        // What is not understood may hold a password all the same.
+        let shown = if text.contains(['@', '?']) { super::REDACTED } else { text };
+        found
+            .push(Problem::at(path, format!("`{shown}` is not a URL")).expected("`https://…` or `http://…`"));
     }
 }
 

@@ -11,6 +11,7 @@ mod command;
 mod documents;
 mod tell;
 mod trouble;
+mod unknown;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,8 +28,11 @@ use crate::fault::{Place, reach};
 use crate::monitor::{Judge, WindowPlace};
 use crate::reference::Reference;
 use crate::subject::Millis;
-use crate::view::{AlertView, EventCount, LawCounters, PositionView, SilenceView, WindowView};
-use crate::window::{Outcome, Partitions, WatchedVersion, WindowSettings, Windows};
+use crate::view::{
+    AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView, SilenceView, UnknownView,
+    WindowView,
+};
+use crate::window::{NotAdmitted, Outcome, Partitions, WatchedVersion, WindowSettings, Windows};
 
 /// Refused records whose pointers wait for the next checkpoint; further ones are only counted.
 const MAX_REFUSED: usize = 10_000;
@@ -93,9 +97,9 @@ pub struct Engine {
     watermark: Option<Millis>,
     outbox: Vec<OutboxRow>,
     refused: Vec<RefusedRecord>,
-    refused_dropped: u64,
     audit: Vec<AuditRow>,
     troubles: trouble::Troubles,
+    unknown: unknown::Unknown,
     core_dirty: bool,
 }
 
@@ -105,6 +109,8 @@ impl Engine {
     pub fn new(config: &Config) -> Self {
         let settings = WindowSettings::new(&config.windows, config.segments.as_ref());
         let min_rows = config.windows.min_rows;
+        let mut windows = Windows::new(settings);
+        windows.set_versions_per_model(config.memory.versions_per_model);
         Self {
             limits: Limits {
                 max_bytes: config.events.max_bytes,
@@ -117,7 +123,7 @@ impl Engine {
             },
             silence_after: config.monitor.silence_after.map(crate::config::Span::millis),
             partitions: Partitions::default(),
-            windows: Windows::new(settings),
+            windows,
             judge: Judge::new(
                 config.monitor.clone(),
                 min_rows,
@@ -135,11 +141,41 @@ impl Engine {
             watermark: None,
             outbox: Vec::new(),
             refused: Vec::new(),
-            refused_dropped: 0,
             audit: Vec::new(),
             troubles: trouble::Troubles::default(),
+            unknown: unknown::Unknown::default(),
             core_dirty: false,
         }
+    }
+
+    /// Bounds the memory of windows, in bytes, for models and segments that come from now on.
+    pub fn set_memory_budget(&mut self, bytes: usize) {
+        self.windows.set_budget(bytes);
+    }
+
+    /// The memory of windows: what may be spoken for, and what is.
+    #[must_use]
+    pub fn memory(&self) -> MemoryView {
+        let (budget, charged) = self.windows.budget();
+        MemoryView { budget, charged }
+    }
+
+    /// Models that nobody registered, the most frequent first, since the start.
+    #[must_use]
+    pub fn unknown_models(&self) -> Vec<UnknownView> {
+        self.unknown.views()
+    }
+
+    /// Versions that are not counted, or not in their segments, and why, since the start.
+    #[must_use]
+    pub fn not_admitted(&self) -> Vec<NotAdmittedView> {
+        let view = |(model, version, reason, events): (&str, &str, NotAdmitted, u64)| NotAdmittedView {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            reason: reason.as_str().to_owned(),
+            events,
+        };
+        self.windows.not_admitted().map(view).collect()
     }
 
     /// Replaces what the registry offers. Events of versions left out are refused from now on.
@@ -170,6 +206,9 @@ impl Engine {
             Outcome::Unmatched => self.law.unmatched += 1,
             Outcome::Refused(refusal) => self.refuse(record, &refusal),
         }
+        if let Some(reason) = self.windows.take_not_admitted() {
+            *self.law.not_admitted.entry(reason.as_str().into()).or_default() += 1;
+        }
         debug_assert!(self.law.holds(), "L-1");
         reach(Place::RecordPassed);
     }
@@ -193,7 +232,11 @@ impl Engine {
         match decoded {
             Ok((named, event, ts)) => {
                 let partition = self.partitions.entry(record.topic, record.partition, now);
-                self.windows.observe(partition, &named, &event, ts, now)
+                let outcome = self.windows.observe(partition, &named, &event, ts, now);
+                if let Outcome::Refused(Refusal::UnknownModel | Refusal::UnknownVersion) = outcome {
+                    self.unknown.saw(&named.model, named.version.as_deref());
+                }
+                outcome
             }
             Err(refusal) => Outcome::Refused(refusal),
         }
@@ -202,7 +245,7 @@ impl Engine {
     fn refuse(&mut self, record: &Record<'_>, refusal: &Refusal) {
         *self.law.refused.entry(refusal.reason().into()).or_default() += 1;
         if self.refused.len() >= MAX_REFUSED {
-            self.refused_dropped += 1;
+            self.law.pointers_dropped += 1;
             return;
         }
         self.refused.push(RefusedRecord {

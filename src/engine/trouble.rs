@@ -212,12 +212,7 @@ fn row(sink: &str, notification: &Notification) -> OutboxRow {
     }
 }
 
-fn notification(
-    id: &(TroubleKind, String),
-    open: &Open,
-    transition: Transition,
-    at: Millis,
-) -> Notification {
+fn notification(id: &(TroubleKind, String), open: &Open, transition: Transition, at: Millis) -> Notification {
     let group = group(id, open);
     let digest = Sha256::digest(format!("{group}\n{}\n{at}", transition.as_str()));
     Notification {

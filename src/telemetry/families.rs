@@ -129,6 +129,8 @@ families! {
         alerts_active: GaugeVec [model version kind state] "Alerts that are not resolved, by state: pending, firing, acknowledged, insufficient or no_data.";
         watermark_timestamp_seconds: GaugeVec [] "Event time up to which every window is complete.";
         consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
+        memory_budget_bytes: GaugeVec [] "Memory that windows may take, by estimate.";
+        memory_charged_bytes: GaugeVec [] "Memory that the admitted windows take at most, by estimate.";
         queue_depth: GaugeVec [queue] "Items waiting in a queue of the process.";
         outbox_pending: GaugeVec [target] "Deliveries decided but not yet confirmed.";
         build_info: GaugeVec [version git_commit] "Always 1; the labels name the build.";
@@ -151,6 +153,8 @@ families! {
         records_read_total [] "Records read: refused + late + future + unmatched + duplicate + counted.";
         records_counted_total [] "Records counted in a window.";
         records_refused_total [reason] "Records that are no event.";
+        records_not_admitted_total [reason] "Records of a version, or in a segment, for which there was no room: memory, versions, segment_memory, segments.";
+        refused_pointers_dropped_total [] "Refused records without a pointer in the dead-letter topic, because too many came between two checkpoints.";
         records_late_total [] "Records that came after their window was closed.";
         records_future_total [] "Records too far ahead of the clock.";
         records_unmatched_total [] "Records of a model version without an active reference, and feedback without its prediction.";

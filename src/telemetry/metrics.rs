@@ -165,6 +165,8 @@ impl Metrics {
                 families.consumer_lag_records.with_label_values(&labels).set(lag as f64);
             }
         }
+        families.memory_budget_bytes.with_label_values::<&str>(&[]).set(status.memory.budget as f64);
+        families.memory_charged_bytes.with_label_values::<&str>(&[]).set(status.memory.charged as f64);
         for queue in &status.queues {
             families.queue_depth.with_label_values(&[&queue.queue]).set(queue.depth as f64);
         }

@@ -28,14 +28,8 @@ pub enum AlertState {
 
 impl AlertState {
     /// All states in the order of a life.
-    pub const ALL: [Self; 6] = [
-        Self::Pending,
-        Self::Firing,
-        Self::Acknowledged,
-        Self::Insufficient,
-        Self::NoData,
-        Self::Resolved,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Firing, Self::Acknowledged, Self::Insufficient, Self::NoData, Self::Resolved];
 
     /// Name in labels, queries and payloads.
     #[must_use]
@@ -53,7 +47,9 @@ impl AlertState {
 
 /// Why a text is not an alert state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an alert state: expected pending, firing, acknowledged, insufficient, no_data or resolved")]
+#[error(
+    "`{0}` is not an alert state: expected pending, firing, acknowledged, insufficient, no_data or resolved"
+)]
 pub struct AlertStateError(String);
 
 impl FromStr for AlertState {

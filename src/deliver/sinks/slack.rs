@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 use super::digest;
 use super::text::{bounded, clip, count, instant, kind_title, level, number};
 use super::{Answer, Attempt, Dialect, Outcome, SinkRequest, Unsendable, judge_status};
-use crate::alert::{
-    ActionKind, ActionRequest, Delivery, Evidence, Finding, Moved, Notification, Transition,
-};
+use crate::alert::{ActionKind, ActionRequest, Delivery, Evidence, Finding, Moved, Notification, Transition};
 use crate::deliver::guard::Endpoint;
 
 /// Bytes of findings after which the rest is only counted.
