@@ -53,8 +53,14 @@ fn attacks(i: usize) -> Vec<Vec<u8>> {
     records
 }
 
+/// The latest windows. Each daemon built its own reference, whose address tells when.
 fn windows(daemon: &Daemon) -> Value {
-    daemon.http_get("/api/v1/windows?model=flights&version=1.0.0&limit=100").json()["items"].clone()
+    let page = daemon.http_get("/api/v1/windows?model=flights&version=1.0.0&limit=100").json();
+    let mut windows = page["items"].clone();
+    for window in windows.as_array_mut().expect("items") {
+        window["reference"] = Value::Null;
+    }
+    windows
 }
 
 #[test]
