@@ -35,7 +35,8 @@ alerts:
     group_interval: 3m
     repeat_interval: 7m
     routes:
-      - { matchers: ['segment!=""'], group_by: [model, segment], digest: 15m }
+      - { matchers: ['feature=x'], continue: true, group_by: [model, feature], digest: 15m }
+      - { matchers: ['feature=x'] }
 sinks: [{ name: w, type: webhook, url: "http://localhost/" }]
 "#;
     config::parse(text, "test").expect("valid settings")

@@ -405,7 +405,7 @@ fn check_laws(told: &[Announcement]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     /// any sequence of windows, orders and restarts tells what the model tells and shows what it shows.
     #[test]

@@ -403,9 +403,29 @@ alerts:
 
     #[test]
     fn a_route_says_who_is_told_and_why() {
-        insta::assert_snapshot!(routed(&["model=fraud-eu", "kind=drift", "severity=critical"]).expect("good"), @"");
-        insta::assert_snapshot!(routed(&["model=fraud-eu", "kind=volume", "severity=warning"]).expect("good"), @"");
-        insta::assert_snapshot!(routed(&["model=churn"]).expect("good"), @"");
+        insta::assert_snapshot!(routed(&["model=fraud-eu", "kind=drift", "severity=critical"]).expect("good"), @r###"
+        kind="drift" model="fraud-eu" severity="critical" team="payments"
+        alerts.route.routes[0], which takes severity="critical"
+          tells       night
+          groups by   model, version, kind
+        alerts.route.routes[1], which takes team="payments"
+          tells       payments
+          groups by   model, version, kind
+        "###);
+        insta::assert_snapshot!(routed(&["model=fraud-eu", "kind=volume", "severity=warning"]).expect("good"), @r###"
+        kind="volume" model="fraud-eu" severity="warning" team="payments"
+        alerts.route.routes[1], which takes team="payments"
+          tells       nobody
+          filtered    payments (by its own kinds or min_severity)
+          groups by   model, version, kind
+          collected   in a digest every 24h
+        "###);
+        insta::assert_snapshot!(routed(&["model=churn"]).expect("good"), @r###"
+        model="churn"
+        alerts.route, which takes everything
+          tells       ops
+          groups by   model, version, kind
+        "###);
     }
 
     #[test]

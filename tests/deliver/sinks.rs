@@ -193,13 +193,13 @@ fn slack_confirms_by_its_ok_alone() {
 
 #[test]
 fn pagerduty_triggers_while_firing_and_resolves_under_the_same_key() {
-    let [firing, updated, resolved] =
+    let [firing, updated, repeated, resolved] =
         TRANSITIONS.map(|transition| render(1, &Delivery::Notification(notification(transition))).1);
     assert_eq!(
-        [&firing, &updated, &resolved].map(|event| event["event_action"].as_str()),
-        [Some("trigger"), Some("trigger"), Some("resolve")]
+        [&firing, &updated, &repeated, &resolved].map(|event| event["event_action"].as_str()),
+        [Some("trigger"), Some("trigger"), Some("trigger"), Some("resolve")]
     );
-    assert!([&firing, &updated, &resolved].iter().all(|event| event["dedup_key"] == "5f0c2a"));
+    assert!([&firing, &updated, &repeated, &resolved].iter().all(|event| event["dedup_key"] == "5f0c2a"));
     assert_eq!(firing["payload"]["severity"], "warning");
     assert_eq!(firing["payload"]["component"], "distance");
     assert_eq!(firing["payload"]["custom_details"]["findings"][0]["moved"][0]["to"], 0.352);
