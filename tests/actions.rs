@@ -198,7 +198,10 @@ fn in_auto_mode_a_retraining_is_asked_once_and_its_callback_confirms_it() {
     case.drift();
     let action = case.wait_state("sent");
     let asked = case.asked();
-    assert_eq!((asked.len(), asked[0].header("idempotency-key")), (1, action["key"].as_str().expect("a key")));
+    assert_eq!(
+        (asked.len(), asked[0].header("idempotency-key")),
+        (1, action["key"].as_str().expect("a key"))
+    );
     case.wait_told("is asked of automation");
 
     let path = format!("/api/v1/actions/{}/outcome", action["key"].as_str().expect("a key"));
@@ -245,8 +248,13 @@ fn a_rollback_is_approved_by_its_token_and_confirmed_by_the_registry() {
     let folder = case.folder.path().join("data").display().to_string();
     flights::succeeds(&["--data-dir", &folder, "model", "promote", "m", "0.9.0", "--rollback"]);
     case.wait_told("confirmed (the registry shows it)");
-    let expected =
-        ["rollback_asked", "action_approval_declined", "actions_suspended", "action_approved", "action_confirmed"];
+    let expected = [
+        "rollback_asked",
+        "action_approval_declined",
+        "actions_suspended",
+        "action_approved",
+        "action_confirmed",
+    ];
     case.check_audit(&expected, Some(&token));
 }
 
@@ -342,7 +350,10 @@ fn while_the_file_of_the_kill_switch_exists_nothing_is_started_or_sent() {
     let detail = action["detail"].as_str().expect("a text");
     assert!(detail.contains("held at the last moment") && detail.contains("STOP exists"), "{detail}");
     assert!(case.asked().len() <= refused + 1, "a request under way may end");
-    case.check_audit(&["actions_suspended", "retrain_held", "actions_resumed", "retrain_sent", "action_dead"], None);
+    case.check_audit(
+        &["actions_suspended", "retrain_held", "actions_resumed", "retrain_sent", "action_dead"],
+        None,
+    );
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anchorwatch::action::VersionFacts;
+use anchorwatch::alert::AlertCommand;
 use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored};
+use anchorwatch::engine::{CatalogEntry, Checkpoint, Command, Engine, Order, Restored};
 use anchorwatch::event::Record;
 use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, Role, Value};
-use anchorwatch::view::WindowView;
+use anchorwatch::view::{AlertState, WindowView};
 use anchorwatch::window::WatchedVersion;
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
 use proptest::prelude::*;
@@ -25,8 +26,18 @@ kafka: { bootstrap: "127.0.0.1:9", topics: [t] }
 windows: { pane: 1m, horizons: [{ length: 5m, every: 1m }, { length: 20m, every: 5m }], lateness: 2m, min_rows: 20 }
 segments: { field: country }
 monitor: { floors: { ks: 0.2 } }
-alerts: { fire_after: 1, of_last: 1, clear_after: 1 }
-sinks: []
+alerts:
+  fire_after: 1
+  of_last: 1
+  clear_after: 1
+  route:
+    group_wait: 2m
+    group_interval: 3m
+    repeat_interval: 7m
+    routes:
+      - { matchers: ['feature=x'], continue: true, group_by: [model, feature], digest: 15m }
+      - { matchers: ['feature=x'] }
+sinks: [{ name: w, type: webhook, url: "http://localhost/" }]
 "#;
     config::parse(text, "test").expect("valid settings")
 }
@@ -76,10 +87,39 @@ fn reference() -> Arc<Reference> {
     })
 }
 
+/// An order; silences are compared with event time, so that it does not matter between which records it is given.
+fn order(command: AlertCommand) -> Order {
+    Order { by: "me".to_owned(), at: START, command: Command::Alert(command) }
+}
+
+fn silence(matcher: &str, from: i64, to: i64) -> Order {
+    let matchers = vec![matcher.parse().expect("a matcher")];
+    let (starts_at, ends_at) = (Some(START + from * MINUTE), START + to * MINUTE);
+    order(AlertCommand::Silence { matchers, starts_at, ends_at, comment: String::new() })
+}
+
+/// What people do now and then: silence for a while, acknowledge what fires, end a silence early.
+fn interfere(engine: &mut Engine, turn: usize) {
+    let firing =
+        |engine: &Engine| engine.alert_views().into_iter().find(|view| view.state == AlertState::Firing);
+    let command = match turn % 7 {
+        2 => silence("feature=x", 0, 10_000),
+        4 => order(AlertCommand::Expire { id: format!("s{}", turn / 7 + 2) }),
+        5 => match firing(engine) {
+            Some(view) => order(AlertCommand::Acknowledge { group: view.group, comment: "seen".to_owned() }),
+            None => return,
+        },
+        _ => return,
+    };
+    // What it says stands in the outcome: an order that comes too late changes nothing.
+    let _ = engine.command(&command);
+}
+
 fn engine() -> Engine {
     let mut engine = Engine::new(&settings());
     engine.set_catalog(&catalog());
     (0..3).for_each(|partition| engine.assign("t", partition, NOW));
+    engine.command(&silence("feature=x", 38, 45)).expect("a silence");
     engine
 }
 
@@ -148,7 +188,10 @@ fn stream(seed: u64, jitter: i64) -> Vec<Vec<Sent>> {
 struct Outcome {
     windows: BTreeMap<(i64, String, Option<String>), WindowView>,
     told: Vec<String>,
-    outbox: usize,
+    /// Why alerts were kept back, in order.
+    suppressed: Vec<&'static str>,
+    /// Digests that were due.
+    digests: usize,
 }
 
 fn feed(engine: &mut Engine, sent: &Sent) {
@@ -171,6 +214,8 @@ fn advance(engine: &mut Engine, outcome: &mut Outcome) {
     for window in progress.windows {
         outcome.windows.insert((window.end, window.horizon.clone(), window.segment.clone()), window);
     }
+    outcome.suppressed.extend(progress.suppressed.iter().map(|reason| reason.as_str()));
+    outcome.digests += progress.digests;
     outcome.told.extend(progress.notifications.into_iter().map(|one| one.key + &one.summary));
 }
 
@@ -232,6 +277,8 @@ fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
 fn drift_is_told_once_and_its_windows_are_complete() {
     let outcome = run(&stream(7, 0), &[(0, 10), (1, 10), (2, 10)], |engine| engine);
     assert!(outcome.told.iter().any(|told| told.contains("drift: x")), "{:?}", outcome.told);
+    assert!(outcome.told.iter().any(|told| told.contains("still firing")), "{:?}", outcome.told);
+    assert!(outcome.suppressed.contains(&"silence") && outcome.digests > 0, "{:?}", outcome.suppressed);
     let whole = outcome.windows.values().filter(|window| window.segment.is_none() && window.horizon == "5m");
     assert!(whole.count() > 40);
 }
@@ -262,10 +309,16 @@ proptest! {
         let mut choices = choices;
         choices.extend([(0, 100), (1, 100), (2, 100)]);
         let partitions = stream(seed, MINUTE);
-        let unbroken = run(&partitions, &choices, |engine| engine);
-        let (mut stored, mut turn) = (Restored::default(), 0);
-        let broken = run(&partitions, &choices, |engine| {
+        let mut turn = 0;
+        let unbroken = run(&partitions, &choices, |mut engine| {
             turn += 1;
+            interfere(&mut engine, turn);
+            engine
+        });
+        let (mut stored, mut turn) = (Restored::default(), 0);
+        let broken = run(&partitions, &choices, |mut engine| {
+            turn += 1;
+            interfere(&mut engine, turn);
             if restarts[turn % restarts.len()] { restart(engine, &mut stored) } else { engine }
         });
         prop_assert_eq!(broken, unbroken);

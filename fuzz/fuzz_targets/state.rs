@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
         max_event_time: Some(NOW),
         last_record_hash: None,
     }];
-    let mut engine = Engine::new(&configuration());
+    let mut engine = Engine::new(configuration());
     if engine.restore(restored, NOW, |id| (id == REFERENCE).then(reference)).is_err() {
         return;
     }

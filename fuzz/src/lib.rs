@@ -1,7 +1,7 @@
 //! What the targets share: a core that watches one small model.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anchorwatch::action::VersionFacts;
 use anchorwatch::config::{self, Config};
@@ -15,7 +15,12 @@ use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning
 pub const REFERENCE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// A configuration with everything that works on events.
-pub fn configuration() -> Config {
+pub fn configuration() -> &'static Config {
+    static CONFIGURATION: OnceLock<Config> = OnceLock::new();
+    CONFIGURATION.get_or_init(parsed)
+}
+
+fn parsed() -> Config {
     let text = "kafka: {bootstrap: 'localhost:9092', topics: [events]}
 windows: {pane: 1m, horizons: [{length: 3m}, {length: 10m}], min_rows: 5}
 segments: {field: region}
@@ -25,6 +30,11 @@ segments: {field: region}
 
 /// The model's reference.
 pub fn reference() -> Arc<Reference> {
+    static REFERENCE: OnceLock<Arc<Reference>> = OnceLock::new();
+    Arc::clone(REFERENCE.get_or_init(|| Arc::new(made())))
+}
+
+fn made() -> Reference {
     let column = |name: &str, role, kind, binning| Column {
         name: name.to_owned(),
         role,
@@ -50,7 +60,7 @@ pub fn reference() -> Arc<Reference> {
         column("label", Role::Label, ColumnKind::Categorical, categories()),
     ];
     let length = anchorwatch::reference::Layout::new(&columns).len();
-    Arc::new(Reference {
+    Reference {
         model: "m".to_owned(),
         version: "1.0.0".to_owned(),
         columns,
@@ -61,12 +71,12 @@ pub fn reference() -> Arc<Reference> {
         segment_field: None,
         segments: BTreeMap::new(),
         provenance: Provenance::default(),
-    })
+    }
 }
 
 /// A core that watches the model.
 pub fn engine() -> Engine {
-    let mut engine = Engine::new(&configuration());
+    let mut engine = Engine::new(configuration());
     watch(&mut engine);
     engine
 }

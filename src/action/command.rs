@@ -151,7 +151,10 @@ impl Actions {
         let open = |state| {
             matches!(
                 state,
-                RequestState::Pending | RequestState::Sent | RequestState::Unknown | RequestState::Unconfirmed
+                RequestState::Pending
+                    | RequestState::Sent
+                    | RequestState::Unknown
+                    | RequestState::Unconfirmed
             )
         };
         let index = self.position(key, open).ok_or_else(|| self.not_in_state(key, "waits for an outcome"))?;
@@ -167,7 +170,8 @@ impl Actions {
 
     fn suspend_by(&mut self, reason: &str, by: &str, at: Millis) -> Result<CommandOutcome, CommandError> {
         if let Some(suspension) = &self.memory.suspended {
-            let error = format!("actions are suspended already: {} (by {})", suspension.reason, suspension.by);
+            let error =
+                format!("actions are suspended already: {} (by {})", suspension.reason, suspension.by);
             return Err(CommandError::Conflict(error));
         }
         let reason = if reason.is_empty() { "no reason given" } else { reason };

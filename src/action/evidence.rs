@@ -120,9 +120,8 @@ impl<'a> Situation<'a> {
             coverage: window.coverage,
             step: steps.get(&window.horizon).copied().unwrap_or_default(),
         });
-        evidence.max_by(|a, b| {
-            a.at.cmp(&b.at).then(a.coverage.total_cmp(&b.coverage)).then(a.rows.cmp(&b.rows))
-        })
+        evidence
+            .max_by(|a, b| a.at.cmp(&b.at).then(a.coverage.total_cmp(&b.coverage)).then(a.rows.cmp(&b.rows)))
     }
 
     /// Facts of a version; nothing is known of one that is not watched.

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Actions, ApprovalKey, ModelFacts, Signal, Situation, VersionFacts};
-use crate::alert::{
-    ActionKind, AlertKind, Finding, Notification, Severity, Transition, WindowRef,
-};
+use crate::alert::{ActionKind, AlertKind, Finding, Notification, Severity, Transition, WindowRef};
 use crate::config::{self, ActionMode, Config};
 use crate::subject::Millis;
 use crate::view::{Level, WindowView};

@@ -148,10 +148,9 @@ impl Actions {
         match guard {
             Guard::Suspended => self.suspended().is_some(),
             Guard::Superseded => !facts.current,
-            Guard::NotServing
-            | Guard::NoTarget
-            | Guard::TargetFiring
-            | Guard::PingPong => action.kind == ActionKind::Rollback && self.bad_target(guard, look, facts),
+            Guard::NotServing | Guard::NoTarget | Guard::TargetFiring | Guard::PingPong => {
+                action.kind == ActionKind::Rollback && self.bad_target(guard, look, facts)
+            }
             Guard::DeployGrace => {
                 let grace = self.limits.guards.deploy_grace.millis();
                 grace > 0 && facts.since.is_some_and(|since| at < since.saturating_add(grace))

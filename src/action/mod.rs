@@ -180,7 +180,10 @@ impl Actions {
         if self.kill_switch {
             return Some("the file of the kill switch exists".to_owned());
         }
-        self.memory.suspended.as_ref().map(|suspension| format!("{} (by {})", suspension.reason, suspension.by))
+        self.memory
+            .suspended
+            .as_ref()
+            .map(|suspension| format!("{} (by {})", suspension.reason, suspension.by))
     }
 
     /// Whether the kill switch is why.
@@ -365,7 +368,10 @@ impl Actions {
     /// G-1, G-2: the one place from which a request goes into the outbox.
     fn let_go(&mut self, action: &Action, request: &Request, at: Millis) {
         debug_assert!(self.suspended().is_none(), "G-1");
-        debug_assert!(self.memory.runs(&run_key(action), &request.model).on_day_of(at) < action.budget(), "G-2");
+        debug_assert!(
+            self.memory.runs(&run_key(action), &request.model).on_day_of(at) < action.budget(),
+            "G-2"
+        );
         self.memory.ran(&run_key(action), &request.model, at);
         self.memory.forget_rollbacks_before(at - self.limits.guards.ping_pong.millis());
         self.memory.let_go(request, at);
@@ -457,8 +463,11 @@ fn wants(action: &Action, notification: &Notification) -> bool {
 /// Digest of what a decision rested on but for the registry's clock, so that the audit trail can be held against a replay.
 fn inputs(candidate: &Candidate, s: &Situation<'_>) -> String {
     let cause = &candidate.cause;
-    let own: Vec<&Signal> =
-        s.signals.iter().filter(|signal| signal.model == cause.model && signal.version == cause.version).collect();
+    let own: Vec<&Signal> = s
+        .signals
+        .iter()
+        .filter(|signal| signal.model == cause.model && signal.version == cause.version)
+        .collect();
     let VersionFacts { current, rollback_to, .. } = s.facts_of(&cause.model, &cause.version);
     let model = s.models.get(&cause.model);
     let facts = format!("{current} {rollback_to:?} {model:?}");

@@ -153,9 +153,10 @@ impl Actions {
                 && is_current(&window.version)
         });
         let mut any = false;
-        let mut over = s.signals.iter().any(|signal| {
-            signal.model == model && signal.kind == kind && is_current(&signal.version)
-        });
+        let mut over = s
+            .signals
+            .iter()
+            .any(|signal| signal.model == model && signal.kind == kind && is_current(&signal.version));
         for window in judged {
             any = true;
             over |= window.verdicts.iter().any(|verdict| {

@@ -138,12 +138,7 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(
-        action: &Action,
-        cause: &Notification,
-        evidence: Evidence,
-        s: &Situation<'_>,
-    ) -> Self {
+    pub(super) fn new(action: &Action, cause: &Notification, evidence: Evidence, s: &Situation<'_>) -> Self {
         let to = s.facts_of(&cause.model, &cause.version).rollback_to;
         Self {
             key: key(&action.name, cause),
@@ -159,10 +154,7 @@ impl Request {
             decided_at: s.at,
             approve_until: None,
             approved_by: Vec::new(),
-            known_versions: s
-                .models
-                .get(&cause.model)
-                .map(|model| model.versions.iter().cloned().collect()),
+            known_versions: s.models.get(&cause.model).map(|model| model.versions.iter().cloned().collect()),
             confirmed_at: None,
             judged: (0, 0),
         }

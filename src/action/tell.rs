@@ -15,7 +15,8 @@ impl Actions {
         let until = request.approve_until.and_then(DateTime::from_timestamp_millis);
         let until = until.map_or_else(String::new, |until| until.format("%H:%M UTC").to_string());
         let token = self.approval_key.token(request).unwrap_or_default();
-        let people = if action.approvals > 1 { format!(" ({} people)", action.approvals) } else { String::new() };
+        let people =
+            if action.approvals > 1 { format!(" ({} people)", action.approvals) } else { String::new() };
         let line = format!(
             "{} waits for approval{people} until {until}: anchorwatch actions approve {} --token {token}",
             request.title(),
@@ -29,12 +30,20 @@ impl Actions {
         self.tell(request, Transition::Firing, request.cause.severity, (line, at));
     }
 
-    pub(super) fn tell_index(&mut self, index: usize, transition: Transition, severity: Severity, at: Millis) {
+    pub(super) fn tell_index(
+        &mut self,
+        index: usize,
+        transition: Transition,
+        severity: Severity,
+        at: Millis,
+    ) {
         let request = self.memory.requests[index].clone();
         let mut line = format!("{}: {} ({})", request.title(), request.state.as_str(), request.detail);
         if request.state == RequestState::Unknown {
             let order = format!("anchorwatch actions outcome {}", request.key);
-            line.push_str(&format!("; look whether it was done, then `{order} succeeded` or `{order} failed`"));
+            line.push_str(&format!(
+                "; look whether it was done, then `{order} succeeded` or `{order} failed`"
+            ));
         }
         self.tell(&request, transition, severity, (line, at));
     }

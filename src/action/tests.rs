@@ -288,7 +288,10 @@ fn a_version_that_was_rolled_back_from_is_no_target_for_a_week() {
         world.judge(START + days * 24 * HOUR);
         let version = || "0.9.0".to_owned();
         world.signals = ["x", "y"]
-            .map(|column| Signal { version: version(), ..signal("m", AlertKind::DataFault, column, world.at) })
+            .map(|column| Signal {
+                version: version(),
+                ..signal("m", AlertKind::DataFault, column, world.at)
+            })
             .into();
         let told = notification("m", AlertKind::DataFault, Transition::Firing, world.at, world.at);
         actions.memory.requests.clear();
@@ -310,7 +313,11 @@ fn many_models_at_once_suspend_everything_until_a_person_resumes() {
     let first: Vec<Notification> = models[..4].iter().map(told).collect();
     let four = Situation { signals: &world.signals[..8], ..world.situation() };
     actions.consider(&first[..1], &four);
-    assert_eq!(decisions(&mut actions), [(Decision::Sent, None)], "20 % is not more than 20 %, and 4 are not 5");
+    assert_eq!(
+        decisions(&mut actions),
+        [(Decision::Sent, None)],
+        "20 % is not more than 20 %, and 4 are not 5"
+    );
     assert!(actions.suspension().is_none());
 
     world.fire("m05", AlertKind::Drift);
@@ -388,7 +395,10 @@ fn a_wrong_or_late_token_changes_nothing() {
     assert!(actions.expire(START + 30 * MINUTE));
     assert_eq!(state(&actions), RequestState::Expired);
     let left = actions.take_left();
-    assert_eq!((left.told[0].transition, left.audit[0].what.as_str()), (Transition::Resolved, "action_expired"));
+    assert_eq!(
+        (left.told[0].transition, left.audit[0].what.as_str()),
+        (Transition::Resolved, "action_expired")
+    );
 }
 
 #[test]
@@ -440,7 +450,10 @@ fn an_approval_asks_every_guard_once_more() {
     assert!(held(&mut actions, &world).starts_with("held by suspended"));
     actions.set_kill_switch(false);
     world.facts_mut("m").rollback_to = Some("0.8.0".to_owned());
-    assert!(held(&mut actions, &world).starts_with("held by no_target"), "what was asked is what is approved");
+    assert!(
+        held(&mut actions, &world).starts_with("held by no_target"),
+        "what was asked is what is approved"
+    );
     world.facts_mut("m").current = false;
     assert!(held(&mut actions, &world).starts_with("held by superseded"));
     assert!(actions.take_left().outbox.is_empty());
@@ -500,7 +513,10 @@ fn an_action_that_does_not_help_is_told() {
     let (mut actions, mut world, key) = sent();
     let report = ActionCommand::Outcome { key, succeeded: true, detail: "run 17".to_owned() };
     actions.command(&report, ("pipeline", START), &world.situation()).expect("it was sent");
-    assert_eq!((state(&actions), only(&actions).detail.as_str()), (RequestState::Confirmed, "pipeline: run 17"));
+    assert_eq!(
+        (state(&actions), only(&actions).detail.as_str()),
+        (RequestState::Confirmed, "pipeline: run 17")
+    );
     actions.take_left();
     (0..12).for_each(|_| step(&mut actions, &mut world, MINUTE));
     assert_eq!(state(&actions), RequestState::Ineffective);

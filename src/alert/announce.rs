@@ -263,6 +263,9 @@ impl Teller<'_> {
                     newcomers.iter().for_each(|sink| digests.add(&self.node.id, sink, length, &told));
                 }
                 state.digested.extend(newcomers);
+                if transition == Transition::Repeated && knowing.is_empty() {
+                    return;
+                }
                 BTreeSet::new()
             }
             None => newcomers,

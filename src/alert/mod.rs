@@ -21,6 +21,8 @@ mod telling;
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

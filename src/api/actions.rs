@@ -1,13 +1,12 @@
 //! Actions over HTTP: what there is, and the orders of people and automations.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{Path, State};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::body::{Body, Nothing};
 use super::commands::ask;
 use super::{ApiError, ApiState, Caller};
 use crate::action::ActionCommand;
@@ -50,27 +49,6 @@ pub(super) enum Outcome {
     Succeeded,
     /// It was not done.
     Failed,
-}
-
-/// Body of an order that needs none.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
-
-/// A JSON body that is refused with the API's own error.
-#[derive(Debug)]
-pub(super) struct Body<T>(pub(super) T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let refused = |rejection: JsonRejection| ApiError::BadRequest {
-            error: rejection.body_text(),
-            hint: "the body of each order is described at /api/v1/openapi.json",
-        };
-        Json::<T>::from_request(request, state).await.map(|Json(body)| Self(body)).map_err(refused)
-    }
 }
 
 type Answer = Result<Json<Value>, ApiError>;
@@ -127,6 +105,10 @@ pub(super) async fn suspend(
     ask(&state, &caller, Command::Action(ActionCommand::Suspend { reason })).await
 }
 
-pub(super) async fn resume(State(state): State<ApiState>, caller: Caller, Body(Nothing {}): Body<Nothing>) -> Answer {
+pub(super) async fn resume(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer {
     ask(&state, &caller, Command::Action(ActionCommand::Resume)).await
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Scope;
 use super::error::ErrorBody;
 use super::routes::{Method, ROUTES, Route};
+use crate::view::AlertState;
 
 /// The document that `/api/v1/openapi.json` serves.
 #[must_use]
@@ -115,7 +116,7 @@ fn query_schema(name: &str) -> Value {
             json!({"type": "integer", "minimum": 1, "maximum": super::query::MAX_LIMIT, "default": 100})
         }
         "offset" => json!({"type": "integer", "minimum": 0, "default": 0}),
-        "state" => json!({"type": "string", "enum": ["pending", "firing", "resolved"]}),
+        "state" => json!({"type": "string", "enum": AlertState::ALL.map(AlertState::as_str)}),
         _ => json!({"type": "string"}),
     }
 }

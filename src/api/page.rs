@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Method, ROUTES, Readiness};
-use crate::view::{AlertState, Board};
+use crate::view::{AlertState, Board, SilenceState};
 
 const HEAD: &str = "<!doctype html>
 <html lang=\"en\"><head><meta charset=\"utf-8\"><title>Anchorwatch</title>
@@ -57,12 +57,22 @@ fn alerts(page: &mut String, board: &Board) {
         page.push_str("<p>None.</p>\n");
         return;
     }
-    page.push_str("<table><tr><th>state</th><th>kind</th><th>model</th><th>version</th><th>column</th><th>horizon</th></tr>\n");
+    page.push_str("<table><tr><th>state</th><th>severity</th><th>kind</th><th>model</th><th>version</th><th>column</th><th>horizon</th><th>note</th></tr>\n");
     for alert in active {
         let (state, kind) = (alert.state.as_str(), alert.kind.as_str());
-        row(page, &[state, kind, &alert.model, &alert.version, &alert.column, &alert.horizon]);
+        let by = alert.acknowledged_by.as_ref().map(|by| format!("acknowledged by {by}"));
+        let note: Vec<String> =
+            alert.suppressed_by.iter().cloned().chain(by).chain(alert.comment.clone()).collect();
+        let (severity, note) = (alert.severity.as_str(), note.join("; "));
+        let place = [&alert.model, &alert.version, &alert.column, &alert.horizon];
+        row(page, &[&[state, severity, kind][..], &place.map(String::as_str), &[&note]].concat());
     }
     page.push_str("</table>\n");
+    let silences = board.silences();
+    let active = silences.iter().filter(|one| one.state != SilenceState::Expired).count();
+    if active > 0 {
+        _ = writeln!(page, "<p>Silences in force or to come: {active}.</p>");
+    }
 }
 
 fn links(page: &mut String) {

@@ -7,13 +7,14 @@ use axum::routing::{MethodRouter, get, post};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::actions::{self, Approval, Nothing, Reason, Report};
+use super::actions::{self, Approval, Reason, Report};
 use super::auth::{Gate, Rule, admit};
 use super::handlers::{self as answer, VersionDetail};
 use super::query::Page;
-use super::{ApiState, Readiness, Scope, Surface};
+use super::{AcknowledgeRequest, ApiState, Nothing, Readiness, Scope, SilenceRequest, Surface, alerts};
 use crate::view::{
-    ActionView, ActionsView, AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView,
+    ActionView, ActionsView, AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, SilenceView,
+    StatusView, WindowView,
 };
 
 /// How a route is asked.
@@ -163,7 +164,7 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         path: "/api/v1/alerts",
-        summary: "Alerts, by state: pending, firing or resolved.",
+        summary: "Alerts, by state: pending, firing, acknowledged, insufficient, no_data or resolved.",
         query: &["state", "model", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
@@ -171,6 +172,50 @@ pub const ROUTES: &[Route] = &[
         request: None,
         schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
         handler: || get(answer::alerts),
+    },
+    Route {
+        path: "/api/v1/alerts/acknowledge",
+        summary: "Takes the episode of an alert group on: it is not repeated until it resolves.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Silence,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<AcknowledgeRequest>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(alerts::acknowledge),
+    },
+    Route {
+        path: "/api/v1/silences",
+        summary: "Silences, the newest first.",
+        query: PAGE,
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<Page<SilenceView>>,
+        handler: || get(alerts::silences),
+    },
+    Route {
+        path: "/api/v1/silences",
+        summary: "Creates a silence: alerts that fit are not told until it ends.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Silence,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<SilenceRequest>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(alerts::silence),
+    },
+    Route {
+        path: "/api/v1/silences/{id}/expire",
+        summary: "Ends a silence now.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Silence,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Nothing>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(alerts::expire),
     },
     Route {
         path: "/api/v1/actions",

@@ -64,7 +64,8 @@ fn facts(
 ) -> Result<VersionFacts, RegistryError> {
     let changes = registry.stage_changes(model)?;
     let entered = changes.iter().rev().find(|change| change.version == version);
-    let since = entered.map_or_else(|| registry.registered_at(model, version), |change| Ok(Some(change.at)))?;
+    let since =
+        entered.map_or_else(|| registry.registered_at(model, version), |change| Ok(Some(change.at)))?;
     let failed = |change: &&StageChange| {
         Some(&change.version) == rollback_to.as_ref()
             && change.from == Stage::Production

@@ -104,7 +104,10 @@ impl ActionsCommand {
             }
             Command::Suspend { reason } => {
                 client.post("/api/v1/actions/suspend", &json!({"reason": reason}))?;
-                return Ok(writeln!(out, "suspended: nothing is started or sent until `anchorwatch actions resume`")?);
+                return Ok(writeln!(
+                    out,
+                    "suspended: nothing is started or sent until `anchorwatch actions resume`"
+                )?);
             }
             Command::Resume => {
                 let answer = client.post("/api/v1/actions/resume", &json!({}))?;

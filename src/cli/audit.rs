@@ -59,7 +59,15 @@ impl<'a> Exported<'a> {
     fn of(entry: &'a AuditEntry) -> Self {
         let AuditEntry { id, row, hash } = entry;
         let hash = hash.as_deref();
-        Self { id: *id, at: row.at, actor: &row.actor, what: &row.what, key: &row.key, detail: &row.detail, hash }
+        Self {
+            id: *id,
+            at: row.at,
+            actor: &row.actor,
+            what: &row.what,
+            key: &row.key,
+            detail: &row.detail,
+            hash,
+        }
     }
 }
 

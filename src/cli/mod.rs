@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 pub mod actions;
+pub mod alerts;
 pub mod audit;
 pub mod check;
 pub mod client;
@@ -47,6 +48,8 @@ enum Command {
     Reference(reference::ReferenceCommand),
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
+    /// Alerts of a running daemon: list, acknowledge, silence; and where an alert would go.
+    Alerts(alerts::AlertsCommand),
     Schema(schema::SchemaCommand),
     Actions(actions::ActionsCommand),
     Audit(audit::AuditCommand),
@@ -72,6 +75,7 @@ impl Cli {
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Alerts(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Model(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
         };
         outcome.unwrap_or_else(|error| {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Action, ActionGuards, ActionMode, Config, Horizon, Kafka, Problem, SecretSource, Sink, SinkTarget, Span, Windows,
+    Action, ActionGuards, ActionMode, Config, Horizon, Kafka, Problem, SecretSource, Sink, SinkTarget, Span,
+    Windows,
 };
 
 /// Longest pane.
@@ -28,6 +29,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     kafka(&config.kafka, &mut found);
     windows(&config.windows, &mut found);
     life_cycle(config, &mut found);
+    super::alert_meaning::problems(config, &mut found);
     names(config, &mut found);
     for (index, one) in config.sinks.iter().enumerate() {
         sink(&format!("sinks[{index}]"), one, &mut found);
@@ -234,7 +236,7 @@ fn secret_address(path: String, source: &SecretSource, found: &mut Vec<Problem>)
     }
 }
 
-fn address(path: String, text: &str, found: &mut Vec<Problem>) {
+pub(super) fn address(path: String, text: &str, found: &mut Vec<Problem>) {
     if !is_address(text) {
         // What is not understood may hold a password all the same.
         let shown = if text.contains(['@', '?']) { super::REDACTED } else { text };

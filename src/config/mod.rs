@@ -5,10 +5,11 @@
 //! | text → YAML → JSON value | `load.rs` |
 //! | value → deviations from the JSON Schema | `structure.rs`, `rule.rs` |
 //! | value → typed tree with defaults | `tree.rs` and the file of each section, `sink.rs`, `secret.rs`, `span.rs` |
-//! | tree → problems of meaning | `meaning.rs` |
+//! | tree → problems of meaning | `meaning.rs`, `alert_meaning.rs` |
 //! | tree → effective configuration without secrets | `print.rs` |
 
 mod action;
+mod alert_meaning;
 mod alerts;
 mod http;
 mod judging;

@@ -80,6 +80,7 @@ fn row(page: &mut String, path: &str, rule: &Value, required: bool) {
     };
     let expects = match &rule["items"] {
         Value::Null => expectation(rule),
+        items if items["$ref"].is_string() => "a list of such mappings".to_owned(),
         items if !items["properties"].is_object() && single_keys(items).is_empty() => {
             format!("a list of {}", expectation(items))
         }

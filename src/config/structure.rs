@@ -155,10 +155,26 @@ const fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// The schema object that holds the violated keyword.
+/// The schema object that holds the violated keyword; references of recursive types are followed.
 fn parent_rule<'a>(root: &'a Value, pointer: &str) -> &'a Value {
     let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
-    root.pointer(parent).unwrap_or(&Value::Null)
+    let mut rule = root;
+    for segment in parent.split('/').skip(1) {
+        rule = if segment == "$ref" { referred(root, rule) } else { at(rule, segment) };
+    }
+    rule
+}
+
+fn referred<'a>(root: &'a Value, rule: &Value) -> &'a Value {
+    let target = rule["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
+    target.and_then(|target| root.pointer(target)).unwrap_or(&Value::Null)
+}
+
+fn at<'a>(rule: &'a Value, segment: &str) -> &'a Value {
+    match segment.parse::<usize>() {
+        Ok(index) if rule.is_array() => &rule[index],
+        _ => &rule[plain(segment)],
+    }
 }
 
 fn child(pointer: &str, name: &str) -> String {

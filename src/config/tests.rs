@@ -212,3 +212,51 @@ proptest! {
         prop_assert_eq!(span.to_string().parse::<Span>(), Ok(span));
     }
 }
+
+#[test]
+fn routes_are_checked_for_sinks_labels_expressions_and_reach() {
+    let text = r##"
+sinks: [{name: ops, type: webhook, url: 'http://localhost/'}]
+alerts:
+  labels: [{matchers: ['model=fraud'], set: {team: payments, kind: x, "1st": one}}]
+  route:
+    sinks: [opps]
+    group_by: [model, tema]
+    routes:
+      - {matchers: ['kind=~drift|latency']}
+      - {matchers: ['kind=drift', 'team=payments']}
+      - {matchers: ['model=~(']}
+      - {matchers: ['kind=volume'], continue: true, routes: [{matchers: ['kind=drift']}, {digest: 0s}]}
+      - {matchers: ['kind=volume', 'severity=critical']}
+      - {matchers: ['kind!~drift|latency']}
+      - {matchers: ['model=churn']}
+  inhibit: [{source_matchers: ['kind drift'], target_matchers: ['kind=drift'], equal: [modell]}]
+  maintenance: [{name: a, from: '25:00', to: '01:00'}, {name: b, start: '2026-11-22T00:00:00Z'}]
+  runbooks: [{url: 'https://wiki/{model}/{colum}'}, {url: 'wiki/{kind'}]
+"##;
+    insta::assert_snapshot!(errors_of(text), @r###"
+    alerts.labels[0].set.1st: is not the name of a label, expected letters, digits and `_`
+    alerts.labels[0].set.kind: every alert has this label by itself, expected another name
+    alerts.inhibit[0].source_matchers[0]: `kind drift` is not a matcher: write a label, one of =, !=, =~, !~ and a value, for example `kind=drift`
+    alerts.inhibit[0].equal[0]: no alert has a label `modell`, expected one of 1st, feature, kind, model, segment, severity, team, version, or a label set in `alerts.labels`, did you mean `model`?
+    alerts.maintenance[0].from: `25:00` is not a time of day, expected `00:00` to `23:59`
+    alerts.maintenance[1].end: missing, expected either `from` and `to`, or `start` and `end`
+    alerts.runbooks[0].url: no alert has a label `colum`, expected one of 1st, feature, kind, model, segment, severity, team, version, or a label set in `alerts.labels`
+    alerts.runbooks[1].url: has a brace that is not closed or opened
+    alerts.route.sinks[0]: there is no sink `opps`, expected a name in `sinks`, did you mean `ops`?
+    alerts.route.group_by[1]: no alert has a label `tema`, expected one of 1st, feature, kind, model, segment, severity, team, version, or a label set in `alerts.labels`, did you mean `team`?
+    alerts.route.routes[1]: is never reached: alerts.route.routes[0] takes its alerts, expected a route that some alert reaches: put it further up, or say `continue: true` in the other
+    alerts.route.routes[2].matchers[0]: `model=~(` has no usable regular expression: error: unclosed group
+    alerts.route.routes[3].routes[0].matchers: no alert fits its matchers and those above it
+    alerts.route.routes[3].routes[1].digest: `0s` is out of range, expected a length of time above 0, or nothing
+    alerts.route.routes[6]: is never reached: alerts.route.routes[5] takes its alerts, expected a route that some alert reaches: put it further up, or say `continue: true` in the other
+    "###);
+}
+
+#[test]
+fn a_misspelt_field_far_down_the_routing_tree_is_named() {
+    let text = "alerts: {route: {routes: [{routes: [{matchers: [], group_wiat: 5s}]}]}}";
+    insta::assert_snapshot!(errors_of(text), @"alerts.route.routes[0].routes[0].group_wiat: unknown field, did you mean `group_wait`?");
+    let text = "alerts: {route: {routes: [{routes: [{group_wait: soon}]}]}}";
+    insta::assert_snapshot!(errors_of(text), @"alerts.route.routes[0].routes[0].group_wait: `soon` is not understood, expected a length of time such as `90s`, `15m` or `24h`");
+}

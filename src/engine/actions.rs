@@ -145,7 +145,9 @@ impl Engine {
     /// judged goes on, but the window behind it then has too few rows to act on.
     fn signals(&self) -> Vec<Signal> {
         let fires = |alert: &crate::view::AlertView| match alert.state {
-            AlertState::Firing | AlertState::Acknowledged | AlertState::Insufficient | AlertState::NoData => true,
+            AlertState::Firing | AlertState::Acknowledged | AlertState::Insufficient | AlertState::NoData => {
+                true
+            }
             AlertState::Pending | AlertState::Resolved => false,
         };
         let kept_back = |alert: &crate::view::AlertView| alert.suppressed_by.is_some();

@@ -70,3 +70,46 @@ fn group_label(knots: &NumericBinning, first: usize, last: usize) -> String {
         (None, None) => "any value".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anchorwatch_detectors::binning::CategoricalBinning;
+
+    use super::*;
+    use crate::reference::Role;
+
+    fn moved(kind: ColumnKind, reference: &[u64], window: &[u64], show: bool) -> Vec<String> {
+        let names = ["asthma", "diabetes", "none"].map(str::to_owned).to_vec();
+        let column = Column {
+            name: "diagnosis".to_owned(),
+            role: Role::Feature,
+            kind,
+            required: true,
+            single_precision: false,
+            binning: Binning::Categorical(CategoricalBinning::new(names).expect("distinct")),
+            notes: Vec::new(),
+        };
+        let counts = |cells| ColumnCounts { cells, missing: 0, non_finite: 0, wrong_type: 0 };
+        let bins = moved_bins(&column, counts(reference), counts(window), show);
+        bins.into_iter().map(|moved| moved.bin).collect()
+    }
+
+    #[test]
+    fn categories_are_named_only_if_asked_for() {
+        let of = |show| moved(ColumnKind::Categorical, &[500, 300, 200, 0], &[100, 200, 500, 200], show);
+        let places = [
+            "category 1 of the reference",
+            "category 3 of the reference",
+            "unseen",
+            "category 2 of the reference",
+        ];
+        assert_eq!(of(false), places);
+        assert_eq!(of(true), ["asthma", "none", "unseen", "diabetes"]);
+    }
+
+    #[test]
+    fn a_group_too_small_to_hide_in_is_left_out() {
+        let bins = moved(ColumnKind::Categorical, &[9, 500, 491, 0], &[400, 9, 0, 591], true);
+        assert_eq!(bins, ["unseen", "none"], "nobody at all is nobody; nine are somebody");
+    }
+}

@@ -41,7 +41,9 @@ pub struct AuditProof {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenAudit {
     /// The row was changed, or something before it was removed, put in or moved.
-    #[error("row {id} does not fit the rows before it: it was changed, or one before it was removed, put in or moved")]
+    #[error(
+        "row {id} does not fit the rows before it: it was changed, or one before it was removed, put in or moved"
+    )]
     Row {
         /// Number of the row.
         id: i64,

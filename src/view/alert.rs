@@ -105,7 +105,7 @@ pub struct AlertView {
     /// Who has taken it on.
     #[serde(default)]
     pub acknowledged_by: Option<String>,
-    /// What they said.
+    /// What was said about it.
     #[serde(default)]
     pub comment: Option<String>,
     /// Page that says what to do.

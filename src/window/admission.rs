@@ -91,6 +91,13 @@ impl Budget {
         *charge = next;
     }
 
+    /// Charges the totals of a subject that was counted before, but has no panes now.
+    pub(super) fn charge_totals(&mut self, charge: &mut Charge, counters: usize) {
+        let more = self.cost(counters).totals.saturating_sub(charge.totals);
+        self.charged = self.charged.saturating_add(more);
+        charge.totals += more;
+    }
+
     /// The subject's last pane is gone.
     pub(super) fn panes_left(&mut self, charge: &mut Charge) {
         self.charged -= std::mem::take(&mut charge.panes);

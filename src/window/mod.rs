@@ -372,7 +372,13 @@ impl Windows {
 
     /// Restores the first pane of a subject.
     pub fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
-        self.subjects.restore_first_pane(id, pane);
+        let version = self
+            .subjects
+            .name(id)
+            .and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
+        let plan = version.and_then(|index| self.versions[*index].plans.newest());
+        let counters = plan.map_or(0, |plan| plan.layout.len());
+        self.subjects.restore_first_pane(id, pane, counters);
     }
 
     /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow; `None` before

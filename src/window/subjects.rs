@@ -186,8 +186,10 @@ impl Subjects {
         (0..).zip(&self.states).filter_map(|(id, state)| Some((id, state.as_ref()?.first_pane?)))
     }
 
-    pub(super) fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
+    /// Whoever has a first pane was admitted once, and so has totals.
+    pub(super) fn restore_first_pane(&mut self, id: SubjectId, pane: i64, counters: usize) {
         if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
+            self.budget.charge_totals(&mut state.charge, counters);
             state.first_pane = Some(pane);
         }
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anchorwatch::alert::{
-    ActionKind, ActionRequest, AlertKind, Delivery, Finding, Moved, Notification, Severity, Transition,
-    WindowRef,
+    ActionKind, ActionRequest, AlertKind, Delivery, Digest, DigestEntry, Finding, Moved, Notification,
+    Severity, Transition, WindowRef,
 };
 use anchorwatch::config::SecretSource;
 use anchorwatch::deliver::{ActionWebhook, Endpoint, Pagerduty, SigningKeys, Sink, Slack, Webhook};
@@ -34,6 +34,7 @@ pub(crate) fn finding() -> Finding {
             Moved { bin: "(1089, 1416]".into(), from: 0.1, to: 0.352 },
             Moved { bin: "(2446, 4983]".into(), from: 0.098, to: 0.021 },
         ],
+        subject: None,
     }
 }
 
@@ -53,6 +54,10 @@ pub(crate) fn notification(transition: Transition) -> Notification {
         findings: vec![finding()],
         more_findings: 0,
         link: Some("http://127.0.0.1:9464/alerts/5f0c2a".into()),
+        runbook: Some("https://wiki.example.com/drift#distance".into()),
+        labels: [("team".to_owned(), "network".to_owned())].into(),
+        evidence: Default::default(),
+        repeat: 0,
     }
 }
 
@@ -110,4 +115,25 @@ pub(crate) fn every_sink(base: &str) -> Vec<Sink> {
         webhook(&format!("{base}/hook")),
         automation(&format!("{base}/action")),
     ]
+}
+
+/// A day's warnings of one route.
+pub(crate) fn digest(entries: usize) -> Delivery {
+    let entry = DigestEntry {
+        group: "5f0c2a".into(),
+        transition: Transition::Firing,
+        model: "flights".into(),
+        version: "1.0.0".into(),
+        kind: AlertKind::Drift,
+        summary: "flights 1.0.0: distance drifts (psi 0.312 over 0.1) in 24h".into(),
+        at: 1_371_081_600_000,
+    };
+    Delivery::Digest(Digest {
+        key: "d1".into(),
+        route: "root".into(),
+        from: 1_371_081_600_000,
+        to: 1_371_168_000_000,
+        entries: vec![entry; entries],
+        more: 3,
+    })
 }

@@ -4,7 +4,7 @@ use anchorwatch::alert::{ActionKind, Delivery, Transition};
 use anchorwatch::deliver::{Attempt, Dialect, Sink};
 use serde_json::Value;
 
-use crate::fixtures::{ROUTING_KEY, asked, every_sink, notification};
+use crate::fixtures::{ROUTING_KEY, asked, digest, every_sink, notification};
 
 const GUIDE: &str = include_str!("../../docs/guide/payloads.md");
 const SCHEMA: &str = include_str!("../../docs/schemas/webhook.schema.json");
@@ -36,6 +36,9 @@ fn the_examples_of_the_guide_are_what_is_sent() {
         ("pagerduty-resolved", 1, told(Transition::Resolved)),
         ("webhook", 2, told(Transition::Firing)),
         ("rollback", 3, asked("7b-rollback", ActionKind::Rollback)),
+        ("slack-digest", 0, digest(2)),
+        ("pagerduty-digest", 1, digest(2)),
+        ("webhook-digest", 2, digest(2)),
     ] {
         let sent = body(&sinks[sink], &delivery);
         if example(name) != sent {
@@ -51,10 +54,10 @@ fn every_webhook_body_follows_the_published_schema() {
     let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     let sinks = every_sink("https://hooks.example.com");
-    let told = [Transition::Firing, Transition::Updated, Transition::Resolved]
+    let told = [Transition::Firing, Transition::Updated, Transition::Repeated, Transition::Resolved]
         .map(|transition| Delivery::Notification(notification(transition)));
     let asked = [ActionKind::Retrain, ActionKind::Rollback].map(|kind| asked("k", kind));
-    for delivery in told.iter().chain(&asked) {
+    for delivery in told.iter().chain(&asked).chain([&digest(3)]) {
         let event = body(&sinks[2], delivery);
         let errors: Vec<_> = validator.iter_errors(&event).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?} in {event}");

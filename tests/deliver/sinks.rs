@@ -1,7 +1,7 @@
 //! Every sink of the list keeps the same promises.
 
 use anchorwatch::alert::{
-    ActionKind, AlertKind, Delivery, Finding, Moved, Notification, Severity, Transition,
+    ActionKind, AlertKind, Delivery, Evidence, Finding, Moved, Notification, Severity, Transition,
 };
 use anchorwatch::config::{self, SecretSource, SinkTarget};
 use anchorwatch::deliver::{
@@ -9,10 +9,11 @@ use anchorwatch::deliver::{
 };
 use serde_json::Value;
 
-use crate::fixtures::{ROUTING_KEY, SECRET, SLACK_PATH, asked, every_sink, finding, notification};
+use crate::fixtures::{ROUTING_KEY, SECRET, SLACK_PATH, asked, digest, every_sink, finding, notification};
 
 const ATTEMPT: Attempt = Attempt { number: 2, at: 1_371_081_601_500 };
-const TRANSITIONS: [Transition; 3] = [Transition::Firing, Transition::Updated, Transition::Resolved];
+const TRANSITIONS: [Transition; 4] =
+    [Transition::Firing, Transition::Updated, Transition::Repeated, Transition::Resolved];
 
 /// Texts and numbers as hostile as the types allow.
 fn monster(transition: Transition) -> Notification {
@@ -26,6 +27,7 @@ fn monster(transition: Transition) -> Notification {
         threshold: f64::NEG_INFINITY,
         p_value: Some(f64::NAN),
         moved: vec![moved; 50],
+        subject: Some(text(1_000)),
         ..finding()
     };
     Notification {
@@ -40,8 +42,24 @@ fn monster(transition: Transition) -> Notification {
         findings: vec![finding; 200],
         more_findings: usize::MAX,
         link: Some(format!("https://x/{}", text(1_000))),
+        runbook: Some(format!("https://y/{}", text(1_000))),
+        labels: (0..100).map(|i| (format!("{i}{}", text(1_000)), text(1_000))).collect(),
+        evidence: Evidence::NoData,
+        repeat: u32::MAX,
         ..notification(transition)
     }
+}
+
+fn monstrous_digest() -> Delivery {
+    let Delivery::Digest(mut all) = digest(200) else { panic!("a digest") };
+    let text = "<!channel> & `\u{0}\"\\\u{1F6A8}\n".repeat(1_000);
+    for entry in &mut all.entries {
+        entry.group.clone_from(&text);
+        entry.model.clone_from(&text);
+        entry.version.clone_from(&text);
+        entry.summary.clone_from(&text);
+    }
+    Delivery::Digest(anchorwatch::alert::Digest { key: text.clone(), route: text, more: u64::MAX, ..all })
 }
 
 fn deliveries() -> Vec<Delivery> {
@@ -53,6 +71,7 @@ fn deliveries() -> Vec<Delivery> {
             Notification { kind, severity, findings: vec![], link: None, ..notification(Transition::Firing) };
         all.push(Delivery::Notification(empty));
     }
+    all.extend([digest(0), digest(3), monstrous_digest()]);
     for kind in [ActionKind::Retrain, ActionKind::Rollback] {
         all.push(asked("6a-1", kind));
         if let Delivery::Action(request) = asked("6a-2", kind) {
@@ -175,13 +194,13 @@ fn slack_confirms_by_its_ok_alone() {
 
 #[test]
 fn pagerduty_triggers_while_firing_and_resolves_under_the_same_key() {
-    let [firing, updated, resolved] =
+    let [firing, updated, repeated, resolved] =
         TRANSITIONS.map(|transition| render(1, &Delivery::Notification(notification(transition))).1);
     assert_eq!(
-        [&firing, &updated, &resolved].map(|event| event["event_action"].as_str()),
-        [Some("trigger"), Some("trigger"), Some("resolve")]
+        [&firing, &updated, &repeated, &resolved].map(|event| event["event_action"].as_str()),
+        [Some("trigger"), Some("trigger"), Some("trigger"), Some("resolve")]
     );
-    assert!([&firing, &updated, &resolved].iter().all(|event| event["dedup_key"] == "5f0c2a"));
+    assert!([&firing, &updated, &repeated, &resolved].iter().all(|event| event["dedup_key"] == "5f0c2a"));
     assert_eq!(firing["payload"]["severity"], "warning");
     assert_eq!(firing["payload"]["component"], "distance");
     assert_eq!(firing["payload"]["custom_details"]["findings"][0]["moved"][0]["to"], 0.352);

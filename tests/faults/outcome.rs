@@ -1,4 +1,5 @@
 //! All that a state file remembers, without its own numbering, without names of topics and without the wall clock.
+#![allow(dead_code, reason = "the tests of faults use all of it, the bench beside Alertmanager a part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -2,6 +2,7 @@
 //! and future records are in every stream of these tests; here are many that are no events at all.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -68,6 +69,32 @@ fn poison_is_counted_pointed_at_and_passed() {
     );
     assert!(pointers.len() <= refused.len() * (1 + world.crashes));
     world.stop();
+}
+
+#[test]
+fn the_oracle_notices_one_record_more_or_less() {
+    let records = workload::stream();
+    let mut world = World::new("oracle", Kafka::shared(), |_| {});
+    world.start();
+    world.produce(&records[..1_000]);
+    world.settle();
+    world.stop();
+    invariants::recount(&world);
+    let path = world.folder().join("records.jsonl");
+    let text = fs::read_to_string(&path).expect("the list of records");
+    for (lost, doubled) in [(1, 0), (0, 1)] {
+        // Positions would tell at once: the record in question is not the last of its partition.
+        let mut lines: Vec<&str> = text.lines().collect();
+        let index = lines.iter().position(|line| line.contains("\"offset\":100,")).expect("a record");
+        let line = lines[index];
+        if lost == 1 {
+            lines.remove(index);
+        }
+        (0..doubled).for_each(|_| lines.insert(index, line));
+        fs::write(&path, lines.join("\n")).expect("a writable folder");
+        let said = invariants::oracle(world.folder(), &world.data(), &path);
+        assert_ne!(said["differences"], 0, "{said}");
+    }
 }
 
 #[test]

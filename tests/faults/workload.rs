@@ -1,4 +1,5 @@
 //! Records made from a seed: several models, Zipf-distributed, and everything that can be wrong with a stream.
+#![allow(dead_code, reason = "the tests of faults use all of it, the bench beside Alertmanager a part")]
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! One daemon under test with its topic, its configuration and its paths at the receiver; started, ended, started again.
+#![allow(dead_code, reason = "the tests of faults use all of it, the bench beside Alertmanager a part")]
 
 use std::collections::BTreeMap;
 use std::fs;

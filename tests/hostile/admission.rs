@@ -2,7 +2,7 @@
 
 use anchorwatch::engine::CatalogEntry;
 
-use crate::known::{MINUTE, NOW, Run, START, entry, event, settings, ts};
+use crate::known::{MINUTE, NOW, Run, START, alone, entry, event, settings, ts};
 
 fn of(model: &str, version: &str, segment: usize, at: i64) -> String {
     format!(
@@ -16,6 +16,7 @@ fn not_admitted(run: &Run, reason: &str) -> u64 {
 
 #[test]
 fn new_models_beyond_the_budget_are_turned_away_and_known_ones_are_not_touched() {
+    let _alone = alone();
     let names: Vec<String> = (0..200).map(|i| format!("late-{i:03}")).collect();
     let models: Vec<&str> = std::iter::once("known").chain(names.iter().map(String::as_str)).collect();
     let mut quiet = Run::new(&settings(""), &models);
@@ -46,6 +47,7 @@ fn new_models_beyond_the_budget_are_turned_away_and_known_ones_are_not_touched()
 
 #[test]
 fn who_has_left_the_longest_window_makes_room() {
+    let _alone = alone();
     let mut run = Run::new(&settings(""), &["known", "early", "late"]);
     let send = |run: &mut Run, model: &str, at: i64| {
         let json = format!(r#"{{"model":"{model}","version":"1.0.0","ts":{at},"features":{{"x":1}}}}"#);
@@ -70,6 +72,7 @@ fn who_has_left_the_longest_window_makes_room() {
 
 #[test]
 fn a_model_has_five_versions_at_a_time_the_serving_one_and_the_newest() {
+    let _alone = alone();
     let mut run = Run::new(&settings(""), &[]);
     let mut entries: Vec<CatalogEntry> =
         (0..8).map(|minor| entry("known", &format!("1.{minor}.0"))).collect();

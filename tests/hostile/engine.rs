@@ -1,10 +1,8 @@
 //! Straight through the engine: as many as are asked for, as fast as they are counted.
 
-use std::sync::{Mutex, PoisonError};
-
 use anchorwatch::event::Refusal;
 
-use crate::known::{CATEGORICAL, Run, event, resident, settings, ts};
+use crate::known::{CATEGORICAL, Run, alone, event, resident, settings, ts};
 
 /// Most memory that an attack may cost.
 const MOST_GROWTH: usize = 64 << 20;
@@ -14,13 +12,11 @@ const KNOWN: i64 = 3_000;
 /// Runs the known model's events with what `attack` sends after each; checks that the known model sees nothing of it
 /// and that memory and series stay bounded. Gives the run.
 fn attacked(config: &str, mut attack: impl FnMut(&mut Run, i64)) -> Run {
-    // One at a time: memory is the process's.
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let models = ["known", "attacked"];
     let mut quiet = Run::new(&settings(config), &models);
     let mut loud = Run::new(&settings(config), &models);
-    let begin = resident("self");
+    let begin = resident();
     for i in 0..KNOWN {
         for run in [&mut quiet, &mut loud] {
             run.send(Some(b"known"), event(i).as_bytes());
@@ -31,7 +27,7 @@ fn attacked(config: &str, mut attack: impl FnMut(&mut Run, i64)) -> Run {
             loud.settle("known");
         }
     }
-    let growth = resident("self").saturating_sub(begin);
+    let growth = resident().saturating_sub(begin);
     assert!(quiet.windows.len() > 50 && quiet.panes.len() > 50, "something was judged");
     assert_eq!(loud.windows, quiet.windows, "the known model is judged as if nothing had happened");
     assert_eq!(loud.panes, quiet.panes, "bit by bit");

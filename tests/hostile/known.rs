@@ -1,7 +1,7 @@
 //! Known models, their events, and an engine that counts them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anchorwatch::action::VersionFacts;
 use anchorwatch::config::{self, Config};
@@ -164,10 +164,16 @@ pub(crate) const fn ts(i: i64) -> i64 {
     START + i * 1_200
 }
 
-/// Resident memory of a process in bytes.
-pub(crate) fn resident(process: &str) -> usize {
-    let text = std::fs::read_to_string(format!("/proc/{process}/statm")).expect("Linux");
+/// Resident memory of this process in bytes.
+pub(crate) fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages: usize =
         text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
     pages * 4_096
+}
+
+/// One test at a time: memory is the process's.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,7 @@ mod browsers;
 mod canaries;
 mod doors;
 mod fixtures;
+mod hostile;
 mod listeners;
 mod scopes;
 mod tls;

@@ -11,15 +11,12 @@
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 #[path = "../../../tests/faults/outcome.rs"]
-#[allow(dead_code, reason = "the bench uses a part of it")]
 mod outcome;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 #[path = "../../../tests/faults/workload.rs"]
-#[allow(dead_code, reason = "the bench uses a part of it")]
 mod workload;
 #[path = "../../../tests/faults/world.rs"]
-#[allow(dead_code, reason = "the bench uses a part of it")]
 mod world;
 
 use std::collections::BTreeMap;
