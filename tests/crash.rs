@@ -95,8 +95,9 @@ fn configuration(name: &str, folder: &Path, kafka: &Kafka, receiver: &Receiver, 
         ],
         "actions": [
             {"name": "retrain", "kind": "retrain", "url": url("retrain"), "on": ["drift", "data_fault"], "mode": "auto",
-             "cooldown": "12h", "daily_budget": 2},
+             "cooldown": "12h", "daily_budget": 2, "max_evidence_age": "36500d"},
         ],
+        "action_guards": {"deploy_grace": "0s"},
         "http": {"listen": http},
         "checkpoint": {"every": "300ms"},
     });
@@ -132,7 +133,12 @@ impl Outcome {
         let documents = state
             .documents
             .into_iter()
-            .map(|(name, text)| (name, serde_json::from_str(&text).expect("a JSON document")));
+            .map(|(name, text)| (name, serde_json::from_str(&text).expect("a JSON document")))
+            // What became of requests is the business of their targets; which were decided is not.
+            .map(|(name, value): (String, Value)| match name.as_str() {
+                "actions" => (name, value["runs"].clone()),
+                _ => (name, value),
+            });
         let outbox = store.list_outbox(None, usize::MAX).expect("the outbox");
         let audit = store.audit(usize::MAX).expect("the audit trail").into_iter().map(|entry| entry.row);
         // What became of a request is told with the time of the clock; what was decided, with that of the event.

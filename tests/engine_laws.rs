@@ -131,7 +131,7 @@ fn catalog() -> [CatalogEntry; 1] {
         reference: reference(),
         takes_feedback: false,
     };
-    [CatalogEntry { watched, facts: VersionFacts { current: true, rollback_to: None } }]
+    [CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }]
 }
 
 /// A record of partition `p`, as a producer would have written it.

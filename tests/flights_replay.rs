@@ -33,7 +33,7 @@ fn catalog() -> [CatalogEntry; 1] {
         reference: Arc::new(reference),
         takes_feedback: true,
     };
-    [CatalogEntry { watched, facts: VersionFacts { current: true, rollback_to: None } }]
+    [CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }]
 }
 
 /// Every notification of the stream, whose records are spread over three partitions.

@@ -447,10 +447,11 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
         ],
         "actions": [
             {"name": "retrain", "kind": "retrain", "url": receiver.url("/retrain"), "on": ["drift"], "mode": "auto",
-             "cooldown": "3d", "secret": signing},
+             "cooldown": "3d", "max_evidence_age": "36500d", "secret": signing},
             {"name": "rollback", "kind": "rollback", "url": receiver.url("/rollback"), "on": ["data_fault"],
-             "mode": "auto", "cooldown": "3d", "secret": signing},
+             "mode": "auto", "cooldown": "3d", "max_evidence_age": "36500d", "secret": signing},
         ],
+        "action_guards": {"deploy_grace": "0s"},
         "http": {"listen": http},
         "checkpoint": {"every": "1s"},
     });

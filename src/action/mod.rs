@@ -1,37 +1,59 @@
 //! Step 9 of 10: whether an alert starts a retraining or a rollback.
 //!
-//! Every reason not to act is checked here and kept in the audit trail. Times are event times (ends of windows), so a
-//! replay decides the same.
+//! Every reason not to act is a guard with a name; what was decided, and which guard held it, is kept in the audit
+//! trail. Times are event times (ends of windows), so a replay decides the same; only the time that people have for an
+//! approval runs on the wall clock.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `evidence.rs` | what a decision rests on |
+//! | `guard.rs` | the guards |
+//! | `request.rs` | the life of a request |
+//! | `memory.rs` | what survives a restart: budgets, requests, suspension |
+//! | `outcome.rs` | what became of a request |
+//! | `approval.rs`, `command.rs`, `tell.rs` | tokens, orders of people, what people are told |
+//!
+//! G-1: a request is let go at most once, and never while actions are suspended. G-2: no budget is ever exceeded.
 
+mod approval;
 mod command;
+mod evidence;
+mod guard;
+mod memory;
+mod outcome;
+mod request;
+mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+pub use approval::ApprovalKey;
 pub use command::ActionCommand;
-use serde::{Deserialize, Serialize};
+pub use evidence::{Evidence, ModelFacts, Signal, Situation, VersionFacts};
+pub use guard::Guard;
+pub use memory::Suspension;
+pub use outcome::Settled;
+pub use request::{Request, RequestState};
 use sha2::{Digest, Sha256};
 
-use crate::alert::{ActionKind, ActionRequest, Delivery, Notification, Transition};
-use crate::config::{Action, ActionMode};
+use crate::alert::{Delivery, Notification, Transition};
+use crate::config::{Action, ActionGuards, ActionMode, Config};
 use crate::engine::{AuditRow, OutboxRow};
 use crate::subject::Millis;
+use crate::view::{ActionView, HeldView};
+use crate::window::WindowSettings;
+use guard::{Look, Phase, run_key};
+use memory::{Candidate, Memory};
 
-const DAY: Millis = 86_400_000;
-
-/// What the registry says of the version that an alert judged.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VersionFacts {
-    /// Whether the version is still watched and not archived.
-    pub current: bool,
-    /// The version that a rollback returns to.
-    pub rollback_to: Option<String>,
-}
+/// Added to the default age of evidence: time for a target that does not answer.
+const SPARE_AGE: Millis = 15 * 60_000;
 
 /// What was decided, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Put into the outbox.
     Sent,
+    /// Put before people.
+    Asked,
     /// Recorded only.
     DryRun,
     /// A guard kept it back.
@@ -44,132 +66,382 @@ impl Decision {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
+            Self::Asked => "asked",
             Self::DryRun => "dry_run",
             Self::Held => "held",
         }
     }
 }
 
-/// A guard that kept an action back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Guard {
-    #[error("the version is no longer current")]
-    Superseded,
-    #[error("the cooldown since the last run for this model is not over")]
-    Cooldown,
-    #[error("the daily budget for this model is spent")]
-    Budget,
-    #[error("the registry knows no earlier good version to return to")]
-    NoTarget,
+/// One decision, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// Name of the action.
+    pub action: String,
+    /// What was decided.
+    pub decision: Decision,
+    /// The guard that held it.
+    pub guard: Option<Guard>,
 }
 
-/// Runs of one action for one model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Runs {
-    last: Option<Millis>,
-    day: i64,
-    today: u32,
+/// What decisions leave behind.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Left {
+    /// Decisions, for metrics.
+    pub decided: Vec<Decided>,
+    /// Requests to be sent.
+    pub outbox: Vec<OutboxRow>,
+    /// What people are to be told.
+    pub told: Vec<Notification>,
+    /// Traces for the audit trail.
+    pub audit: Vec<AuditRow>,
+}
+
+/// Which requests may be sent at this moment; whoever sends asks here last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SendRules {
+    /// Why nothing may be sent.
+    pub suspended: Option<String>,
+    /// Every request in the outbox by its key, with the reason why not.
+    pub requests: BTreeMap<String, Option<String>>,
+}
+
+/// What the guards measure against.
+#[derive(Debug, Clone)]
+struct Limits {
+    guards: ActionGuards,
+    pane: Millis,
+    /// Time between two judgements, by horizon.
+    steps: BTreeMap<String, Millis>,
+    min_rows: u64,
+    evidence_age: Millis,
+    link_base: Option<String>,
 }
 
 /// Actions and the memory of their guards.
 #[derive(Debug)]
 pub struct Actions {
     configured: Vec<Action>,
-    runs: BTreeMap<String, BTreeMap<String, Runs>>,
+    limits: Limits,
+    approval_key: ApprovalKey,
+    kill_switch: bool,
+    memory: Memory,
+    left: Left,
     dirty: bool,
-}
-
-/// One decision with what it leaves behind.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decided {
-    /// Name of the action.
-    pub action: String,
-    /// What was decided.
-    pub decision: Decision,
-    /// The delivery, if it is to be sent.
-    pub outbox: Option<OutboxRow>,
-    /// Trace for the audit trail.
-    pub audit: AuditRow,
 }
 
 impl Actions {
     /// The configured actions, none of them run yet.
     #[must_use]
-    pub fn new(configured: Vec<Action>) -> Self {
-        Self { configured, runs: BTreeMap::new(), dirty: false }
-    }
-
-    /// Decides on every action that this notification could start.
-    pub fn decide(&mut self, notification: &Notification, facts: &VersionFacts) -> Vec<Decided> {
-        if notification.transition == Transition::Resolved {
-            return Vec::new();
+    pub fn new(config: &Config) -> Self {
+        let windows = WindowSettings::new(&config.windows, None);
+        let step = |every: i64| every * windows.pane_ms;
+        let steps: BTreeMap<String, Millis> =
+            windows.horizons.iter().map(|horizon| (horizon.name.clone(), step(horizon.every))).collect();
+        let longest = steps.values().copied().max().unwrap_or_default();
+        let limits = Limits {
+            guards: config.action_guards.clone(),
+            pane: windows.pane_ms,
+            steps,
+            min_rows: config.windows.min_rows,
+            evidence_age: windows.lateness + longest + 2 * windows.pane_ms + SPARE_AGE,
+            link_base: config.alerts.link_base.clone(),
+        };
+        Self {
+            configured: config.actions.clone(),
+            limits,
+            approval_key: ApprovalKey::default(),
+            kill_switch: false,
+            memory: Memory::default(),
+            left: Left::default(),
+            dirty: false,
         }
-        let configured = std::mem::take(&mut self.configured);
-        let wanted = configured.iter().filter(|action| wants(action, notification));
-        let decided = wanted.map(|action| self.decide_one(action, notification, facts)).collect();
-        self.configured = configured;
-        decided
     }
 
-    fn decide_one(&mut self, action: &Action, cause: &Notification, facts: &VersionFacts) -> Decided {
-        let request = request(action, cause, facts);
-        let (decision, detail) = match self.guard(action, cause, facts) {
-            Some(guard) => (Decision::Held, guard.to_string()),
-            None => {
-                self.count(action, cause);
-                match action.mode {
-                    ActionMode::DryRun => {
-                        (Decision::DryRun, "mode is dry_run: recorded, not sent".to_owned())
-                    }
-                    ActionMode::Auto => (Decision::Sent, format!("because of {}", cause.summary)),
-                }
+    /// Sets the secret from which approval tokens are made.
+    pub fn set_approval_key(&mut self, key: ApprovalKey) {
+        self.approval_key = key;
+    }
+
+    /// Notes whether the file of the kill switch exists; answers whether that is news.
+    pub fn set_kill_switch(&mut self, exists: bool) -> bool {
+        std::mem::replace(&mut self.kill_switch, exists) != exists
+    }
+
+    /// Whether there is nothing to decide and nothing to watch, so that the caller can spare itself the evidence.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.configured.is_empty() && self.memory.requests.is_empty()
+    }
+
+    /// Why nothing is started at present.
+    #[must_use]
+    pub fn suspended(&self) -> Option<String> {
+        if self.kill_switch {
+            return Some("the file of the kill switch exists".to_owned());
+        }
+        self.memory
+            .suspended
+            .as_ref()
+            .map(|suspension| format!("{} (by {})", suspension.reason, suspension.by))
+    }
+
+    /// Whether the kill switch is why.
+    #[must_use]
+    pub fn kill_switch(&self) -> bool {
+        self.kill_switch
+    }
+
+    /// The suspension by order, or by the blast-radius stop.
+    #[must_use]
+    pub fn suspension(&self) -> Option<&Suspension> {
+        self.memory.suspended.as_ref()
+    }
+
+    /// Event time of the last decision.
+    #[must_use]
+    pub fn clock(&self) -> Millis {
+        self.memory.clock
+    }
+
+    /// Takes in what was told and judged just now, decides what it starts, and looks after requests that are not over.
+    pub fn consider(&mut self, told: &[Notification], situation: &Situation<'_>) {
+        self.memory.clock = self.memory.clock.max(situation.at);
+        self.resume_when_due(situation.at);
+        self.take_in(told, situation);
+        self.refresh(situation);
+        self.watch_blast_radius(situation);
+        self.decide(situation);
+        self.watch(situation);
+    }
+
+    /// What was left behind since the last call.
+    pub fn take_left(&mut self) -> Left {
+        std::mem::take(&mut self.left)
+    }
+
+    fn take_in(&mut self, told: &[Notification], s: &Situation<'_>) {
+        for notification in told {
+            if notification.transition == Transition::Resolved {
+                let before = self.memory.candidates.len();
+                self.memory.candidates.retain(|known| known.cause.group != notification.group);
+                self.dirty |= before != self.memory.candidates.len();
+                continue;
             }
-        };
-        let what = format!("{}_{}", action.kind.as_str(), decision.as_str());
-        let audit = AuditRow {
-            at: cause.at,
-            actor: AuditRow::SELF.to_owned(),
-            what,
-            key: request.key.clone(),
-            detail,
-        };
-        let expires_at = action.max_evidence_age.map(|age| cause.at.saturating_add(age.millis()));
-        let row =
-            || OutboxRow { target: action.name.clone(), delivery: Delivery::Action(request), expires_at };
-        let outbox = (decision == Decision::Sent).then(row);
-        Decided { action: action.name.clone(), decision, outbox, audit }
+            if notification.transition == Transition::Repeated {
+                continue; // nothing new
+            }
+            for action in self.configured.iter().filter(|action| wants(action, notification)) {
+                let evidence = s.evidence(notification, &self.limits.steps).unwrap_or_default();
+                let (action, cause) = (action.name.clone(), notification.clone());
+                self.memory.note(Candidate { action, cause, evidence, held: None });
+                self.dirty = true;
+            }
+        }
+        let before = self.memory.candidates.len();
+        self.memory.candidates.retain(|known| s.signals_of(&known.cause).next().is_some());
+        self.dirty |= before != self.memory.candidates.len();
     }
 
-    fn guard(&self, action: &Action, cause: &Notification, facts: &VersionFacts) -> Option<Guard> {
-        let runs = self
-            .runs
-            .get(&action.name)
-            .and_then(|models| models.get(&cause.model))
-            .copied()
-            .unwrap_or_default();
-        let cooling = runs.last.is_some_and(|last| cause.at < last.saturating_add(action.cooldown.millis()));
-        let today = if runs.day == cause.at.div_euclid(DAY) { runs.today } else { 0 };
-        let checks = [
-            (!facts.current, Guard::Superseded),
-            (cooling, Guard::Cooldown),
-            (today >= action.daily_budget, Guard::Budget),
-            (action.kind == ActionKind::Rollback && facts.rollback_to.is_none(), Guard::NoTarget),
-        ];
-        checks.into_iter().find(|(held, _)| *held).map(|(_, guard)| guard)
+    fn refresh(&mut self, s: &Situation<'_>) {
+        for known in &mut self.memory.candidates {
+            if let Some(evidence) = s.evidence(&known.cause, &self.limits.steps) {
+                known.evidence = evidence;
+            }
+        }
+        let open = |state| matches!(state, RequestState::Waiting | RequestState::Pending);
+        for request in self.memory.requests.iter_mut().filter(|request| open(request.state)) {
+            if let Some(evidence) = s.evidence(&request.cause, &self.limits.steps) {
+                request.evidence = evidence;
+            }
+        }
     }
 
-    fn count(&mut self, action: &Action, cause: &Notification) {
-        let models = self.runs.entry(action.name.clone()).or_default();
-        let runs = models.entry(cause.model.clone()).or_default();
-        let day = cause.at.div_euclid(DAY);
-        let today = if runs.day == day { runs.today + 1 } else { 1 };
-        *runs = Runs { last: Some(cause.at), day, today };
+    /// Many models at once: it is the data upstream, and an action on each would be wrong.
+    fn watch_blast_radius(&mut self, s: &Situation<'_>) {
+        let guards = &self.limits.guards;
+        if self.memory.suspended.is_some() {
+            return;
+        }
+        let from = (s.at - guards.blast_within.millis()).max(self.memory.forgiven);
+        let began = s.signals.iter().filter(|signal| signal.began > from && signal.began <= s.at);
+        let models = began.map(|signal| signal.model.as_str()).collect::<BTreeSet<_>>().len();
+        let watched = s.facts.keys().map(|(model, _)| model.as_str()).collect::<BTreeSet<_>>().len();
+        if models < guards.blast_models || (models as f64) <= guards.blast_share * watched as f64 {
+            return;
+        }
+        let until = guards.resume_after.map(|after| s.at.saturating_add(after.millis()));
+        let reason = format!(
+            "{models} of {watched} models began to fire within {}: it is the data upstream",
+            guards.blast_within
+        );
+        self.suspend(Suspension { by: AuditRow::SELF.to_owned(), at: s.at, reason: reason.clone(), until });
+        self.audit(s.at, "actions_suspended", "", reason);
+    }
+
+    fn suspend(&mut self, suspension: Suspension) {
+        self.memory.suspended = Some(suspension);
         self.dirty = true;
+    }
+
+    fn resume_when_due(&mut self, at: Millis) {
+        let until = self.memory.suspended.as_ref().and_then(|suspension| suspension.until);
+        if until.is_some_and(|until| at >= until) {
+            self.resume();
+            self.audit(at, "actions_resumed", "", "the configured time is over".to_owned());
+        }
+    }
+
+    fn resume(&mut self) {
+        self.memory.suspended = None;
+        self.memory.forgiven = self.memory.clock;
+        self.dirty = true;
+    }
+
+    fn decide(&mut self, s: &Situation<'_>) {
+        let configured = std::mem::take(&mut self.configured);
+        for candidate in std::mem::take(&mut self.memory.candidates) {
+            let Some(action) = configured.iter().find(|action| action.name == candidate.action) else {
+                self.dirty = true;
+                continue;
+            };
+            let Candidate { cause, evidence, .. } = &candidate;
+            let look = Look { action, cause, evidence, own: None, situation: *s };
+            match self.guard(&look, Phase::Decide) {
+                Some(guard) => self.hold(action, candidate, guard, s),
+                None => self.act(action, &candidate, s),
+            }
+        }
+        self.configured = configured;
+    }
+
+    /// Told once per guard; looked at again at the next judged window.
+    fn hold(&mut self, action: &Action, mut candidate: Candidate, guard: Guard, s: &Situation<'_>) {
+        if candidate.held.as_deref() != Some(guard.as_str()) {
+            candidate.held = Some(guard.as_str().to_owned());
+            let key = request::key(&action.name, &candidate.cause);
+            let detail = format!("held by {}: {guard}; {}", guard.as_str(), inputs(&candidate, s));
+            self.audit(s.at, &format!("{}_held", action.kind.as_str()), &key, detail);
+            self.count(action, Decision::Held, Some(guard));
+            self.dirty = true;
+        }
+        if guard != Guard::Superseded {
+            self.memory.candidates.push(candidate);
+        }
+    }
+
+    fn act(&mut self, action: &Action, candidate: &Candidate, s: &Situation<'_>) {
+        let request = Request::new(action, &candidate.cause, candidate.evidence, s);
+        let because = format!("because of {}; {}", candidate.cause.summary, inputs(candidate, s));
+        let (run, what) = (run_key(action), action.kind.as_str());
+        self.dirty = true;
+        if self.memory.requests.iter().any(|known| known.key == request.key) {
+            return;
+        }
+        self.memory.asked(&run, &request.model, s.at);
+        match action.mode {
+            ActionMode::DryRun => {
+                self.memory.ran(&run, &request.model, s.at);
+                self.count(action, Decision::DryRun, None);
+                let detail = format!("mode is dry_run: recorded, not sent; {because}");
+                self.audit(s.at, &format!("{what}_dry_run"), &request.key, detail);
+            }
+            ActionMode::Approve => {
+                self.count(action, Decision::Asked, None);
+                let until = s.now.saturating_add(self.limits.guards.approval_ttl.millis());
+                self.audit(s.at, &format!("{what}_asked"), &request.key, because);
+                let (state, approve_until) = (RequestState::Waiting, Some(until));
+                let request = Request { state, approve_until, ..request };
+                self.ask_people(action, &request, s.at);
+                self.memory.add(request);
+            }
+            ActionMode::Auto => {
+                self.count(action, Decision::Sent, None);
+                self.audit(s.at, &format!("{what}_sent"), &request.key, because);
+                self.tell_start(&request, s.at);
+                self.let_go(action, &request, s.at);
+                self.memory.add(request);
+            }
+        }
+    }
+
+    /// G-1, G-2: the one place from which a request goes into the outbox.
+    fn let_go(&mut self, action: &Action, request: &Request, at: Millis) {
+        debug_assert!(self.suspended().is_none(), "G-1");
+        debug_assert!(
+            self.memory.runs(&run_key(action), &request.model).on_day_of(at) < action.budget(),
+            "G-2"
+        );
+        self.memory.ran(&run_key(action), &request.model, at);
+        self.memory.forget_rollbacks_before(at - self.limits.guards.ping_pong.millis());
+        self.memory.let_go(request, at);
+        let age = action.max_evidence_age.map_or(self.limits.evidence_age, |age| age.millis());
+        self.left.outbox.push(OutboxRow {
+            target: action.name.clone(),
+            delivery: Delivery::Action(request.payload()),
+            expires_at: Some(request.evidence.at.saturating_add(age)),
+        });
+    }
+
+    fn count(&mut self, action: &Action, decision: Decision, guard: Option<Guard>) {
+        self.left.decided.push(Decided { action: action.name.clone(), decision, guard });
+    }
+
+    fn audit(&mut self, at: Millis, what: &str, key: &str, detail: String) {
+        let (actor, what, key) = (AuditRow::SELF.to_owned(), what.to_owned(), key.to_owned());
+        self.left.audit.push(AuditRow { at, actor, what, key, detail });
+    }
+
+    /// Which requests in the outbox may be sent, as things stand.
+    #[must_use]
+    pub fn send_rules(&self, situation: &Situation<'_>) -> SendRules {
+        let requests = self.memory.in_state(RequestState::Pending).map(|request| {
+            let action = self.configured.iter().find(|action| action.name == request.action);
+            let reason = action.map_or(Some("it is no longer configured".to_owned()), |action| {
+                let Request { cause, evidence, .. } = request;
+                let look = Look { action, cause, evidence, own: Some(request), situation: *situation };
+                self.guard(&look, Phase::Send).map(|guard| format!("{}: {guard}", guard.as_str()))
+            });
+            (request.key.clone(), reason)
+        });
+        SendRules { suspended: self.suspended(), requests: requests.collect() }
+    }
+
+    /// Requests whose delivery is not settled: key and name of the action.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<(String, String)> {
+        let pending = self.memory.in_state(RequestState::Pending);
+        pending.map(|request| (request.key.clone(), request.action.clone())).collect()
+    }
+
+    /// Requests for display, newest first.
+    #[must_use]
+    pub fn views(&self) -> Vec<ActionView> {
+        let needed = |request: &Request| {
+            let action = self.configured.iter().find(|action| action.name == request.action);
+            action.map_or(1, |action| action.approvals)
+        };
+        self.memory.requests.iter().rev().map(|request| ActionView::of(request, needed(request))).collect()
+    }
+
+    /// What a guard holds at present.
+    #[must_use]
+    pub fn held(&self) -> Vec<HeldView> {
+        let held = self.memory.candidates.iter().filter_map(|known| {
+            Some(HeldView {
+                action: known.action.clone(),
+                model: known.cause.model.clone(),
+                version: known.cause.version.clone(),
+                guard: known.held.clone()?,
+                because: known.cause.summary.clone(),
+            })
+        });
+        held.collect()
     }
 
     /// The document of the guards' memory, if it changed since the last call.
     pub fn take_document(&mut self) -> Option<String> {
-        std::mem::take(&mut self.dirty).then(|| serde_json::to_string(&self.runs).unwrap_or_default())
+        std::mem::take(&mut self.dirty).then(|| serde_json::to_string(&self.memory).unwrap_or_default())
     }
 
     /// Takes the document back.
@@ -177,7 +449,7 @@ impl Actions {
     /// # Errors
     /// When it is not one of this program's documents.
     pub fn restore(&mut self, document: &str) -> Result<(), serde_json::Error> {
-        self.runs = serde_json::from_str(document)?;
+        self.memory = Memory::restore(document, &self.configured)?;
         Ok(())
     }
 }
@@ -188,122 +460,24 @@ fn wants(action: &Action, notification: &Notification) -> bool {
         && (action.models.is_empty() || action.models.contains(&notification.model))
 }
 
-fn request(action: &Action, cause: &Notification, facts: &VersionFacts) -> ActionRequest {
-    let digest = Sha256::digest(format!("{}\n{}", action.name, cause.key));
-    ActionRequest {
-        key: digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect(),
-        action: action.name.clone(),
-        kind: action.kind,
-        model: cause.model.clone(),
-        version: cause.version.clone(),
-        to_version: facts.rollback_to.clone().filter(|_| action.kind == ActionKind::Rollback),
-        cause: cause.clone(),
-    }
+/// Digest of what a decision rested on but for the registry's clock, so that the audit trail can be held against a replay.
+fn inputs(candidate: &Candidate, s: &Situation<'_>) -> String {
+    let cause = &candidate.cause;
+    let own: Vec<&Signal> = s
+        .signals
+        .iter()
+        .filter(|signal| signal.model == cause.model && signal.version == cause.version)
+        .collect();
+    let VersionFacts { current, rollback_to, .. } = s.facts_of(&cause.model, &cause.version);
+    let model = s.models.get(&cause.model);
+    let facts = format!("{current} {rollback_to:?} {model:?}");
+    let text = format!("{}\n{:?}\n{own:?}\n{facts}", cause.key, candidate.evidence);
+    format!("inputs {}", request::hex(&Sha256::digest(text)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alert::{AlertKind, Severity};
-    use crate::config::Span;
-
-    fn action(kind: ActionKind) -> Action {
-        Action {
-            name: "act".to_owned(),
-            kind,
-            url: "http://127.0.0.1/".to_owned(),
-            secret: None,
-            on: vec![AlertKind::Drift],
-            min_severity: None,
-            models: Vec::new(),
-            mode: ActionMode::Auto,
-            cooldown: Span::from_hours(6),
-            daily_budget: 2,
-            max_evidence_age: None,
-        }
-    }
-
-    fn notification(at: Millis) -> Notification {
-        Notification {
-            key: format!("key-{at}"),
-            group: "g".to_owned(),
-            transition: Transition::Firing,
-            model: "m".to_owned(),
-            version: "1.0.0".to_owned(),
-            kind: AlertKind::Drift,
-            severity: Severity::Warning,
-            summary: "drift".to_owned(),
-            at,
-            since: at,
-            reference: "r".to_owned(),
-            findings: Vec::new(),
-            more_findings: 0,
-            link: None,
-            runbook: None,
-            labels: Default::default(),
-            evidence: Default::default(),
-            repeat: 0,
-        }
-    }
-
-    const HOUR: Millis = 3_600_000;
-
-    fn facts() -> VersionFacts {
-        VersionFacts { current: true, rollback_to: Some("0.9.0".to_owned()) }
-    }
-
-    fn decisions(actions: &mut Actions, times: &[Millis]) -> Vec<Decision> {
-        times
-            .iter()
-            .flat_map(|at| actions.decide(&notification(*at), &facts()))
-            .map(|one| one.decision)
-            .collect()
-    }
-
-    #[test]
-    fn cooldown_and_daily_budget_hold_further_runs() {
-        let mut actions = Actions::new(vec![action(ActionKind::Retrain)]);
-        let told = decisions(&mut actions, &[0, HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR]);
-        use Decision::{Held, Sent};
-        assert_eq!(told, [Sent, Held, Sent, Held, Sent]);
-    }
-
-    #[test]
-    fn a_dry_run_sends_nothing_but_leaves_a_trace() {
-        let mut actions =
-            Actions::new(vec![Action { mode: ActionMode::DryRun, ..action(ActionKind::Retrain) }]);
-        let decided = actions.decide(&notification(0), &facts());
-        assert_eq!(decided[0].decision, Decision::DryRun);
-        assert!(decided[0].outbox.is_none());
-        assert_eq!(decided[0].audit.what, "retrain_dry_run");
-    }
-
-    #[test]
-    fn a_rollback_names_the_version_to_return_to_or_is_held() {
-        let mut actions = Actions::new(vec![action(ActionKind::Rollback)]);
-        let held = actions.decide(&notification(0), &VersionFacts { current: true, rollback_to: None });
-        assert_eq!(held[0].decision, Decision::Held);
-        let sent = actions.decide(&notification(0), &facts());
-        let Some(Delivery::Action(request)) = sent[0].outbox.as_ref().map(|row| &row.delivery) else {
-            panic!("nothing sent")
-        };
-        assert_eq!(request.to_version.as_deref(), Some("0.9.0"));
-    }
-
-    #[test]
-    fn a_superseded_version_starts_nothing() {
-        let mut actions = Actions::new(vec![action(ActionKind::Retrain)]);
-        let decided = actions.decide(&notification(0), &VersionFacts::default());
-        assert_eq!(decided[0].decision, Decision::Held);
-    }
-
-    #[test]
-    fn guards_remember_across_a_restart() {
-        let mut actions = Actions::new(vec![action(ActionKind::Retrain)]);
-        decisions(&mut actions, &[0]);
-        let document = actions.take_document().expect("changed");
-        let mut restarted = Actions::new(vec![action(ActionKind::Retrain)]);
-        restarted.restore(&document).expect("its own document");
-        assert_eq!(decisions(&mut restarted, &[HOUR]), [Decision::Held]);
-    }
-}
+mod fixtures;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

@@ -302,6 +302,9 @@ pub struct ActionRequest {
     pub version: String,
     /// For a rollback: the version to return to.
     pub to_version: Option<String>,
+    /// Who approved it, if people were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
     /// The notification that caused it.
     pub cause: Notification,
 }

@@ -1,13 +1,12 @@
 //! Orders about alerts: acknowledge, silence, expire.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{Path, State};
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::body::{Body, Nothing};
 use super::commands::ask;
 use super::handlers::now;
 use super::query::{Filter, Page, PageQuery, paged};
@@ -49,27 +48,6 @@ pub struct SilenceRequest {
     /// Why.
     #[serde(default)]
     pub comment: String,
-}
-
-/// Nothing more to say: `{}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
-
-/// A JSON body that is refused with the API's own error.
-#[derive(Debug)]
-pub(super) struct Body<T>(pub(super) T);
-
-impl<T: DeserializeOwned> FromRequest<ApiState> for Body<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Self::Rejection> {
-        let refused = |rejection: JsonRejection| ApiError::BadRequest {
-            error: rejection.body_text(),
-            hint: "the body of each order is described at /api/v1/openapi.json; send it as application/json",
-        };
-        Json::<T>::from_request(request, state).await.map(|Json(body)| Self(body)).map_err(refused)
-    }
 }
 
 pub(super) async fn acknowledge(

@@ -3,8 +3,10 @@
 //! Reading is done on the [`Board`]; what changes the daemon is an order to the engine. Every route stands in one list,
 //! [`ROUTES`], with the scope that a caller needs for it; `auth.rs` enforces it.
 
+mod actions;
 mod alerts;
 mod auth;
+mod body;
 mod caller;
 mod commands;
 mod doors;
@@ -27,8 +29,9 @@ use tokio::sync::watch;
 
 use crate::view::{Board, Scrape};
 
-pub use alerts::{AcknowledgeRequest, Nothing, SilenceRequest};
+pub use alerts::{AcknowledgeRequest, SilenceRequest};
 pub use auth::{ApiObserver, Gate, MOST_FAILURES, REFUSALS};
+pub use body::Nothing;
 pub use caller::{Caller, Scope};
 pub use commands::{Asked, COMMAND_QUEUE, Commands};
 pub use doors::{Connection, Doors, HEAD_WITHIN, Patience, Peer, SILENT_FOR};

@@ -7,12 +7,14 @@ use axum::routing::{MethodRouter, get, post};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+use super::actions::{self, Approval, Reason, Report};
 use super::auth::{Gate, Rule, admit};
 use super::handlers::{self as answer, VersionDetail};
 use super::query::Page;
 use super::{AcknowledgeRequest, ApiState, Nothing, Readiness, Scope, SilenceRequest, Surface, alerts};
 use crate::view::{
-    AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, SilenceView, StatusView, WindowView,
+    ActionView, ActionsView, AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, SilenceView,
+    StatusView, WindowView,
 };
 
 /// How a route is asked.
@@ -214,6 +216,83 @@ pub const ROUTES: &[Route] = &[
         request: Some(SchemaGenerator::subschema_for::<Nothing>),
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || post(alerts::expire),
+    },
+    Route {
+        path: "/api/v1/actions",
+        summary: "Actions: requests, what a guard holds, and whether they are suspended.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<ActionsView>,
+        handler: || get(actions::list),
+    },
+    Route {
+        path: "/api/v1/actions/{key}",
+        summary: "One request of an action with its evidence.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<ActionView>,
+        handler: || get(actions::show),
+    },
+    Route {
+        path: "/api/v1/actions/{key}/approve",
+        summary: "Lets a waiting request go; every guard is asked once more.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Approval>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::approve),
+    },
+    Route {
+        path: "/api/v1/actions/{key}/refuse",
+        summary: "Says no to a waiting request.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Reason>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::refuse),
+    },
+    Route {
+        path: "/api/v1/actions/{key}/outcome",
+        summary: "Says what became of a request: for the automation itself, or for a person who looked.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Report>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::outcome),
+    },
+    Route {
+        path: "/api/v1/actions/suspend",
+        summary: "Nothing is started or sent from now on.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Reason>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::suspend),
+    },
+    Route {
+        path: "/api/v1/actions/resume",
+        summary: "Lets actions go on.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<Nothing>),
+        schema: SchemaGenerator::subschema_for::<Value>,
+        handler: || post(actions::resume),
     },
     Route {
         path: "/api/v1/status",

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::action::VersionFacts;
 use crate::engine::CatalogEntry;
 use crate::reference::Reference;
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{ROLLED_BACK, Registry, RegistryError};
+use crate::store::StageChange;
 use crate::view::Stage;
 use crate::window::WatchedVersion;
 
@@ -37,6 +38,7 @@ pub(super) fn entries(registry: &Registry) -> Result<Vec<CatalogEntry>, Registry
     for entry in active.into_iter().filter(|entry| entry.stage != Stage::Archived) {
         let Some(reference) = load(registry, entry.reference_id.as_str()) else { continue };
         let rollback_to = registry.last_good(&entry.model, &entry.version)?;
+        let facts = facts(registry, &entry.model, &entry.version, rollback_to)?;
         let takes_feedback =
             newest.get(&entry.model).is_some_and(|(_, _, version)| *version == entry.version);
         entries.push(CatalogEntry {
@@ -47,8 +49,28 @@ pub(super) fn entries(registry: &Registry) -> Result<Vec<CatalogEntry>, Registry
                 reference,
                 takes_feedback,
             },
-            facts: VersionFacts { current: true, rollback_to },
+            facts,
         });
     }
     Ok(entries)
+}
+
+/// What guards actions of a version: since when it is in its stage, and whether the version to return to failed lately.
+fn facts(
+    registry: &Registry,
+    model: &str,
+    version: &str,
+    rollback_to: Option<String>,
+) -> Result<VersionFacts, RegistryError> {
+    let changes = registry.stage_changes(model)?;
+    let entered = changes.iter().rev().find(|change| change.version == version);
+    let since =
+        entered.map_or_else(|| registry.registered_at(model, version), |change| Ok(Some(change.at)))?;
+    let failed = |change: &&StageChange| {
+        Some(&change.version) == rollback_to.as_ref()
+            && change.from == Stage::Production
+            && change.reason == ROLLED_BACK
+    };
+    let target_rolled_back_at = changes.iter().rev().find(failed).map(|change| change.at);
+    Ok(VersionFacts { current: true, rollback_to, since, target_rolled_back_at })
 }

@@ -19,6 +19,7 @@ use crate::store::{ApplyTicket, FailedApply, Retry, StoreHandle, WRITER_QUEUE};
 use crate::subject::Millis;
 use crate::view::{OutboxView, QueueView, ReferenceView};
 
+use super::outcomes::Outcomes;
 use super::publish::Publisher;
 use super::{Stop, catalog, wall_clock};
 
@@ -45,6 +46,7 @@ pub(super) struct EngineLoop {
     publisher: Publisher,
     stop: Stop,
     commands: mpsc::Receiver<Asked>,
+    outcomes: Outcomes,
     /// Answers to orders since the last checkpoint, and to those in the checkpoint under way.
     answers: Vec<Answer>,
     answers_under_way: Vec<Answer>,
@@ -86,7 +88,7 @@ impl EngineLoop {
         store: StoreHandle,
         publisher: Publisher,
         config: &Config,
-        (stop, commands): (Stop, mpsc::Receiver<Asked>),
+        (stop, commands, outcomes): (Stop, mpsc::Receiver<Asked>, Outcomes),
     ) -> Self {
         Self {
             engine,
@@ -96,6 +98,7 @@ impl EngineLoop {
             publisher,
             stop,
             commands,
+            outcomes,
             answers: Vec::new(),
             answers_under_way: Vec::new(),
             checkpoint_every: Span::millis(config.checkpoint.every),
@@ -126,6 +129,7 @@ impl EngineLoop {
             self.housekeeping(now, health)?;
             self.settle_checkpoint(now)?;
             if self.failed.is_none() {
+                self.urgent |= self.outcomes.kill_switch(&mut self.engine, now);
                 self.take_orders();
                 self.poll(now);
                 self.close_panes();
@@ -149,6 +153,7 @@ impl EngineLoop {
                 // The asker may have gone: then nobody is left to tell.
                 Err(error) => _ = reply.send(Err(error)),
             }
+            self.outcomes.open_gate(&self.engine);
         }
     }
 
@@ -167,6 +172,8 @@ impl EngineLoop {
         let (progress, _) = self.engine.advance(wall_clock(), PANES_AT_ONCE);
         if !progress.is_empty() {
             self.urgent |= !progress.notifications.is_empty() || progress.digests > 0;
+            self.urgent |= !progress.decisions.is_empty();
+            self.outcomes.open_gate(&self.engine);
             // Windows are often judged after the last record came; their closing edge is to be durable as well.
             self.dirty_since.get_or_insert_with(wall_clock);
             self.publisher.progress(progress);
@@ -253,6 +260,7 @@ impl EngineLoop {
         }
         if now >= self.due.status {
             self.due.status = now + STATUS_EVERY;
+            self.urgent |= self.outcomes.look(&mut self.engine, self.publisher.metrics(), now);
             self.broker_errors(now);
             for end in self.source.take_ends() {
                 self.engine.set_end_offset(&end.topic, end.partition, end.end, now);
@@ -332,6 +340,8 @@ impl EngineLoop {
         match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry)?)) {
             Ok(entries) => {
                 self.engine.set_catalog(&entries);
+                self.urgent |= self.engine.set_models(&self.publisher.board().models(), now);
+                self.outcomes.open_gate(&self.engine);
                 let name =
                     |entry: &'_ CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
                 let watched: Vec<(String, String)> = entries.iter().map(name).collect();

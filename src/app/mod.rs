@@ -9,11 +9,13 @@
 //! It stops by closing: the source ends, the last checkpoint is written, deliveries under way finish, the store's
 //! queue runs dry.
 
+mod approval_key;
 mod catalog;
 mod dead_letters;
 mod engine_loop;
 mod listeners;
 mod memory;
+mod outcomes;
 mod publish;
 
 use std::net::SocketAddr;
@@ -39,6 +41,7 @@ use crate::view::Board;
 
 use engine_loop::EngineLoop;
 use listeners::{Listeners, Reload};
+use outcomes::{Gate, Outcomes};
 use publish::Publisher;
 
 /// How long deliveries under way may take at the stop.
@@ -108,7 +111,9 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let store = Store::open(&config.data_dir)?;
     let registry = Registry::open(&config.data_dir)?;
-    let engine = restored_engine(config, &store, &registry)?;
+    let mut engine = restored_engine(config, &store, &registry)?;
+    engine.set_approval_key(approval_key::load(config)?);
+    let gate = Gate::new(config.action_guards.kill_switch_file.clone());
     let source = KafkaSource::new(&config.kafka)?;
     let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
     let board = Arc::new(Board::default());
@@ -122,8 +127,17 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let (shutdown, shut) = watch::channel(false);
     let publisher = Publisher::new(Arc::clone(&board), Arc::clone(&metrics));
     let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
-    let engine_loop =
-        EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, (stop.clone(), asked));
+    let outcomes = Outcomes::new(handle.clone(), gate.clone());
+    outcomes.open_gate(&engine);
+    let engine_loop = EngineLoop::new(
+        engine,
+        source,
+        registry,
+        handle.clone(),
+        publisher,
+        config,
+        (stop.clone(), asked, outcomes),
+    );
     let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
         .with_commands(commands)
         .with_gate(listeners.gate());
@@ -135,7 +149,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let deliveries = runtime.spawn(deliver::run(
         handle.clone(),
         targets.list,
-        DeliverySettings::default(),
+        DeliverySettings { guard: Arc::new(gate), ..DeliverySettings::default() },
         Arc::clone(&metrics) as Arc<dyn deliver::DeliveryObserver>,
         shut.clone(),
     ));
@@ -171,6 +185,7 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
     }
     engine.set_memory_budget(memory::of_windows(config.memory.max));
     engine.set_catalog(&catalog::entries(registry)?);
+    engine.set_models(&registry.models()?, wall_clock());
     reach(Place::StateRestored);
     Ok(engine)
 }

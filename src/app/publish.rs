@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::action::{Decided, Guard};
 use crate::deliver::{DeliveryObserver, DeliveryOutcome};
 use crate::engine::{Engine, Progress};
 use crate::subject::Millis;
@@ -55,8 +56,13 @@ impl Publisher {
         for reason in &progress.suppressed {
             self.metrics.alert_suppressed(*reason);
         }
-        for (action, decision) in &progress.decisions {
+        for Decided { action, decision, guard } in &progress.decisions {
             self.metrics.action(action, decision.as_str());
+            if let Some(guard) = guard {
+                self.metrics.action_held(action, guard.as_str());
+            }
+            let (decision, guard) = (decision.as_str(), guard.map(Guard::as_str));
+            tracing::info!(action, decision, guard, "decided on an action");
         }
         for notification in &progress.notifications {
             tracing::info!(
@@ -76,6 +82,7 @@ impl Publisher {
         outbox: Vec<OutboxView>,
         last_checkpoint_at: Option<Millis>,
     ) {
+        let actions = engine.action_views();
         let status = StatusView {
             law: engine.law().clone(),
             events: engine.event_counts(),
@@ -87,10 +94,13 @@ impl Publisher {
             unknown: engine.unknown_models(),
             not_admitted: engine.not_admitted(),
             last_checkpoint_at,
+            actions_suspended: actions.suspended.clone(),
         };
         let alerts = engine.alert_views();
         self.metrics.status(&status);
         self.metrics.alerts(&alerts);
+        self.metrics.actions_suspended(actions.suspended.is_some());
+        self.board.set_actions(actions);
         self.board.set_status(status);
         self.board.set_alerts(alerts);
         self.board.set_silences(engine.silences());

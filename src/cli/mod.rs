@@ -1,6 +1,8 @@
 //! The command line: one file per command.
 
+pub mod actions;
 pub mod alerts;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod context;
@@ -28,7 +30,7 @@ const FAILURE: u8 = 1;
 #[derive(Debug, Parser)]
 #[command(name = "anchorwatch", version, max_term_width = 110)]
 pub struct Cli {
-    /// Folder of the state file and the references, for the commands `reference` and `model`.
+    /// Folder of the state file and the references, for the commands `reference`, `model` and `audit`.
     #[arg(long, global = true, env = "ANCHORWATCH_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
     #[command(subcommand)]
@@ -49,6 +51,8 @@ enum Command {
     /// Alerts of a running daemon: list, acknowledge, silence; and where an alert would go.
     Alerts(alerts::AlertsCommand),
     Schema(schema::SchemaCommand),
+    Actions(actions::ActionsCommand),
+    Audit(audit::AuditCommand),
     /// Asks whether a running daemon lives; for container health checks.
     Health(health::HealthCommand),
     /// Makes bearer tokens for the API.
@@ -64,6 +68,8 @@ impl Cli {
         let outcome = match self.command {
             Command::Check(command) => command.run(&mut out, &mut err).map_err(Into::into),
             Command::Schema(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            Command::Actions(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
+            Command::Audit(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Health(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Token(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),

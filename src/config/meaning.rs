@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Config, Horizon, Kafka, Problem, SecretSource, Sink, SinkTarget, Span, Windows};
+use super::{
+    Action, ActionGuards, ActionMode, Config, Horizon, Kafka, Problem, SecretSource, Sink, SinkTarget, Span,
+    Windows,
+};
 
 /// Longest pane.
 const MAX_PANE: Span = Span::from_hours(1);
 /// Most panes in a horizon: four weeks of one-minute panes.
 const MAX_PANES: i64 = 40_320;
+/// Fewest characters of a key for approval tokens.
+const MIN_APPROVAL_KEY: usize = 32;
 /// Properties of librdkafka that have a field of their own, or on which nothing-lost rests.
 const OWN_PROPERTIES: [(&str, &str); 6] = [
     ("bootstrap.servers", "`kafka.bootstrap`"),
@@ -32,6 +37,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for (index, one) in config.actions.iter().enumerate() {
         action(&format!("actions[{index}]"), one, &mut found);
     }
+    action_guards(&config.action_guards, &mut found);
     super::http::problems(&config.http, &mut found);
     if config.checkpoint.every.millis() == 0 {
         found.push(
@@ -182,6 +188,34 @@ fn action(path: &str, action: &Action, found: &mut Vec<Problem>) {
     address(format!("{path}.url"), &action.url, found);
     if let Some(signing) = &action.secret {
         secret(format!("{path}.secret"), signing, found);
+    }
+    if action.approvals > 1 && action.mode != ActionMode::Approve {
+        let what = format!("`{}` has no meaning without `mode: approve`", action.approvals);
+        found.push(Problem::at(format!("{path}.approvals"), what));
+    }
+    if action.confirm_within.is_some_and(|span| span.millis() == 0) {
+        let problem = Problem::at(format!("{path}.confirm_within"), "`0s` is out of range");
+        found.push(problem.expected("a length of time above 0"));
+    }
+}
+
+fn action_guards(guards: &ActionGuards, found: &mut Vec<Problem>) {
+    if let Some(key) = &guards.approval_key {
+        secret("action_guards.approval_key".to_owned(), key, found);
+        if key.read().is_ok_and(|key| key.expose().len() < MIN_APPROVAL_KEY) {
+            let what = format!("the {key} holds a key that can be guessed");
+            let problem = Problem::at("action_guards.approval_key", what);
+            found.push(problem.expected("at least 32 characters: `openssl rand -hex 32`"));
+        }
+    }
+    for (field, span) in [("approval_ttl", guards.approval_ttl), ("blast_within", guards.blast_within)] {
+        if span.millis() == 0 {
+            let problem = Problem::at(format!("action_guards.{field}"), "`0s` is out of range");
+            found.push(problem.expected("a length of time above 0"));
+        }
+    }
+    if guards.kill_switch_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        found.push(Problem::at("action_guards.kill_switch_file", "is empty").expected("the path of a file"));
     }
 }
 

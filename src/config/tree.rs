@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Alerts, Http, Kafka, Memory, Monitor, Sink, Span};
+use super::{Action, ActionGuards, Alerts, Http, Kafka, Memory, Monitor, Sink, Span};
 
 /// Everything a configuration file can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,9 @@ pub struct Config {
     /// What is started.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// Guards over all actions together.
+    #[serde(default)]
+    pub action_guards: ActionGuards,
     /// Listener of metrics, health and API.
     #[serde(default)]
     pub http: Http,

@@ -64,11 +64,7 @@ impl Engine {
     pub fn command(&mut self, order: &Order) -> Result<Value, CommandError> {
         let outcome = match &order.command {
             Command::Alert(command) => self.alerts.command(command, &order.by, order.at),
-            Command::Action(command) => {
-                let (outcome, rows) = self.actions.command(command, &order.by, order.at)?;
-                self.outbox.extend(rows);
-                Ok(outcome)
-            }
+            Command::Action(command) => self.command_action(command, &order.by, order.at),
         }?;
         let CommandOutcome { what, key, detail, answer } = outcome;
         self.audit.push(AuditRow { at: order.at, actor: order.by.clone(), what, key, detail });

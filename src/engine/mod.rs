@@ -6,6 +6,7 @@
 //!
 //! Law L-1: `read = refused + late + future + unmatched + duplicate + counted`, at every moment.
 
+mod actions;
 mod checkpoint;
 mod command;
 mod documents;
@@ -13,14 +14,14 @@ mod tell;
 mod trouble;
 mod unknown;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use checkpoint::*;
 pub use command::*;
 pub use trouble::{SELF, Trouble, TroubleKind};
 
-use crate::action::{Actions, Decision, VersionFacts};
+use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
 use crate::event::{self, Limits, NameRules, Record, Refusal};
@@ -55,8 +56,8 @@ pub struct Progress {
     pub steps: Vec<AlertStep>,
     /// Transitions that were put into the outbox.
     pub notifications: Vec<Notification>,
-    /// Decisions on actions, with the action's name.
-    pub decisions: Vec<(String, Decision)>,
+    /// Decisions on actions.
+    pub decisions: Vec<Decided>,
     /// Why alerts were kept back, once each.
     pub suppressed: Vec<Suppression>,
     /// Digests that were put into the outbox.
@@ -93,6 +94,7 @@ pub struct Engine {
     alerts: Alerts,
     actions: Actions,
     facts: HashMap<(String, String), VersionFacts>,
+    models: BTreeMap<String, ModelFacts>,
     law: LawCounters,
     watermark: Option<Millis>,
     outbox: Vec<OutboxRow>,
@@ -135,8 +137,9 @@ impl Engine {
                 config.sinks.iter().map(SinkFilter::of).collect(),
                 !config.actions.is_empty(),
             ),
-            actions: Actions::new(config.actions.clone()),
+            actions: Actions::new(config),
             facts: HashMap::new(),
+            models: BTreeMap::new(),
             law: LawCounters::default(),
             watermark: None,
             outbox: Vec::new(),
@@ -269,13 +272,13 @@ impl Engine {
             let Some(edge) = self.windows.close_next(watermark) else { return (progress, false) };
             self.core_dirty = true;
             reach(Place::PaneClosed);
-            progress.absorb(self.judge_windows(edge));
+            progress.absorb(self.judge_windows(edge, now));
             reach(Place::WindowsJudged);
         }
         (progress, true)
     }
 
-    fn judge_windows(&mut self, edge: i64) -> Progress {
+    fn judge_windows(&mut self, edge: i64, now: Millis) -> Progress {
         let settings = self.windows.settings().clone();
         let end = edge * settings.pane_ms;
         let mut progress = Progress::default();
@@ -298,7 +301,7 @@ impl Engine {
                 progress.windows.push(view);
             }
         }
-        self.tell(end, &mut progress);
+        self.tell(end, now, &mut progress);
         progress
     }
 
@@ -394,7 +397,7 @@ impl Engine {
     /// Step 5: everything that changed since the last checkpoint. The caller must write it, or keep it and write it
     /// later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
-        let mut documents: std::collections::BTreeMap<String, Option<String>> =
+        let mut documents: BTreeMap<String, Option<String>> =
             self.alerts.take_documents().into_iter().collect();
         if let Some(text) = self.actions.take_document() {
             documents.insert(documents::ACTIONS.to_owned(), Some(text));

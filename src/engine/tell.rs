@@ -1,24 +1,17 @@
 //! Steps 8 and 9 at an edge of panes: what the alerts tell goes into the outbox, and so do the actions that it starts.
 
-use std::collections::HashMap;
-
-use super::{AuditRow, Engine, OutboxRow, Progress};
-use crate::action::{Actions, Decision, VersionFacts};
-use crate::alert::{Announcement, Delivery, Notification};
+use super::{Engine, OutboxRow, Progress};
+use crate::alert::{Announcement, Delivery};
 use crate::subject::Millis;
 
 impl Engine {
     /// Tells what is due at the edge `at`.
-    pub(super) fn tell(&mut self, at: Millis, progress: &mut Progress) {
+    pub(super) fn tell(&mut self, at: Millis, now: Millis, progress: &mut Progress) {
         let round = self.alerts.announce(at);
+        let mut acting = Vec::new();
         for Announcement { notification, sinks, acts } in round.announcements {
             if acts {
-                progress.decisions.extend(act(
-                    &notification,
-                    &mut self.actions,
-                    &self.facts,
-                    (&mut self.outbox, &mut self.audit),
-                ));
+                acting.push(notification);
                 continue;
             }
             let row = |target| OutboxRow {
@@ -35,23 +28,6 @@ impl Engine {
         progress.suppressed = round.suppressed;
         progress.steps = self.alerts.take_steps();
         self.tell_held_troubles(at);
+        self.consider_actions(&acting, (at, now), progress);
     }
-}
-
-/// Puts the actions that a notification starts into the outbox.
-fn act(
-    notification: &Notification,
-    actions: &mut Actions,
-    facts: &HashMap<(String, String), VersionFacts>,
-    (outbox, audit): (&mut Vec<OutboxRow>, &mut Vec<AuditRow>),
-) -> Vec<(String, Decision)> {
-    let id = (notification.model.clone(), notification.version.clone());
-    let facts = facts.get(&id).cloned().unwrap_or_default();
-    let decided = actions.decide(notification, &facts);
-    let told = decided.iter().map(|one| (one.action.clone(), one.decision)).collect();
-    for one in decided {
-        outbox.extend(one.outbox);
-        audit.push(one.audit);
-    }
-    told
 }

@@ -141,6 +141,7 @@ impl Judge {
         verdicts.extend(latency_verdicts);
         let rows = counts[Layout::ROWS];
         WindowView {
+            coverage: if place.covered { 1.0 } else { 0.0 },
             model: place.subject.model.to_string(),
             version: place.subject.version.to_string(),
             segment: place.subject.segment.as_deref().map(str::to_owned),

@@ -21,6 +21,7 @@ pub use build::build;
 pub use diff::{KindChange, OneSided, ReferenceDiff, SharedColumn, diff};
 pub use error::{BuildError, NameError, check_model, parse_version};
 pub use options::{BaselineOptions, Format, RoleColumns};
+pub use own::reason::ROLLED_BACK;
 pub use own::{ActiveReference, Registry, RegistryError, stage_name, wall_clock};
 pub use plan::kind_name;
 pub use schema::{Schema, SchemaColumn};

@@ -145,11 +145,12 @@ pub fn wall_clock() -> Millis {
 }
 
 /// Why a stage changed, as it is stored.
-mod reason {
+pub(super) mod reason {
     pub(super) const PROMOTED: &str = "promoted";
     pub(super) const SUPERSEDED: &str = "superseded";
     pub(super) const ARCHIVED: &str = "archived";
-    pub(super) const ROLLED_BACK: &str = "rolled_back";
+    /// The version failed in production, and another one took its place again.
+    pub const ROLLED_BACK: &str = "rolled_back";
 }
 
 impl Registry {
@@ -290,6 +291,15 @@ impl Registry {
     pub fn stage_changes(&self, model: &str) -> Result<Vec<StageChange>, RegistryError> {
         self.versions_of(model)?;
         Ok(self.store.stage_changes(model)?)
+    }
+
+    /// When a version was registered, if it is.
+    ///
+    /// # Errors
+    /// When the model is not registered.
+    pub fn registered_at(&self, model: &str, version: &str) -> Result<Option<Millis>, RegistryError> {
+        let versions = self.versions_of(model)?;
+        Ok(versions.iter().find(|row| row.version == version).map(|row| row.created_at))
     }
 
     fn versions_of(&self, model: &str) -> Result<Vec<StoredVersion>, RegistryError> {

@@ -3,6 +3,7 @@
 //! Opening, checking and migrations live here; `checkpoint`, `outbox` and the registry have a file each, `writer` is
 //! the one thread that uses the file while the daemon runs. SQL stands nowhere else.
 
+mod actions;
 mod audit;
 mod checkpoint;
 mod error;
@@ -16,7 +17,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-pub use audit::AuditEntry;
+pub use actions::ActionDelivery;
+pub use audit::{AuditEntry, AuditProof, BrokenAudit};
 pub use checkpoint::{MAX_REFUSED, RefusedRow};
 pub use error::{Retry, StoreError};
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
@@ -27,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001_checkpoint.sql"),
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
+    include_str!("005_audit_chain.sql"),
     include_str!("006_sums.sql"),
 ];
 

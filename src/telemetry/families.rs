@@ -143,6 +143,9 @@ families! {
         alerts_suppressed_total: IntCounterVec [reason] "Firing alerts that were not told, by what kept them back; once each, and once per repeat that an acknowledgement held.";
         deliveries_total: IntCounterVec [target outcome] "Attempts to deliver a notification or an action.";
         actions_total: IntCounterVec [action decision] "Decisions on actions.";
+        actions_held_total: IntCounterVec [action guard] "Actions that a guard kept back, counted once per alert and guard.";
+        actions_suspended: GaugeVec [] "1 while no action is started or sent, by order, by the blast-radius stop or by the kill switch.";
+        audit_head_info: GaugeVec [hash] "Always 1; the label is the hash of the newest row of the audit trail.";
         series_dropped_total: IntCounterVec [] "Updates of series that were left out because telemetry.max_series was reached.";
         http_refused_total: IntCounterVec [reason] "Requests turned away before they reached a handler.";
         checkpoint_duration_seconds: HistogramVec [] "Time to write a checkpoint.";

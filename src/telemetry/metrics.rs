@@ -216,6 +216,22 @@ impl Metrics {
         self.families.delivery_duration_seconds.with_label_values(&[target]).observe(seconds);
     }
 
+    /// Counts an action that a guard kept back.
+    pub fn action_held(&self, action: &str, guard: &str) {
+        self.families.actions_held_total.with_label_values(&[action, guard]).inc();
+    }
+
+    /// Shows whether actions are suspended.
+    pub fn actions_suspended(&self, suspended: bool) {
+        self.families.actions_suspended.with_label_values::<&str>(&[]).set(f64::from(suspended));
+    }
+
+    /// Shows the hash of the newest row of the audit trail, so that somebody else keeps it.
+    pub fn audit_head(&self, hash: &str) {
+        self.families.audit_head_info.reset();
+        self.families.audit_head_info.with_label_values(&[hash]).set(1.0);
+    }
+
     /// Counts a request that was turned away.
     pub fn request_refused(&self, reason: &str) {
         self.families.http_refused_total.with_label_values(&[reason]).inc();

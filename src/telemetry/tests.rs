@@ -34,6 +34,7 @@ fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
 
 fn window(version: &str) -> WindowView {
     WindowView {
+        coverage: 1.0,
         model: "fraud".into(),
         version: version.into(),
         horizon: "1h".into(),
@@ -85,6 +86,7 @@ fn status() -> StatusView {
         ..LawCounters::default()
     };
     StatusView {
+        actions_suspended: None,
         law,
         events: vec![EventCount { model: "fraud".into(), version: "1.0.0".into(), events: 7 }],
         positions: vec![PositionView {

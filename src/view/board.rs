@@ -4,7 +4,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
-use super::{AlertView, ModelView, ReferenceView, SilenceView, StatusView, SubjectView, WindowView};
+use super::{
+    ActionsView, AlertView, ModelView, ReferenceView, SilenceView, StatusView, SubjectView, WindowView,
+};
 use crate::subject::Subject;
 
 /// A document that is replaced as a whole; readers keep the one they took.
@@ -35,6 +37,7 @@ impl<T> Slot<T> {
 pub struct Board {
     subjects: DashMap<Subject, Arc<SubjectView>>,
     alerts: Slot<Vec<AlertView>>,
+    actions: Slot<ActionsView>,
     silences: Slot<Vec<SilenceView>>,
     status: Slot<StatusView>,
     models: Slot<Vec<ModelView>>,
@@ -78,6 +81,17 @@ impl Board {
     #[must_use]
     pub fn alerts(&self) -> Arc<Vec<AlertView>> {
         self.alerts.get()
+    }
+
+    /// Replaces what is shown of actions.
+    pub fn set_actions(&self, actions: ActionsView) {
+        self.actions.set(actions);
+    }
+
+    /// What is shown of actions.
+    #[must_use]
+    pub fn actions(&self) -> Arc<ActionsView> {
+        self.actions.get()
     }
 
     /// Replaces the list of silences.

@@ -3,6 +3,7 @@
 //! The engine publishes, the API and the metrics read; nobody reads anything else of the core. A reader sees whole
 //! documents, each consistent in itself, and never waits for the engine longer than one pointer swap.
 
+mod action;
 mod alert;
 mod board;
 mod registry;
@@ -10,6 +11,7 @@ mod scrape;
 mod status;
 mod window;
 
+pub use action::{ActionView, ActionsView, HeldView};
 pub use alert::{AlertState, AlertStateError, AlertView, SilenceState, SilenceView};
 pub use board::Board;
 pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};

@@ -174,4 +174,6 @@ pub struct StatusView {
     pub not_admitted: Vec<NotAdmittedView>,
     /// Wall-clock time of the last durable checkpoint.
     pub last_checkpoint_at: Option<Millis>,
+    /// Why no action is started or sent; absent if actions are not suspended.
+    pub actions_suspended: Option<String>,
 }

@@ -68,6 +68,7 @@ pub(crate) fn told(key: &str, group: &str) -> Delivery {
 
 pub(crate) fn asked(key: &str, kind: ActionKind) -> Delivery {
     Delivery::Action(ActionRequest {
+        approved_by: Vec::new(),
         key: key.into(),
         action: format!("{}-flights", kind.as_str()),
         kind,

@@ -76,6 +76,7 @@ fn deliveries() -> Vec<Delivery> {
         all.push(asked("6a-1", kind));
         if let Delivery::Action(request) = asked("6a-2", kind) {
             all.push(Delivery::Action(anchorwatch::alert::ActionRequest {
+                approved_by: Vec::new(),
                 cause: monster(Transition::Firing),
                 ..request
             }));

@@ -130,9 +130,9 @@ impl<'k> World<'k> {
         };
         let action = |name: &str| {
             json!({"name": name, "kind": name, "url": self.receiver.url(&format!("/{name}")), "mode": "auto",
-                   "on": ["drift", "data_fault"], "cooldown": "12h", "daily_budget": 1,
+                   "on": ["drift", "data_fault"], "cooldown": "12h", "daily_budget": 1, "min_signals": 1,
                    // The records are older than any evidence should be.
-                   "max_evidence_age": "87600h"})
+                   "max_evidence_age": "36500d"})
         };
         json!({
             "data_dir": self.data(),
@@ -149,6 +149,7 @@ impl<'k> World<'k> {
                  "secret": secret("webhook", &format!("whsec_{}", SECRET_CANARIES[1]))},
             ],
             "actions": [action("retrain"), action("rollback")],
+            "action_guards": {"deploy_grace": "0s"},
             "http": {"listen": self.http},
             "checkpoint": {"every": "200ms"},
         })

@@ -83,7 +83,7 @@ pub(crate) fn entry(model: &str, version: &str) -> CatalogEntry {
         reference: reference(model),
         takes_feedback: false,
     };
-    CatalogEntry { watched, facts: VersionFacts { current: true, rollback_to: None } }
+    CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }
 }
 
 /// An engine with what it told; records are given their offsets here.

@@ -50,7 +50,7 @@ pub(crate) fn decided(data: &Path, config: &Path, kafka: &Kafka, topic: &str) ->
                     reference: Arc::new(reference),
                     takes_feedback: true,
                 },
-                facts: VersionFacts { current: true, rollback_to },
+                facts: VersionFacts { current: true, rollback_to, ..VersionFacts::default() },
             }
         })
         .collect();

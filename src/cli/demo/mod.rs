@@ -267,10 +267,11 @@ fn configuration(folder: &Path, bootstrap: &str, receiver: &Receiver) -> anyhow:
          - {{ name: pagerduty, type: pagerduty, url: \"{url}/pagerduty\", routing_key: {{ file: \"{pagerduty}\" }}, \
               min_severity: critical }}\n\
          - {{ name: webhook, type: webhook, url: \"{url}/webhook\", secret: {{ file: \"{signing}\" }} }}\n\
+         action_guards: {{ deploy_grace: 0s }}\n\
          actions:\n\
-         - {{ name: retrain, kind: retrain, url: \"{url}/retrain\", on: [drift], mode: auto, cooldown: 7d, \
+         - {{ name: retrain, kind: retrain, url: \"{url}/retrain\", on: [drift], mode: auto, cooldown: 7d, max_evidence_age: 36500d, \
               secret: {{ file: \"{signing}\" }} }}\n\
-         - {{ name: rollback, kind: rollback, url: \"{url}/rollback\", on: [latency], mode: auto, cooldown: 7d, \
+         - {{ name: rollback, kind: rollback, url: \"{url}/rollback\", on: [latency], mode: auto, cooldown: 7d, max_evidence_age: 36500d, \
               secret: {{ file: \"{signing}\" }} }}\n",
         data.display()
     );

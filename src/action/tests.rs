@@ -1,0 +1,610 @@
+//! Each guard, each outcome, and what people can do.
+
+use super::fixtures::*;
+use super::*;
+use crate::alert::{ActionKind, AlertKind, Severity};
+use crate::config::Span;
+use crate::engine::CommandError;
+
+/// Begins an alert of the kind that starts this action, and considers it.
+fn begin(actions: &mut Actions, world: &mut World, model: &str, kind: ActionKind) {
+    let alert = alert_of(kind);
+    world.fire(model, alert);
+    let told = notification(model, alert, Transition::Firing, world.at, world.at);
+    actions.consider(&[told], &world.situation());
+}
+
+fn step(actions: &mut Actions, world: &mut World, by: Millis) {
+    world.judge(world.at + by);
+    actions.consider(&[], &world.situation());
+}
+
+fn decisions(actions: &mut Actions) -> Vec<(Decision, Option<Guard>)> {
+    actions.take_left().decided.into_iter().map(|one| (one.decision, one.guard)).collect()
+}
+
+fn only(actions: &Actions) -> Request {
+    let [request] = actions.memory.requests.as_slice() else {
+        panic!("{} requests", actions.memory.requests.len())
+    };
+    request.clone()
+}
+
+fn state(actions: &Actions) -> RequestState {
+    only(actions).state
+}
+
+type Bend = fn(&mut World, &mut Config);
+
+/// Everything is in order, but for one thing: the guard that says so. Rollback first, then retraining.
+const SITUATIONS: [(&str, ActionKind, Bend, Guard); 15] = [
+    ("the kill switch", ActionKind::Retrain, |_, config| drop(config.actions.remove(1)), Guard::Suspended),
+    (
+        "an archived version",
+        ActionKind::Retrain,
+        |world, _| world.facts_mut("m").current = false,
+        Guard::Superseded,
+    ),
+    (
+        "another version in production",
+        ActionKind::Rollback,
+        |world, _| world.models.get_mut("m").unwrap().serving = Some("2.0.0".to_owned()),
+        Guard::NotServing,
+    ),
+    (
+        "no earlier version",
+        ActionKind::Rollback,
+        |world, _| world.facts_mut("m").rollback_to = None,
+        Guard::NoTarget,
+    ),
+    (
+        "an earlier version that is not registered any more",
+        ActionKind::Rollback,
+        |world, _| assert!(world.models.get_mut("m").unwrap().versions.remove("0.9.0")),
+        Guard::NoTarget,
+    ),
+    (
+        "an earlier version that fires itself",
+        ActionKind::Rollback,
+        |world, _| {
+            let at = world.at - HOUR;
+            let version = "0.9.0".to_owned();
+            world.signals.push(Signal { version, ..signal("m", AlertKind::Latency, "latency", at) });
+        },
+        Guard::TargetFiring,
+    ),
+    (
+        "an earlier version that was rolled back from six days ago",
+        ActionKind::Rollback,
+        |world, _| world.facts_mut("m").target_rolled_back_at = Some(START - 6 * 24 * HOUR),
+        Guard::PingPong,
+    ),
+    (
+        "a version that came to its stage 29 minutes ago",
+        ActionKind::Retrain,
+        |world, _| world.facts_mut("m").since = Some(START - 29 * MINUTE),
+        Guard::DeployGrace,
+    ),
+    (
+        "no window of the model since four minutes",
+        ActionKind::Retrain,
+        |world, _| world.windows.iter_mut().for_each(|window| window.end -= 4 * MINUTE),
+        Guard::StaleEvidence,
+    ),
+    (
+        "a window with a gap",
+        ActionKind::Retrain,
+        |world, _| world.windows.iter_mut().for_each(|window| window.coverage = 0.94),
+        Guard::Coverage,
+    ),
+    (
+        "a window with few rows",
+        ActionKind::Retrain,
+        |world, _| world.windows.iter_mut().for_each(|window| window.rows = 99),
+        Guard::Samples,
+    ),
+    (
+        "a window with fewer rows than the action asks for",
+        ActionKind::Retrain,
+        |_, config| config.actions[0].min_rows = 1_001,
+        Guard::Samples,
+    ),
+    (
+        "a single column that has just begun",
+        ActionKind::Retrain,
+        |_, config| config.actions[0].min_signals = 3,
+        Guard::Signals,
+    ),
+    (
+        "a budget of nobody",
+        ActionKind::Retrain,
+        |_, config| config.action_guards.max_per_hour = 0,
+        Guard::HourlyBudget,
+    ),
+    (
+        "an earlier version that was rolled back from in the future of the events, in a replay",
+        ActionKind::Rollback,
+        |world, _| world.facts_mut("m").target_rolled_back_at = Some(START + HOUR),
+        Guard::PingPong,
+    ),
+];
+
+#[test]
+fn each_precondition_that_fails_is_named_and_nothing_is_sent() {
+    for (what, kind, bend, guard) in SITUATIONS {
+        let mut config = config(ActionMode::Auto);
+        let mut world = World::new(&["m"]);
+        bend(&mut world, &mut config);
+        let mut actions = actions(&config);
+        actions.set_kill_switch(guard == Guard::Suspended);
+        begin(&mut actions, &mut world, "m", kind);
+        let left = actions.take_left();
+        let decided: Vec<_> = left.decided.iter().map(|one| (one.decision, one.guard)).collect();
+        assert_eq!(decided, [(Decision::Held, Some(guard))], "{what}");
+        assert!(left.outbox.is_empty() && left.told.is_empty(), "{what}");
+        let [row] = left.audit.as_slice() else { panic!("{what}: {:?}", left.audit) };
+        assert!(row.detail.starts_with(&format!("held by {}: {guard}; inputs ", guard.as_str())), "{row:?}");
+        assert_eq!(row.what, format!("{}_held", kind.as_str()));
+    }
+}
+
+#[test]
+fn when_everything_is_in_order_the_request_goes_out_with_its_evidence() {
+    for kind in [ActionKind::Retrain, ActionKind::Rollback] {
+        let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+        begin(&mut actions, &mut world, "m", kind);
+        let left = actions.take_left();
+        assert_eq!(left.decided[0].decision, Decision::Sent);
+        let [row] = left.outbox.as_slice() else { panic!("{:?}", left.outbox) };
+        let Delivery::Action(request) = &row.delivery else { panic!("{row:?}") };
+        let to = (kind == ActionKind::Rollback).then_some("0.9.0");
+        assert_eq!((request.kind, request.to_version.as_deref()), (kind, to));
+        assert_eq!(request.cause.findings.len(), 1);
+        // Lateness of 2 minutes, a step of 1, two panes and a quarter of an hour.
+        assert_eq!(row.expires_at, Some(world.at + 20 * MINUTE));
+        assert_eq!((left.told[0].transition, left.told[0].kind), (Transition::Firing, AlertKind::Operation));
+    }
+}
+
+#[test]
+fn a_dry_run_sends_and_tells_nothing_but_leaves_a_trace() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::DryRun)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    let left = actions.take_left();
+    assert_eq!(left.decided[0].decision, Decision::DryRun);
+    assert!(left.outbox.is_empty() && left.told.is_empty());
+    assert_eq!(left.audit[0].what, "retrain_dry_run");
+}
+
+#[test]
+fn one_column_alone_must_last_for_three_windows_and_is_not_lost_until_then() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    world.signals.push(signal("m", AlertKind::Drift, "x", world.at));
+    let told = notification("m", AlertKind::Drift, Transition::Firing, world.at, world.at);
+    actions.consider(&[told], &world.situation());
+    assert_eq!(decisions(&mut actions), [(Decision::Held, Some(Guard::Signals))]);
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(decisions(&mut actions), [], "the same guard is told once");
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(decisions(&mut actions), [(Decision::Sent, None)]);
+}
+
+#[test]
+fn drift_beside_another_kind_are_two_signals() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    world.signals.push(signal("m", AlertKind::Drift, "x", world.at));
+    world.signals.push(signal("m", AlertKind::Latency, "latency", world.at));
+    let told = notification("m", AlertKind::Drift, Transition::Firing, world.at, world.at);
+    actions.consider(&[told], &world.situation());
+    assert_eq!(decisions(&mut actions), [(Decision::Sent, None)]);
+}
+
+#[test]
+fn an_alert_that_is_over_before_the_guards_agree_starts_nothing() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    actions.set_kill_switch(true);
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    world.calm("m", AlertKind::Drift);
+    actions.set_kill_switch(false);
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(decisions(&mut actions), [(Decision::Held, Some(Guard::Suspended))]);
+    assert!(actions.held().is_empty());
+}
+
+/// A request that ended, so that only the cooldown and the budgets can hold the next one.
+fn run_and_end(actions: &mut Actions, world: &mut World, model: &str) -> Vec<(Decision, Option<Guard>)> {
+    let alert = AlertKind::Drift;
+    world.calm(model, alert);
+    begin(actions, world, model, ActionKind::Retrain);
+    let decided = decisions(actions);
+    for (key, _) in actions.unsettled() {
+        actions.settled(&key, Settled::Dead, "410");
+    }
+    actions.take_left();
+    decided
+}
+
+#[test]
+fn cooldown_and_daily_budget_hold_further_runs() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    let mut told = Vec::new();
+    for hours in [0, 1, 6, 12, 24] {
+        world.judge(START + hours * HOUR);
+        told.extend(run_and_end(&mut actions, &mut world, "m"));
+        world.calm("m", AlertKind::Drift);
+        actions.consider(&[], &world.situation());
+    }
+    let held = |guard| (Decision::Held, Some(guard));
+    let sent = (Decision::Sent, None);
+    assert_eq!(told, [sent, held(Guard::Cooldown), sent, held(Guard::DailyBudget), sent]);
+}
+
+#[test]
+fn at_most_three_requests_go_out_in_an_hour_whatever_the_models() {
+    let models = ["a", "b", "c", "d"];
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&models));
+    world.judge(START + HOUR);
+    let told: Vec<_> = models.iter().flat_map(|model| run_and_end(&mut actions, &mut world, model)).collect();
+    assert_eq!(told[3], (Decision::Held, Some(Guard::HourlyBudget)));
+    assert!(told[..3].iter().all(|one| *one == (Decision::Sent, None)));
+    world.judge(world.at + HOUR);
+    world.signals.retain(|signal| signal.model == "d");
+    actions.consider(&[], &world.situation());
+    assert_eq!(decisions(&mut actions), [(Decision::Sent, None)], "not lost");
+}
+
+#[test]
+fn while_an_action_is_not_over_no_other_begins_for_the_model() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    let key = only(&actions).key;
+    actions.settled(&key, Settled::Delivered, "");
+    actions.take_left();
+    begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+    assert_eq!(decisions(&mut actions), [(Decision::Held, Some(Guard::OpenAction))]);
+    step(&mut actions, &mut world, 24 * HOUR);
+    assert_eq!(only_state(&actions, &key), RequestState::Unconfirmed);
+    step(&mut actions, &mut world, MINUTE);
+    let sent = actions.take_left().decided;
+    assert!(sent.iter().any(|one| one.action == "back" && one.decision == Decision::Sent), "{sent:?}");
+}
+
+fn only_state(actions: &Actions, key: &str) -> RequestState {
+    actions.memory.requests.iter().find(|request| request.key == key).expect("known").state
+}
+
+#[test]
+fn a_version_that_was_rolled_back_from_is_no_target_for_a_week() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+    let key = only(&actions).key;
+    actions.settled(&key, Settled::Delivered, "");
+    actions.consider(&[], &world.situation());
+    // Now 0.9.0 serves, fires as well, and the registry would return to 1.0.0.
+    let facts = VersionFacts { rollback_to: Some("1.0.0".to_owned()), ..world.facts_mut("m").clone() };
+    world.facts = [(("m".to_owned(), "0.9.0".to_owned()), facts)].into();
+    world.models.get_mut("m").unwrap().serving = Some("0.9.0".to_owned());
+    for (days, expected) in [(2, Some(Guard::PingPong)), (8, None)] {
+        world.judge(START + days * 24 * HOUR);
+        let version = || "0.9.0".to_owned();
+        world.signals = ["x", "y"]
+            .map(|column| Signal {
+                version: version(),
+                ..signal("m", AlertKind::DataFault, column, world.at)
+            })
+            .into();
+        let told = notification("m", AlertKind::DataFault, Transition::Firing, world.at, world.at);
+        actions.memory.requests.clear();
+        actions.take_left();
+        actions.consider(&[Notification { version: version(), ..told }], &world.situation());
+        assert_eq!(decisions(&mut actions)[0].1, expected, "after {days} days");
+    }
+}
+
+#[test]
+fn many_models_at_once_suspend_everything_until_a_person_resumes() {
+    let names: Vec<String> = (0..20).map(|index| format!("m{index:02}")).collect();
+    let models: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&models));
+    for model in &models[..5] {
+        world.fire(model, AlertKind::Drift);
+    }
+    let told = |model: &&str| notification(model, AlertKind::Drift, Transition::Firing, START, START);
+    let first: Vec<Notification> = models[..4].iter().map(told).collect();
+    let four = Situation { signals: &world.signals[..8], ..world.situation() };
+    actions.consider(&first[..1], &four);
+    assert_eq!(
+        decisions(&mut actions),
+        [(Decision::Sent, None)],
+        "20 % is not more than 20 %, and 4 are not 5"
+    );
+    assert!(actions.suspension().is_none());
+
+    world.fire("m05", AlertKind::Drift);
+    actions.consider(&first[1..], &world.situation());
+    let held = actions.take_left();
+    assert!(held.outbox.is_empty() && held.decided.iter().all(|one| one.guard == Some(Guard::Suspended)));
+    assert!(actions.suspension().unwrap().reason.starts_with("6 of 20 models"));
+    assert!(held.audit.iter().any(|row| row.what == "actions_suspended"));
+    assert_eq!(actions.send_rules(&world.situation()).suspended, actions.suspended());
+
+    actions.command(&ActionCommand::Resume, ("anna", START), &world.situation()).expect("suspended");
+    step(&mut actions, &mut world, MINUTE);
+    assert!(actions.suspension().is_none(), "the same alerts do not suspend again");
+    assert_eq!(actions.take_left().outbox.len(), 2, "two more of the hour's three");
+}
+
+#[test]
+fn a_suspension_by_itself_ends_after_the_configured_time() {
+    let mut config = config(ActionMode::Auto);
+    config.action_guards.resume_after = Some(Span::from_hours(2));
+    config.action_guards.blast_models = 2;
+    let (mut actions, mut world) = (actions(&config), World::new(&["a", "b"]));
+    world.fire("a", AlertKind::Drift);
+    begin(&mut actions, &mut world, "b", ActionKind::Retrain);
+    assert!(actions.suspended().is_some());
+    step(&mut actions, &mut world, 119 * MINUTE);
+    assert!(actions.suspended().is_some());
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(actions.suspended(), None);
+}
+
+fn waiting() -> (Actions, World, String, String) {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Approve)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+    let request = only(&actions);
+    let token = actions.approval_key.token(&request).expect("a key");
+    (actions, world, request.key, token)
+}
+
+fn approve(key: &str, token: &str) -> ActionCommand {
+    ActionCommand::Approve { key: key.to_owned(), token: token.to_owned() }
+}
+
+#[test]
+fn a_request_waits_for_people_and_says_how_to_approve_it() {
+    let (mut actions, world, key, token) = waiting();
+    let left = actions.take_left();
+    assert!(left.outbox.is_empty());
+    let line = &left.told[0].summary;
+    assert!(line.contains(&format!("anchorwatch actions approve {key} --token {token}")), "{line}");
+    assert_eq!(left.told[0].severity, Severity::Critical);
+    assert!(!format!("{:?}", left.audit).contains(&token), "the token is in the message only");
+    assert!(!format!("{:?}", actions.memory).contains(&token));
+    let answer = actions.command(&approve(&key, &token), ("anna", START), &world.situation()).expect("right");
+    assert_eq!((answer.what.as_str(), answer.detail.as_str()), ("action_approved", "approved by anna"));
+    let left = actions.take_left();
+    let Delivery::Action(request) = &left.outbox[0].delivery else { panic!("{:?}", left.outbox) };
+    assert_eq!(request.approved_by, ["anna"]);
+    let again = actions.command(&approve(&key, &token), ("anna", START), &world.situation());
+    assert!(matches!(again, Err(CommandError::Conflict(_))), "a token is good once: {again:?}");
+}
+
+#[test]
+fn a_wrong_or_late_token_changes_nothing() {
+    let (mut actions, world, key, token) = waiting();
+    let mut tried = |token: &str, at| {
+        let outcome = actions.command(&approve(&key, token), ("anna", at), &world.situation());
+        (outcome.is_ok(), state(&actions))
+    };
+    assert_eq!(tried("0123456789abcdef0123456789abcdef", START), (false, RequestState::Waiting));
+    assert_eq!(tried("", START), (false, RequestState::Waiting));
+    assert_eq!(tried(&token, START + 30 * MINUTE), (false, RequestState::Waiting));
+    assert!(actions.take_left().outbox.is_empty());
+    assert!(!actions.expire(START + 30 * MINUTE - 1));
+    assert!(actions.expire(START + 30 * MINUTE));
+    assert_eq!(state(&actions), RequestState::Expired);
+    let left = actions.take_left();
+    assert_eq!(
+        (left.told[0].transition, left.audit[0].what.as_str()),
+        (Transition::Resolved, "action_expired")
+    );
+}
+
+#[test]
+fn the_token_of_one_request_does_not_fit_another() {
+    let (actions, _, _, token) = waiting();
+    let request = only(&actions);
+    for other in [
+        Request { to_version: Some("0.8.0".to_owned()), ..request.clone() },
+        Request { model: "n".to_owned(), ..request.clone() },
+        Request { version: "1.0.1".to_owned(), ..request.clone() },
+        Request { key: "k".to_owned(), ..request.clone() },
+    ] {
+        assert!(!actions.approval_key.fits(&other, &token));
+    }
+    assert!(actions.approval_key.fits(&request, &token));
+    assert!(!ApprovalKey::default().fits(&request, ""), "without a key nothing is approved");
+}
+
+#[test]
+fn two_people_must_approve_when_two_are_asked() {
+    let mut config = config(ActionMode::Approve);
+    config.actions[1].approvals = 2;
+    let (mut actions, mut world) = (actions(&config), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+    let request = only(&actions);
+    let token = actions.approval_key.token(&request).unwrap();
+    actions.take_left();
+    let mut by = |name: &str| {
+        let order = approve(&request.key, &token);
+        actions.command(&order, (name, START), &world.situation()).map(|outcome| outcome.detail)
+    };
+    assert_eq!(by("anna").unwrap(), "approved by anna: 1 of 2");
+    assert!(matches!(by("anna"), Err(CommandError::Conflict(_))));
+    assert_eq!(by("bert").unwrap(), "approved by anna, bert");
+    assert_eq!(actions.take_left().outbox.len(), 1);
+}
+
+#[test]
+fn an_approval_asks_every_guard_once_more() {
+    let (mut actions, mut world, key, token) = waiting();
+    actions.take_left();
+    let held = |actions: &mut Actions, world: &World| {
+        let outcome = actions.command(&approve(&key, &token), ("anna", START), &world.situation());
+        let Err(CommandError::Conflict(error)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(state(actions), RequestState::Waiting);
+        error
+    };
+    actions.set_kill_switch(true);
+    assert!(held(&mut actions, &world).starts_with("held by suspended"));
+    actions.set_kill_switch(false);
+    world.facts_mut("m").rollback_to = Some("0.8.0".to_owned());
+    assert!(
+        held(&mut actions, &world).starts_with("held by no_target"),
+        "what was asked is what is approved"
+    );
+    world.facts_mut("m").current = false;
+    assert!(held(&mut actions, &world).starts_with("held by superseded"));
+    assert!(actions.take_left().outbox.is_empty());
+}
+
+#[test]
+fn a_request_that_waits_is_withdrawn_when_the_alert_is_over() {
+    let (mut actions, mut world, key, token) = waiting();
+    world.calm("m", AlertKind::DataFault);
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(state(&actions), RequestState::Withdrawn);
+    assert!(actions.command(&approve(&key, &token), ("anna", START), &world.situation()).is_err());
+}
+
+#[test]
+fn a_refusal_ends_it_and_the_cooldown_keeps_it_from_being_asked_again_at_once() {
+    let (mut actions, mut world, key, _) = waiting();
+    let refuse = ActionCommand::Refuse { key, reason: "a known\nincident".to_owned() };
+    let outcome = actions.command(&refuse, ("anna", START), &world.situation()).expect("it waits");
+    assert_eq!(outcome.detail, "refused by anna: a known incident");
+    assert_eq!(state(&actions), RequestState::Refused);
+    actions.take_left();
+    world.judge(world.at + MINUTE);
+    let told = notification("m", AlertKind::DataFault, Transition::Updated, world.at, START);
+    actions.consider(&[told], &world.situation());
+    assert_eq!(decisions(&mut actions), [(Decision::Held, Some(Guard::Cooldown))]);
+}
+
+fn sent() -> (Actions, World, String) {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+    let key = only(&actions).key;
+    actions.settled(&key, Settled::Delivered, "");
+    actions.take_left();
+    (actions, world, key)
+}
+
+#[test]
+fn a_rollback_is_confirmed_by_the_registry_and_effective_when_the_alert_ends() {
+    let (mut actions, mut world, _) = sent();
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(state(&actions), RequestState::Sent);
+    world.models.get_mut("m").unwrap().serving = Some("0.9.0".to_owned());
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(state(&actions), RequestState::Confirmed);
+    world.calm("m", AlertKind::DataFault);
+    let facts = world.facts_mut("m").clone();
+    world.facts = [(("m".to_owned(), "0.9.0".to_owned()), facts)].into();
+    (0..3).for_each(|_| step(&mut actions, &mut world, MINUTE));
+    assert_eq!(state(&actions), RequestState::Effective);
+    let told = actions.take_left().told;
+    assert_eq!(told.last().unwrap().transition, Transition::Resolved);
+}
+
+#[test]
+fn an_action_that_does_not_help_is_told() {
+    let (mut actions, mut world, key) = sent();
+    let report = ActionCommand::Outcome { key, succeeded: true, detail: "run 17".to_owned() };
+    actions.command(&report, ("pipeline", START), &world.situation()).expect("it was sent");
+    assert_eq!(
+        (state(&actions), only(&actions).detail.as_str()),
+        (RequestState::Confirmed, "pipeline: run 17")
+    );
+    actions.take_left();
+    (0..12).for_each(|_| step(&mut actions, &mut world, MINUTE));
+    assert_eq!(state(&actions), RequestState::Ineffective);
+    let told = actions.take_left().told;
+    assert_eq!((told[0].transition, told[0].severity), (Transition::Updated, Severity::Critical));
+}
+
+#[test]
+fn a_retraining_is_confirmed_by_a_new_version() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    let key = only(&actions).key;
+    actions.settled(&key, Settled::Delivered, "");
+    world.models.get_mut("m").unwrap().versions.insert("1.1.0".to_owned());
+    step(&mut actions, &mut world, MINUTE);
+    assert_eq!(state(&actions), RequestState::Confirmed);
+}
+
+#[test]
+fn nobody_confirming_in_time_is_told() {
+    let (mut actions, mut world, _) = sent();
+    step(&mut actions, &mut world, HOUR - 1);
+    assert_eq!(state(&actions), RequestState::Sent);
+    step(&mut actions, &mut world, 1);
+    assert_eq!(state(&actions), RequestState::Unconfirmed);
+    assert_eq!(actions.take_left().told.len(), 1);
+}
+
+#[test]
+fn an_unknown_outcome_holds_the_model_until_somebody_knows() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    let key = only(&actions).key;
+    actions.settled(&key, Settled::Unknown, "no answer");
+    step(&mut actions, &mut world, 25 * HOUR);
+    assert_eq!(state(&actions), RequestState::Unknown);
+    let told = actions.take_left().told;
+    let asks = format!("`anchorwatch actions outcome {key} succeeded`");
+    assert!(told.iter().any(|one| one.severity == Severity::Critical && one.summary.contains(&asks)));
+    let report = ActionCommand::Outcome { key, succeeded: false, detail: String::new() };
+    actions.command(&report, ("anna", START), &world.situation()).expect("it is unknown");
+    assert_eq!(state(&actions), RequestState::Failed);
+}
+
+#[test]
+fn whoever_sends_is_told_what_changed_since_the_decision() {
+    let cases: [(&str, fn(&mut World)); 4] = [
+        ("superseded", |world| world.facts_mut("m").current = false),
+        ("not_serving", |world| world.models.get_mut("m").unwrap().serving = Some("0.9.0".to_owned())),
+        ("no_target", |world| world.facts_mut("m").rollback_to = None),
+        ("resolved", |world| world.calm("m", AlertKind::DataFault)),
+    ];
+    for (guard, change) in cases {
+        let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+        begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+        let key = only(&actions).key;
+        assert_eq!(actions.send_rules(&world.situation()).requests[&key], None, "it may go");
+        change(&mut world);
+        let rules = actions.send_rules(&world.situation());
+        let reason = rules.requests[&key].clone().expect("it may not go");
+        assert!(reason.starts_with(&format!("{guard}: ")), "{reason}");
+        actions.settled(&key, Settled::Stopped, &reason);
+        assert_eq!(state(&actions), RequestState::Withdrawn);
+    }
+}
+
+#[test]
+fn everything_is_remembered_across_a_restart() {
+    let config = config(ActionMode::Approve);
+    let (mut actions, mut world) = (actions(&config), World::new(&["m", "n"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+    begin(&mut actions, &mut world, "n", ActionKind::Retrain);
+    let suspend = ActionCommand::Suspend { reason: "a freeze".to_owned() };
+    actions.command(&suspend, ("anna", START), &world.situation()).expect("not suspended");
+    let document = actions.take_document().expect("changed");
+    assert_eq!(actions.take_document(), None);
+    let mut restarted = Actions::new(&config);
+    restarted.restore(&document).expect("its own document");
+    assert_eq!(restarted.memory, actions.memory);
+    assert_eq!(restarted.suspended().as_deref(), Some("a freeze (by anna)"));
+}
+
+#[test]
+fn the_document_of_an_earlier_version_keeps_its_cooldowns() {
+    let first = r#"{"again":{"m":{"last":1699920000000,"day":19675,"today":1}}}"#;
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    actions.restore(first).expect("an earlier document");
+    world.judge(START + HOUR);
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    assert_eq!(decisions(&mut actions), [(Decision::Held, Some(Guard::Cooldown))]);
+}

@@ -1,0 +1,133 @@
+//! `anchorwatch audit`: list, verify, export, head.
+
+use std::io::Write;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::CliContext;
+use super::table::{Output, when, write_json, write_table};
+use crate::store::{AuditEntry, Store};
+
+/// Rows of an export that are read at a time.
+const PAGE: usize = 1_000;
+
+/// The audit trail of a data folder; the daemon may be running.
+#[derive(Debug, Args)]
+pub struct AuditCommand {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The newest rows, newest first.
+    List {
+        /// Most rows.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Follow the chain from its beginning; names the first row that does not fit.
+    Verify {
+        /// A hash that `audit head` printed earlier and that somebody else kept: finds rows cut off at the end.
+        #[arg(long)]
+        head: Option<String>,
+    },
+    /// Every row as one line of JSON, oldest first.
+    Export,
+    /// Print the hash of the newest row, to be kept elsewhere.
+    Head,
+}
+
+/// A row as it is exported.
+#[derive(Serialize)]
+struct Exported<'a> {
+    id: i64,
+    at: i64,
+    actor: &'a str,
+    what: &'a str,
+    key: &'a str,
+    detail: &'a str,
+    hash: Option<&'a str>,
+}
+
+impl<'a> Exported<'a> {
+    fn of(entry: &'a AuditEntry) -> Self {
+        let AuditEntry { id, row, hash } = entry;
+        let hash = hash.as_deref();
+        Self {
+            id: *id,
+            at: row.at,
+            actor: &row.actor,
+            what: &row.what,
+            key: &row.key,
+            detail: &row.detail,
+            hash,
+        }
+    }
+}
+
+impl AuditCommand {
+    /// Runs the command and prints its answer to a writer.
+    ///
+    /// # Errors
+    /// When the state file cannot be read, or the chain does not hold.
+    pub fn run_to(self, context: &CliContext, out: &mut dyn Write) -> anyhow::Result<()> {
+        let store = Store::open(&context.data_dir)?;
+        match self.command {
+            Command::List { limit, output } => list(&store, limit, output, out),
+            Command::Verify { head } => verify(&store, head.as_deref(), out),
+            Command::Export => export(&store, out),
+            Command::Head => match store.audit_head()? {
+                Some(hash) => Ok(writeln!(out, "{hash}")?),
+                None => bail!("there is no row with a hash yet"),
+            },
+        }
+    }
+}
+
+fn list(store: &Store, limit: usize, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
+    let entries = store.audit(limit)?;
+    if output == Output::Json {
+        return Ok(write_json(out, &entries.iter().map(Exported::of).collect::<Vec<_>>())?);
+    }
+    let rows: Vec<[String; 6]> = entries
+        .into_iter()
+        .map(|AuditEntry { id, row, .. }| {
+            [id.to_string(), when(row.at), row.actor, row.what, row.key, row.detail]
+        })
+        .collect();
+    Ok(write_table(out, ["ROW", "AT", "BY", "WHAT", "KEY", "DETAIL"], &rows)?)
+}
+
+fn verify(store: &Store, head: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let proof = match store.verify_audit(head)? {
+        Ok(proof) => proof,
+        Err(broken) => bail!("the audit trail does not hold: {broken}"),
+    };
+    writeln!(out, "the chain of {} rows holds", proof.rows)?;
+    if proof.unchained > 0 {
+        writeln!(out, "{} rows before it are older than the chain", proof.unchained)?;
+    }
+    if let Some(hash) = proof.head {
+        writeln!(out, "head {hash}")?;
+    }
+    Ok(())
+}
+
+fn export(store: &Store, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut last = i64::MIN;
+    loop {
+        let page = store.audit_after(last, PAGE)?;
+        let Some(end) = page.last() else { return Ok(()) };
+        last = end.id;
+        for entry in &page {
+            serde_json::to_writer(&mut *out, &Exported::of(entry))?;
+            writeln!(out)?;
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Step 9 of 10 inside the core: what actions are shown, and what they leave behind.
+
+use std::collections::BTreeMap;
+
+use super::{AuditRow, CommandError, CommandOutcome, Engine, OutboxRow, Progress, Trouble, TroubleKind};
+use crate::action::{
+    ActionCommand, ApprovalKey, ModelFacts, SendRules, Settled, Signal, Situation, Suspension,
+};
+use crate::alert::{Delivery, Notification};
+use crate::subject::Millis;
+use crate::view::{ActionsView, AlertState, ModelView, Stage, WindowView};
+
+/// Which suspension a trouble tells of.
+const KILL_SWITCH: &str = "kill_switch_file";
+const BY_ORDER: &str = "";
+
+impl Engine {
+    /// Sets the secret from which approval tokens are made.
+    pub fn set_approval_key(&mut self, key: ApprovalKey) {
+        self.actions.set_approval_key(key);
+    }
+
+    /// Replaces what is known of all registered models. Answers whether it shows that a request was carried out.
+    pub fn set_models(&mut self, models: &[ModelView], now: Millis) -> bool {
+        let facts = |model: &ModelView| ModelFacts {
+            serving: model
+                .versions
+                .iter()
+                .find(|version| version.stage == Stage::Production)
+                .map(|version| version.version.clone()),
+            versions: model.versions.iter().map(|version| version.version.clone()).collect(),
+        };
+        self.models = models.iter().map(|model| (model.model.clone(), facts(model))).collect();
+        let seen = self.actions.registry_changed(&self.models);
+        self.take_action_leavings();
+        seen | self.tell_action_troubles(now)
+    }
+
+    /// Notes whether the file of the kill switch exists. Answers whether that is news, which is told.
+    pub fn set_kill_switch(&mut self, exists: bool, now: Millis) -> bool {
+        let news = self.actions.set_kill_switch(exists);
+        if news {
+            let what = if exists { "actions_suspended" } else { "actions_resumed" };
+            self.audit.push(AuditRow {
+                at: now,
+                actor: AuditRow::SELF.to_owned(),
+                what: what.to_owned(),
+                key: KILL_SWITCH.to_owned(),
+                detail: if exists { "the file exists" } else { "the file is gone" }.to_owned(),
+            });
+        }
+        // After a restart the trouble may stand in the state though the file is gone, or the other way round.
+        news | self.tell_action_troubles(now)
+    }
+
+    /// Notes how the delivery of a request ended.
+    pub fn action_settled(&mut self, key: &str, settled: Settled, detail: &str, now: Millis) {
+        self.actions.settled(key, settled, detail);
+        self.take_action_leavings();
+        self.tell_action_troubles(now);
+    }
+
+    /// Ends requests that waited too long for people. Answers whether there were any.
+    pub fn expire_actions(&mut self, now: Millis) -> bool {
+        let any = self.actions.expire(now);
+        self.take_action_leavings();
+        any
+    }
+
+    /// Requests whose delivery is not settled: key and name of the action.
+    #[must_use]
+    pub fn unsettled_actions(&self) -> Vec<(String, String)> {
+        self.actions.unsettled()
+    }
+
+    /// What may be sent at this moment.
+    #[must_use]
+    pub fn send_rules(&self) -> SendRules {
+        let signals = if self.actions.unsettled().is_empty() { Vec::new() } else { self.signals() };
+        self.actions.send_rules(&self.situation(self.actions.clock(), 0, &signals, &[]))
+    }
+
+    /// Actions for display.
+    #[must_use]
+    pub fn action_views(&self) -> ActionsView {
+        ActionsView {
+            suspended: self.actions.suspended(),
+            items: self.actions.views(),
+            held: self.actions.held(),
+        }
+    }
+
+    /// Decides on actions after windows were judged and alerts announced.
+    pub(super) fn consider_actions(
+        &mut self,
+        acting: &[Notification],
+        (at, now): (Millis, Millis),
+        progress: &mut Progress,
+    ) {
+        if self.actions.is_idle() {
+            return;
+        }
+        let signals = self.signals();
+        let Self { facts, models, actions, .. } = self;
+        let windows: &[WindowView] = &progress.windows;
+        let situation = Situation { at, now, signals: &signals, windows, facts, models };
+        actions.consider(acting, &situation);
+        progress.decisions = self.take_action_leavings();
+        self.tell_action_troubles(at);
+    }
+
+    /// Carries out an order about actions; that a guard or a wrong token stopped an approval is kept as well.
+    pub(super) fn command_action(
+        &mut self,
+        command: &ActionCommand,
+        by: &str,
+        now: Millis,
+    ) -> Result<CommandOutcome, CommandError> {
+        let signals = self.signals();
+        let Self { facts, models, actions, .. } = self;
+        let at = actions.clock();
+        let situation = Situation { at, now, signals: &signals, windows: &[], facts, models };
+        let outcome = actions.command(command, (by, now), &situation);
+        if let (Err(error), ActionCommand::Approve { key, .. }) = (&outcome, command) {
+            let (actor, what) = (by.to_owned(), "action_approval_declined".to_owned());
+            let key = key.chars().take(64).collect();
+            self.audit.push(AuditRow { at: now, actor, what, key, detail: error.to_string() });
+        }
+        self.take_action_leavings();
+        self.tell_action_troubles(now);
+        outcome
+    }
+
+    fn situation<'a>(
+        &'a self,
+        at: Millis,
+        now: Millis,
+        signals: &'a [Signal],
+        windows: &'a [WindowView],
+    ) -> Situation<'a> {
+        Situation { at, now, signals, windows, facts: &self.facts, models: &self.models }
+    }
+
+    /// Everything that fires and is not kept back: what somebody silenced starts nothing. An alert that can no longer be
+    /// judged goes on, but the window behind it then has too few rows to act on.
+    fn signals(&self) -> Vec<Signal> {
+        let fires = |alert: &crate::view::AlertView| match alert.state {
+            AlertState::Firing | AlertState::Acknowledged | AlertState::Insufficient | AlertState::NoData => {
+                true
+            }
+            AlertState::Pending | AlertState::Resolved => false,
+        };
+        let kept_back = |alert: &crate::view::AlertView| alert.suppressed_by.is_some();
+        let firing = self.alerts.views().into_iter().filter(|alert| fires(alert) && !kept_back(alert));
+        let signal = |alert: crate::view::AlertView| Signal {
+            model: alert.model,
+            version: alert.version,
+            kind: alert.kind,
+            segment: alert.segment,
+            column: alert.column,
+            horizon: alert.horizon,
+            since: alert.since,
+            began: alert.changed_at,
+        };
+        firing.map(signal).collect()
+    }
+
+    fn take_action_leavings(&mut self) -> Vec<crate::action::Decided> {
+        let left = self.actions.take_left();
+        self.outbox.extend(left.outbox);
+        self.audit.extend(left.audit);
+        left.told.iter().for_each(|notification| self.tell_of_action(notification));
+        left.decided
+    }
+
+    /// Puts a message about an action into the outbox of every sink that it is routed to. Silences are for alerts: whoever
+    /// must approve is asked all the same.
+    fn tell_of_action(&mut self, notification: &Notification) {
+        let labels = [
+            ("model", notification.model.as_str()),
+            ("version", &notification.version),
+            ("kind", notification.kind.as_str()),
+            ("severity", notification.severity.as_str()),
+            ("segment", ""),
+            ("feature", "action"),
+        ];
+        let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let sinks = self.alerts.sinks_for(&labels, notification.kind, notification.severity);
+        self.outbox.extend(sinks.into_iter().map(|target| OutboxRow {
+            target,
+            delivery: Delivery::Notification(notification.clone()),
+            expires_at: None,
+        }));
+    }
+
+    /// Raises and clears the troubles that stand for suspensions. Answers whether any changed.
+    fn tell_action_troubles(&mut self, at: Millis) -> bool {
+        let mut wanted: BTreeMap<(TroubleKind, String), String> = BTreeMap::new();
+        if self.actions.kill_switch() {
+            let line = "actions are suspended: the file of the kill switch exists".to_owned();
+            wanted.insert((TroubleKind::ActionsSuspended, KILL_SWITCH.to_owned()), line);
+        }
+        if let Some(Suspension { by, reason, .. }) = self.actions.suspension() {
+            let line = format!(
+                "actions are suspended by {by}: {reason}; `anchorwatch actions resume` lets them go on"
+            );
+            wanted.insert((TroubleKind::ActionsSuspended, BY_ORDER.to_owned()), line);
+        }
+        let mut changed = false;
+        for (kind, of) in self.troubles().into_keys() {
+            if kind == TroubleKind::ActionsSuspended && !wanted.contains_key(&(kind, of.clone())) {
+                changed |= self.clear(kind, &of, at);
+            }
+        }
+        for ((kind, of), summary) in wanted {
+            changed |= self.raise(&Trouble { kind, of, summary }, at);
+        }
+        changed
+    }
+}

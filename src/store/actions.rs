@@ -1,0 +1,31 @@
+//! What became of the deliveries of actions, for the engine.
+
+use rusqlite::params;
+
+use super::{OutboxState, Store, StoreError};
+
+/// Where the delivery of an action stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionDelivery {
+    /// Its state.
+    pub state: OutboxState,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+impl Store {
+    /// The delivery of this action under this key; `None` before the checkpoint that holds it.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn action_delivery(&self, key: &str, target: &str) -> Result<Option<ActionDelivery>, StoreError> {
+        let sql = "SELECT state, last_error FROM outbox WHERE key = ?1 AND target = ?2";
+        let found = self.read(sql, params![key, target], |row| {
+            let state: String = row.get(0)?;
+            let known = OutboxState::ALL.into_iter().find(|known| known.as_str() == state);
+            // A state of a later version is not settled for this one.
+            Ok(ActionDelivery { state: known.unwrap_or(OutboxState::Held), error: row.get(1)? })
+        })?;
+        Ok(found.into_iter().next())
+    }
+}
