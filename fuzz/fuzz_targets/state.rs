@@ -10,8 +10,8 @@ use libfuzzer_sys::fuzz_target;
 
 const NOW: i64 = 1_767_571_200_000;
 const NAMES: [&str; 4] = ["core", "actions", "troubles", "alerts/m/1.0.0"];
-const CORE: &str = r#"{"law":{"read":1,"counted":1},"closed":29459000,"start":29458990,"watermark":null,"events":[],
-    "plans":[{"model":"m","version":"1.0.0","plans":[[-9223372036854775808,"REFERENCE"]]}],"first_panes":[[0,29458990]]}"#;
+const CORE: &str = r#"{"law":{"read":1,"counted":1},"closed":29459515,"start":29459505,"watermark":null,"events":[],
+    "plans":[{"model":"m","version":"1.0.0","plans":[[-9223372036854775808,"REFERENCE"]]}],"first_panes":[[0,29459505]]}"#;
 
 fuzz_target!(|data: &[u8]| {
     let mut parts = data.split(|byte| *byte == 0);
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let subject = Subject { model: "m".into(), version: "1.0.0".into(), segment: None };
     restored.subjects = vec![(0, subject)];
-    restored.panes = (29_458_990..)
+    restored.panes = (29_459_505..)
         .zip(parts.take(8))
         .map(|(pane, counts)| PaneRow { subject: 0, pane, reference: REFERENCE.to_owned(), counts: counts.to_vec() })
         .collect();

@@ -82,3 +82,38 @@ pub(super) fn check(stored: Option<i64>, computed: i64, what: &str) -> rusqlite:
     let told = format!("a row of `{what}` is not what was written");
     Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Null, told.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn one_flipped_bit_anywhere_in_a_pane_changes_its_sum(
+            counts in proptest::collection::vec(any::<u8>(), 1..80), bit in 0_usize..640, pane in any::<i64>(),
+        ) {
+            let reference = "a1".repeat(32);
+            let row = PaneRow { subject: 7, pane, reference, counts };
+            let mut damaged = row.clone();
+            let bit = bit % (row.counts.len() * 8);
+            damaged.counts[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_ne!(of_pane(&row), of_pane(&damaged));
+            let moved = PaneRow { pane: pane ^ (1 << (bit % 64)), ..row.clone() };
+            prop_assert_ne!(of_pane(&row), of_pane(&moved));
+        }
+    }
+
+    #[test]
+    fn what_stands_in_which_field_matters() {
+        let named = |model: &str, segment: Option<&str>| Subject {
+            model: model.into(),
+            version: "1.0.0".into(),
+            segment: segment.map(Into::into),
+        };
+        let sums =
+            [named("m", None), named("m", Some("")), named("", Some("m"))].map(|one| of_subject(1, &one));
+        assert!(sums[0] != sums[1] && sums[1] != sums[2] && sums[0] != sums[2]);
+    }
+}

@@ -130,7 +130,9 @@ impl<'k> World<'k> {
         };
         let action = |name: &str| {
             json!({"name": name, "kind": name, "url": self.receiver.url(&format!("/{name}")), "mode": "auto",
-                   "on": ["drift", "data_fault"], "cooldown": "12h", "daily_budget": 1, "max_evidence_age": "36500d"})
+                   "on": ["drift", "data_fault"], "cooldown": "12h", "daily_budget": 1, "min_signals": 1,
+                   // The records are older than any evidence should be.
+                   "max_evidence_age": "36500d"})
         };
         json!({
             "data_dir": self.data(),
