@@ -8,6 +8,7 @@ mod error;
 mod handlers;
 mod health;
 mod openapi;
+mod outbox;
 mod page;
 mod query;
 mod routes;
@@ -26,8 +27,9 @@ pub use error::{ApiError, ErrorBody};
 pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
 pub use openapi::document as openapi_document;
+pub use outbox::{Asking, OutboxDesk, OutboxError, RetryBody, SettleBody};
 pub use query::{MAX_LIMIT, Page};
-pub use routes::{ROUTES, Route};
+pub use routes::{Method, ROUTES, Route};
 
 /// What the handlers read; cheap to clone.
 #[derive(Clone)]
@@ -36,6 +38,7 @@ pub struct ApiState {
     scrape: Arc<dyn Scrape>,
     health: Health,
     commands: Option<Commands>,
+    outbox: Option<Arc<dyn OutboxDesk>>,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -48,13 +51,19 @@ impl ApiState {
     /// The API over this board, with these metrics.
     #[must_use]
     pub fn new<S: Scrape + 'static>(board: Arc<Board>, scrape: Arc<S>) -> Self {
-        Self { board, scrape, health: Health::default(), commands: None }
+        Self { board, scrape, health: Health::default(), commands: None, outbox: None }
     }
 
     /// The same, with the way to the engine.
     #[must_use]
     pub fn with_commands(self, commands: Commands) -> Self {
         Self { commands: Some(commands), ..self }
+    }
+
+    /// The same, with who knows the outbox.
+    #[must_use]
+    pub fn with_outbox(self, outbox: Arc<dyn OutboxDesk>) -> Self {
+        Self { outbox: Some(outbox), ..self }
     }
 
     /// Where the engine says how it is.

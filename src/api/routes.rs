@@ -2,14 +2,27 @@
 //! document are both made.
 
 use axum::Router;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::handlers::{self as answer, VersionDetail};
+use super::outbox::{self, RetryBody, SettleBody};
 use super::query::Page;
 use super::{ApiState, Readiness, Scope};
-use crate::view::{AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView};
+use crate::view::{
+    AlertView, DeliveryDetail, ModelView, OutboxChanged, OutboxPage, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView,
+    WindowView,
+};
+
+/// How a route is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Changes nothing.
+    Get,
+    /// Gives an order; its body is described in the OpenAPI document.
+    Post,
+}
 
 /// One route of the API.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +37,10 @@ pub struct Route {
     pub content_type: &'static str,
     /// What a caller needs.
     pub scope: Scope,
+    /// How it is asked.
+    pub method: Method,
+    /// Body of an order.
+    pub(super) request: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) handler: fn() -> MethodRouter<ApiState>,
 }
@@ -39,6 +56,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: "text/html; charset=utf-8",
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::page),
     },
@@ -48,6 +67,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: SCRAPE_CONTENT_TYPE,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::metrics),
     },
@@ -57,6 +78,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::livez),
     },
@@ -66,6 +89,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::readyz),
     },
@@ -75,6 +100,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || get(answer::openapi),
     },
@@ -84,6 +111,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ModelView>>,
         handler: || get(answer::models),
     },
@@ -93,6 +122,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<VersionDetail>,
         handler: || get(answer::version),
     },
@@ -102,6 +133,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ReferenceView>>,
         handler: || get(answer::references),
     },
@@ -111,6 +144,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<ReferenceView>,
         handler: || get(answer::reference),
     },
@@ -120,6 +155,8 @@ pub const ROUTES: &[Route] = &[
         query: &["model", "version", "segment", "horizon", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<WindowView>>,
         handler: || get(answer::windows),
     },
@@ -129,8 +166,65 @@ pub const ROUTES: &[Route] = &[
         query: &["state", "model", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
         handler: || get(answer::alerts),
+    },
+    Route {
+        path: "/api/v1/outbox",
+        summary: "Deliveries, newest first, and how every target is doing.",
+        query: &["state", "target", "limit", "before"],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<OutboxPage>,
+        handler: || get(outbox::list),
+    },
+    Route {
+        path: "/api/v1/outbox/{number}",
+        summary: "One delivery with what it says.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<DeliveryDetail>,
+        handler: || get(outbox::show),
+    },
+    Route {
+        path: "/api/v1/outbox/retry",
+        summary: "Sends notifications again that were given up: some, or all of a target.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Silence,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<RetryBody>),
+        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
+        handler: || post(outbox::retry),
+    },
+    Route {
+        path: "/api/v1/outbox/{number}/drop",
+        summary: "Drops a delivery that waits or was given up.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Silence,
+        method: Method::Post,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
+        handler: || post(outbox::drop_one),
+    },
+    Route {
+        path: "/api/v1/outbox/{number}/settle",
+        summary: "Says whether an action was taken whose outcome is unknown, and whether it is asked once more.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<SettleBody>),
+        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
+        handler: || post(outbox::settle),
     },
     Route {
         path: "/api/v1/status",
@@ -138,6 +232,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<StatusView>,
         handler: || get(answer::status),
     },

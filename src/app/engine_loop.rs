@@ -19,6 +19,7 @@ use crate::subject::Millis;
 use crate::view::{OutboxView, QueueView, ReferenceView};
 
 use super::publish::Publisher;
+use super::troubles::Troubles;
 use super::{Stop, catalog, wall_clock};
 
 const POLL_WAIT: Duration = Duration::from_millis(20);
@@ -60,6 +61,7 @@ pub(super) struct EngineLoop {
     due: Due,
     registry_token: Option<i64>,
     told: HashMap<String, Millis>,
+    troubles: Option<Troubles>,
 }
 
 /// Next times of what is done now and then.
@@ -115,7 +117,13 @@ impl EngineLoop {
             due: Due::default(),
             registry_token: None,
             told: HashMap::new(),
+            troubles: None,
         }
+    }
+
+    /// From where it hears what ails deliveries.
+    pub(super) fn hear(&mut self, troubles: Troubles) {
+        self.troubles = Some(troubles);
     }
 
     /// Runs until asked to stop, then writes the last checkpoint.
@@ -126,6 +134,7 @@ impl EngineLoop {
             self.settle_checkpoint(now)?;
             if self.failed.is_none() {
                 self.take_orders();
+                self.take_troubles(now);
                 self.poll(now);
                 self.close_panes();
             } else {
@@ -148,6 +157,12 @@ impl EngineLoop {
                 // The asker may have gone: then nobody is left to tell.
                 Err(error) => _ = reply.send(Err(error)),
             }
+        }
+    }
+
+    fn take_troubles(&mut self, now: Millis) {
+        if let Some(troubles) = &mut self.troubles {
+            self.urgent |= troubles.apply(&mut self.engine, now);
         }
     }
 

@@ -12,7 +12,10 @@
 mod catalog;
 mod dead_letters;
 mod engine_loop;
+mod outbox_desk;
 mod publish;
+mod reload;
+mod troubles;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +28,7 @@ use tokio::sync::watch;
 
 use crate::api;
 use crate::config::Config;
-use crate::deliver::{self, DeliverySettings};
+use crate::deliver::{self, Allowed, DeliverySettings};
 use crate::engine::Engine;
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
@@ -35,7 +38,9 @@ use crate::telemetry::Metrics;
 use crate::view::Board;
 
 use engine_loop::EngineLoop;
+use outbox_desk::{Desk, Witness};
 use publish::Publisher;
+use reload::Reload;
 
 /// How long deliveries under way may take at the stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -74,6 +79,7 @@ pub struct Daemon {
     shutdown: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
     stop: Stop,
+    reload: Option<Reload>,
     /// Latest state of everything, as the API shows it.
     pub board: Arc<Board>,
     /// Address of metrics, health and API.
@@ -99,12 +105,14 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     })?;
     listener.set_nonblocking(true).context("the listener of http.listen")?;
     let address = listener.local_addr().context("the listener of http.listen")?;
-    let targets = deliver::targets(&config.sinks, &config.actions).map_err(|errors| {
+    let targets = deliver::targets(&config.sinks, &config.actions, &Allowed::from(&config.deliver));
+    let targets = targets.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
     })?;
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let store = Store::open(&config.data_dir)?;
+    let mut store = Store::open(&config.data_dir)?;
+    store.limit_outbox(config.deliver.max_open);
     let registry = Registry::open(&config.data_dir)?;
     let engine = restored_engine(config, &store, &registry)?;
     let source = KafkaSource::new(&config.kafka)?;
@@ -121,21 +129,29 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let (shutdown, shut) = watch::channel(false);
     let publisher = Publisher::new(Arc::clone(&board), Arc::clone(&metrics));
     let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
-    let engine_loop =
+    let (ailments, troubles) = troubles::channel();
+    let mut engine_loop =
         EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, (stop.clone(), asked));
-    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics)).with_commands(commands);
+    engine_loop.hear(troubles);
+    let desk = Arc::new(Desk { store: handle.clone(), board: Arc::clone(&board) });
+    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
+        .with_commands(commands)
+        .with_outbox(desk);
     let health = state.health();
     let engine = std::thread::Builder::new()
         .name("engine".to_owned())
         .spawn(move || engine_loop.run(&health))
         .context("the engine's thread")?;
+    let (live, targets) = watch::channel(Arc::new(targets.list));
+    let witness = Witness { metrics: Arc::clone(&metrics), board: Arc::clone(&board), ailments };
     let deliveries = runtime.spawn(deliver::run(
         handle.clone(),
-        targets.list,
-        DeliverySettings::default(),
-        Arc::clone(&metrics) as Arc<dyn deliver::DeliveryObserver>,
+        targets,
+        DeliverySettings::from(&config.deliver),
+        Arc::new(witness),
         shut.clone(),
     ));
+    let reload = Some(Reload::new(config, live, Arc::clone(&metrics)));
     if let Some(dead_letters) = dead_letters {
         runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
     }
@@ -143,7 +159,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let listener = tokio::net::TcpListener::from_std(listener).context("the listener of http.listen")?;
     runtime.spawn(api::serve(listener, api::router(state), shut));
     drop(_guard);
-    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop: stop.clone(), board, address })
+    let stop = stop.clone();
+    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop, reload, board, address })
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
@@ -190,11 +207,14 @@ impl Daemon {
         &self.handle
     }
 
-    /// Asks the daemon to stop when the process is told to.
+    /// Asks the daemon to stop when the process is told to, and to read secrets and templates again on SIGHUP.
     ///
     /// # Errors
     /// When the system refuses signal handlers.
-    pub fn stop_on_signals(&self) -> anyhow::Result<()> {
+    pub fn stop_on_signals(&mut self) -> anyhow::Result<()> {
+        if let Some(reload) = self.reload.take() {
+            reload.on_hangup(self.runtime.handle())?;
+        }
         let stop = self.stop.clone();
         let _guard = self.runtime.enter();
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

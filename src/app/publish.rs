@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::deliver::{DeliveryObserver, DeliveryOutcome};
 use crate::engine::{Engine, Progress};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
@@ -91,16 +90,6 @@ fn newest(windows: &[WindowView]) -> Vec<bool> {
         .collect();
     newest.reverse();
     newest
-}
-
-impl DeliveryObserver for Metrics {
-    fn outcome(&self, target: &str, outcome: DeliveryOutcome) {
-        self.delivery(target, outcome.as_str());
-    }
-
-    fn duration(&self, target: &str, seconds: f64) {
-        self.delivery_took(target, seconds);
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{self, Config};
+use crate::deliver::{self, Allowed};
 
 /// Exit code of a bad configuration, as in `sysexits.h`.
 pub const EX_USAGE: u8 = 64;
@@ -37,6 +38,12 @@ impl CheckCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Ok(config) => {
+                if let Err(errors) =
+                    deliver::targets(&config.sinks, &config.actions, &Allowed::from(&config.deliver))
+                {
+                    errors.iter().try_for_each(|error| writeln!(err, "{error}"))?;
+                    return Ok(ExitCode::from(EX_USAGE));
+                }
                 writeln!(out, "{}: good", self.file.display())?;
                 out.write_all(summary(&config).as_bytes())?;
                 Ok(ExitCode::SUCCESS)

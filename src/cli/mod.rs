@@ -5,6 +5,7 @@ pub mod client;
 pub mod context;
 pub mod demo;
 pub mod model;
+pub mod outbox;
 pub mod reference;
 pub mod run;
 pub mod schema;
@@ -25,7 +26,7 @@ const FAILURE: u8 = 1;
 #[derive(Debug, Parser)]
 #[command(name = "anchorwatch", version, max_term_width = 110)]
 pub struct Cli {
-    /// Folder of the state file and the references, for the commands `reference` and `model`.
+    /// Folder of the state file and the references, for the commands that work on them.
     #[arg(long, global = true, env = "ANCHORWATCH_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
     #[command(subcommand)]
@@ -43,6 +44,7 @@ enum Command {
     Reference(reference::ReferenceCommand),
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
+    Outbox(outbox::OutboxCommand),
     Schema(schema::SchemaCommand),
 }
 
@@ -59,6 +61,7 @@ impl Cli {
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Model(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Outbox(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
         };
         outcome.unwrap_or_else(|error| {
             // Nobody is left to tell if standard error is gone.

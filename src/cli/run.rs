@@ -33,7 +33,7 @@ impl RunCommand {
         };
         telemetry::logs::init(config.telemetry.log_format, &config.telemetry.log_filter)?;
         let stop = Stop::default();
-        let daemon = app::start(&config, &stop)?;
+        let mut daemon = app::start(&config, &stop)?;
         daemon.stop_on_signals()?;
         let (version, address) = (env!("CARGO_PKG_VERSION"), daemon.address);
         let (kafka, data_dir) = (config.kafka.bootstrap.as_str(), config.data_dir.display());

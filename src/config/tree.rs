@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Alerts, Http, Kafka, Monitor, Sink, Span};
+use super::{Action, Alerts, Deliver, Http, Kafka, Monitor, Sink, Span};
 
 /// Everything a configuration file can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,9 @@ pub struct Config {
     /// What is started.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// How both are delivered.
+    #[serde(default)]
+    pub deliver: Deliver,
     /// Listener of metrics, health and API.
     #[serde(default)]
     pub http: Http,

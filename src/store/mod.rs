@@ -7,6 +7,8 @@ mod audit;
 mod checkpoint;
 mod error;
 mod outbox;
+mod outbox_care;
+mod outbox_orders;
 mod registry;
 mod writer;
 
@@ -19,6 +21,7 @@ pub use audit::AuditEntry;
 pub use checkpoint::{MAX_REFUSED, RefusedRow};
 pub use error::{Retry, StoreError};
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
+pub use outbox_care::{MAX_OPEN, OutboxLeft, Stale};
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
 
@@ -26,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001_checkpoint.sql"),
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
+    include_str!("004_outbox.sql"),
 ];
 
 /// An open state file.
@@ -33,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
 pub struct Store {
     pub(in crate::store) path: PathBuf,
     pub(in crate::store) connection: Connection,
+    pub(in crate::store) max_open: usize,
 }
 
 impl Store {
@@ -45,7 +50,7 @@ impl Store {
             .map_err(|source| StoreError::Folder { path: data_dir.to_owned(), source })?;
         let path = data_dir.join("anchorwatch.db");
         let connection = connect(&path).map_err(|source| StoreError::sqlite(&path, source))?;
-        let mut store = Self { path, connection };
+        let mut store = Self { path, connection, max_open: MAX_OPEN };
         store.check()?;
         store.migrate()?;
         Ok(store)
@@ -78,7 +83,7 @@ impl Store {
     }
 
     fn migrate(&mut self) -> Result<(), StoreError> {
-        let Self { path, connection } = self;
+        let Self { path, connection, .. } = self;
         let failed = |source| StoreError::sqlite(path, source);
         let found: u32 =
             connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
-use super::{AlertView, ModelView, ReferenceView, StatusView, SubjectView, WindowView};
+use super::{AlertView, ModelView, ReferenceView, StatusView, SubjectView, TargetView, WindowView};
 use crate::subject::Subject;
 
 /// A document that is replaced as a whole; readers keep the one they took.
@@ -38,6 +38,7 @@ pub struct Board {
     status: Slot<StatusView>,
     models: Slot<Vec<ModelView>>,
     references: Slot<Vec<ReferenceView>>,
+    targets: Slot<Vec<TargetView>>,
 }
 
 impl Board {
@@ -104,6 +105,17 @@ impl Board {
     /// Replaces the list of references.
     pub fn set_references(&self, references: Vec<ReferenceView>) {
         self.references.set(references);
+    }
+
+    /// Replaces the list of targets.
+    pub fn set_targets(&self, targets: Vec<TargetView>) {
+        self.targets.set(targets);
+    }
+
+    /// Targets of deliveries.
+    #[must_use]
+    pub fn targets(&self) -> Arc<Vec<TargetView>> {
+        self.targets.get()
     }
 
     /// The registered references.

@@ -5,6 +5,7 @@
 
 mod alert;
 mod board;
+mod outbox;
 mod registry;
 mod scrape;
 mod status;
@@ -12,6 +13,9 @@ mod window;
 
 pub use alert::{AlertState, AlertStateError, AlertView};
 pub use board::Board;
+pub use outbox::{
+    DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
+};
 pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
 pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
 pub use status::{EventCount, LawCounters, OutboxView, PositionView, QueueView, StatusView};

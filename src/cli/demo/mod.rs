@@ -90,7 +90,7 @@ impl DemoCommand {
         register(&folder.0)?;
         let config = configuration(&folder.0, &broker.bootstrap(), &receiver)?;
         let stop = Stop::default();
-        let daemon = app::start(&config, &stop)?;
+        let mut daemon = app::start(&config, &stop)?;
         daemon.stop_on_signals()?;
         self.say(out, &format!(
             "Flights from New York, March to September 2013, scored by a model trained on January and February.\n\

@@ -7,6 +7,7 @@ mod action;
 mod event;
 mod pagerduty;
 mod slack;
+mod template;
 mod text;
 mod webhook;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use action::ActionWebhook;
 pub use pagerduty::Pagerduty;
 pub use slack::Slack;
+pub use template::{Template, TemplateError};
 pub use webhook::Webhook;
 
 use super::guard::Endpoint;
@@ -43,6 +45,8 @@ pub struct SinkRequest {
     pub headers: Vec<(&'static str, String)>,
     /// The exact bytes of the body.
     pub body: Vec<u8>,
+    /// Why the operator's template was not used, if it was to be.
+    pub fell_back: Option<String>,
 }
 
 impl fmt::Debug for SinkRequest {

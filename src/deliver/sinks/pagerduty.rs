@@ -33,7 +33,7 @@ impl Dialect for Pagerduty {
             Transition::Resolved => self.event("resolve", notification),
         };
         let headers = vec![("content-type", "application/json".to_owned())];
-        Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&body)? })
+        Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&body)?, fell_back: None })
     }
 }
 
