@@ -143,6 +143,25 @@ mod tests {
     }
 
     #[test]
+    fn templates_are_tried_and_addresses_are_checked() {
+        let folder = tempfile::tempdir().expect("folder");
+        let template = folder.path().join("body.json");
+        std::fs::write(&template, "{\n  \"text\": {{ sumary }}\n}").expect("write");
+        let sink = |name: &str, rest: &str| format!("{{name: {name}, type: webhook, {rest}}}");
+        let sinks = [
+            sink("a", &format!("url: 'http://127.0.0.1/', template_file: {}", template.display())),
+            sink("b", "url: 'http://169.254.169.254/'"),
+        ];
+        let text =
+            format!("kafka: {{bootstrap: 'h:1', topics: [p]}}\nsinks: [{}]", sinks.join(", "));
+        let (good, out, err) = run(&text, false);
+        assert!(!good && out.is_empty());
+        let lines: Vec<&str> = err.lines().collect();
+        assert!(lines[0].contains("`a`: its template_file") && lines[0].contains("line 2"), "{err}");
+        assert!(lines[1].contains("`b`: its url leads to a link-local address"), "{err}");
+    }
+
+    #[test]
     fn the_effective_configuration_can_be_checked_again() {
         let (_, printed, _) = run("kafka: {bootstrap: 'h:1', topics: [predictions]}", true);
         let (good, again, err) = run(&printed, true);

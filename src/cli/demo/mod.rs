@@ -263,10 +263,10 @@ fn configuration(folder: &Path, bootstrap: &str, receiver: &Receiver) -> anyhow:
          http: {{ listen: \"127.0.0.1:0\" }}\n\
          checkpoint: {{ every: 2s }}\n\
          sinks:\n\
-         - {{ name: slack, type: slack, url: {{ file: \"{slack}\" }} }}\n\
+         - {{ name: slack, type: slack, url: {{ file: \"{slack}\" }}, {AT_ONCE} }}\n\
          - {{ name: pagerduty, type: pagerduty, url: \"{url}/pagerduty\", routing_key: {{ file: \"{pagerduty}\" }}, \
-              min_severity: critical }}\n\
-         - {{ name: webhook, type: webhook, url: \"{url}/webhook\", secret: {{ file: \"{signing}\" }} }}\n\
+              min_severity: critical, {AT_ONCE} }}\n\
+         - {{ name: webhook, type: webhook, url: \"{url}/webhook\", secret: {{ file: \"{signing}\" }}, {AT_ONCE} }}\n\
          actions:\n\
          - {{ name: retrain, kind: retrain, url: \"{url}/retrain\", on: [drift], mode: auto, cooldown: 7d, \
               secret: {{ file: \"{signing}\" }} }}\n\
