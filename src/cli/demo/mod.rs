@@ -32,6 +32,8 @@ static SETTINGS: &str = include_str!("demo.yaml");
 
 const TOPIC: &str = "predictions";
 const PARTITIONS: usize = 3;
+/// Seven months in a minute: the sinks, which are our own, are told as fast as it is found out.
+const AT_ONCE: &str = "rate_per_minute: 60000, burst: 1000";
 /// Events that may wait in the embedded broker, which keeps about 5 MB a partition.
 const AHEAD: u64 = 12_000;
 const DRAIN: Duration = Duration::from_secs(60);
