@@ -4,6 +4,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::Scope;
 use super::error::ErrorBody;
 use super::routes::{Method, ROUTES, Route};
 
@@ -33,7 +34,10 @@ pub fn document() -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": generator.take_definitions(true)},
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     })
 }
 
@@ -43,6 +47,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let bad = generator.subschema_for::<ErrorBody>().to_value();
     let mut responses = json!({"200": answer("As asked.", content_type, &good)});
     let error = |description| answer(description, "application/json", &bad);
+    if route.scope != Scope::Open {
+        responses["401"] = error("Tokens are asked for, and none or an unknown one came.");
+        responses["403"] = error("The token lacks the scope, or the request comes from a page of strangers.");
+    }
     if !route.query.is_empty() || route.request.is_some() {
         responses["400"] = error("A parameter or the body is not understood.");
     }
@@ -61,12 +69,21 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "operationId": operation_id(route),
         "parameters": parameters(route),
         "responses": responses,
+        "security": security(route),
     });
     if let Some(request) = route.request {
         let body = json!({"application/json": {"schema": request(generator).to_value()}});
         operation["requestBody"] = json!({"required": true, "content": body});
     }
     operation
+}
+
+/// What a caller needs where tokens are asked for; the scopes of a bearer token are ours, not OAuth's.
+fn security(route: &Route) -> Value {
+    match route.scope {
+        Scope::Open => json!([]),
+        scope => json!([{"token": [scope.as_str()]}]),
+    }
 }
 
 fn answer(description: &str, content_type: &str, schema: &Value) -> Value {

@@ -2,14 +2,16 @@
 //! document are both made.
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+use super::auth::{Gate, Rule, admit};
 use super::handlers::{self as answer, VersionDetail};
 use super::outbox::{self, RetryBody, SettleBody};
 use super::query::Page;
-use super::{ApiState, Readiness, Scope};
+use super::{ApiState, Readiness, Scope, Surface};
 use crate::view::{
     AlertView, DeliveryDetail, ModelView, OutboxChanged, OutboxPage, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView,
     WindowView,
@@ -239,6 +241,22 @@ pub const ROUTES: &[Route] = &[
     },
 ];
 
-pub(super) fn router() -> Router<ApiState> {
-    ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+/// The routes of a listener, each behind the layer that enforces its scope.
+pub(super) fn router(gate: &Gate, surface: Surface, loopback: bool) -> Router<ApiState> {
+    let shown = ROUTES.iter().filter(|route| surface != Surface::Metrics || route.is_of_metrics());
+    shown.fold(Router::new(), |router, route| {
+        let open = route.path == METRICS && surface != Surface::Api && gate.metrics_are_open();
+        let needs = if open { Scope::Open } else { route.scope };
+        let rule = Rule { gate: gate.clone(), scope: route.scope, needs, loopback };
+        router.route(route.path, (route.handler)().layer(from_fn_with_state(rule, admit)))
+    })
+}
+
+const METRICS: &str = "/metrics";
+
+impl Route {
+    /// Whether it is served where only metrics and health are.
+    fn is_of_metrics(&self) -> bool {
+        self.path == METRICS || self.scope == Scope::Open
+    }
 }

@@ -142,6 +142,11 @@ fn alert(model: &str, state: AlertState) -> AlertView {
         threshold: 0.1,
         reference: "abc".into(),
         moved: Vec::new(),
+        labels: Default::default(),
+        suppressed_by: None,
+        acknowledged_by: None,
+        comment: None,
+        runbook: None,
     }
 }
 

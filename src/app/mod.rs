@@ -12,6 +12,8 @@
 mod catalog;
 mod dead_letters;
 mod engine_loop;
+mod listeners;
+mod memory;
 mod outbox_desk;
 mod publish;
 mod reload;
@@ -30,6 +32,7 @@ use crate::api;
 use crate::config::Config;
 use crate::deliver::{self, Allowed, DeliverySettings};
 use crate::engine::Engine;
+use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
 use crate::store::{Store, StoreHandle, spawn_writer};
@@ -38,9 +41,10 @@ use crate::telemetry::Metrics;
 use crate::view::Board;
 
 use engine_loop::EngineLoop;
+use listeners::{Listeners, Reload};
 use outbox_desk::{Desk, Witness};
 use publish::Publisher;
-use reload::Reload;
+use reload::ReloadTargets;
 
 /// How long deliveries under way may take at the stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -79,11 +83,14 @@ pub struct Daemon {
     shutdown: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
     stop: Stop,
-    reload: Option<Reload>,
+    reload: Reload,
+    reload_targets: Option<ReloadTargets>,
     /// Latest state of everything, as the API shows it.
     pub board: Arc<Board>,
-    /// Address of metrics, health and API.
+    /// Address of metrics and health.
     pub address: SocketAddr,
+    /// Address of the API and the page; the same unless the configuration names another.
+    pub api_address: SocketAddr,
 }
 
 impl std::fmt::Debug for Daemon {
@@ -97,14 +104,9 @@ impl std::fmt::Debug for Daemon {
 /// # Errors
 /// When the data folder is not writable, the state is damaged, a port is taken, or a secret cannot be read.
 pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
-    let listener = std::net::TcpListener::bind(config.http.listen).with_context(|| {
-        format!(
-            "cannot listen on {}: another process has the port; set http.listen to a free one",
-            config.http.listen
-        )
-    })?;
-    listener.set_nonblocking(true).context("the listener of http.listen")?;
-    let address = listener.local_addr().context("the listener of http.listen")?;
+    let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
+    let listeners = Listeners::bind(&config.http, Arc::clone(&metrics))?;
+    let (address, api_address) = (listeners.address, listeners.api);
     let targets = deliver::targets(&config.sinks, &config.actions, &Allowed::from(&config.deliver));
     let targets = targets.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -117,7 +119,6 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let engine = restored_engine(config, &store, &registry)?;
     let source = KafkaSource::new(&config.kafka)?;
     let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
-    let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
     let board = Arc::new(Board::default());
     let (handle, store) = spawn_writer(store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -136,7 +137,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let desk = Arc::new(Desk { store: handle.clone(), board: Arc::clone(&board) });
     let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
         .with_commands(commands)
-        .with_outbox(desk);
+        .with_outbox(desk)
+        .with_gate(listeners.gate());
     let health = state.health();
     let engine = std::thread::Builder::new()
         .name("engine".to_owned())
@@ -151,19 +153,30 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         Arc::new(witness),
         shut.clone(),
     ));
-    let reload = Some(Reload::new(config, live, Arc::clone(&metrics)));
+    let reload_targets = Some(ReloadTargets::new(config, live, Arc::clone(&metrics)));
     if let Some(dead_letters) = dead_letters {
         runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
     }
-    let _guard = runtime.enter();
-    let listener = tokio::net::TcpListener::from_std(listener).context("the listener of http.listen")?;
-    runtime.spawn(api::serve(listener, api::router(state), shut));
-    drop(_guard);
+    let reload = listeners.open(&state, &shut, &runtime)?;
     let stop = stop.clone();
-    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop, reload, board, address })
+    Ok(Daemon {
+        runtime,
+        engine,
+        store,
+        handle,
+        shutdown,
+        deliveries,
+        stop,
+        reload,
+        reload_targets,
+        board,
+        address,
+        api_address,
+    })
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
+    reach(Place::StateOpened);
     let mut engine = Engine::new(config);
     let restored = store.restore()?;
     let fresh = restored.positions.is_empty();
@@ -172,7 +185,9 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
+    engine.set_memory_budget(memory::of_windows(config.memory.max));
     engine.set_catalog(&catalog::entries(registry)?);
+    reach(Place::StateRestored);
     Ok(engine)
 }
 
@@ -207,12 +222,13 @@ impl Daemon {
         &self.handle
     }
 
-    /// Asks the daemon to stop when the process is told to, and to read secrets and templates again on SIGHUP.
+    /// Asks the daemon to stop when the process is told to, and to read secrets, templates, tokens and certificates
+    /// again on SIGHUP.
     ///
     /// # Errors
     /// When the system refuses signal handlers.
     pub fn stop_on_signals(&mut self) -> anyhow::Result<()> {
-        if let Some(reload) = self.reload.take() {
+        if let Some(reload) = self.reload_targets.take() {
             reload.on_hangup(self.runtime.handle())?;
         }
         let stop = self.stop.clone();
@@ -226,6 +242,13 @@ impl Daemon {
             }
             tracing::info!("asked to stop: draining");
             stop.request();
+        });
+        let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        let reload = self.reload.clone();
+        self.runtime.spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reload.reload();
+            }
         });
         Ok(())
     }

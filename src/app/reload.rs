@@ -13,7 +13,7 @@ use crate::telemetry::Metrics;
 
 /// Reads the targets of a configuration again.
 #[derive(Debug)]
-pub(super) struct Reload {
+pub(super) struct ReloadTargets {
     sinks: Vec<Sink>,
     actions: Vec<Action>,
     allowed: Allowed,
@@ -21,7 +21,7 @@ pub(super) struct Reload {
     metrics: Arc<Metrics>,
 }
 
-impl Reload {
+impl ReloadTargets {
     pub(super) fn new(
         config: &Config,
         targets: watch::Sender<Arc<Vec<Target>>>,

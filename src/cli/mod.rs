@@ -4,12 +4,14 @@ pub mod check;
 pub mod client;
 pub mod context;
 pub mod demo;
+pub mod health;
 pub mod model;
 pub mod outbox;
 pub mod reference;
 pub mod run;
 pub mod schema;
 mod table;
+pub mod token;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -46,6 +48,10 @@ enum Command {
     Model(model::ModelCommand),
     Outbox(outbox::OutboxCommand),
     Schema(schema::SchemaCommand),
+    /// Asks whether a running daemon lives; for container health checks.
+    Health(health::HealthCommand),
+    /// Makes bearer tokens for the API.
+    Token(token::TokenCommand),
 }
 
 impl Cli {
@@ -57,6 +63,8 @@ impl Cli {
         let outcome = match self.command {
             Command::Check(command) => command.run(&mut out, &mut err).map_err(Into::into),
             Command::Schema(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            Command::Health(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
+            Command::Token(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Config, Horizon, Http, Kafka, Problem, SecretSource, Sink, SinkTarget, Span, Windows};
+use super::{Action, Config, Horizon, Kafka, Problem, SecretSource, Sink, SinkTarget, Span, Windows};
 
 /// Longest pane.
 const MAX_PANE: Span = Span::from_hours(1);
@@ -32,7 +32,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         action(&format!("actions[{index}]"), one, &mut found);
     }
     deliveries(config, &mut found);
-    listener(&config.http, &mut found);
+    super::http::problems(&config.http, &mut found);
     if config.checkpoint.every.millis() == 0 {
         found.push(
             Problem::at("checkpoint.every", "`0s` is out of range").expected("a length of time above 0"),
@@ -262,18 +262,13 @@ fn secret_address(path: String, source: &SecretSource, found: &mut Vec<Problem>)
 
 fn address(path: String, text: &str, found: &mut Vec<Problem>) {
     if !is_address(text) {
-        found.push(Problem::at(path, format!("`{text}` is not a URL")).expected("`https://…` or `http://…`"));
+        // What is not understood may hold a password all the same.
+        let shown = if text.contains(['@', '?']) { super::REDACTED } else { text };
+        found
+            .push(Problem::at(path, format!("`{shown}` is not a URL")).expected("`https://…` or `http://…`"));
     }
 }
 
 fn is_address(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-fn listener(http: &Http, found: &mut Vec<Problem>) {
-    if !http.listen.ip().is_loopback() && !http.insecure_allow_remote {
-        let what = format!("`{}` can be reached by others, and there is no authentication", http.listen);
-        let expected = "a loopback address such as `127.0.0.1:9464`, or `http.insecure_allow_remote: true` behind a proxy";
-        found.push(Problem::at("http.listen", what).expected(expected));
-    }
 }

@@ -12,6 +12,7 @@ use super::sinks::{Answer, Attempt, Dialect, Outcome, Sink};
 use super::worker::STORE_PAUSE;
 use super::{DeliveryObserver, DeliveryOutcome, DeliverySettings, Target};
 use crate::alert::Delivery;
+use crate::fault::{Place, reach};
 use crate::store::{OutboxItem, Retry, Settlement, StoreError, StoreHandle};
 use crate::subject::Millis;
 
@@ -48,11 +49,13 @@ pub(in crate::deliver) enum Reach {
 
 /// Sends a delivery whose attempt is durable, and records what became of it.
 pub(in crate::deliver) async fn deliver(gear: Arc<Gear>, item: OutboxItem, now: Millis) -> Reach {
-    let (settlement, reach) = gear.attempt(&item, now).await;
+    let (settlement, what) = gear.attempt(&item, now).await;
+    reach(Place::DeliveryAnswered);
     if let Err(error) = gear.settle(item.id, settlement).await {
         tracing::error!(target_name = %gear.name, id = item.id, %error, "the end of an attempt is not recorded");
     }
-    reach
+    reach(Place::DeliverySettled);
+    what
 }
 
 impl Gear {

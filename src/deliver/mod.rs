@@ -56,6 +56,7 @@ pub use upkeep::{Ailments, TargetHealth, UpkeepPolicy};
 
 use crate::alert::ActionRequest;
 use crate::config;
+use crate::fault::{Place, reach};
 use crate::store::{Recovered, StoreError, StoreHandle};
 use crate::subject::Millis;
 use crate::view::TargetView;
@@ -272,6 +273,7 @@ pub async fn run(
 async fn recover(store: &StoreHandle, settings: &DeliverySettings) -> Result<(), StoreError> {
     let now = (settings.clock)();
     let Recovered { notifications, actions } = store.call(move |store| store.recover_outbox(now)).await?;
+    reach(Place::OutboxRecovered);
     if notifications > 0 {
         tracing::info!(
             notifications,

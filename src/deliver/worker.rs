@@ -15,6 +15,7 @@ use super::breaker::Breaker;
 use super::policy::millis;
 use super::rate::{Bucket, Rate};
 use crate::alert::Delivery;
+use crate::fault::{Place, reach};
 use crate::store::{Due, OutboxItem, Settlement, Stale, StoreError};
 use crate::subject::Millis;
 
@@ -138,6 +139,7 @@ impl Worker {
     /// Makes one attempt durable and lets it go, unless there is a reason not to.
     async fn deliver(&mut self, item: OutboxItem) -> Result<(), StoreError> {
         let (id, now) = (item.id, self.gear.now());
+        reach(Place::DeliveryDue);
         if item.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return self.gear.settle(id, Settlement::Expired).await;
         }
@@ -150,6 +152,7 @@ impl Worker {
         if !self.gear.store.call(move |store| store.attempting(id, now)).await? {
             return Ok(());
         }
+        reach(Place::DeliveryAttempting);
         let steady = self.steady();
         self.bucket.take(steady);
         self.breaker.began();

@@ -10,6 +10,7 @@ mod outbox;
 mod outbox_care;
 mod outbox_orders;
 mod registry;
+mod sums;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
     include_str!("004_outbox.sql"),
+    include_str!("006_sums.sql"),
 ];
 
 /// An open state file.

@@ -102,7 +102,7 @@ pub(in crate::store) fn is_replaceable(delivery: &Delivery) -> bool {
         Delivery::Notification(notification) => {
             !matches!(notification.transition, Transition::Firing | Transition::Resolved)
         }
-        Delivery::Action(_) => false,
+        Delivery::Action(_) | Delivery::Digest(_) => false,
     }
 }
 

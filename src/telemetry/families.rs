@@ -126,9 +126,11 @@ families! {
         latency_quantile_seconds: GaugeVec [model version segment horizon q] "Latency of predictions in the latest window at the quantile q.";
         latency_reference_quantile_seconds: GaugeVec [model version q] "Latency of the reference at the quantile q.";
         latency_objective_exceeded_ratio: GaugeVec [model version segment horizon] "Share of predictions in the latest window that took longer than the objective.";
-        alerts_active: GaugeVec [model version kind state] "Alerts that are pending or firing.";
+        alerts_active: GaugeVec [model version kind state] "Alerts that are not resolved, by state: pending, firing, acknowledged, insufficient or no_data.";
         watermark_timestamp_seconds: GaugeVec [] "Event time up to which every window is complete.";
         consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
+        memory_budget_bytes: GaugeVec [] "Memory that windows may take, by estimate.";
+        memory_charged_bytes: GaugeVec [] "Memory that the admitted windows take at most, by estimate.";
         queue_depth: GaugeVec [queue] "Items waiting in a queue of the process.";
         outbox_pending: GaugeVec [target] "Deliveries decided but not yet confirmed.";
         outbox_dead: GaugeVec [target] "Deliveries given up, kept for a person.";
@@ -145,6 +147,7 @@ families! {
         checkpoint_failures_total: IntCounterVec [] "Checkpoints that could not be written.";
         windows_judged_total: IntCounterVec [verdict] "Windows judged, by their worst verdict.";
         alert_transitions_total: IntCounterVec [kind to] "Transitions of alert groups.";
+        alerts_suppressed_total: IntCounterVec [reason] "Firing alerts that were not told, by what kept them back; once each, and once per repeat that an acknowledgement held.";
         deliveries_total: IntCounterVec [target outcome] "Attempts to deliver a notification or an action.";
         delivery_template_failures_total: IntCounterVec [target] "Notifications sent with the built-in body because the template failed.";
         outbox_replaced_total: IntCounterVec [] "Updates of alert groups left out because the outbox was full.";
@@ -152,6 +155,7 @@ families! {
         secret_reloads_total: IntCounterVec [outcome] "Times that secrets and templates were read again: done or refused.";
         actions_total: IntCounterVec [action decision] "Decisions on actions.";
         series_dropped_total: IntCounterVec [] "Updates of series that were left out because telemetry.max_series was reached.";
+        http_refused_total: IntCounterVec [reason] "Requests turned away before they reached a handler.";
         checkpoint_duration_seconds: HistogramVec [] "Time to write a checkpoint.";
         delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
     }
@@ -160,6 +164,8 @@ families! {
         records_read_total [] "Records read: refused + late + future + unmatched + duplicate + counted.";
         records_counted_total [] "Records counted in a window.";
         records_refused_total [reason] "Records that are no event.";
+        records_not_admitted_total [reason] "Records of a version, or in a segment, for which there was no room: memory, versions, segment_memory, segments.";
+        refused_pointers_dropped_total [] "Refused records without a pointer in the dead-letter topic, because too many came between two checkpoints.";
         records_late_total [] "Records that came after their window was closed.";
         records_future_total [] "Records too far ahead of the clock.";
         records_unmatched_total [] "Records of a model version without an active reference, and feedback without its prediction.";

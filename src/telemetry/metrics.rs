@@ -9,7 +9,7 @@ use prometheus::{GaugeVec, Registry, TextEncoder};
 use super::families::Families;
 use super::law::LawCollector;
 use super::series::{Owner, Sample, Series};
-use crate::alert::AlertKind;
+use crate::alert::{AlertKind, Suppression};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{
@@ -79,6 +79,9 @@ impl Metrics {
         families.checkpoints_total.with_label_values::<&str>(&[]);
         families.checkpoint_failures_total.with_label_values::<&str>(&[]);
         families.series_dropped_total.with_label_values::<&str>(&[]);
+        for reason in Suppression::ALL {
+            families.alerts_suppressed_total.with_label_values(&[reason.as_str()]);
+        }
         for level in Level::ALL {
             families.windows_judged_total.with_label_values(&[level.as_str()]);
         }
@@ -135,7 +138,7 @@ impl Metrics {
         self.series().shown()
     }
 
-    /// Shows how many alerts are pending and firing.
+    /// Shows how many alerts are in each state.
     pub fn alerts(&self, alerts: &[AlertView]) {
         let mut counts: BTreeMap<_, f64> = BTreeMap::new();
         for alert in alerts.iter().filter(|alert| alert.state != AlertState::Resolved) {
@@ -172,6 +175,8 @@ impl Metrics {
                 families.consumer_lag_records.with_label_values(&labels).set(lag as f64);
             }
         }
+        families.memory_budget_bytes.with_label_values::<&str>(&[]).set(status.memory.budget as f64);
+        families.memory_charged_bytes.with_label_values::<&str>(&[]).set(status.memory.charged as f64);
         for queue in &status.queues {
             families.queue_depth.with_label_values(&[&queue.queue]).set(queue.depth as f64);
         }
@@ -204,6 +209,11 @@ impl Metrics {
     /// Counts a transition of an alert group.
     pub fn alert_transition(&self, kind: AlertKind, to: AlertState) {
         self.families.alert_transitions_total.with_label_values(&[kind.as_str(), to.as_str()]).inc();
+    }
+
+    /// Counts an alert that was not told.
+    pub fn alert_suppressed(&self, reason: Suppression) {
+        self.families.alerts_suppressed_total.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// Counts an attempt to deliver.
@@ -262,6 +272,11 @@ impl Metrics {
                 set(&families.target_inflight, target.inflight as f64);
             }
         }
+    }
+
+    /// Counts a request that was turned away.
+    pub fn request_refused(&self, reason: &str) {
+        self.families.http_refused_total.with_label_values(&[reason]).inc();
     }
 
     /// Counts a decision on an action.

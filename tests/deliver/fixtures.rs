@@ -34,6 +34,7 @@ pub(crate) fn finding() -> Finding {
             Moved { bin: "(1089, 1416]".into(), from: 0.1, to: 0.352 },
             Moved { bin: "(2446, 4983]".into(), from: 0.098, to: 0.021 },
         ],
+        subject: None,
     }
 }
 
@@ -53,6 +54,10 @@ pub(crate) fn notification(transition: Transition) -> Notification {
         findings: vec![finding()],
         more_findings: 0,
         link: Some("http://127.0.0.1:9464/alerts/5f0c2a".into()),
+        runbook: None,
+        labels: Default::default(),
+        evidence: Default::default(),
+        repeat: 0,
     }
 }
 

@@ -70,7 +70,8 @@ fn an_action_is_put_back_only_by_somebody_who_says_that_it_was_not_taken() {
     let rows = ["a", "b", "c"].map(|key| row("retrain", asked(key, ActionKind::Retrain)));
     store.apply(&decided(rows)).expect("a checkpoint");
     for id in 1..=3 {
-        end(&mut store, id, if id == 3 { &unknown() } else { &dead() });
+        let settlement = if id == 3 { unknown() } else { dead() };
+        end(&mut store, id, &settlement);
     }
     assert!(matches!(order(&mut store, OutboxOrder::Retry { ids: vec![3] }), Err(CommandError::Conflict(_))));
     let all = OutboxOrder::RetryDead { target: "retrain".to_owned() };

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::MAX_BODY;
 use super::text::{bounded, instant, kind_title};
-use crate::alert::{AlertKind, Finding, Moved, Notification, Severity, Transition, WindowRef};
+use crate::alert::{
+    AlertKind, Evidence, Finding, Labels, Moved, Notification, Severity, Transition, WindowRef,
+};
 
 /// Steps of the template machine that one body may take.
 const FUEL: u64 = 100_000;
@@ -70,6 +72,10 @@ struct Context {
     #[serde(flatten)]
     notification: Notification,
     title: &'static str,
+    runbook: Option<String>,
+    labels: Labels,
+    evidence: Evidence,
+    repeat: u32,
     at_text: String,
     since_text: String,
 }
@@ -127,8 +133,13 @@ impl Template {
         environment.set_auto_escape_callback(move |_| escape);
         let template = environment.template_from_str(&self.source).map_err(|error| self.wrong(&error))?;
         let mut body = Bounded(Vec::new());
+        let bounded = bounded(notification);
         let context = Context {
-            notification: bounded(notification),
+            runbook: bounded.runbook.clone(),
+            labels: bounded.labels.clone(),
+            evidence: bounded.evidence,
+            repeat: bounded.repeat,
+            notification: bounded,
             title: kind_title(notification.kind),
             at_text: instant(notification.at),
             since_text: instant(notification.since),
@@ -192,6 +203,7 @@ fn samples() -> [Notification; 2] {
         since: window.end,
         window,
         moved: vec![moved],
+        subject: None,
     };
     let rich = Notification {
         key: "sample".to_owned(),
@@ -208,6 +220,10 @@ fn samples() -> [Notification; 2] {
         findings: vec![finding],
         more_findings: 0,
         link: Some("https://anchorwatch.example.com/alerts/sample".to_owned()),
+        runbook: Some("https://runbooks.example.com/drift".to_owned()),
+        labels: Labels::default(),
+        evidence: Evidence::default(),
+        repeat: 0,
     };
     let poor = Notification {
         transition: Transition::Resolved,
@@ -215,6 +231,7 @@ fn samples() -> [Notification; 2] {
         findings: Vec::new(),
         reference: String::new(),
         link: None,
+        runbook: None,
         ..rich.clone()
     };
     [rich, poor]
