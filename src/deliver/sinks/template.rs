@@ -271,10 +271,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_line_and_a_hint() {
-        insta::assert_snapshot!(wrong("{\n  \"m\": {{ modell }}\n}"), @"");
-        insta::assert_snapshot!(wrong("{\"m\": {{ model }"), @"");
-        insta::assert_snapshot!(wrong("{\"m\": \"{{ model }}\"}"), @"");
-        insta::assert_snapshot!(wrong("{\"first\": {{ findings[0].column }}}"), @"");
+        for (source, line, says) in [
+            ("{\n  \"m\": {{ modell }}\n}", 2, "lists what a template can say"),
+            ("{\"m\": {{ model }", 1, "syntax"),
+            ("{\"m\": \"{{ model }}\"}", 0, "without quotes around them"),
+            ("{\"first\":\n{{ findings[0].column }}}", 2, "lists what a template can say"),
+            ("{{ model|shout }}", 1, "built-in filters"),
+        ] {
+            let text = wrong(source);
+            assert!(text.starts_with(&format!("body.json, line {line}: ")) && text.contains(says), "{text}");
+        }
     }
 
     #[test]
