@@ -6,6 +6,7 @@ mod support;
 
 mod checkpoint;
 mod crash;
+mod daemon;
 mod fixtures;
 mod outbox_model;
 mod kill;

@@ -344,3 +344,28 @@ fn a_name_that_leads_to_loopback_is_refused_when_it_is_resolved() {
     assert_eq!(receiver.requests().len(), 1, "only while it was allowed");
     strict.stop();
 }
+
+#[test]
+fn every_way_to_write_an_address_is_judged_alike() {
+    use anchorwatch::deliver::{Endpoint, EndpointError, Forbidden};
+    let elsewhere = Allowed::new(&["hooks.example.com".into()], &["192.0.2.0/24".into()]);
+    let loopback = Allowed::new(&[], &["127.0.0.0/8".into()]);
+    let forms =
+        ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"];
+    for host in forms {
+        let url = format!("http://{host}:8080/hook");
+        let refused = Endpoint::parse_allowed(&url, &elsewhere).expect_err(host);
+        assert_eq!(refused, EndpointError::Forbidden(Forbidden::NotListed), "{host}");
+        assert!(Endpoint::parse_allowed(&url, &loopback).is_ok(), "{host}");
+        assert!(Endpoint::parse(&url).is_ok(), "{host}: the file itself says so");
+    }
+    let everything = Allowed::new(&[], &["0.0.0.0/0".into(), "::/0".into()]);
+    for host in [
+        "0.0.0.0", "0", "0.1.2.3", "[::]", "[::ffff:0.0.0.0]", "169.254.169.254", "2852039166", "0xA9FEA9FE",
+        "[::ffff:a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[fe80::1]",
+        "[febf::1]", "[fd00:ec2::254]", "224.0.0.1", "239.255.255.250", "[ff02::1]", "255.255.255.255",
+    ] {
+        let refused = Endpoint::parse_allowed(&format!("http://{host}/"), &everything);
+        assert!(matches!(refused, Err(EndpointError::Forbidden(_))), "{host}: {refused:?}");
+    }
+}
