@@ -203,7 +203,7 @@ mod tests {
         ) {
             let (mut breaker, mut now, mut last) = (opened(), Duration::ZERO, None::<Duration>);
             for (seconds, fails) in steps {
-                now += seconds * SECOND;
+                now += SECOND * u32::try_from(seconds).unwrap_or(0);
                 if breaker.permits(now) == 0 {
                     continue;
                 }
