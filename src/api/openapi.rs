@@ -104,8 +104,10 @@ fn parameters(route: &Route) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
-    let in_query =
-        route.query.iter().map(|name| json!({"name": name, "in": "query", "schema": query_schema(route.path, name)}));
+    let in_query = route
+        .query
+        .iter()
+        .map(|name| json!({"name": name, "in": "query", "schema": query_schema(route.path, name)}));
     in_path.chain(in_query).collect()
 }
 

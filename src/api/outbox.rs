@@ -85,9 +85,10 @@ fn refused(error: OutboxError) -> ApiError {
     match error {
         OutboxError::Unavailable(error) => unavailable(error),
         OutboxError::Refused(CommandError::NotFound(error)) => ApiError::NotFound { error, hint: list },
-        OutboxError::Refused(CommandError::Conflict(error)) => {
-            ApiError::Conflict { error, hint: "look at its state, then ask again; see docs/guide/deliveries.md" }
-        }
+        OutboxError::Refused(CommandError::Conflict(error)) => ApiError::Conflict {
+            error,
+            hint: "look at its state, then ask again; see docs/guide/deliveries.md",
+        },
         OutboxError::Refused(CommandError::Invalid(error)) => {
             ApiError::BadRequest { error, hint: "see docs/guide/deliveries.md" }
         }

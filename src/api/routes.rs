@@ -13,8 +13,8 @@ use super::outbox::{self, RetryBody, SettleBody};
 use super::query::Page;
 use super::{ApiState, Readiness, Scope, Surface};
 use crate::view::{
-    AlertView, DeliveryDetail, ModelView, OutboxChanged, OutboxPage, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView,
-    WindowView,
+    AlertView, DeliveryDetail, ModelView, OutboxChanged, OutboxPage, ReferenceView, SCRAPE_CONTENT_TYPE,
+    StatusView, WindowView,
 };
 
 /// How a route is asked.

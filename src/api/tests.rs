@@ -9,14 +9,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::{
-    ApiState, Asking, Health, Method, OutboxDesk, OutboxError, ROUTES, STUCK_AFTER, openapi_document, router, serve,
+    ApiState, Asking, Health, Method, OutboxDesk, OutboxError, ROUTES, STUCK_AFTER, openapi_document, router,
+    serve,
 };
 use crate::alert::{AlertKind, Severity};
 use crate::engine::CommandError;
 use crate::view::{
-    AlertState, AlertView, Board, DeliveryDetail, DeliveryView, EventCount, LawCounters, Level, ModelView, OutboxChanged,
-    OutboxOrder, OutboxPage, OutboxQuery, ReferenceView, Scrape, ScrapeError, Stage, StatusView, TargetView,
-    VersionView, WindowView,
+    AlertState, AlertView, Board, DeliveryDetail, DeliveryView, EventCount, LawCounters, Level, ModelView,
+    OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, ReferenceView, Scrape, ScrapeError, Stage,
+    StatusView, TargetView, VersionView, WindowView,
 };
 
 struct NoMetrics;
@@ -336,7 +337,8 @@ async fn the_openapi_document_lists_every_route_and_every_answer_follows_it() {
         document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     assert_eq!(listed, ROUTES.iter().map(|route| route.path).collect());
     for route in ROUTES.iter().filter(|route| route.method == Method::Get) {
-        let path = route.path.replace("{model}", "fraud").replace("{version}", "1.0.0").replace("{number}", "7");
+        let path =
+            route.path.replace("{model}", "fraud").replace("{version}", "1.0.0").replace("{number}", "7");
         let (status, content_type, body) = served.get(&path.replace("{id}", "abcdef0123456789")).await;
         assert_eq!((status, content_type.as_str()), (200, route.content_type), "{path}");
         if content_type != "application/json" {

@@ -30,7 +30,9 @@ impl Troubles {
             told |= match health {
                 TargetHealth::Unknown => false,
                 TargetHealth::Well => engine.clear(TroubleKind::TargetDown, of, now),
-                TargetHealth::Down(summary) => engine.raise(&trouble(TroubleKind::TargetDown, of, summary), now),
+                TargetHealth::Down(summary) => {
+                    engine.raise(&trouble(TroubleKind::TargetDown, of, summary), now)
+                }
             };
         }
         for (of, summary) in &ailments.unknown {

@@ -160,8 +160,7 @@ mod tests {
             sink("a", &format!("url: 'http://127.0.0.1/', template_file: {}", template.display())),
             sink("b", "url: 'http://169.254.169.254/'"),
         ];
-        let text =
-            format!("kafka: {{bootstrap: 'h:1', topics: [p]}}\nsinks: [{}]", sinks.join(", "));
+        let text = format!("kafka: {{bootstrap: 'h:1', topics: [p]}}\nsinks: [{}]", sinks.join(", "));
         let (good, out, err) = run(&text, false);
         assert!(!good && out.is_empty());
         let lines: Vec<&str> = err.lines().collect();

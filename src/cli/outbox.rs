@@ -12,7 +12,9 @@ use super::client::{Client, ClientArgs, is_unreachable};
 use super::table::{Output, when, write_json, write_table};
 use crate::app::wall_clock;
 use crate::store::Store;
-use crate::view::{DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView};
+use crate::view::{
+    DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
+};
 
 /// Name in the audit trail of orders that are given on the state file itself.
 const OFFLINE: &str = "local (offline)";
@@ -197,9 +199,7 @@ impl Desk {
 fn request(order: OutboxOrder) -> (String, Value) {
     match order {
         OutboxOrder::Retry { ids } => ("/api/v1/outbox/retry".to_owned(), json!({"ids": ids})),
-        OutboxOrder::RetryDead { target } => {
-            ("/api/v1/outbox/retry".to_owned(), json!({"target": target}))
-        }
+        OutboxOrder::RetryDead { target } => ("/api/v1/outbox/retry".to_owned(), json!({"target": target})),
         OutboxOrder::Drop { id } => (format!("/api/v1/outbox/{id}/drop"), json!({})),
         OutboxOrder::Settle { id, taken, again } => {
             (format!("/api/v1/outbox/{id}/settle"), json!({"taken": taken, "again": again}))

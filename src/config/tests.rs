@@ -236,7 +236,9 @@ deliver:
     deliver.allow_hosts[1]: `http://h/` is not a host, expected a host such as `hooks.slack.com`, or `.example.com` for all below
     deliver.allow_cidrs[1]: `10.0.0.0/33` is not a network, expected an address and a length, `10.20.0.0/16` or `fd12::/32`
     ");
-    let wrong = errors_of("sinks: [{name: a, type: slack, url: {env: PATH}, burst: 0, concurrency: 65, template_file: x}]");
+    let wrong = errors_of(
+        "sinks: [{name: a, type: slack, url: {env: PATH}, burst: 0, concurrency: 65, template_file: x}]",
+    );
     assert!(wrong.contains("sinks[0].template_file: unknown field"), "{wrong}");
     assert!(wrong.contains("sinks[0].burst: `0` is out of range"), "{wrong}");
     assert!(wrong.contains("sinks[0].concurrency: `65` is out of range"), "{wrong}");

@@ -57,9 +57,9 @@ impl Allowed {
 
     fn lists_host(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        self.hosts.iter().any(|listed| {
-            *listed == host || listed.starts_with('.') && host.ends_with(listed.as_str())
-        })
+        self.hosts
+            .iter()
+            .any(|listed| *listed == host || listed.starts_with('.') && host.ends_with(listed.as_str()))
     }
 
     fn lists_address(&self, address: IpAddr) -> bool {

@@ -173,6 +173,8 @@ fn judge(sink: &Sink, delivery: &Delivery, answer: Result<Answer, NoAnswer>) -> 
     match (answer, delivery) {
         (Ok(answer), _) => sink.judge(&answer),
         (Err(NoAnswer::Lost(reason)), Delivery::Action(_)) => Outcome::Unknown { reason },
-        (Err(NoAnswer::NotSent(reason) | NoAnswer::Lost(reason)), _) => Outcome::Retry { after: None, reason },
+        (Err(NoAnswer::NotSent(reason) | NoAnswer::Lost(reason)), _) => {
+            Outcome::Retry { after: None, reason }
+        }
     }
 }

@@ -43,7 +43,9 @@ impl fmt::Display for Forbidden {
             Self::Metadata => "the metadata service of a cloud",
             Self::Multicast => "a multicast address",
             Self::Reserved => "a reserved address",
-            Self::Loopback => "loopback through a name: list the name in deliver.allow_hosts if that is meant",
+            Self::Loopback => {
+                "loopback through a name: list the name in deliver.allow_hosts if that is meant"
+            }
             Self::NotListed => "a host that deliver.allow_hosts and deliver.allow_cidrs do not list",
         })
     }

@@ -96,9 +96,10 @@ impl Upkeep {
         let mut seen = Seen::default();
         loop {
             let changed = decided.has_changed();
-            let happened = self.pulses.values().fold(false, |any, pulse| {
-                pulse.with(|beat| std::mem::take(&mut beat.unknown)) || any
-            });
+            let happened = self
+                .pulses
+                .values()
+                .fold(false, |any, pulse| pulse.with(|beat| std::mem::take(&mut beat.unknown)) || any);
             let due = seen.tended.is_none_or(|at| at.elapsed() >= self.settings.upkeep.tend_every);
             let looked = if changed.unwrap_or(false) || happened || due {
                 decided.mark_unchanged();
@@ -151,7 +152,8 @@ impl Upkeep {
         let policy = self.settings.upkeep;
         let settled_before = now.saturating_sub(millis(policy.keep_settled));
         self.store.call(move |store| store.prune_outbox(settled_before, AT_ONCE)).await?;
-        let orphans = stats.iter().filter(|stats| stats.pending > 0 && !self.pulses.contains_key(&stats.target));
+        let orphans =
+            stats.iter().filter(|stats| stats.pending > 0 && !self.pulses.contains_key(&stats.target));
         for orphan in orphans {
             let target = orphan.target.clone();
             let error = format!("target `{target}` is no longer configured");

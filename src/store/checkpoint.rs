@@ -124,11 +124,7 @@ pub(in crate::store) fn rows<T, P: rusqlite::Params>(
     connection.prepare_cached(sql)?.query_map(params, each)?.collect()
 }
 
-fn write_all(
-    connection: &mut Connection,
-    checkpoint: &Checkpoint,
-    max_open: usize,
-) -> Result<(), Problem> {
+fn write_all(connection: &mut Connection, checkpoint: &Checkpoint, max_open: usize) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     reach(Place::CheckpointBegun);
     write_subjects(&transaction, &checkpoint.subjects)?;

@@ -138,7 +138,13 @@ fn retry(transaction: &Transaction<'_>, ids: &[i64], by: &By<'_>) -> Answer {
     }
     for row in &found {
         put_back(transaction, row.id)?;
-        audit(transaction, by, "delivery_retried", &row.key, format!("delivery {} to {}", row.id, row.target))?;
+        audit(
+            transaction,
+            by,
+            "delivery_retried",
+            &row.key,
+            format!("delivery {} to {}", row.id, row.target),
+        )?;
     }
     Ok(Ok(changed(ids.to_vec(), OutboxState::Pending, 0)))
 }
@@ -164,7 +170,13 @@ fn put_back(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     transaction.prepare_cached(sql)?.execute([id]).map(|_| ())
 }
 
-fn end(transaction: &Transaction<'_>, id: i64, state: OutboxState, by: &By<'_>, why: &str) -> rusqlite::Result<()> {
+fn end(
+    transaction: &Transaction<'_>,
+    id: i64,
+    state: OutboxState,
+    by: &By<'_>,
+    why: &str,
+) -> rusqlite::Result<()> {
     let sql = "UPDATE outbox SET state = ?2, settled_at = ?3, last_error = ?4 WHERE id = ?1";
     transaction.prepare_cached(sql)?.execute(params![id, state.as_str(), by.at, why]).map(|_| ())
 }

@@ -58,16 +58,24 @@ fn without_a_daemon_orders_work_on_the_state_file() {
     store.apply(&decided([row("hook", told("k-1", "g"))])).expect("a checkpoint");
     drop(store);
     let listed = json_of(&outbox(folder.path(), &["--offline", "list", "--output", "json"]));
-    assert_eq!((&listed["items"][0]["key"], &listed["items"][0]["state"]), (&json!("k-1"), &json!("pending")));
+    assert_eq!(
+        (&listed["items"][0]["key"], &listed["items"][0]["state"]),
+        (&json!("k-1"), &json!("pending"))
+    );
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let dropped = outbox(folder.path(), &["--url", &nobody, "drop", "1"]);
-    assert!(dropped.status.success() && String::from_utf8_lossy(&dropped.stderr).contains("no daemon answers"));
+    assert!(
+        dropped.status.success() && String::from_utf8_lossy(&dropped.stderr).contains("no daemon answers")
+    );
     let shown = json_of(&outbox(folder.path(), &["--offline", "show", "1"]));
     assert_eq!((&shown["state"], &shown["payload"]["model"]), (&json!("expired"), &json!("flights")));
     let again = outbox(folder.path(), &["--offline", "drop", "1"]);
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("nothing to drop"));
     let trail = open(&folder.path().join("data")).audit(1).expect("rows");
-    assert_eq!((trail[0].row.what.as_str(), trail[0].row.actor.as_str()), ("delivery_dropped", "local (offline)"));
+    assert_eq!(
+        (trail[0].row.what.as_str(), trail[0].row.actor.as_str()),
+        ("delivery_dropped", "local (offline)")
+    );
 }
 
 #[test]
@@ -75,7 +83,9 @@ fn a_running_daemon_takes_orders_and_new_secrets_and_keeps_the_old_ones_if_the_n
     let (folder, receiver) = (folder(), Receiver::start());
     receiver.next("/hook", [Reply::status(404)]);
     let mut store = open(&folder.path().join("data"));
-    store.apply(&decided([row("hook", told("k-1", "g")), row("hook", told("k-2", "h"))])).expect("a checkpoint");
+    store
+        .apply(&decided([row("hook", told("k-1", "g")), row("hook", told("k-2", "h"))]))
+        .expect("a checkpoint");
     drop(store);
     let address = format!("127.0.0.1:{}", free_port());
     let url = format!("http://{address}");
@@ -90,7 +100,8 @@ fn a_running_daemon_takes_orders_and_new_secrets_and_keeps_the_old_ones_if_the_n
         states == [Some("dead".to_owned()), Some("delivered".to_owned())]
     });
     let dead = if state(1).as_deref() == Some("dead") { "1" } else { "2" };
-    let page = json_of(&outbox(folder.path(), &["--url", &url, "list", "--state", "dead", "--output", "json"]));
+    let page =
+        json_of(&outbox(folder.path(), &["--url", &url, "list", "--state", "dead", "--output", "json"]));
     assert_eq!(page["items"].as_array().map(Vec::len), Some(1));
 
     std::fs::write(folder.path().join("secret"), "not a secret").expect("a writable folder");

@@ -15,7 +15,8 @@ const FOLDER: &str = "ANCHORWATCH_TEST_KILL_FOLDER";
 const BASE: &str = "ANCHORWATCH_TEST_KILL_RECEIVER";
 
 fn running(folder: &Path, base: &str) -> Running {
-    let targets = [("hook", webhook(&format!("{base}/hook"))), ("retrain", automation(&format!("{base}/retrain")))];
+    let targets =
+        [("hook", webhook(&format!("{base}/hook"))), ("retrain", automation(&format!("{base}/retrain")))];
     Running::start(folder, &targets)
 }
 

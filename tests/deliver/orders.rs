@@ -46,7 +46,10 @@ fn what_was_given_up_is_sent_again_under_its_key_and_the_audit_trail_says_by_who
     assert_eq!((due[0].delivery.key(), due[0].attempt, due[0].first_attempt_at), ("k-1", 0, None));
     let trail = store.audit(1).expect("rows");
     let trail = &trail[0].row;
-    assert_eq!((trail.actor.as_str(), trail.what.as_str(), trail.key.as_str()), ("mia", "delivery_retried", "k-1"));
+    assert_eq!(
+        (trail.actor.as_str(), trail.what.as_str(), trail.key.as_str()),
+        ("mia", "delivery_retried", "k-1")
+    );
     let again = order(&mut store, OutboxOrder::Retry { ids: vec![1] });
     assert!(matches!(again, Err(CommandError::Conflict(_))), "it waits already");
     assert!(matches!(order(&mut store, OutboxOrder::Retry { ids: vec![9] }), Err(CommandError::NotFound(_))));
@@ -85,7 +88,10 @@ fn an_action_is_put_back_only_by_somebody_who_says_that_it_was_not_taken() {
     assert_eq!(order(&mut store, settle(2, false, false)), Ok(vec![2]));
     assert_eq!(states(&store), ["pending", "dead", "delivered"]);
     let what: Vec<_> = store.audit(4).expect("rows").into_iter().map(|entry| entry.row.what).collect();
-    assert_eq!(what, ["action_settled_not_taken", "action_asked_again", "action_settled_taken", "delivery_retried"]);
+    assert_eq!(
+        what,
+        ["action_settled_not_taken", "action_asked_again", "action_settled_taken", "delivery_retried"]
+    );
 }
 
 #[test]
@@ -140,12 +146,15 @@ fn a_full_outbox_leaves_out_updates_and_never_firing_or_resolved() {
     ];
     store.apply(&decided(rows)).expect("a checkpoint");
     assert_eq!(states(&store), ["pending"; 4], "as many as may wait");
-    let resolved = Notification { key: "resolved".into(), group: "g".into(), ..notification(Transition::Resolved) };
+    let resolved =
+        Notification { key: "resolved".into(), group: "g".into(), ..notification(Transition::Resolved) };
     let more = [row("slack", updated("u3", "g")), row("slack", Delivery::Notification(resolved))];
     store.apply(&decided(more)).expect("a checkpoint");
     // Each update of `g` has a newer row; that of `h` stays, since four are enough room.
     assert_eq!(states(&store), ["pending", "expired", "expired", "pending", "expired", "pending"]);
-    store.apply(&decided((0..3).map(|n| row("slack", told(&format!("f{n}"), &format!("f{n}")))))).expect("a checkpoint");
+    store
+        .apply(&decided((0..3).map(|n| row("slack", told(&format!("f{n}"), &format!("f{n}"))))))
+        .expect("a checkpoint");
     let open: Vec<_> = store.list_outbox(Some(OutboxState::Pending), 99).expect("rows");
     let keys: Vec<&str> = open.iter().rev().map(|row| row.key.as_str()).collect();
     assert_eq!(keys, ["firing", "resolved", "f0", "f1", "f2"], "over the bound, but no transition is lost");
@@ -156,7 +165,9 @@ fn a_full_outbox_leaves_out_updates_and_never_firing_or_resolved() {
 fn settled_rows_leave_after_their_time_but_never_those_that_nobody_settled() {
     let folder = folder();
     let mut store = open(folder.path());
-    store.apply(&decided([row("slack", told("a", "a")), row("slack", told("b", "b"))])).expect("a checkpoint");
+    store
+        .apply(&decided([row("slack", told("a", "a")), row("slack", told("b", "b"))]))
+        .expect("a checkpoint");
     store.apply(&decided([row("retrain", asked("c", ActionKind::Retrain))])).expect("a checkpoint");
     end(&mut store, 1, &Settlement::Delivered);
     end(&mut store, 2, &dead());
@@ -172,7 +183,11 @@ fn settled_rows_leave_after_their_time_but_never_those_that_nobody_settled() {
 fn rows_that_waited_too_long_are_given_up_with_a_reason() {
     let folder = folder();
     let mut store = open(folder.path());
-    let rows = [row("gone", told("a", "a")), row("slack", told("b", "b")), row("gone", asked("c", ActionKind::Retrain))];
+    let rows = [
+        row("gone", told("a", "a")),
+        row("slack", told("b", "b")),
+        row("gone", asked("c", ActionKind::Retrain)),
+    ];
     store.apply(&decided(rows)).expect("a checkpoint");
     let stale = |target: &str, decided_before, actions| Stale {
         target: target.to_owned(),

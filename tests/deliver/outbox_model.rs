@@ -16,14 +16,38 @@ const MOST_OPEN: usize = 5;
 #[derive(Debug, Clone)]
 enum Op {
     /// `step` 0 fires, 1 and 2 update, 3 resolves, 4 asks for an action.
-    Decide { key: u8, group: u8, target: usize, step: u8 },
-    Due { target: usize, limit: usize },
-    Attempt { row: usize },
-    Settle { row: usize, end: u8, pause: i64 },
-    Retry { row: usize },
-    Drop { row: usize },
-    Judge { row: usize, taken: bool, again: bool },
-    Pass { millis: i64 },
+    Decide {
+        key: u8,
+        group: u8,
+        target: usize,
+        step: u8,
+    },
+    Due {
+        target: usize,
+        limit: usize,
+    },
+    Attempt {
+        row: usize,
+    },
+    Settle {
+        row: usize,
+        end: u8,
+        pause: i64,
+    },
+    Retry {
+        row: usize,
+    },
+    Drop {
+        row: usize,
+    },
+    Judge {
+        row: usize,
+        taken: bool,
+        again: bool,
+    },
+    Pass {
+        millis: i64,
+    },
     Restart,
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anchorwatch::alert::ActionKind;
 use anchorwatch::deliver::{
-    Allowed, BreakerPolicy, DeliveryOutcome, DeliverySettings, Rate, Sink, Target, TargetHealth, Template, Timeouts,
-    UpkeepPolicy, Webhook,
+    Allowed, BreakerPolicy, DeliveryOutcome, DeliverySettings, Rate, Sink, Target, TargetHealth, Template,
+    Timeouts, UpkeepPolicy, Webhook,
 };
 use anchorwatch::store::OutboxState;
 use anchorwatch::view::OutboxOrder;
@@ -64,8 +64,8 @@ fn short() -> DeliverySettings {
 fn beside_a_good_one(bad: &Sink, good: &Receiver, folder: &std::path::Path) -> Running {
     let targets = vec![unhurried("bad", bad), unhurried("good", &webhook(&good.url("/good")))];
     let running = Running::with(folder, targets, short());
-    let rows =
-        (0..20).flat_map(|n| ["bad", "good"].map(|target| row(target, told(&format!("k{n}"), &format!("g{n}")))));
+    let rows = (0..20)
+        .flat_map(|n| ["bad", "good"].map(|target| row(target, told(&format!("k{n}"), &format!("g{n}")))));
     running.decide(rows);
     wait_until(DEADLINE, "the good target to get everything", || good.requests_to("/good").len() == 20);
     running
@@ -127,15 +127,21 @@ fn a_redirect_to_the_metadata_service_is_not_followed() {
 fn a_target_that_only_fails_is_left_alone_and_others_hear_of_it_until_it_is_well() {
     let (folder, receiver) = (folder(), Receiver::start());
     receiver.always("/hook", Reply::status(503));
-    let breaker = BreakerPolicy { failures: 5, pause: Duration::from_secs(3_600), max_pause: Duration::from_secs(3_600) };
+    let breaker = BreakerPolicy {
+        failures: 5,
+        pause: Duration::from_secs(3_600),
+        max_pause: Duration::from_secs(3_600),
+    };
     let settings = || DeliverySettings { breaker, ..quick_settings() };
     let target = || vec![Target { concurrency: 1, ..unhurried("hook", &webhook(&receiver.url("/hook"))) }];
     let running = Running::with(folder.path(), target(), settings());
     running.decide((0..9).map(|n| row("hook", told(&format!("k{n}"), &format!("g{n}")))));
     wait_until(DEADLINE, "the breaker to open", || running.seen.target("hook").breaker == "open");
-    wait_until(DEADLINE, "the others to be told", || {
-        matches!(running.seen.ailments().targets.get("hook"), Some(TargetHealth::Down(why)) if why.contains("503"))
-    });
+    wait_until(
+        DEADLINE,
+        "the others to be told",
+        || matches!(running.seen.ailments().targets.get("hook"), Some(TargetHealth::Down(why)) if why.contains("503")),
+    );
     let view = running.seen.target("hook");
     assert_eq!((view.down, view.failures, view.pending), (true, 5, 9));
     assert_eq!(receiver.requests().len(), 5, "five failures, then silence");
@@ -181,9 +187,11 @@ fn a_refusal_for_good_is_told_to_the_others_too() {
     receiver.next("/hook", [Reply::status(404)]);
     let running = Running::start(folder.path(), &[("hook", webhook(&receiver.url("/hook")))]);
     running.decide([row("hook", told("k-1", "g"))]);
-    wait_until(DEADLINE, "the refusal to be known", || {
-        matches!(running.seen.ailments().targets.get("hook"), Some(TargetHealth::Down(why)) if why.contains("404"))
-    });
+    wait_until(
+        DEADLINE,
+        "the refusal to be known",
+        || matches!(running.seen.ailments().targets.get("hook"), Some(TargetHealth::Down(why)) if why.contains("404")),
+    );
     running.decide([row("hook", told("k-2", "g"))]);
     wait_until(DEADLINE, "the target to be well", || {
         running.seen.ailments().targets.get("hook") == Some(&TargetHealth::Well)
@@ -240,7 +248,8 @@ fn groups_stay_in_order_however_the_target_behaves() {
     receiver.next("/hook", script.collect::<Vec<_>>());
     let running = Running::start(folder.path(), &[("hook", webhook(&receiver.url("/hook")))]);
     for step in 0..4 {
-        running.decide((0..8).map(|group| row("hook", told(&format!("{group}-{step}"), &format!("g{group}")))));
+        running
+            .decide((0..8).map(|group| row("hook", told(&format!("{group}-{step}"), &format!("g{group}")))));
     }
     running.wait_for(OutboxState::Delivered, 32);
     let mut last: BTreeMap<String, u32> = BTreeMap::new();
@@ -302,11 +311,13 @@ fn replaced_secrets_sign_from_the_next_request_on() {
     let running = Running::start(folder.path(), &[("hook", webhook(&receiver.url("/hook")))]);
     running.decide([row("hook", told("k-1", "g"))]);
     running.wait_for(OutboxState::Delivered, 1);
-    let unsigned = Sink::Webhook(Webhook { url: endpoint(&receiver.url("/hook")), keys: None, template: None });
+    let unsigned =
+        Sink::Webhook(Webhook { url: endpoint(&receiver.url("/hook")), keys: None, template: None });
     running.targets.send_replace(Arc::new(vec![unhurried("hook", &unsigned)]));
     running.decide([row("hook", told("k-2", "g"))]);
     running.wait_for(OutboxState::Delivered, 2);
-    let signed: Vec<bool> = receiver.requests().iter().map(|r| !r.header("webhook-signature").is_empty()).collect();
+    let signed: Vec<bool> =
+        receiver.requests().iter().map(|r| !r.header("webhook-signature").is_empty()).collect();
     assert_eq!(signed, [true, false]);
     running.stop();
 }
@@ -350,8 +361,15 @@ fn every_way_to_write_an_address_is_judged_alike() {
     use anchorwatch::deliver::{Endpoint, EndpointError, Forbidden};
     let elsewhere = Allowed::new(&["hooks.example.com".into()], &["192.0.2.0/24".into()]);
     let loopback = Allowed::new(&[], &["127.0.0.0/8".into()]);
-    let forms =
-        ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"];
+    let forms = [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+    ];
     for host in forms {
         let url = format!("http://{host}:8080/hook");
         let refused = Endpoint::parse_allowed(&url, &elsewhere).expect_err(host);
@@ -361,9 +379,25 @@ fn every_way_to_write_an_address_is_judged_alike() {
     }
     let everything = Allowed::new(&[], &["0.0.0.0/0".into(), "::/0".into()]);
     for host in [
-        "0.0.0.0", "0", "0.1.2.3", "[::]", "[::ffff:0.0.0.0]", "169.254.169.254", "2852039166", "0xA9FEA9FE",
-        "[::ffff:a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[fe80::1]",
-        "[febf::1]", "[fd00:ec2::254]", "224.0.0.1", "239.255.255.250", "[ff02::1]", "255.255.255.255",
+        "0.0.0.0",
+        "0",
+        "0.1.2.3",
+        "[::]",
+        "[::ffff:0.0.0.0]",
+        "169.254.169.254",
+        "2852039166",
+        "0xA9FEA9FE",
+        "[::ffff:a9fe:a9fe]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b:1::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::]",
+        "[fe80::1]",
+        "[febf::1]",
+        "[fd00:ec2::254]",
+        "224.0.0.1",
+        "239.255.255.250",
+        "[ff02::1]",
+        "255.255.255.255",
     ] {
         let refused = Endpoint::parse_allowed(&format!("http://{host}/"), &everything);
         assert!(matches!(refused, Err(EndpointError::Forbidden(_))), "{host}: {refused:?}");

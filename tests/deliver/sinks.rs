@@ -5,8 +5,8 @@ use anchorwatch::alert::{
 };
 use anchorwatch::config::{self, SecretSource, SinkTarget};
 use anchorwatch::deliver::{
-    Allowed,
-    Answer, Attempt, DeliveryOutcome, Dialect, MAX_BODY, Outcome, Sink, SinkRequest, Unsendable, targets,
+    Allowed, Answer, Attempt, DeliveryOutcome, Dialect, MAX_BODY, Outcome, Sink, SinkRequest, Unsendable,
+    targets,
 };
 use serde_json::Value;
 

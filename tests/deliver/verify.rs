@@ -44,7 +44,9 @@ fn accepts(verifier: &[String], secrets: &str, request: &Signed) -> bool {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}: install it to test deploy/examples/verify", verifier[0]));
+        .unwrap_or_else(|error| {
+            panic!("{}: {error}: install it to test deploy/examples/verify", verifier[0])
+        });
     // A verifier that refuses before it has read everything is right to do so.
     _ = child.stdin.take().expect("its input").write_all(&request.body);
     child.wait().expect("an end").code() == Some(0)

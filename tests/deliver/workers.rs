@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anchorwatch::alert::{ActionKind, Delivery};
 use anchorwatch::deliver::{
-    self, Ailments, BreakerPolicy, DeliveryObserver, DeliveryOutcome, DeliverySettings, Rate, RetryPolicy, Sink,
-    Target, Timeouts, UpkeepPolicy,
+    self, Ailments, BreakerPolicy, DeliveryObserver, DeliveryOutcome, DeliverySettings, Rate, RetryPolicy,
+    Sink, Target, Timeouts, UpkeepPolicy,
 };
 use anchorwatch::engine::OutboxRow;
 use anchorwatch::store::{OutboxEntry, OutboxState, StoreHandle, spawn_writer};
@@ -135,7 +135,11 @@ pub(crate) fn unix_millis() -> i64 {
 
 impl Running {
     pub(crate) fn start(folder: &Path, targets: &[(&str, Sink)]) -> Self {
-        Self::with(folder, targets.iter().map(|(name, sink)| unhurried(name, sink)).collect(), quick_settings())
+        Self::with(
+            folder,
+            targets.iter().map(|(name, sink)| unhurried(name, sink)).collect(),
+            quick_settings(),
+        )
     }
 
     fn start_with(folder: &Path, targets: &[(&str, Sink)], total: Duration) -> Self {
@@ -368,7 +372,9 @@ fn a_crash_between_sending_and_recording_repeats_a_notification_but_holds_an_act
     let mut store = open(folder.path());
     let rows = [row("hook", told("k-1", "g")), row("retrain", asked("a-1", ActionKind::Retrain))];
     store.apply(&decided(rows)).expect("a checkpoint");
-    assert!(store.attempting(1, LONG_AGO).expect("durable") && store.attempting(2, LONG_AGO).expect("durable"));
+    assert!(
+        store.attempting(1, LONG_AGO).expect("durable") && store.attempting(2, LONG_AGO).expect("durable")
+    );
     drop(store); // the process ends here, with both requests under way
     let targets =
         [("hook", webhook(&receiver.url("/hook"))), ("retrain", automation(&receiver.url("/retrain")))];

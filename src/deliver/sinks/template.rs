@@ -167,7 +167,9 @@ impl Template {
             ErrorKind::TemplateNotFound => "a template cannot take in others",
             _ => "the syntax is that of Jinja",
         };
-        let what = error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+        let what = error
+            .detail()
+            .map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
         TemplateError::Wrong { path: self.path.clone(), line: error.line().unwrap_or(0), what, hint }
     }
 }
@@ -191,7 +193,8 @@ impl std::io::Write for Bounded {
 
 /// Notifications as rich and as poor as they come, to try a template on.
 fn samples() -> [Notification; 2] {
-    let window = WindowRef { horizon: "1h".to_owned(), start: 1_371_078_000_000, end: 1_371_081_600_000, rows: 812 };
+    let window =
+        WindowRef { horizon: "1h".to_owned(), start: 1_371_078_000_000, end: 1_371_081_600_000, rows: 812 };
     let moved = Moved { bin: "(1089, 1416]".to_owned(), from: 0.1, to: 0.352 };
     let finding = Finding {
         segment: Some("EWR".to_owned()),
@@ -251,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_value_cannot_break_out_of_its_place_in_json() {
-        let template = parse("{\"text\": {{ summary }}, \"all\": {{ findings|tojson }}}", None).expect("a template");
+        let template =
+            parse("{\"text\": {{ summary }}, \"all\": {{ findings|tojson }}}", None).expect("a template");
         let mut notification = samples()[0].clone();
         notification.summary = "\", \"admin\": true, \"x\": \"</script>".to_owned();
         let body: serde_json::Value =
@@ -263,7 +267,8 @@ mod tests {
 
     #[test]
     fn other_content_types_take_texts_as_they_are() {
-        let template = parse("{{ title }}: {{ summary }} {{ at_text }}", Some("text/plain")).expect("a template");
+        let template =
+            parse("{{ title }}: {{ summary }} {{ at_text }}", Some("text/plain")).expect("a template");
         let body = template.render(&samples()[0]).expect("a body");
         let text = String::from_utf8(body).expect("text");
         assert_eq!(text, "Drift: flights 1.0.0: distance drifts; \"quoted\" 2013-06-13T00:00:00Z");
