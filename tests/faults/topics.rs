@@ -31,8 +31,7 @@ fn options() -> AdminOptions {
 
 /// Joins lists of records and leaves out what `keep` refuses.
 fn joined(world: &World<'_>, lists: &[PathBuf], keep: impl Fn(&Value) -> bool) -> PathBuf {
-    let text: String =
-        lists.iter().map(|path| fs::read_to_string(path).expect("a list of records")).collect();
+    let text: String = lists.iter().map(|path| fs::read_to_string(path).expect("a list of records")).collect();
     let lines = text.lines().filter(|line| keep(&serde_json::from_str(line).expect("a record")));
     let path = world.folder().join("joined.jsonl");
     fs::write(&path, lines.map(|line| format!("{line}\n")).collect::<String>()).expect("a writable folder");
@@ -42,13 +41,7 @@ fn joined(world: &World<'_>, lists: &[PathBuf], keep: impl Fn(&Value) -> bool) -
 /// I1 over this list of records.
 fn counts(world: &World<'_>, records: &Path) {
     let said = invariants::oracle(world.folder(), &world.data(), records);
-    assert_eq!(
-        said["differences"],
-        json!(0),
-        "I1: {}\nreplay: {}",
-        said["wrong"],
-        invariants::replay(&world.name)
-    );
+    assert_eq!(said["differences"], json!(0), "I1: {}\nreplay: {}", said["wrong"], invariants::replay(&world.name));
 }
 
 /// Partitions of which a gap was written into the audit trail.
@@ -79,10 +72,7 @@ fn added_partitions_are_read_from_their_first_record() {
     wait_until(PATIENCE, "leaders of the new partitions", || kafka.offsets(&world.topic).len() == 5);
     let moved = records[records.len() / 2..].iter().enumerate();
     let moved: Vec<Planned> = moved
-        .map(|(index, record)| Planned {
-            partition: i32::try_from(index % 5).expect("a partition"),
-            ..record.clone()
-        })
+        .map(|(index, record)| Planned { partition: i32::try_from(index % 5).expect("a partition"), ..record.clone() })
         .collect();
     world.produce(&moved);
     wait_saved(&world, records.len() as u64);
@@ -113,8 +103,7 @@ fn records_that_are_gone_leave_a_gap_that_is_told() {
     }
     told(admin(kafka).delete_records(&list, &options())).expect("Kafka deletes");
     world.start();
-    let partition =
-        |record: &Value| i32::try_from(record["partition"].as_i64().expect("a partition")).expect("small");
+    let partition = |record: &Value| i32::try_from(record["partition"].as_i64().expect("a partition")).expect("small");
     let left = joined(&world, &[all], |record| {
         let (partition, offset) = (partition(record), record["offset"].as_i64().expect("an offset"));
         offset < read[&partition] || offset >= first[&partition]
