@@ -440,10 +440,12 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
         "monitor": {"latency": {"objective_ms": 20}},
         "alerts": {"severity": {"data_fault": "critical"}, "link_base": requests::LINK_BASE},
         "sinks": [
-            {"name": "slack", "type": "slack", "url": secret("slack", &receiver.url("/slack"))},
-            {"name": "pagerduty", "type": "pagerduty", "url": receiver.url("/pagerduty"),
+            {"name": "slack", "type": "slack", "url": secret("slack", &receiver.url("/slack")),
+             "rate_per_minute": 60_000, "burst": 1_000},
+            {"name": "pagerduty", "type": "pagerduty", "url": receiver.url("/pagerduty"), "rate_per_minute": 60_000, "burst": 1_000,
              "routing_key": secret("pagerduty", requests::ROUTING_KEY), "min_severity": "critical"},
-            {"name": "webhook", "type": "webhook", "url": receiver.url("/webhook"), "secret": signing},
+            {"name": "webhook", "type": "webhook", "url": receiver.url("/webhook"), "secret": signing,
+             "rate_per_minute": 60_000, "burst": 1_000},
         ],
         "actions": [
             {"name": "retrain", "kind": "retrain", "url": receiver.url("/retrain"), "on": ["drift"], "mode": "auto",

@@ -14,6 +14,7 @@ mod error;
 mod handlers;
 mod health;
 mod openapi;
+mod outbox;
 mod page;
 mod query;
 mod routes;
@@ -39,6 +40,7 @@ pub use error::{ApiError, ErrorBody};
 pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
 pub use openapi::document as openapi_document;
+pub use outbox::{Asking, OutboxDesk, OutboxError, RetryBody, SettleBody};
 pub use query::{MAX_LIMIT, Page};
 pub use routes::{Method, ROUTES, Route};
 pub use tls::{Tls, TlsError};
@@ -50,6 +52,7 @@ pub struct ApiState {
     scrape: Arc<dyn Scrape>,
     health: Health,
     commands: Option<Commands>,
+    outbox: Option<Arc<dyn OutboxDesk>>,
     gate: Gate,
 }
 
@@ -63,13 +66,20 @@ impl ApiState {
     /// The API over this board, with these metrics.
     #[must_use]
     pub fn new<S: Scrape + 'static>(board: Arc<Board>, scrape: Arc<S>) -> Self {
-        Self { board, scrape, health: Health::default(), commands: None, gate: Gate::default() }
+        let (health, gate) = (Health::default(), Gate::default());
+        Self { board, scrape, health, commands: None, outbox: None, gate }
     }
 
     /// The same, with the way to the engine.
     #[must_use]
     pub fn with_commands(self, commands: Commands) -> Self {
         Self { commands: Some(commands), ..self }
+    }
+
+    /// The same, with who knows the outbox.
+    #[must_use]
+    pub fn with_outbox(self, outbox: Arc<dyn OutboxDesk>) -> Self {
+        Self { outbox: Some(outbox), ..self }
     }
 
     /// The same, guarded by this gate instead of one that lets everybody in.

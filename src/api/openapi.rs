@@ -105,18 +105,23 @@ fn parameters(route: &Route) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
-    let in_query =
-        route.query.iter().map(|name| json!({"name": name, "in": "query", "schema": query_schema(name)}));
+    let in_query = route
+        .query
+        .iter()
+        .map(|name| json!({"name": name, "in": "query", "schema": query_schema(route.path, name)}));
     in_path.chain(in_query).collect()
 }
 
-fn query_schema(name: &str) -> Value {
+fn query_schema(path: &str, name: &str) -> Value {
     match name {
         "limit" => {
             json!({"type": "integer", "minimum": 1, "maximum": super::query::MAX_LIMIT, "default": 100})
         }
         "offset" => json!({"type": "integer", "minimum": 0, "default": 0}),
-        "state" => json!({"type": "string", "enum": AlertState::ALL.map(AlertState::as_str)}),
+        "before" => json!({"type": "integer"}),
+        "state" if path.ends_with("alerts") => {
+            json!({"type": "string", "enum": AlertState::ALL.map(AlertState::as_str)})
+        }
         _ => json!({"type": "string"}),
     }
 }

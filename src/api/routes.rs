@@ -10,11 +10,12 @@ use serde_json::Value;
 use super::actions::{self, Approval, Reason, Report};
 use super::auth::{Gate, Rule, admit};
 use super::handlers::{self as answer, VersionDetail};
+use super::outbox::{self, RetryBody, SettleBody};
 use super::query::Page;
 use super::{AcknowledgeRequest, ApiState, Nothing, Readiness, Scope, SilenceRequest, Surface, alerts};
 use crate::view::{
-    ActionView, ActionsView, AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, SilenceView,
-    StatusView, WindowView,
+    ActionView, ActionsView, AlertView, DeliveryDetail, ModelView, OutboxChanged, OutboxPage, ReferenceView,
+    SCRAPE_CONTENT_TYPE, SilenceView, StatusView, WindowView,
 };
 
 /// How a route is asked.
@@ -293,6 +294,61 @@ pub const ROUTES: &[Route] = &[
         request: Some(SchemaGenerator::subschema_for::<Nothing>),
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || post(actions::resume),
+    },
+    Route {
+        path: "/api/v1/outbox",
+        summary: "Deliveries, newest first, and how every target is doing.",
+        query: &["state", "target", "limit", "before"],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<OutboxPage>,
+        handler: || get(outbox::list),
+    },
+    Route {
+        path: "/api/v1/outbox/{number}",
+        summary: "One delivery with what it says.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<DeliveryDetail>,
+        handler: || get(outbox::show),
+    },
+    Route {
+        path: "/api/v1/outbox/retry",
+        summary: "Sends notifications again that were given up: some, or all of a target.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Silence,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<RetryBody>),
+        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
+        handler: || post(outbox::retry),
+    },
+    Route {
+        path: "/api/v1/outbox/{number}/drop",
+        summary: "Drops a delivery that waits or was given up.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Silence,
+        method: Method::Post,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
+        handler: || post(outbox::drop_one),
+    },
+    Route {
+        path: "/api/v1/outbox/{number}/settle",
+        summary: "Says whether an action was taken whose outcome is unknown, and whether it is asked once more.",
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Approve,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<SettleBody>),
+        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
+        handler: || post(outbox::settle),
     },
     Route {
         path: "/api/v1/status",

@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{ApiState, Health, Method, ROUTES, STUCK_AFTER, openapi_document, router, serve};
+use super::{
+    ApiState, Asking, Health, Method, OutboxDesk, OutboxError, ROUTES, STUCK_AFTER, openapi_document, router,
+    serve,
+};
 use crate::action::RequestState;
 use crate::alert::{ActionKind, AlertKind, Severity};
+use crate::engine::CommandError;
 use crate::view::{
-    ActionView, ActionsView, AlertState, AlertView, Board, EventCount, LawCounters, Level, ModelView, ReferenceView, Scrape,
-    ScrapeError, Stage, StatusView, VersionView, WindowView,
+    ActionView, ActionsView, AlertState, AlertView, Board, DeliveryDetail, DeliveryView, EventCount,
+    LawCounters, Level, ModelView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, ReferenceView,
+    Scrape, ScrapeError, Stage, StatusView, TargetView, VersionView, WindowView,
 };
 
 struct NoMetrics;
@@ -21,6 +26,36 @@ struct NoMetrics;
 impl Scrape for NoMetrics {
     fn scrape(&self) -> Result<String, ScrapeError> {
         Ok("# HELP anchorwatch_x X.\n".to_owned())
+    }
+}
+
+/// An outbox with one delivery, number 7.
+struct OneDelivery;
+
+impl OutboxDesk for OneDelivery {
+    fn list(&self, query: OutboxQuery) -> Asking<'_, OutboxPage> {
+        Box::pin(async move {
+            if query.state.as_deref().is_some_and(|state| state != "dead") {
+                return Err(OutboxError::Refused(CommandError::Invalid("no such state".to_owned())));
+            }
+            let items = vec![DeliveryView { id: 7, ..DeliveryView::default() }];
+            Ok(OutboxPage { targets: vec![TargetView::default()], items, next_before: None })
+        })
+    }
+
+    fn show(&self, id: i64) -> Asking<'_, Option<DeliveryDetail>> {
+        let delivery = DeliveryView { id, ..DeliveryView::default() };
+        let found = (id == 7).then_some(DeliveryDetail { delivery, payload: None });
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn order(&self, order: OutboxOrder, by: String) -> Asking<'_, OutboxChanged> {
+        Box::pin(async move {
+            match order {
+                OutboxOrder::Retry { ids } => Ok(OutboxChanged { changed: ids, state: by, left: 0 }),
+                _ => Err(OutboxError::Refused(CommandError::Conflict("it is being sent".to_owned()))),
+            }
+        })
     }
 }
 
@@ -34,7 +69,7 @@ struct Served {
 
 async fn served() -> Served {
     let board = Arc::new(Board::default());
-    let state = ApiState::new(Arc::clone(&board), Arc::new(NoMetrics));
+    let state = ApiState::new(Arc::clone(&board), Arc::new(NoMetrics)).with_outbox(Arc::new(OneDelivery));
     let health = state.health();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("address");
@@ -55,6 +90,28 @@ impl Served {
         assert_eq!(content_type, "application/json", "{path}");
         (status, serde_json::from_str(&body).expect("JSON"))
     }
+}
+
+impl Served {
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let asked = reqwest::Client::new().post(format!("http://{}{path}", self.address)).json(&body);
+        let response = asked.send().await.expect("an answer");
+        (response.status().as_u16(), response.json().await.expect("JSON"))
+    }
+}
+
+#[tokio::test]
+async fn orders_about_deliveries_are_passed_on_with_the_name_of_who_gives_them() {
+    let served = served().await;
+    let (status, body) = served.post("/api/v1/outbox/retry", json!({"ids": [3, 4]})).await;
+    assert_eq!((status, &body["changed"], &body["state"]), (200, &json!([3, 4]), &json!("local")));
+    let (status, body) = served.post("/api/v1/outbox/7/drop", Value::Null).await;
+    assert_eq!((status, &body["error"]), (409, &json!("it is being sent")));
+    for empty in [json!({}), json!({"ids": [1], "target": "slack"})] {
+        assert_eq!(served.post("/api/v1/outbox/retry", empty).await.0, 400);
+    }
+    assert_eq!(served.json("/api/v1/outbox/8").await.0, 404);
+    assert_eq!(served.json("/api/v1/outbox?state=waiting").await.0, 400);
 }
 
 fn window(model: &str, segment: Option<&str>, horizon: &str) -> WindowView {
@@ -300,7 +357,9 @@ async fn the_openapi_document_lists_every_route_and_every_answer_follows_it() {
         document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     assert_eq!(listed, ROUTES.iter().map(|route| route.path).collect());
     for route in ROUTES.iter().filter(|route| route.method == Method::Get) {
-        let path = route.path.replace("{model}", "fraud").replace("{version}", "1.0.0").replace("{key}", "k1");
+        let path =
+            route.path.replace("{model}", "fraud").replace("{version}", "1.0.0").replace("{key}", "k1");
+        let path = path.replace("{number}", "7");
         let (status, content_type, body) = served.get(&path.replace("{id}", "abcdef0123456789")).await;
         assert_eq!((status, content_type.as_str()), (200, route.content_type), "{path}");
         if content_type != "application/json" {

@@ -21,6 +21,7 @@ use crate::view::{OutboxView, QueueView, ReferenceView};
 
 use super::outcomes::Outcomes;
 use super::publish::Publisher;
+use super::troubles::Troubles;
 use super::{Stop, catalog, wall_clock};
 
 const POLL_WAIT: Duration = Duration::from_millis(20);
@@ -63,6 +64,7 @@ pub(super) struct EngineLoop {
     due: Due,
     registry_token: Option<i64>,
     told: HashMap<String, Millis>,
+    troubles: Option<Troubles>,
 }
 
 /// Next times of what is done now and then.
@@ -119,7 +121,13 @@ impl EngineLoop {
             due: Due::default(),
             registry_token: None,
             told: HashMap::new(),
+            troubles: None,
         }
+    }
+
+    /// From where it hears what ails deliveries.
+    pub(super) fn hear(&mut self, troubles: Troubles) {
+        self.troubles = Some(troubles);
     }
 
     /// Runs until asked to stop, then writes the last checkpoint.
@@ -131,6 +139,7 @@ impl EngineLoop {
             if self.failed.is_none() {
                 self.urgent |= self.outcomes.kill_switch(&mut self.engine, now);
                 self.take_orders();
+                self.take_troubles(now);
                 self.poll(now);
                 self.close_panes();
             } else {
@@ -158,6 +167,12 @@ impl EngineLoop {
                 }
             }
             self.outcomes.open_gate(&self.engine);
+        }
+    }
+
+    fn take_troubles(&mut self, now: Millis) {
+        if let Some(troubles) = &mut self.troubles {
+            self.urgent |= troubles.apply(&mut self.engine, now);
         }
     }
 

@@ -15,8 +15,11 @@ mod dead_letters;
 mod engine_loop;
 mod listeners;
 mod memory;
+mod outbox_desk;
 mod outcomes;
 mod publish;
+mod reload;
+mod troubles;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,7 +32,7 @@ use tokio::sync::watch;
 
 use crate::api;
 use crate::config::Config;
-use crate::deliver::{self, DeliverySettings};
+use crate::deliver::{self, Allowed, DeliverySettings};
 use crate::engine::Engine;
 use crate::fault::{Place, reach};
 use crate::registry::Registry;
@@ -41,8 +44,10 @@ use crate::view::Board;
 
 use engine_loop::EngineLoop;
 use listeners::{Listeners, Reload};
+use outbox_desk::{Desk, Witness};
 use outcomes::{Gate, Outcomes};
 use publish::Publisher;
+use reload::ReloadTargets;
 
 /// How long deliveries under way may take at the stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -82,6 +87,7 @@ pub struct Daemon {
     deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
     stop: Stop,
     reload: Reload,
+    reload_targets: Option<ReloadTargets>,
     /// Latest state of everything, as the API shows it.
     pub board: Arc<Board>,
     /// Address of metrics and health.
@@ -104,12 +110,14 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
     let listeners = Listeners::bind(&config.http, Arc::clone(&metrics))?;
     let (address, api_address) = (listeners.address, listeners.api);
-    let targets = deliver::targets(&config.sinks, &config.actions).map_err(|errors| {
+    let targets = deliver::targets(&config.sinks, &config.actions, &Allowed::from(&config.deliver));
+    let targets = targets.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
     })?;
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let store = Store::open(&config.data_dir)?;
+    let mut store = Store::open(&config.data_dir)?;
+    store.limit_outbox(config.deliver.max_open);
     let registry = Registry::open(&config.data_dir)?;
     let mut engine = restored_engine(config, &store, &registry)?;
     engine.set_approval_key(approval_key::load(config)?);
@@ -129,7 +137,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
     let outcomes = Outcomes::new(handle.clone(), gate.clone());
     outcomes.open_gate(&engine);
-    let engine_loop = EngineLoop::new(
+    let (ailments, troubles) = troubles::channel();
+    let mut engine_loop = EngineLoop::new(
         engine,
         source,
         registry,
@@ -138,21 +147,27 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         config,
         (stop.clone(), asked, outcomes),
     );
+    engine_loop.hear(troubles);
+    let desk = Arc::new(Desk { store: handle.clone(), board: Arc::clone(&board) });
     let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
         .with_commands(commands)
+        .with_outbox(desk)
         .with_gate(listeners.gate());
     let health = state.health();
     let engine = std::thread::Builder::new()
         .name("engine".to_owned())
         .spawn(move || engine_loop.run(&health))
         .context("the engine's thread")?;
+    let (live, targets) = watch::channel(Arc::new(targets.list));
+    let witness = Witness { metrics: Arc::clone(&metrics), board: Arc::clone(&board), ailments };
     let deliveries = runtime.spawn(deliver::run(
         handle.clone(),
-        targets.list,
-        DeliverySettings { guard: Arc::new(gate), ..DeliverySettings::default() },
-        Arc::clone(&metrics) as Arc<dyn deliver::DeliveryObserver>,
+        targets,
+        DeliverySettings { guard: Arc::new(gate), ..DeliverySettings::from(&config.deliver) },
+        Arc::new(witness),
         shut.clone(),
     ));
+    let reload_targets = Some(ReloadTargets::new(config, live, Arc::clone(&metrics)));
     if let Some(dead_letters) = dead_letters {
         runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
     }
@@ -167,6 +182,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         deliveries,
         stop,
         reload,
+        reload_targets,
         board,
         address,
         api_address,
@@ -221,11 +237,15 @@ impl Daemon {
         &self.handle
     }
 
-    /// Asks the daemon to stop when the process is told to, and to read tokens and certificates again on SIGHUP.
+    /// Asks the daemon to stop when the process is told to, and to read secrets, templates, tokens and certificates
+    /// again on SIGHUP.
     ///
     /// # Errors
     /// When the system refuses signal handlers.
-    pub fn stop_on_signals(&self) -> anyhow::Result<()> {
+    pub fn stop_on_signals(&mut self) -> anyhow::Result<()> {
+        if let Some(reload) = self.reload_targets.take() {
+            reload.on_hangup(self.runtime.handle())?;
+        }
         let stop = self.stop.clone();
         let _guard = self.runtime.enter();
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

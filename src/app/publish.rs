@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::action::{Decided, Guard};
-use crate::deliver::{DeliveryObserver, DeliveryOutcome};
 use crate::engine::{Engine, Progress};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
@@ -118,16 +117,6 @@ fn newest(windows: &[WindowView]) -> Vec<bool> {
         .collect();
     newest.reverse();
     newest
-}
-
-impl DeliveryObserver for Metrics {
-    fn outcome(&self, target: &str, outcome: DeliveryOutcome) {
-        self.delivery(target, outcome.as_str());
-    }
-
-    fn duration(&self, target: &str, seconds: f64) {
-        self.delivery_took(target, seconds);
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{self, Config};
+use crate::deliver::{self, Allowed};
 
 /// Exit code of a bad configuration, as in `sysexits.h`.
 pub const EX_USAGE: u8 = 64;
@@ -37,6 +38,12 @@ impl CheckCommand {
                 Ok(ExitCode::SUCCESS)
             }
             Ok(config) => {
+                if let Err(errors) =
+                    deliver::targets(&config.sinks, &config.actions, &Allowed::from(&config.deliver))
+                {
+                    errors.iter().try_for_each(|error| writeln!(err, "{error}"))?;
+                    return Ok(ExitCode::from(EX_USAGE));
+                }
                 writeln!(out, "{}: good", self.file.display())?;
                 out.write_all(summary(&config).as_bytes())?;
                 Ok(ExitCode::SUCCESS)
@@ -141,6 +148,24 @@ mod tests {
         listens   http://127.0.0.1:9464
         state     ./data
         ");
+    }
+
+    #[test]
+    fn templates_are_tried_and_addresses_are_checked() {
+        let folder = tempfile::tempdir().expect("folder");
+        let template = folder.path().join("body.json");
+        std::fs::write(&template, "{\n  \"text\": {{ sumary }}\n}").expect("write");
+        let sink = |name: &str, rest: &str| format!("{{name: {name}, type: webhook, {rest}}}");
+        let sinks = [
+            sink("a", &format!("url: 'http://127.0.0.1/', template_file: {}", template.display())),
+            sink("b", "url: 'http://169.254.169.254/'"),
+        ];
+        let text = format!("kafka: {{bootstrap: 'h:1', topics: [p]}}\nsinks: [{}]", sinks.join(", "));
+        let (good, out, err) = run(&text, false);
+        assert!(!good && out.is_empty());
+        let lines: Vec<&str> = err.lines().collect();
+        assert!(lines[0].contains("`a`: its template_file") && lines[0].contains("line 2"), "{err}");
+        assert!(lines[1].contains("`b`: its url leads to a link-local address"), "{err}");
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub struct Client {
     token: Option<String>,
 }
 
+/// Whether nobody listens there at all.
+#[must_use]
+pub fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect))
+}
+
 impl ClientArgs {
     /// A client as asked for.
     ///

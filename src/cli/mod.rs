@@ -9,6 +9,7 @@ pub mod context;
 pub mod demo;
 pub mod health;
 pub mod model;
+pub mod outbox;
 pub mod reference;
 pub mod run;
 pub mod schema;
@@ -30,7 +31,7 @@ const FAILURE: u8 = 1;
 #[derive(Debug, Parser)]
 #[command(name = "anchorwatch", version, max_term_width = 110)]
 pub struct Cli {
-    /// Folder of the state file and the references, for the commands `reference`, `model` and `audit`.
+    /// Folder of the state file and the references, for the commands that work on them.
     #[arg(long, global = true, env = "ANCHORWATCH_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
     #[command(subcommand)]
@@ -50,6 +51,7 @@ enum Command {
     Model(model::ModelCommand),
     /// Alerts of a running daemon: list, acknowledge, silence; and where an alert would go.
     Alerts(alerts::AlertsCommand),
+    Outbox(outbox::OutboxCommand),
     Schema(schema::SchemaCommand),
     Actions(actions::ActionsCommand),
     Audit(audit::AuditCommand),
@@ -77,6 +79,7 @@ impl Cli {
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Alerts(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Model(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Outbox(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
         };
         outcome.unwrap_or_else(|error| {
             // Nobody is left to tell if standard error is gone.

@@ -34,7 +34,7 @@ impl RunCommand {
         telemetry::logs::init(config.telemetry.log_format, &config.telemetry.log_filter)?;
         let _fail_points = crate::fault::armed();
         let stop = Stop::default();
-        let daemon = app::start(&config, &stop)?;
+        let mut daemon = app::start(&config, &stop)?;
         daemon.stop_on_signals()?;
         let (version, address) = (env!("CARGO_PKG_VERSION"), daemon.address);
         let scheme = if config.http.tls.is_some() { "https" } else { "http" };

@@ -38,6 +38,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         action(&format!("actions[{index}]"), one, &mut found);
     }
     action_guards(&config.action_guards, &mut found);
+    deliveries(config, &mut found);
     super::http::problems(&config.http, &mut found);
     if config.checkpoint.every.millis() == 0 {
         found.push(
@@ -175,8 +176,19 @@ fn sink(path: &str, sink: &Sink, found: &mut Vec<Problem>) {
             secret(format!("{path}.routing_key"), routing_key, found);
             address(format!("{path}.url"), url, found);
         }
-        SinkTarget::Webhook { url, secret: signing } => {
+        SinkTarget::Webhook { url, secret: signing, template_file, content_type } => {
             address(format!("{path}.url"), url, found);
+            if let (Some(content_type), None) = (content_type, template_file) {
+                let what = format!("`{content_type}` needs a template");
+                found.push(
+                    Problem::at(format!("{path}.content_type"), what)
+                        .expected("`template_file` beside it; without one the body is a CloudEvent"),
+                );
+            }
+            if let Some(text) = content_type.as_ref().filter(|text| !is_content_type(text)) {
+                let problem = Problem::at(format!("{path}.content_type"), format!("`{text}` is not one"));
+                found.push(problem.expected("such as `application/json` or `text/plain; charset=utf-8`"));
+            }
             if let Some(signing) = signing {
                 secret(format!("{path}.secret"), signing, found);
             }
@@ -216,6 +228,53 @@ fn action_guards(guards: &ActionGuards, found: &mut Vec<Problem>) {
     }
     if guards.kill_switch_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
         found.push(Problem::at("action_guards.kill_switch_file", "is empty").expected("the path of a file"));
+    }
+}
+
+fn is_content_type(text: &str) -> bool {
+    let printable = text.len() <= 255 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let name = |part: &str| !part.is_empty() && !part.contains([' ', '/']);
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    printable && essence.split_once('/').is_some_and(|(kind, of)| name(kind) && name(of))
+}
+
+/// Bounds of deliveries that only make sense together with others.
+fn deliveries(config: &Config, found: &mut Vec<Problem>) {
+    let deliver = &config.deliver;
+    for (name, span) in [
+        ("tell_after", deliver.tell_after),
+        ("give_up_after", deliver.give_up_after),
+        ("connect_timeout", deliver.connect_timeout),
+        ("timeout", deliver.timeout),
+    ] {
+        if span.millis() == 0 {
+            let problem = Problem::at(format!("deliver.{name}"), "`0s` is out of range");
+            found.push(problem.expected("a length of time above 0"));
+        }
+    }
+    let longest = config.windows.horizons.iter().map(|horizon| horizon.length).max();
+    if let Some(longest) = longest.filter(|longest| deliver.keep_settled <= *longest) {
+        let what = format!("`{}` is out of range", deliver.keep_settled);
+        let expected = format!("more than the longest horizon (`{longest}`)");
+        found.push(Problem::at("deliver.keep_settled", what).expected(expected));
+    }
+    if let Some(proxy) = &deliver.proxy {
+        address("deliver.proxy".to_owned(), proxy, found);
+    }
+    for (index, host) in deliver.allow_hosts.iter().enumerate() {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']');
+        if host.trim_matches('.').is_empty() || !host.chars().all(plain) {
+            let problem =
+                Problem::at(format!("deliver.allow_hosts[{index}]"), format!("`{host}` is not a host"));
+            found.push(problem.expected("a host such as `hooks.slack.com`, or `.example.com` for all below"));
+        }
+    }
+    for (index, network) in deliver.allow_cidrs.iter().enumerate() {
+        if network.parse::<ipnet::IpNet>().is_err() {
+            let path = format!("deliver.allow_cidrs[{index}]");
+            let problem = Problem::at(path, format!("`{network}` is not a network"));
+            found.push(problem.expected("an address and a length, `10.20.0.0/16` or `fd12::/32`"));
+        }
     }
 }
 

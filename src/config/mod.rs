@@ -11,6 +11,7 @@
 mod action;
 mod alert_meaning;
 mod alerts;
+mod deliver;
 mod http;
 mod judging;
 mod kafka;
@@ -29,6 +30,7 @@ mod tree;
 
 pub use action::*;
 pub use alerts::*;
+pub use deliver::*;
 pub use http::*;
 pub use judging::{Detector, FaultFloors, Floors, LatencySettings, Monitor};
 pub use kafka::*;
@@ -37,7 +39,7 @@ pub use memory::*;
 pub use page::reference_page;
 pub use problem::{ConfigErrors, Problem};
 pub use secret::{REDACTED, Secret, SecretError, SecretSource};
-pub use sink::{Sink, SinkTarget};
+pub use sink::{Sink, SinkTarget, default_burst, default_concurrency, default_rate};
 pub use span::{Span, SpanError};
 pub use tree::*;
 

@@ -3,6 +3,8 @@
 //! A sink is one flat mapping in the file, its common fields beside those of its `type`. The generated JSON Schema
 //! closes each type for itself, so that a field of another type, or of none, is refused with its name.
 
+use std::path::PathBuf;
+
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +28,52 @@ pub struct Sink {
     /// Lowest severity that is sent.
     #[serde(default)]
     pub min_severity: Option<Severity>,
+    /// Most requests per minute.
+    #[serde(default = "default_rate")]
+    #[schemars(range(min = 1, max = 60_000))]
+    pub rate_per_minute: u32,
+    /// Most requests at once after a quiet time, before `rate_per_minute` holds.
+    #[serde(default = "default_burst")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub burst: u32,
+    /// Most requests under way at a time; those of one alert group always follow one another.
+    #[serde(default = "default_concurrency")]
+    #[schemars(range(min = 1, max = 64))]
+    pub concurrency: usize,
+}
+
+/// Requests per minute to a target that says nothing else.
+#[must_use]
+pub const fn default_rate() -> u32 {
+    30
+}
+
+/// Requests at once to a target that says nothing else.
+#[must_use]
+pub const fn default_burst() -> u32 {
+    10
+}
+
+/// Requests under way to a target that says nothing else.
+#[must_use]
+pub const fn default_concurrency() -> usize {
+    4
+}
+
+impl Sink {
+    /// A sink that is told everything, with every default.
+    #[must_use]
+    pub fn new(name: &str, target: SinkTarget) -> Self {
+        Self {
+            name: name.to_owned(),
+            target,
+            kinds: Vec::new(),
+            min_severity: None,
+            rate_per_minute: default_rate(),
+            burst: default_burst(),
+            concurrency: default_concurrency(),
+        }
+    }
 }
 
 /// Payload dialect and address of a sink.
@@ -49,9 +97,15 @@ pub enum SinkTarget {
     Webhook {
         /// Address.
         url: String,
-        /// Signing secret, `whsec_…`.
+        /// Signing secret, `whsec_…`; two on one line while one replaces the other.
         #[serde(default)]
         secret: Option<SecretSource>,
+        /// File with a template of the body, in place of the CloudEvent.
+        #[serde(default)]
+        template_file: Option<PathBuf>,
+        /// Content type of what the template makes; by default `application/json`.
+        #[serde(default)]
+        content_type: Option<String>,
     },
 }
 

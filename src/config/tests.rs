@@ -260,3 +260,34 @@ fn a_misspelt_field_far_down_the_routing_tree_is_named() {
     let text = "alerts: {route: {routes: [{routes: [{group_wait: soon}]}]}}";
     insta::assert_snapshot!(errors_of(text), @"alerts.route.routes[0].routes[0].group_wait: `soon` is not understood, expected a length of time such as `90s`, `15m` or `24h`");
 }
+
+#[test]
+fn bounds_of_deliveries_are_checked_against_the_rest() {
+    let text = "
+windows: {horizons: [{length: 7d}]}
+sinks:
+  - {name: a, type: webhook, url: 'http://h/', content_type: text/plain}
+  - {name: b, type: webhook, url: 'http://h/', content_type: \"text\", template_file: body.txt, rate_per_minute: 60}
+deliver:
+  tell_after: 0s
+  keep_settled: 7d
+  proxy: proxy
+  allow_hosts: ['hooks.slack.com', 'http://h/']
+  allow_cidrs: [10.0.0.0/8, 10.0.0.0/33]
+";
+    insta::assert_snapshot!(errors_of(text), @r"
+    sinks[0].content_type: `text/plain` needs a template, expected `template_file` beside it; without one the body is a CloudEvent
+    sinks[1].content_type: `text` is not one, expected such as `application/json` or `text/plain; charset=utf-8`
+    deliver.tell_after: `0s` is out of range, expected a length of time above 0
+    deliver.keep_settled: `7d` is out of range, expected more than the longest horizon (`7d`)
+    deliver.proxy: `proxy` is not a URL, expected `https://…` or `http://…`
+    deliver.allow_hosts[1]: `http://h/` is not a host, expected a host such as `hooks.slack.com`, or `.example.com` for all below
+    deliver.allow_cidrs[1]: `10.0.0.0/33` is not a network, expected an address and a length, `10.20.0.0/16` or `fd12::/32`
+    ");
+    let wrong = errors_of(
+        "sinks: [{name: a, type: slack, url: {env: PATH}, burst: 0, concurrency: 65, template_file: x}]",
+    );
+    assert!(wrong.contains("sinks[0].template_file: unknown field"), "{wrong}");
+    assert!(wrong.contains("sinks[0].burst: `0` is out of range"), "{wrong}");
+    assert!(wrong.contains("sinks[0].concurrency: `65` is out of range"), "{wrong}");
+}

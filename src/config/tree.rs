@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, ActionGuards, Alerts, Http, Kafka, Memory, Monitor, Sink, Span};
+use super::{Action, ActionGuards, Alerts, Deliver, Http, Kafka, Memory, Monitor, Sink, Span};
 
 /// Everything a configuration file can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,9 @@ pub struct Config {
     /// Guards over all actions together.
     #[serde(default)]
     pub action_guards: ActionGuards,
+    /// How both are delivered.
+    #[serde(default)]
+    pub deliver: Deliver,
     /// Listener of metrics, health and API.
     #[serde(default)]
     pub http: Http,

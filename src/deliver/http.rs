@@ -1,11 +1,12 @@
 //! One POST: guarded, bounded in time and size, and clear about what may have arrived.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, Proxy, Response, Url, redirect};
 
-use super::guard::GuardedResolver;
+use super::allow::{Allowed, GuardedResolver};
 use super::policy::retry_after;
 use super::sinks::{Answer, SinkRequest};
 use crate::subject::Millis;
@@ -44,10 +45,15 @@ pub(in crate::deliver) struct Post {
 }
 
 impl Post {
-    /// A client that follows no redirect, uses no proxy, repeats nothing by itself and never reuses a connection, so
-    /// that a failure to connect means that nothing was sent.
-    pub(in crate::deliver) fn new(timeouts: Timeouts) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
+    /// A client that follows no redirect, uses no proxy but the one given, repeats nothing by itself and never reuses a
+    /// connection, so that a failure to connect means that nothing was sent.
+    pub(in crate::deliver) fn new(
+        timeouts: Timeouts,
+        allowed: &Allowed,
+        proxy: Option<&Url>,
+    ) -> Result<Self, reqwest::Error> {
+        let allowed = allowed.clone().with_proxy(proxy.and_then(Url::host_str));
+        let mut builder = Client::builder()
             .user_agent(concat!("anchorwatch/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.total)
@@ -56,9 +62,11 @@ impl Post {
             .no_proxy()
             .referer(false)
             .pool_max_idle_per_host(0)
-            .dns_resolver(GuardedResolver)
-            .build()?;
-        Ok(Self { client })
+            .dns_resolver(GuardedResolver(Arc::new(allowed)));
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(Proxy::all(proxy.clone())?);
+        }
+        Ok(Self { client: builder.build()? })
     }
 
     /// Sends a request and reads the beginning of the answer.

@@ -6,43 +6,63 @@
 //! | file | holds |
 //! |---|---|
 //! | `worker.rs` | the loop of one target; a slow target delays nobody else |
+//! | `attempt.rs` | one request and its end |
 //! | `sinks/` | one file per kind of target: payload and reading of the answer |
-//! | `policy.rs` | when to try again, when to give up |
-//! | `http.rs`, `guard.rs` | the request, and where it may never go |
+//! | `policy.rs`, `breaker.rs`, `rate.rs` | when to try again, when to leave a target alone, how fast to go |
+//! | `upkeep.rs`, `pulse.rs` | how targets are doing; an outbox that stays bounded |
+//! | `http.rs`, `guard.rs`, `allow.rs` | the request, and where it may never go |
 //! | `signature.rs`, `target.rs` | signing, and targets from the configuration |
 //!
 //! D-1: a notification is sent at least once, always under the same key. D-2: an action is sent at most once; when its
 //! outcome is not known it is held, never repeated. D-3: rows of one alert group arrive in order.
 
+mod allow;
+mod attempt;
+mod breaker;
 mod guard;
 mod http;
 mod policy;
+mod pulse;
+mod rate;
 mod signature;
 mod sinks;
 mod target;
+mod upkeep;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use reqwest::Url;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+pub use allow::Allowed;
+pub use breaker::{Breaker, BreakerPolicy};
 pub use guard::{Endpoint, EndpointError, Forbidden, check_address};
 pub use http::Timeouts;
 pub use policy::RetryPolicy;
+pub use rate::{Bucket, Rate};
 pub use signature::{SigningKeyError, SigningKeys, delivery_id};
 pub use sinks::{
     ActionWebhook, Answer, Attempt, Dialect, MAX_BODY, Outcome, Pagerduty, Sink, SinkRequest, Slack,
-    Unsendable, Webhook,
+    Template, TemplateError, Unsendable, Webhook,
 };
 pub use target::{Target, TargetError, TargetProblem, Targets, targets};
+pub use upkeep::{Ailments, TargetHealth, UpkeepPolicy};
 
 use crate::alert::ActionRequest;
+use crate::config;
 use crate::fault::{Place, reach};
 use crate::store::{Recovered, StoreError, StoreHandle};
 use crate::subject::Millis;
+use crate::view::TargetView;
+use attempt::Gear;
+use pulse::Pulse;
+use upkeep::Upkeep;
 
 /// How an attempt ended, as a metric counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,12 +93,20 @@ impl DeliveryOutcome {
     }
 }
 
-/// Somebody who counts deliveries.
+/// Somebody who counts deliveries and hears how targets are doing.
 pub trait DeliveryObserver: Send + Sync {
     /// An attempt ended.
     fn outcome(&self, target: &str, outcome: DeliveryOutcome);
     /// A request took so long, answered or not.
     fn duration(&self, target: &str, seconds: f64);
+    /// A template failed and the built-in body was sent.
+    fn template_failed(&self, _target: &str) {}
+    /// How all targets are doing now.
+    fn targets(&self, _targets: &[TargetView]) {}
+    /// What people should know has changed.
+    fn ailments(&self, _ailments: &Ailments) {}
+    /// Rows that made room for newer ones and rows that were kept long enough, since the state file was created.
+    fn outbox_left(&self, _replaced: u64, _pruned: u64) {}
 }
 
 /// Counts nothing.
@@ -114,8 +142,16 @@ impl SendGuard for NoGuard {
 pub struct DeliverySettings {
     /// When to try again.
     pub retry: RetryPolicy,
+    /// When to leave a target alone.
+    pub breaker: BreakerPolicy,
+    /// When to look after the outbox, and what is too old.
+    pub upkeep: UpkeepPolicy,
     /// Bounds of a request.
     pub timeouts: Timeouts,
+    /// Where requests may go.
+    pub allowed: Allowed,
+    /// Proxy for all of them.
+    pub proxy: Option<Url>,
     /// The wall clock.
     pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
     /// Last word on actions.
@@ -126,18 +162,41 @@ impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
             retry: RetryPolicy::default(),
+            breaker: BreakerPolicy::default(),
+            upkeep: UpkeepPolicy::default(),
             timeouts: Timeouts::default(),
+            allowed: Allowed::default(),
+            proxy: None,
             clock: Arc::new(wall_clock),
             guard: Arc::new(NoGuard),
         }
     }
 }
 
+impl From<&config::Deliver> for DeliverySettings {
+    fn from(deliver: &config::Deliver) -> Self {
+        let retry = RetryPolicy { give_up_after: deliver.give_up_after.to_std(), ..RetryPolicy::default() };
+        let upkeep = UpkeepPolicy {
+            tell_after: deliver.tell_after.to_std(),
+            keep_settled: deliver.keep_settled.to_std(),
+            ..UpkeepPolicy::default()
+        };
+        let timeouts =
+            Timeouts { connect: deliver.connect_timeout.to_std(), total: deliver.timeout.to_std() };
+        // What is no URL was refused when the configuration was read.
+        let proxy = deliver.proxy.as_deref().and_then(|proxy| Url::parse(proxy).ok());
+        Self { retry, upkeep, timeouts, allowed: Allowed::from(deliver), proxy, ..Self::default() }
+    }
+}
+
 impl fmt::Debug for DeliverySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { retry, timeouts, clock: _, guard: _ } = self;
+        let Self { retry, breaker, upkeep, timeouts, allowed, proxy: _, clock: _, guard: _ } = self;
         f.debug_struct("DeliverySettings")
             .field("retry", retry)
+            .field("breaker", breaker)
+            .field("upkeep", upkeep)
+            .field("allowed", allowed)
             .field("timeouts", timeouts)
             .finish_non_exhaustive()
     }
@@ -160,29 +219,49 @@ pub enum DeliverError {
     Client(reqwest::Error),
 }
 
+/// Targets that stay as they are; with a sender of one's own their secrets can be replaced under way.
+#[must_use]
+pub fn fixed(targets: Vec<Target>) -> watch::Receiver<Arc<Vec<Target>>> {
+    watch::channel(Arc::new(targets)).1
+}
+
 /// Empties the outbox until `shutdown` says `true` (or its sender is dropped); requests under way are finished first.
 ///
-/// What a crash left half sent is settled before the first attempt.
+/// What a crash left half sent is settled before the first attempt. The names, rates and numbers of `targets` are those
+/// at the start; addresses, secrets and templates are read anew for each request.
 ///
 /// # Errors
 /// When the state file refuses at the start, or https cannot be set up.
 pub async fn run(
     store: StoreHandle,
-    targets: Vec<Target>,
+    targets: watch::Receiver<Arc<Vec<Target>>>,
     settings: DeliverySettings,
     observer: Arc<dyn DeliveryObserver>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), DeliverError> {
-    let post = http::Post::new(settings.timeouts).map_err(DeliverError::Client)?;
+    let post = http::Post::new(settings.timeouts, &settings.allowed, settings.proxy.as_ref())
+        .map_err(DeliverError::Client)?;
     recover(&store, &settings).await?;
-    warn_of_orphans(&store, &targets).await?;
-    let mut workers = JoinSet::new();
-    for target in targets {
-        let (store, post, settings) = (store.clone(), post.clone(), settings.clone());
-        let (observer, shutdown) = (Arc::clone(&observer), shutdown.clone());
-        workers.spawn(worker::Worker::new(target, store, post, settings, observer, shutdown).run());
+    let at_start = Arc::clone(&targets.borrow());
+    warn_of_orphans(&store, &at_start).await?;
+    let (mut workers, mut pulses) = (JoinSet::new(), BTreeMap::new());
+    let begun = Instant::now();
+    for target in at_start.iter() {
+        let pulse = Arc::new(Pulse::default());
+        pulses.insert(target.name.clone(), Arc::clone(&pulse));
+        let gear = Gear {
+            name: target.name.clone(),
+            store: store.clone(),
+            post: post.clone(),
+            settings: settings.clone(),
+            observer: Arc::clone(&observer),
+            targets: targets.clone(),
+            pulse,
+            shutdown: shutdown.clone(),
+        };
+        workers.spawn(worker::Worker::new(gear, target.rate, target.concurrency, begun).run());
     }
-    drop(store);
+    workers.spawn(Upkeep { store, settings, observer, pulses, shutdown, begun }.run());
     while let Some(ended) = workers.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "the worker of a target ended early");

@@ -1,6 +1,6 @@
 //! Signatures after the Standard Webhooks scheme, and the identity that a receiver sees.
 //!
-//! The receiver computes HMAC-SHA256 over `id.timestamp.body` and compares; `deploy/examples/verify_webhook.py` does.
+//! The receiver computes HMAC-SHA256 over `id.timestamp.body` and compares; `deploy/examples/verify` has samples.
 
 use std::fmt;
 

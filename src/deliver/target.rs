@@ -1,8 +1,10 @@
 //! From configuration to targets: addresses checked, secrets read, every problem at once.
 
+use super::allow::Allowed;
 use super::guard::{Endpoint, EndpointError};
+use super::rate::Rate;
 use super::signature::{SigningKeyError, SigningKeys};
-use super::sinks::{ActionWebhook, Pagerduty, Sink, Slack, Webhook};
+use super::sinks::{ActionWebhook, Pagerduty, Sink, Slack, Template, TemplateError, Webhook};
 use crate::config::{self, SecretError, SecretSource, SinkTarget};
 
 /// A named place to which deliveries go.
@@ -12,6 +14,19 @@ pub struct Target {
     pub name: String,
     /// How to speak to it.
     pub sink: Sink,
+    /// How fast.
+    pub rate: Rate,
+    /// Most requests under way at a time.
+    pub concurrency: usize,
+}
+
+impl Target {
+    /// A target with the default bounds.
+    #[must_use]
+    pub fn new(name: &str, sink: Sink) -> Self {
+        let concurrency = config::default_concurrency();
+        Self { name: name.to_owned(), sink, rate: Rate::default(), concurrency }
+    }
 }
 
 /// The targets of a configuration.
@@ -47,6 +62,9 @@ pub enum TargetProblem {
     /// Not a signing secret.
     #[error(transparent)]
     Signing(#[from] SigningKeyError),
+    /// Not a template of a body.
+    #[error("cannot be used: {0}")]
+    Template(#[from] TemplateError),
     /// Two targets share the name.
     #[error("is used twice: sinks and actions share one list of names")]
     Taken,
@@ -56,20 +74,32 @@ pub enum TargetProblem {
 ///
 /// # Errors
 /// Everything that is wrong, at once.
-pub fn targets(sinks: &[config::Sink], actions: &[config::Action]) -> Result<Targets, Vec<TargetError>> {
-    let named_sinks = sinks.iter().map(|sink| (&sink.name, from_sink(&sink.target)));
-    let named_actions = actions.iter().map(|action| (&action.name, from_action(action)));
+pub fn targets(
+    sinks: &[config::Sink],
+    actions: &[config::Action],
+    allowed: &Allowed,
+) -> Result<Targets, Vec<TargetError>> {
+    let of_sink = |sink: &config::Sink| {
+        let rate = Rate { per_minute: sink.rate_per_minute, burst: sink.burst };
+        let made = from_sink(&sink.target, allowed);
+        (sink.name.clone(), made, rate, sink.concurrency)
+    };
+    let of_action = |action: &config::Action| {
+        let made = from_action(action, allowed);
+        (action.name.clone(), made, Rate::default(), config::default_concurrency())
+    };
+    let all = sinks.iter().map(of_sink).chain(actions.iter().map(of_action));
     let (mut found, mut errors) = (Targets::default(), Vec::new());
-    for (name, sink) in named_sinks.chain(named_actions) {
-        if found.list.iter().any(|target| target.name == *name) {
+    for (name, made, rate, concurrency) in all {
+        if found.list.iter().any(|target| target.name == name) {
             errors.push(TargetError { target: name.clone(), field: "name", problem: TargetProblem::Taken });
         }
-        match sink {
+        match made {
             Ok(sink) => {
-                found.warnings.extend(warning(name, &sink));
-                found.list.push(Target { name: name.clone(), sink });
+                found.warnings.extend(warning(&name, &sink));
+                found.list.push(Target { name, sink, rate, concurrency });
             }
-            Err((field, problem)) => errors.push(TargetError { target: name.clone(), field, problem }),
+            Err((field, problem)) => errors.push(TargetError { target: name, field, problem }),
         }
     }
     if errors.is_empty() { Ok(found) } else { Err(errors) }
@@ -77,7 +107,8 @@ pub fn targets(sinks: &[config::Sink], actions: &[config::Action]) -> Result<Tar
 
 type Field<T> = Result<T, (&'static str, TargetProblem)>;
 
-fn from_sink(target: &SinkTarget) -> Field<Sink> {
+fn from_sink(target: &SinkTarget, allowed: &Allowed) -> Field<Sink> {
+    let endpoint = |text: &str| endpoint(text, allowed);
     Ok(match target {
         SinkTarget::Slack { url } => {
             let text = url.read().map_err(|error| ("url", error.into()))?;
@@ -87,19 +118,22 @@ fn from_sink(target: &SinkTarget) -> Field<Sink> {
             let routing_key = routing_key.read().map_err(|error| ("routing_key", error.into()))?;
             Sink::Pagerduty(Pagerduty { url: endpoint(url)?, routing_key })
         }
-        SinkTarget::Webhook { url, secret } => {
-            Sink::Webhook(Webhook { url: endpoint(url)?, keys: keys(secret.as_ref())? })
+        SinkTarget::Webhook { url, secret, template_file, content_type } => {
+            let load = |path| Template::load(path, content_type.as_deref());
+            let template = template_file.as_deref().map(load).transpose();
+            let template = template.map_err(|error| ("template_file", error.into()))?;
+            Sink::Webhook(Webhook { url: endpoint(url)?, keys: keys(secret.as_ref())?, template })
         }
     })
 }
 
-fn from_action(action: &config::Action) -> Field<Sink> {
-    let (url, keys) = (endpoint(&action.url)?, keys(action.secret.as_ref())?);
+fn from_action(action: &config::Action, allowed: &Allowed) -> Field<Sink> {
+    let (url, keys) = (endpoint(&action.url, allowed)?, keys(action.secret.as_ref())?);
     Ok(Sink::Action(ActionWebhook { url, keys }))
 }
 
-fn endpoint(text: &str) -> Field<Endpoint> {
-    Endpoint::parse(text).map_err(|error| ("url", error.into()))
+fn endpoint(text: &str, allowed: &Allowed) -> Field<Endpoint> {
+    Endpoint::parse_allowed(text, allowed).map_err(|error| ("url", error.into()))
 }
 
 fn keys(source: Option<&SecretSource>) -> Field<Option<SigningKeys>> {

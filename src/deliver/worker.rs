@@ -1,224 +1,236 @@
-//! One target's worker: asks the outbox what is due, sends it, records what became of it, sleeps until more is due.
+//! One target's worker: begins what is due as far as rate, breaker and concurrency allow, and sleeps until more is.
+//!
+//! It waits for the state file and for its own requests, for nobody else's: other targets have workers of their own, and
+//! no job of the state file holds the writer while a request is under way.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::http::{NoAnswer, Post};
+use super::attempt::{Gear, Reach, deliver};
+use super::breaker::Breaker;
 use super::policy::millis;
-use super::sinks::{Answer, Attempt, Dialect, Outcome};
-use super::{DeliveryObserver, DeliveryOutcome, DeliverySettings, Target};
+use super::rate::{Bucket, Rate};
 use crate::alert::Delivery;
 use crate::fault::{Place, reach};
-use crate::store::{Due, OutboxItem, Retry, Settlement, StoreError, StoreHandle};
+use crate::store::{Due, OutboxItem, Settlement, Stale, StoreError};
 use crate::subject::Millis;
-
-/// Deliveries taken from the outbox at a time.
-const BATCH: usize = 16;
 
 /// Longest sleep, so that a change of the system's clock cannot keep a delivery for ever.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Pause after the state file refused.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+pub(in crate::deliver) const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Sends what is due to one target, one delivery after the other.
+/// Rows given up at a time for a target that takes nothing.
+const GIVE_UP_AT_ONCE: usize = 1_000;
+
+/// Sends what is due to one target.
 pub(in crate::deliver) struct Worker {
-    target: Arc<Target>,
-    store: StoreHandle,
-    post: Post,
-    settings: DeliverySettings,
-    observer: Arc<dyn DeliveryObserver>,
+    gear: Arc<Gear>,
+    concurrency: usize,
+    breaker: Breaker,
+    bucket: Bucket,
+    under_way: JoinSet<Reach>,
     shutdown: watch::Receiver<bool>,
-    rng: StdRng,
+    begun: Instant,
 }
 
-/// Whether the worker goes on.
+/// Whether the worker goes on, and when at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    Go,
+    Now,
+    Sleep(Duration),
     Stop,
 }
 
 impl Worker {
-    pub(in crate::deliver) fn new(
-        target: Target,
-        store: StoreHandle,
-        post: Post,
-        settings: DeliverySettings,
-        observer: Arc<dyn DeliveryObserver>,
-        shutdown: watch::Receiver<bool>,
-    ) -> Self {
-        let rng = StdRng::from_rng(&mut rand::rng());
-        Self { target: Arc::new(target), store, post, settings, observer, shutdown, rng }
+    pub(in crate::deliver) fn new(gear: Gear, rate: Rate, concurrency: usize, begun: Instant) -> Self {
+        let breaker = Breaker::new(gear.settings.breaker);
+        let shutdown = gear.shutdown.clone();
+        Self {
+            gear: Arc::new(gear),
+            concurrency: concurrency.max(1),
+            breaker,
+            bucket: Bucket::new(rate),
+            under_way: JoinSet::new(),
+            shutdown,
+            begun,
+        }
     }
 
-    /// Works until told to stop; a request under way is finished first.
+    /// Works until told to stop; requests under way are finished first.
     pub(in crate::deliver) async fn run(mut self) {
-        let mut decided = self.store.decided();
+        let mut decided = self.gear.store.decided();
         loop {
             // Marked as seen before asking, so that a delivery decided in between still wakes the sleep below.
             decided.mark_unchanged();
-            let next = match self.due().await {
-                Ok(due) if due.items.is_empty() => self.sleep(&mut decided, due.next_at).await,
-                Ok(due) => self.deliver_all(due.items).await,
-                Err(error) => self.after_store_error(&error).await,
+            let next = match self.begin().await {
+                Ok(next) => next,
+                Err(error) => self.after_store_error(&error),
             };
-            if next == Next::Stop || *self.shutdown.borrow() {
-                return;
+            self.beat();
+            let pause = match next {
+                Next::Stop => break,
+                Next::Now => continue,
+                Next::Sleep(pause) => pause.min(LONGEST_SLEEP),
+            };
+            tokio::select! {
+                Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => {
+                    self.take(ended.unwrap_or(Reach::Withdrawn)).await;
+                }
+                changed = decided.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(pause) => {}
+                _ = self.shutdown.changed() => break,
             }
         }
-    }
-
-    fn now(&self) -> Millis {
-        (self.settings.clock)()
-    }
-
-    async fn due(&self) -> Result<Due, StoreError> {
-        let (target, now) = (Arc::clone(&self.target), self.now());
-        self.store.call(move |store| store.due(&target.name, now, BATCH)).await
-    }
-
-    async fn sleep(&mut self, decided: &mut watch::Receiver<u64>, next_at: Option<Millis>) -> Next {
-        let ahead = next_at.map(|next_at| next_at.saturating_sub(self.now()).max(1).unsigned_abs());
-        let pause = ahead.map_or(LONGEST_SLEEP, Duration::from_millis).min(LONGEST_SLEEP);
-        tokio::select! {
-            changed = decided.changed() => if changed.is_err() { Next::Stop } else { Next::Go },
-            () = tokio::time::sleep(pause) => Next::Go,
-            _ = self.shutdown.changed() => Next::Stop,
+        while let Some(ended) = self.under_way.join_next().await {
+            self.take(ended.unwrap_or(Reach::Withdrawn)).await;
         }
+        self.beat();
     }
 
-    async fn after_store_error(&mut self, error: &StoreError) -> Next {
-        if matches!(error, StoreError::Stopped) {
-            return Next::Stop;
-        }
-        tracing::error!(target_name = %self.target.name, %error, "deliveries wait for the state file");
-        tokio::select! {
-            () = tokio::time::sleep(STORE_PAUSE) => Next::Go,
-            _ = self.shutdown.changed() => Next::Stop,
-        }
+    /// Since the start, by the steady clock.
+    fn steady(&self) -> Duration {
+        self.begun.elapsed()
     }
 
-    async fn deliver_all(&mut self, items: Vec<OutboxItem>) -> Next {
+    /// Begins what is due and allowed.
+    async fn begin(&mut self) -> Result<Next, StoreError> {
+        if *self.shutdown.borrow() {
+            return Ok(Next::Stop);
+        }
+        let now = self.steady();
+        let room = self.concurrency.saturating_sub(self.under_way.len()).min(self.breaker.permits(now));
+        if room == 0 {
+            let probe = self.breaker.opens_at().filter(|_| self.under_way.len() < self.concurrency);
+            return Ok(Next::Sleep(probe.map_or(LONGEST_SLEEP, |at| at.saturating_sub(now))));
+        }
+        let token = self.bucket.next_at(now);
+        if token > now {
+            return Ok(Next::Sleep(token - now));
+        }
+        let most = room.min(self.bucket.available(now) as usize).max(1);
+        let Due { items, next_at } = self.due(most).await?;
+        if items.is_empty() {
+            return Ok(Next::Sleep(next_at.map_or(LONGEST_SLEEP, |at| self.until(at))));
+        }
         for item in items {
             if *self.shutdown.borrow() {
-                return Next::Stop;
+                return Ok(Next::Stop);
             }
-            if let Err(error) = self.deliver(item).await {
-                return self.after_store_error(&error).await;
-            }
+            self.deliver(item).await?;
         }
-        Next::Go
+        Ok(Next::Now)
     }
 
-    /// One attempt, durable before the first byte is sent.
+    fn until(&self, at: Millis) -> Duration {
+        Duration::from_millis(at.saturating_sub(self.gear.now()).max(1).unsigned_abs())
+    }
+
+    async fn due(&self, most: usize) -> Result<Due, StoreError> {
+        let (name, now) = (self.gear.name.clone(), self.gear.now());
+        self.gear.store.call(move |store| store.due(&name, now, most)).await
+    }
+
+    /// Makes one attempt durable and lets it go, unless there is a reason not to.
     async fn deliver(&mut self, item: OutboxItem) -> Result<(), StoreError> {
-        let (id, now) = (item.id, self.now());
+        let (id, now) = (item.id, self.gear.now());
         reach(Place::DeliveryDue);
         if item.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            return self.settle(id, Settlement::Expired).await;
+            return self.gear.settle(id, Settlement::Expired).await;
         }
         if let Delivery::Action(request) = &item.delivery
-            && let Err(reason) = self.settings.guard.check(request, now)
+            && let Err(reason) = self.gear.settings.guard.check(request, now)
         {
-            return self
-                .settle(id, Settlement::Dead { error: format!("held at the last moment: {reason}") })
-                .await;
+            let error = format!("held at the last moment: {reason}");
+            return self.gear.settle(id, Settlement::Dead { error }).await;
         }
-        if !self.store.call(move |store| store.attempting(id, now)).await? {
+        if !self.gear.store.call(move |store| store.attempting(id, now)).await? {
             return Ok(());
         }
         reach(Place::DeliveryAttempting);
-        let settlement = self.attempt(&item, now).await;
-        reach(Place::DeliveryAnswered);
-        self.settle(id, settlement).await?;
-        reach(Place::DeliverySettled);
+        let steady = self.steady();
+        self.bucket.take(steady);
+        self.breaker.began();
+        self.under_way.spawn(deliver(Arc::clone(&self.gear), item, now));
         Ok(())
     }
 
-    async fn attempt(&mut self, item: &OutboxItem, now: Millis) -> Settlement {
-        let attempt = Attempt { number: item.attempt.saturating_add(1), at: now };
-        let request = match self.target.sink.request(&item.delivery, attempt) {
-            Ok(request) => request,
-            Err(error) => return Settlement::Dead { error: error.to_string() },
-        };
-        let begun = Instant::now();
-        let answer = self.post.send(request, now).await;
-        self.observer.duration(&self.target.name, begun.elapsed().as_secs_f64());
-        let outcome = self.judge(&item.delivery, answer);
-        self.settlement(item, outcome)
-    }
-
-    /// Silence after the request was sent is a failure to tell, but an action may have been started.
-    fn judge(&self, delivery: &Delivery, answer: Result<Answer, NoAnswer>) -> Outcome {
-        match (answer, delivery) {
-            (Ok(answer), _) => self.target.sink.judge(&answer),
-            (Err(NoAnswer::Lost(reason)), Delivery::Action(_)) => Outcome::Unknown { reason },
-            (Err(NoAnswer::NotSent(reason) | NoAnswer::Lost(reason)), _) => {
-                Outcome::Retry { after: None, reason }
+    /// What the end of a request says about the target.
+    async fn take(&mut self, reach: Reach) {
+        let (now, wall) = (self.steady(), self.gear.now());
+        match reach {
+            Reach::Delivered => {
+                self.breaker.answered();
+                self.gear.pulse.with(|beat| {
+                    (beat.last_error, beat.gave_up, beat.failing_since) = (None, None, None);
+                    beat.delivered = true;
+                });
             }
-        }
-    }
-
-    fn settlement(&mut self, item: &OutboxItem, outcome: Outcome) -> Settlement {
-        let (after, error) = match outcome {
-            Outcome::Delivered => return Settlement::Delivered,
-            Outcome::Dead { reason } => return Settlement::Dead { error: reason },
-            Outcome::Unknown { reason } => return Settlement::Unknown { error: reason },
-            Outcome::Retry { after, reason } => (after, reason),
-        };
-        let now = self.now();
-        if item.first_attempt_at.is_some_and(|first| self.settings.retry.is_over(first, now)) {
-            return Settlement::Dead { error: format!("given up: {error}") };
-        }
-        let pause = millis(self.settings.retry.pause(item.attempt, after, &mut self.rng));
-        let next_at = now.saturating_add(pause).min(item.expires_at.unwrap_or(Millis::MAX));
-        Settlement::Retry { next_at, error }
-    }
-
-    /// Records the end of an attempt, however long the state file refuses: an unrecorded end means a second request.
-    async fn settle(&mut self, id: i64, settlement: Settlement) -> Result<(), StoreError> {
-        self.report(id, &settlement);
-        loop {
-            let (now, end) = (self.now(), settlement.clone());
-            match self.store.call(move |store| store.settle(id, now, &end)).await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.retry() == Retry::Never => return Err(error),
-                Err(error) => {
-                    if self.after_store_error(&error).await == Next::Stop {
-                        return Err(error);
+            Reach::Refused(error) => {
+                self.breaker.answered();
+                self.gear.pulse.with(|beat| {
+                    (beat.last_error, beat.gave_up) = (Some(error.clone()), Some(error));
+                });
+            }
+            Reach::Failed { error, gave_up } => {
+                self.breaker.failed(now);
+                self.gear.pulse.with(|beat| {
+                    beat.failing_since.get_or_insert(wall);
+                    if gave_up {
+                        beat.gave_up = Some(error.clone());
                     }
+                    beat.last_error = Some(error.clone());
+                });
+                if self.breaker.is_open() {
+                    self.give_up_stale(wall, error).await;
                 }
             }
+            Reach::Withdrawn => self.breaker.withdrawn(now),
+        }
+        self.beat();
+    }
+
+    /// While the breaker is open most rows are not tried themselves: the probe that just failed stands for them.
+    async fn give_up_stale(&self, now: Millis, error: String) {
+        let decided_before = now.saturating_sub(millis(self.gear.settings.retry.give_up_after));
+        let error = format!("given up: {error}");
+        let stale =
+            Stale { target: self.gear.name.clone(), decided_before, actions: false, error: error.clone() };
+        let given_up = self.gear.store.call(move |store| store.give_up_outbox(&stale, now, GIVE_UP_AT_ONCE));
+        match given_up.await {
+            Ok(0) => {}
+            Ok(given_up) => {
+                tracing::error!(target_name = %self.gear.name, given_up, %error, "deliveries given up");
+                self.gear.gave_up(given_up);
+                self.gear.pulse.with(|beat| beat.gave_up = Some(error));
+            }
+            Err(error) => tracing::warn!(target_name = %self.gear.name, %error, "the state file refuses"),
         }
     }
 
-    fn report(&self, id: i64, settlement: &Settlement) {
-        let target = &self.target.name;
-        let outcome = match settlement {
-            Settlement::Delivered => DeliveryOutcome::Delivered,
-            Settlement::Retry { error, .. } => {
-                tracing::info!(target_name = %target, id, %error, "delivery failed, will be tried again");
-                DeliveryOutcome::Retry
-            }
-            Settlement::Dead { error } => {
-                tracing::error!(target_name = %target, id, %error, "delivery given up");
-                DeliveryOutcome::Dead
-            }
-            Settlement::Expired => {
-                tracing::warn!(target_name = %target, id, "delivery expired before it could be sent");
-                DeliveryOutcome::Expired
-            }
-            Settlement::Unknown { error } => {
-                tracing::error!(target_name = %target, id, %error, "action held: nobody knows whether it was taken");
-                DeliveryOutcome::Unknown
-            }
-        };
-        self.observer.outcome(target, outcome);
+    fn after_store_error(&self, error: &StoreError) -> Next {
+        if matches!(error, StoreError::Stopped) {
+            return Next::Stop;
+        }
+        tracing::error!(target_name = %self.gear.name, %error, "deliveries wait for the state file");
+        Next::Sleep(STORE_PAUSE)
+    }
+
+    /// Shows how the target is doing.
+    fn beat(&self) {
+        let now = self.steady();
+        let (inflight, open) = (self.under_way.len(), self.breaker.is_open());
+        self.gear.pulse.with(|beat| {
+            beat.breaker = self.breaker.name(now);
+            beat.failures = self.breaker.failures();
+            beat.tokens = self.bucket.available(now);
+            beat.inflight = inflight;
+            beat.open_since = open.then(|| beat.open_since.unwrap_or(now));
+        });
     }
 }

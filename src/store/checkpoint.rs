@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::audit::append_audit;
-use super::{Store, StoreError, outbox, sums};
+use super::{Store, StoreError, outbox, outbox_care, sums};
 use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectId};
 use crate::fault::{Place, reach};
 use crate::subject::{Millis, Subject};
@@ -47,8 +47,8 @@ impl Store {
     /// # Errors
     /// When SQLite refuses ([`StoreError::retry`] says whether to try again) or a position would go back.
     pub fn apply(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let Self { path, connection } = self;
-        write_all(connection, checkpoint).map_err(|problem| match problem {
+        let Self { path, connection, max_open } = self;
+        write_all(connection, checkpoint, *max_open).map_err(|problem| match problem {
             Problem::Sqlite(source) => StoreError::sqlite(path, source),
             Problem::Store(error) => error,
         })
@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn forget_position(&mut self, topic: &str, partition: i32, now: Millis) -> Result<(), StoreError> {
-        let Self { path, connection } = self;
+        let Self { path, connection, .. } = self;
         forget(connection, topic, partition, now).map_err(|source| StoreError::sqlite(path, source))
     }
 
@@ -86,7 +86,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn refused_sent(&mut self, ids: &[i64]) -> Result<(), StoreError> {
-        let Self { path, connection } = self;
+        let Self { path, connection, .. } = self;
         mark_sent(connection, ids).map_err(|source| StoreError::sqlite(path, source))
     }
 
@@ -124,7 +124,7 @@ pub(in crate::store) fn rows<T, P: rusqlite::Params>(
     connection.prepare_cached(sql)?.query_map(params, each)?.collect()
 }
 
-fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(), Problem> {
+fn write_all(connection: &mut Connection, checkpoint: &Checkpoint, max_open: usize) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     reach(Place::CheckpointBegun);
     write_subjects(&transaction, &checkpoint.subjects)?;
@@ -133,6 +133,9 @@ fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(),
     write_documents(&transaction, checkpoint)?;
     for row in &checkpoint.outbox {
         outbox::insert(&transaction, row)??;
+    }
+    if !checkpoint.outbox.is_empty() {
+        outbox_care::make_room(&transaction, max_open)?;
     }
     write_refused(&transaction, &checkpoint.refused)?;
     for row in &checkpoint.audit {

@@ -8,6 +8,8 @@ mod audit;
 mod checkpoint;
 mod error;
 mod outbox;
+mod outbox_care;
+mod outbox_orders;
 mod registry;
 mod sums;
 mod writer;
@@ -22,6 +24,7 @@ pub use audit::{AuditEntry, AuditProof, BrokenAudit};
 pub use checkpoint::{MAX_REFUSED, RefusedRow};
 pub use error::{Retry, StoreError};
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
+pub use outbox_care::{MAX_OPEN, OutboxLeft, Stale};
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
 
@@ -29,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001_checkpoint.sql"),
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
+    include_str!("004_outbox.sql"),
     include_str!("005_audit_chain.sql"),
     include_str!("006_sums.sql"),
 ];
@@ -38,6 +42,7 @@ const MIGRATIONS: &[&str] = &[
 pub struct Store {
     pub(in crate::store) path: PathBuf,
     pub(in crate::store) connection: Connection,
+    pub(in crate::store) max_open: usize,
 }
 
 impl Store {
@@ -50,7 +55,7 @@ impl Store {
             .map_err(|source| StoreError::Folder { path: data_dir.to_owned(), source })?;
         let path = data_dir.join("anchorwatch.db");
         let connection = connect(&path).map_err(|source| StoreError::sqlite(&path, source))?;
-        let mut store = Self { path, connection };
+        let mut store = Self { path, connection, max_open: MAX_OPEN };
         store.check()?;
         store.migrate()?;
         Ok(store)
@@ -83,7 +88,7 @@ impl Store {
     }
 
     fn migrate(&mut self) -> Result<(), StoreError> {
-        let Self { path, connection } = self;
+        let Self { path, connection, .. } = self;
         let failed = |source| StoreError::sqlite(path, source);
         let found: u32 =
             connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;

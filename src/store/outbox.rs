@@ -5,7 +5,7 @@
 //!              ├──────→ pending             failed, tried again at `next_at`
 //!              ├──────→ dead                refused, or tried for too long
 //!              └──────→ unknown             an action that may or may not have been received: held for a person
-//! pending → expired                         no longer worth sending
+//! pending → expired                         no longer worth sending, or replaced by a newer one when all is full
 //! ```
 //! O-1: `(key, target)` is inserted once for ever, so a replayed transition never doubles. O-2: rows of one flow (an
 //! alert group, or the actions of a model) reach a target in the order of decision. O-3: an action is sent at most
@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::audit::append_audit;
 use super::checkpoint::{bounded, rows};
+use super::outbox_care::is_replaceable;
 use super::{Store, StoreError};
 use crate::alert::{ActionRequest, Delivery, Finding, Notification};
 use crate::engine::{AuditRow, OutboxRow};
@@ -65,6 +66,12 @@ impl OutboxState {
             Self::Unknown => "unknown",
             Self::Held => "held",
         }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 
@@ -257,11 +264,11 @@ impl Store {
         self.read(sql, params![state.map(OutboxState::as_str), bounded(limit)], entry)
     }
 
-    fn write<T>(
+    pub(in crate::store) fn write<T>(
         &mut self,
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let Self { path, connection } = self;
+        let Self { path, connection, .. } = self;
         let run = || {
             let transaction = connection.transaction()?;
             let result = change(&transaction)?;
@@ -285,10 +292,18 @@ pub(in crate::store) fn insert(
     let (class, flow) = class_and_flow(&row.delivery);
     connection
         .prepare_cached(
-            "INSERT OR IGNORE INTO outbox (key, target, class, flow, expires_at, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR IGNORE INTO outbox (key, target, class, flow, expires_at, payload, replaceable)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![row.delivery.key(), row.target, class, flow, row.expires_at, payload])?;
+        .execute(params![
+            row.delivery.key(),
+            row.target,
+            class,
+            flow,
+            row.expires_at,
+            payload,
+            is_replaceable(&row.delivery)
+        ])?;
     Ok(Ok(()))
 }
 
@@ -342,12 +357,12 @@ fn finite(finding: &Finding) -> Finding {
 }
 
 fn due(transaction: &Transaction<'_>, target: &str, now: Millis, limit: usize) -> rusqlite::Result<Due> {
-    let head = "target = ?1 AND state = 'pending' AND NOT EXISTS (SELECT 1 FROM outbox AS earlier
-                WHERE earlier.target = outbox.target AND earlier.flow = outbox.flow AND earlier.id < outbox.id
-                AND earlier.state IN ('pending', 'inflight'))";
+    let head = "FROM outbox AS head JOIN (SELECT min(id) AS first FROM outbox WHERE target = ?1
+                AND state IN ('pending', 'inflight') GROUP BY flow) ON head.id = first
+                WHERE head.state = 'pending'";
     let sql = format!(
-        "SELECT id, target, attempt, first_attempt_at, expires_at, payload FROM outbox
-         WHERE {head} AND next_at <= ?2 ORDER BY id LIMIT ?3"
+        "SELECT id, target, attempt, first_attempt_at, expires_at, payload {head} AND next_at <= ?2
+         ORDER BY id LIMIT ?3"
     );
     let found = rows(transaction, &sql, params![target, now, bounded(limit)], item)?;
     let mut items = Vec::with_capacity(found.len());
@@ -357,7 +372,7 @@ fn due(transaction: &Transaction<'_>, target: &str, now: Millis, limit: usize) -
             None => bury_unreadable(transaction, id, now)?,
         }
     }
-    let sql = format!("SELECT min(next_at) FROM outbox WHERE {head} AND next_at > ?2");
+    let sql = format!("SELECT min(next_at) {head} AND next_at > ?2");
     let next_at = transaction.prepare_cached(&sql)?.query_row(params![target, now], |row| row.get(0))?;
     Ok(Due { items, next_at })
 }
@@ -379,7 +394,7 @@ fn bury_unreadable(transaction: &Transaction<'_>, id: i64, now: Millis) -> rusql
     settle(transaction, id, now, &Settlement::Dead { error }).map(|_| ())
 }
 
-fn settle(
+pub(in crate::store) fn settle(
     transaction: &Transaction<'_>,
     id: i64,
     now: Millis,

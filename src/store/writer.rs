@@ -103,6 +103,11 @@ impl StoreHandle {
         self.decided.subscribe()
     }
 
+    /// Says that deliveries wait although no checkpoint brought them, as after an order of a person.
+    pub fn wake(&self) {
+        self.decided.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     /// Runs a piece of work on the state file.
     ///
     /// # Errors

@@ -133,6 +133,13 @@ families! {
         memory_charged_bytes: GaugeVec [] "Memory that the admitted windows take at most, by estimate.";
         queue_depth: GaugeVec [queue] "Items waiting in a queue of the process.";
         outbox_pending: GaugeVec [target] "Deliveries decided but not yet confirmed.";
+        outbox_dead: GaugeVec [target] "Deliveries given up, kept for a person.";
+        outbox_unknown: GaugeVec [target] "Actions of which nobody knows whether they were taken.";
+        outbox_oldest_pending_seconds: GaugeVec [target] "Age of the oldest delivery that still waits.";
+        target_down: GaugeVec [target] "1 while the other sinks were told that the target takes nothing or refused a delivery, else 0.";
+        target_breaker_state: GaugeVec [target] "Circuit breaker of the target: 0 closed, 1 half open, 2 open.";
+        target_rate_tokens: GaugeVec [target] "Requests that the rate of the target allows at once now.";
+        target_inflight: GaugeVec [target] "Requests to the target under way.";
         build_info: GaugeVec [version git_commit] "Always 1; the labels name the build.";
         reference_info: GaugeVec [model version reference] "Always 1; the labels name the active reference of a model version.";
         broker_errors_total: IntCounterVec [kind] "Errors reported by the Kafka client.";
@@ -142,6 +149,10 @@ families! {
         alert_transitions_total: IntCounterVec [kind to] "Transitions of alert groups.";
         alerts_suppressed_total: IntCounterVec [reason] "Firing alerts that were not told, by what kept them back; once each, and once per repeat that an acknowledgement held.";
         deliveries_total: IntCounterVec [target outcome] "Attempts to deliver a notification or an action.";
+        delivery_template_failures_total: IntCounterVec [target] "Notifications sent with the built-in body because the template failed.";
+        outbox_replaced_total: IntCounterVec [] "Updates of alert groups left out because the outbox was full.";
+        outbox_pruned_total: IntCounterVec [] "Settled deliveries forgotten after deliver.keep_settled.";
+        secret_reloads_total: IntCounterVec [outcome] "Times that secrets and templates were read again: done or refused.";
         actions_total: IntCounterVec [action decision] "Decisions on actions.";
         actions_held_total: IntCounterVec [action guard] "Actions that a guard kept back, counted once per alert and guard.";
         actions_suspended: GaugeVec [] "1 while no action is started or sent, by order, by the blast-radius stop or by the kill switch.";

@@ -12,7 +12,9 @@ use super::series::{Owner, Sample, Series};
 use crate::alert::{AlertKind, Suppression};
 use crate::reference::Reference;
 use crate::subject::Millis;
-use crate::view::{AlertState, AlertView, Level, Scrape, ScrapeError, StatusView, VerdictView, WindowView};
+use crate::view::{
+    AlertState, AlertView, Level, Scrape, ScrapeError, StatusView, TargetView, VerdictView, WindowView,
+};
 
 /// All metrics, on a registry of their own.
 ///
@@ -35,6 +37,14 @@ pub struct Metrics {
 
 fn seconds(millis: Millis) -> f64 {
     millis as f64 / 1_000.0
+}
+
+fn breaker_number(state: &str) -> f64 {
+    match state {
+        "open" => 2.0,
+        "half_open" => 1.0,
+        _ => 0.0,
+    }
 }
 
 /// Label of a segment: the whole traffic is the empty label, which Prometheus treats as absent.
@@ -230,6 +240,54 @@ impl Metrics {
     pub fn audit_head(&self, hash: &str) {
         self.families.audit_head_info.reset();
         self.families.audit_head_info.with_label_values(&[hash]).set(1.0);
+    }
+
+    /// Counts a notification whose template failed.
+    pub fn template_failed(&self, target: &str) {
+        self.families.delivery_template_failures_total.with_label_values(&[target]).inc();
+    }
+
+    /// Counts a reading of the secrets, `done` or `refused`.
+    pub fn reloaded(&self, outcome: &str) {
+        self.families.secret_reloads_total.with_label_values(&[outcome]).inc();
+    }
+
+    /// Shows what has left the outbox since the state file was created.
+    pub fn outbox_left(&self, replaced: u64, pruned: u64) {
+        for (family, total) in
+            [(&self.families.outbox_replaced_total, replaced), (&self.families.outbox_pruned_total, pruned)]
+        {
+            let counter = family.with_label_values::<&str>(&[]);
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+    }
+
+    /// Shows how the targets are doing, in place of the last look.
+    pub fn targets(&self, targets: &[TargetView], now: Millis) {
+        let families = &self.families;
+        let all = [
+            &families.outbox_dead,
+            &families.outbox_unknown,
+            &families.outbox_oldest_pending_seconds,
+            &families.target_down,
+            &families.target_breaker_state,
+            &families.target_rate_tokens,
+            &families.target_inflight,
+        ];
+        all.iter().for_each(|family| family.reset());
+        for target in targets {
+            let set = |family: &GaugeVec, value: f64| family.with_label_values(&[&target.target]).set(value);
+            set(&families.outbox_dead, target.dead as f64);
+            set(&families.outbox_unknown, target.unknown as f64);
+            let age = target.oldest_pending_at.map_or(0, |at| now.saturating_sub(at).max(0));
+            set(&families.outbox_oldest_pending_seconds, seconds(age));
+            if target.configured {
+                set(&families.target_down, f64::from(u8::from(target.down)));
+                set(&families.target_breaker_state, breaker_number(&target.breaker));
+                set(&families.target_rate_tokens, target.tokens);
+                set(&families.target_inflight, target.inflight as f64);
+            }
+        }
     }
 
     /// Counts a request that was turned away.

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dashmap::DashMap;
 
 use super::{
-    ActionsView, AlertView, ModelView, ReferenceView, SilenceView, StatusView, SubjectView, WindowView,
+    ActionsView, AlertView, ModelView, ReferenceView, SilenceView, StatusView, SubjectView, TargetView,
+    WindowView,
 };
 use crate::subject::Subject;
 
@@ -42,6 +43,7 @@ pub struct Board {
     status: Slot<StatusView>,
     models: Slot<Vec<ModelView>>,
     references: Slot<Vec<ReferenceView>>,
+    targets: Slot<Vec<TargetView>>,
 }
 
 impl Board {
@@ -130,6 +132,17 @@ impl Board {
     /// Replaces the list of references.
     pub fn set_references(&self, references: Vec<ReferenceView>) {
         self.references.set(references);
+    }
+
+    /// Replaces the list of targets.
+    pub fn set_targets(&self, targets: Vec<TargetView>) {
+        self.targets.set(targets);
+    }
+
+    /// Targets of deliveries.
+    #[must_use]
+    pub fn targets(&self) -> Arc<Vec<TargetView>> {
+        self.targets.get()
     }
 
     /// The registered references.

@@ -6,6 +6,7 @@
 mod action;
 mod alert;
 mod board;
+mod outbox;
 mod registry;
 mod scrape;
 mod status;
@@ -14,6 +15,9 @@ mod window;
 pub use action::{ActionView, ActionsView, HeldView};
 pub use alert::{AlertState, AlertStateError, AlertView, SilenceState, SilenceView};
 pub use board::Board;
+pub use outbox::{
+    DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
+};
 pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
 pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
 pub use status::{

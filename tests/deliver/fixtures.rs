@@ -96,7 +96,7 @@ pub(crate) fn keys() -> SigningKeys {
 }
 
 pub(crate) fn webhook(url: &str) -> Sink {
-    Sink::Webhook(Webhook { url: endpoint(url), keys: Some(keys()) })
+    Sink::Webhook(Webhook { url: endpoint(url), keys: Some(keys()), template: None })
 }
 
 pub(crate) fn automation(url: &str) -> Sink {

@@ -6,8 +6,13 @@ mod support;
 
 mod checkpoint;
 mod crash;
+mod daemon;
 mod fixtures;
+mod kill;
+mod orders;
 mod outbox_model;
 mod payloads;
+mod scripted;
 mod sinks;
+mod verify;
 mod workers;

@@ -1,31 +1,67 @@
-//! The outbox against a model of a few lines: same answers after every operation, restarts included.
+//! The outbox against a model of a few lines: same answers after every operation, restarts, orders of people and want of
+//! space included.
 
-use anchorwatch::alert::{ActionKind, Delivery};
+use anchorwatch::alert::{ActionKind, Delivery, Notification, Transition};
 use anchorwatch::engine::OutboxRow;
 use anchorwatch::store::{OutboxState, Settlement, Store};
+use anchorwatch::view::OutboxOrder;
 use proptest::prelude::*;
 
-use crate::fixtures::{asked, decided, open, told};
+use crate::fixtures::{asked, decided, notification, open};
 
 const TARGETS: [&str; 2] = ["slack", "hook"];
+/// So few may wait that room must be made.
+const MOST_OPEN: usize = 5;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Decide { key: u8, group: u8, target: usize, action: bool },
-    Due { target: usize, limit: usize },
-    Attempt { row: usize },
-    Settle { row: usize, end: u8, pause: i64 },
-    Pass { millis: i64 },
+    /// `step` 0 fires, 1 and 2 update, 3 resolves, 4 asks for an action.
+    Decide {
+        key: u8,
+        group: u8,
+        target: usize,
+        step: u8,
+    },
+    Due {
+        target: usize,
+        limit: usize,
+    },
+    Attempt {
+        row: usize,
+    },
+    Settle {
+        row: usize,
+        end: u8,
+        pause: i64,
+    },
+    Retry {
+        row: usize,
+    },
+    Drop {
+        row: usize,
+    },
+    Judge {
+        row: usize,
+        taken: bool,
+        again: bool,
+    },
+    Pass {
+        millis: i64,
+    },
     Restart,
 }
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        4 => (0..8_u8, 0..3_u8, 0..2_usize, any::<bool>())
-            .prop_map(|(key, group, target, action)| Op::Decide { key, group, target, action }),
+        5 => (0..12_u8, 0..3_u8, 0..2_usize, 0..5_u8)
+            .prop_map(|(key, group, target, step)| Op::Decide { key, group, target, step }),
         3 => (0..2_usize, 1..4_usize).prop_map(|(target, limit)| Op::Due { target, limit }),
         4 => (0..12_usize).prop_map(|row| Op::Attempt { row }),
         4 => (0..12_usize, 0..5_u8, 0..50_i64).prop_map(|(row, end, pause)| Op::Settle { row, end, pause }),
+        1 => (0..12_usize).prop_map(|row| Op::Retry { row }),
+        1 => (0..12_usize).prop_map(|row| Op::Drop { row }),
+        1 => (0..12_usize, any::<bool>(), any::<bool>())
+            .prop_map(|(row, taken, again)| Op::Judge { row, taken, again }),
         1 => (1..40_i64).prop_map(|millis| Op::Pass { millis }),
         1 => Just(Op::Restart),
     ]
@@ -37,6 +73,7 @@ struct Row {
     target: &'static str,
     flow: String,
     action: bool,
+    replaceable: bool,
     state: OutboxState,
     attempt: u32,
     next_at: i64,
@@ -58,6 +95,73 @@ impl Model {
     fn decide(&mut self, row: Row) {
         if !self.rows.iter().any(|known| known.key == row.key && known.target == row.target) {
             self.rows.push(row);
+        }
+        self.make_room();
+    }
+
+    fn open(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_open()).count()
+    }
+
+    /// Updates with a newer row of their group leave, then the oldest updates; nothing else ever does.
+    fn make_room(&mut self) {
+        if self.open() <= MOST_OPEN {
+            return;
+        }
+        let may_leave = |row: &Row| row.replaceable && row.state == OutboxState::Pending;
+        let replaced: Vec<usize> = (0..self.rows.len())
+            .filter(|index| {
+                let row = &self.rows[*index];
+                let newer = &self.rows[index + 1..];
+                may_leave(row)
+                    && newer.iter().any(|n| n.target == row.target && n.flow == row.flow && n.is_open())
+            })
+            .collect();
+        for index in replaced {
+            self.rows[index].state = OutboxState::Expired;
+        }
+        let excess = self.open().saturating_sub(MOST_OPEN);
+        for row in self.rows.iter_mut().filter(|row| may_leave(row)).take(excess) {
+            row.state = OutboxState::Expired;
+        }
+    }
+
+    fn put_back(row: &mut Row) {
+        (row.state, row.attempt, row.next_at) = (OutboxState::Pending, 0, 0);
+    }
+
+    fn retry(&mut self, index: usize) -> bool {
+        match self.rows.get_mut(index) {
+            Some(row) if !row.action && row.state == OutboxState::Dead => {
+                Self::put_back(row);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn drop_row(&mut self, index: usize) -> bool {
+        match self.rows.get_mut(index) {
+            Some(row) if matches!(row.state, OutboxState::Pending | OutboxState::Dead) => {
+                row.state = OutboxState::Expired;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn judge(&mut self, index: usize, taken: bool, again: bool) -> bool {
+        match self.rows.get_mut(index) {
+            Some(row) if row.action && matches!(row.state, OutboxState::Unknown | OutboxState::Dead) => {
+                match (taken, again) {
+                    (true, true) => return false,
+                    (true, false) => row.state = OutboxState::Delivered,
+                    (false, false) => row.state = OutboxState::Dead,
+                    (false, true) => Self::put_back(row),
+                }
+                true
+            }
+            _ => false,
         }
     }
 
@@ -102,13 +206,20 @@ impl Model {
     }
 }
 
-fn delivery(key: u8, group: u8, action: bool) -> (Delivery, String) {
-    if action {
-        (asked(&format!("a{key}"), ActionKind::Retrain), "flights".to_owned())
-    } else {
-        let group = format!("g{group}");
-        (told(&format!("n{key}"), &group), group)
-    }
+fn delivery(key: u8, group: u8, step: u8) -> (Delivery, String) {
+    let transition = match step {
+        0 => Transition::Firing,
+        1 | 2 => Transition::Updated,
+        3 => Transition::Resolved,
+        _ => return (asked(&format!("a{key}"), ActionKind::Retrain), "flights".to_owned()),
+    };
+    let (key, group) = (format!("n{key}"), format!("g{group}"));
+    let told = Notification { key, group: group.clone(), ..notification(transition) };
+    (Delivery::Notification(told), group)
+}
+
+fn obeyed(store: &mut Store, now: i64, order: &OutboxOrder) -> bool {
+    store.outbox_order(order, "mia", now).expect("a state file").is_ok()
 }
 
 fn settlement(end: u8, next_at: i64) -> (Settlement, OutboxState, i64) {
@@ -132,13 +243,14 @@ fn id(store: &Store, model: &Model, index: usize) -> i64 {
 
 fn step(store: &mut Store, model: &mut Model, op: &Op) {
     match *op {
-        Op::Decide { key, group, target, action } => {
-            let (delivery, flow) = delivery(key, group, action);
+        Op::Decide { key, group, target, step } => {
+            let (delivery, flow) = delivery(key, group, step);
+            let (action, replaceable) = (step == 4, step == 1 || step == 2);
             let (key, target) = (delivery.key().to_owned(), TARGETS[target]);
             let row = OutboxRow { target: target.to_owned(), delivery, expires_at: None };
             store.apply(&decided([row])).expect("a checkpoint");
             let state = OutboxState::Pending;
-            model.decide(Row { key, target, flow, action, state, attempt: 0, next_at: 0 });
+            model.decide(Row { key, target, flow, action, replaceable, state, attempt: 0, next_at: 0 });
         }
         Op::Due { target, limit } => {
             let due = store.due(TARGETS[target], model.now, limit).expect("rows");
@@ -153,6 +265,18 @@ fn step(store: &mut Store, model: &mut Model, op: &Op) {
             let (settlement, state, next_at) = settlement(end, model.now + pause);
             let done = store.settle(id(store, model, row), model.now, &settlement).expect("an answer");
             assert_eq!(done, model.settle(row, state, next_at));
+        }
+        Op::Retry { row } => {
+            let order = OutboxOrder::Retry { ids: vec![id(store, model, row)] };
+            assert_eq!(obeyed(store, model.now, &order), model.retry(row));
+        }
+        Op::Drop { row } => {
+            let order = OutboxOrder::Drop { id: id(store, model, row) };
+            assert_eq!(obeyed(store, model.now, &order), model.drop_row(row));
+        }
+        Op::Judge { row, taken, again } => {
+            let order = OutboxOrder::Settle { id: id(store, model, row), taken, again };
+            assert_eq!(obeyed(store, model.now, &order), model.judge(row, taken, again));
         }
         Op::Pass { millis } => model.now += millis,
         Op::Restart => unreachable!("restarts replace the store"),
@@ -174,14 +298,17 @@ fn assert_same(store: &Store, model: &Model) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
+    /// O-1 to O-6.
     #[test]
-    fn the_outbox_answers_like_its_model(ops in prop::collection::vec(op(), 1..40)) {
+    fn the_outbox_answers_like_its_model(ops in prop::collection::vec(op(), 1..50)) {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut store, mut model) = (open(folder.path()), Model::default());
+        store.limit_outbox(MOST_OPEN);
         for op in &ops {
             if matches!(op, Op::Restart) {
                 drop(store);
                 store = open(folder.path());
+                store.limit_outbox(MOST_OPEN);
                 store.recover_outbox(model.now).expect("recovered");
                 model.restart();
             } else {

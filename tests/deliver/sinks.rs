@@ -5,7 +5,8 @@ use anchorwatch::alert::{
 };
 use anchorwatch::config::{self, SecretSource, SinkTarget};
 use anchorwatch::deliver::{
-    Answer, Attempt, DeliveryOutcome, Dialect, MAX_BODY, Outcome, Sink, SinkRequest, Unsendable, targets,
+    Allowed, Answer, Attempt, DeliveryOutcome, Dialect, MAX_BODY, Outcome, Sink, SinkRequest, Unsendable,
+    targets,
 };
 use serde_json::Value;
 
@@ -261,8 +262,14 @@ fn every_problem_of_the_targets_is_reported_at_once_and_no_secret_with_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("secret");
     std::fs::write(&file, "ftp://hunter2.example.com/hunter2\n").expect("a file");
-    let sink =
-        |name: &str, target| config::Sink { name: name.into(), target, kinds: vec![], min_severity: None };
+    let sink = config::Sink::new;
+    let webhook = |url: &str, secret| SinkTarget::Webhook {
+        url: url.into(),
+        secret,
+        template_file: None,
+        content_type: None,
+    };
+    let targets = |sinks: &[config::Sink]| targets(sinks, &[], &Allowed::default());
     let source = || SecretSource::File(file.clone());
     let missing = SecretSource::File(folder.path().join("missing"));
     let sinks = [
@@ -271,13 +278,10 @@ fn every_problem_of_the_targets_is_reported_at_once_and_no_secret_with_it() {
             "pager",
             SinkTarget::Pagerduty { routing_key: missing, url: "https://events.example.com".into() },
         ),
-        sink("hook", SinkTarget::Webhook { url: "http://169.254.169.254/".into(), secret: None }),
-        sink(
-            "hook2",
-            SinkTarget::Webhook { url: "http://hooks.example.com/".into(), secret: Some(source()) },
-        ),
+        sink("hook", webhook("http://169.254.169.254/", None)),
+        sink("hook2", webhook("http://hooks.example.com/", Some(source()))),
     ];
-    let errors = targets(&sinks, &[]).expect_err("four errors");
+    let errors = targets(&sinks).expect_err("four errors");
     let text: Vec<_> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(text.len(), 4, "{text:?}");
     assert!(text[0].contains("`slack`: its url has the scheme `ftp`"), "{}", text[0]);
@@ -286,10 +290,9 @@ fn every_problem_of_the_targets_is_reported_at_once_and_no_secret_with_it() {
     assert!(text[3].contains("whsec_"), "{}", text[3]);
     assert!(text.iter().all(|line| !line.contains("hunter2")), "{text:?}");
 
-    let twice =
-        ["a", "a"].map(|n| sink(n, SinkTarget::Webhook { url: "http://e.example/".into(), secret: None }));
-    assert!(targets(&twice, &[]).expect_err("a name")[0].to_string().contains("used twice"));
-    let found = targets(&twice[..1], &[]).expect("targets");
+    let twice = ["a", "a"].map(|n| sink(n, webhook("http://e.example/", None)));
+    assert!(targets(&twice).expect_err("a name")[0].to_string().contains("used twice"));
+    let found = targets(&twice[..1]).expect("targets");
     assert!(found.warnings[0].contains("plain http"), "{:?}", found.warnings);
 }
 

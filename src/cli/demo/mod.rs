@@ -32,6 +32,8 @@ static SETTINGS: &str = include_str!("demo.yaml");
 
 const TOPIC: &str = "predictions";
 const PARTITIONS: usize = 3;
+/// Seven months in a minute: the sinks, which are our own, are told as fast as it is found out.
+const AT_ONCE: &str = "rate_per_minute: 60000, burst: 1000";
 /// Events that may wait in the embedded broker, which keeps about 5 MB a partition.
 const AHEAD: u64 = 12_000;
 const DRAIN: Duration = Duration::from_secs(60);
@@ -90,7 +92,7 @@ impl DemoCommand {
         register(&folder.0)?;
         let config = configuration(&folder.0, &broker.bootstrap(), &receiver)?;
         let stop = Stop::default();
-        let daemon = app::start(&config, &stop)?;
+        let mut daemon = app::start(&config, &stop)?;
         daemon.stop_on_signals()?;
         self.say(out, &format!(
             "Flights from New York, March to September 2013, scored by a model trained on January and February.\n\
@@ -263,10 +265,10 @@ fn configuration(folder: &Path, bootstrap: &str, receiver: &Receiver) -> anyhow:
          http: {{ listen: \"127.0.0.1:0\" }}\n\
          checkpoint: {{ every: 2s }}\n\
          sinks:\n\
-         - {{ name: slack, type: slack, url: {{ file: \"{slack}\" }} }}\n\
+         - {{ name: slack, type: slack, url: {{ file: \"{slack}\" }}, {AT_ONCE} }}\n\
          - {{ name: pagerduty, type: pagerduty, url: \"{url}/pagerduty\", routing_key: {{ file: \"{pagerduty}\" }}, \
-              min_severity: critical }}\n\
-         - {{ name: webhook, type: webhook, url: \"{url}/webhook\", secret: {{ file: \"{signing}\" }} }}\n\
+              min_severity: critical, {AT_ONCE} }}\n\
+         - {{ name: webhook, type: webhook, url: \"{url}/webhook\", secret: {{ file: \"{signing}\" }}, {AT_ONCE} }}\n\
          action_guards: {{ deploy_grace: 0s }}\n\
          actions:\n\
          - {{ name: retrain, kind: retrain, url: \"{url}/retrain\", on: [drift], mode: auto, cooldown: 7d, max_evidence_age: 36500d, \

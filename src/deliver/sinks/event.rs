@@ -40,7 +40,7 @@ pub(super) fn request(
     };
     let mut headers = vec![("content-type", "application/cloudevents+json".to_owned())];
     headers.extend(signed_headers(keys, delivery.key(), attempt.at, &body));
-    Ok(SinkRequest { url: url.clone(), headers, body })
+    Ok(SinkRequest { url: url.clone(), headers, body, fell_back: None })
 }
 
 fn alert(notification: &Notification) -> Result<Vec<u8>, Unsendable> {

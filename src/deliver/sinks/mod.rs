@@ -8,6 +8,7 @@ mod digest;
 mod event;
 mod pagerduty;
 mod slack;
+mod template;
 mod text;
 mod webhook;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use action::ActionWebhook;
 pub use pagerduty::Pagerduty;
 pub use slack::Slack;
+pub use template::{Template, TemplateError};
 pub use webhook::Webhook;
 
 use super::guard::Endpoint;
@@ -44,6 +46,8 @@ pub struct SinkRequest {
     pub headers: Vec<(&'static str, String)>,
     /// The exact bytes of the body.
     pub body: Vec<u8>,
+    /// Why the operator's template was not used, if it was to be.
+    pub fell_back: Option<String>,
 }
 
 impl fmt::Debug for SinkRequest {

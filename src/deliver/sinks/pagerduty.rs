@@ -38,7 +38,7 @@ impl Dialect for Pagerduty {
             Delivery::Action(_) => return Err(Unsendable::Mismatch { sink: "pagerduty" }),
         };
         let headers = vec![("content-type", "application/json".to_owned())];
-        Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&body)? })
+        Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&body)?, fell_back: None })
     }
 }
 

@@ -35,7 +35,12 @@ impl Dialect for Slack {
             Delivery::Digest(digest) => digest::slack(digest),
         };
         let headers = vec![("content-type", "application/json".to_owned())];
-        Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&message)? })
+        Ok(SinkRequest {
+            url: self.url.clone(),
+            headers,
+            body: serde_json::to_vec(&message)?,
+            fell_back: None,
+        })
     }
 
     /// Slack confirms by 200 with the body `ok`; a 200 with anything else comes from somebody else.

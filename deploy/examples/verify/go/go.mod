@@ -1,0 +1,3 @@
+module example.com/anchorwatch/verify
+
+go 1.19
