@@ -119,7 +119,7 @@ fn catalog(reference: Reference) -> anyhow::Result<[CatalogEntry; 1]> {
         reference: Arc::new(reference),
         takes_feedback: false,
     };
-    Ok([CatalogEntry { watched, facts: VersionFacts { current: true, rollback_to: None } }])
+    Ok([CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }])
 }
 
 fn configuration(bootstrap: &str) -> anyhow::Result<Config> {
