@@ -2,12 +2,7 @@
 //!
 //! `cargo bench --bench reliability` writes the table of `benches/RESULTS.md`. Alertmanager is told what Prometheus
 //! tells it; Anchorwatch reads records in which two models drift. Both tell the same kind of webhook.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a bench ends by saying what is wrong"
-)]
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench ends by saying what is wrong")]
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 #[path = "../../../tests/faults/outcome.rs"]
