@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 const CORE: [&str; 10] =
     ["action", "alert", "config", "engine", "event", "monitor", "reference", "subject", "view", "window"];
-const EDGES: [&str; 6] = ["api", "deliver", "registry", "source", "store", "telemetry"];
+const EDGES: [&str; 7] = ["api", "backup", "deliver", "registry", "source", "store", "telemetry"];
 const ALL_SEEING: [&str; 4] = ["app", "cli", "docs", "main"];
 
 /// Edges that may use another edge, with the reason.
@@ -21,7 +21,7 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("reqwest", &["deliver", "cli"]),
     ("axum", &["api", "cli"]),
     ("rdkafka", &["source", "cli"]),
-    ("object_store", &["registry"]),
+    ("object_store", &["backup", "registry"]),
     ("parquet", &["registry", "source"]),
     ("prometheus", &["telemetry", "app"]),
 ];

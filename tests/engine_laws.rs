@@ -79,7 +79,7 @@ fn reference() -> Arc<Reference> {
 fn engine() -> Engine {
     let mut engine = Engine::new(&settings());
     engine.set_catalog(&catalog());
-    (0..3).for_each(|partition| engine.assign("t", partition, NOW));
+    (0..3).for_each(|partition| engine.assign("t", partition, None));
     engine
 }
 
@@ -157,6 +157,7 @@ fn feed(engine: &mut Engine, sent: &Sent) {
         partition: sent.partition,
         offset: sent.offset,
         timestamp: None,
+        appended_at: None,
         key: None,
         headers: &[],
         payload: Some(sent.json.as_bytes()),
@@ -198,10 +199,10 @@ fn run(
 fn restart(mut engine: Engine, stored: &mut Restored) -> Engine {
     apply(stored, engine.checkpoint());
     let mut restarted = Engine::new(&settings());
-    let report = restarted.restore(stored.clone(), NOW, |_| Some(reference())).expect("its own documents");
+    let report = restarted.restore(stored.clone(), |_| Some(reference())).expect("its own documents");
     assert_eq!(report.panes_left_out, 0);
     restarted.set_catalog(&catalog());
-    (0..3).for_each(|partition| restarted.assign("t", partition, NOW));
+    (0..3).for_each(|partition| restarted.assign("t", partition, None));
     assert_eq!(restarted.law(), engine.law());
     restarted
 }

@@ -99,6 +99,13 @@ impl Actions {
         Self { configured, runs: BTreeMap::new(), dirty: false }
     }
 
+    /// Whether this notification could start any action.
+    #[must_use]
+    pub fn wanted_by(&self, notification: &Notification) -> bool {
+        notification.transition != Transition::Resolved
+            && self.configured.iter().any(|action| wants(action, notification))
+    }
+
     /// Decides on every action that this notification could start.
     pub fn decide(&mut self, notification: &Notification, facts: &VersionFacts) -> Vec<Decided> {
         if notification.transition == Transition::Resolved {
@@ -236,6 +243,7 @@ mod tests {
             at,
             since: at,
             reference: "r".to_owned(),
+            coverage: 1.0,
             findings: Vec::new(),
             more_findings: 0,
             link: None,

@@ -62,6 +62,7 @@ impl VersionAlerts {
             }
         };
         findings.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
+        let coverage = findings.iter().map(|finding| finding.window.coverage).fold(1.0, f64::min);
         let more_findings = findings.len().saturating_sub(MAX_FINDINGS);
         let summary = summary(group, transition, &findings);
         findings.truncate(MAX_FINDINGS);
@@ -79,6 +80,7 @@ impl VersionAlerts {
             at,
             since,
             reference: self.reference.clone(),
+            coverage,
             findings,
             more_findings,
         })

@@ -9,16 +9,19 @@
 //! It stops by closing: the source ends, the last checkpoint is written, deliveries under way finish, the store's
 //! queue runs dry.
 
+mod backups;
 mod catalog;
+mod clock;
 mod dead_letters;
 mod engine_loop;
 mod publish;
+mod recovery;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
@@ -29,24 +32,20 @@ use crate::deliver::{self, DeliverySettings};
 use crate::engine::Engine;
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
-use crate::store::{Store, StoreHandle, spawn_writer};
-use crate::subject::Millis;
+use crate::store::{StateLock, Store, StoreHandle, spawn_writer};
 use crate::telemetry::Metrics;
 use crate::view::Board;
 
 use engine_loop::EngineLoop;
+use recovery::Opened;
+
+pub use backups::back_up;
+pub use clock::wall_clock;
 use publish::Publisher;
+pub use recovery::{FetchedCopy, fetch_newest_good_copy, holds_state, note_recovery};
 
 /// How long deliveries under way may take at the stop.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The wall clock in milliseconds since the epoch.
-#[expect(clippy::disallowed_methods, reason = "the one place where the daemon reads the clock for the core")]
-#[must_use]
-pub fn wall_clock() -> Millis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
-}
 
 /// A request to stop, shared with signal handlers and tests.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +73,9 @@ pub struct Daemon {
     shutdown: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
     stop: Stop,
+    backups: Option<std::thread::JoinHandle<()>>,
+    /// Held until everything has ended: nobody else may count into the folder.
+    _lock: StateLock,
     /// Latest state of everything, as the API shows it.
     pub board: Arc<Board>,
     /// Address of metrics, health and API.
@@ -89,7 +91,7 @@ impl std::fmt::Debug for Daemon {
 /// Starts everything. Each problem of the surroundings is found here, before the first record is read.
 ///
 /// # Errors
-/// When the data folder is not writable, the state is damaged, a port is taken, or a secret cannot be read.
+/// When the data folder is not writable or in use, the state cannot be used, a port is taken, or a secret cannot be read.
 pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let listener = std::net::TcpListener::bind(config.http.listen).with_context(|| {
         format!(
@@ -104,10 +106,17 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         anyhow::anyhow!("{}", lines.join("\n"))
     })?;
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let store = Store::open(&config.data_dir)?;
+    crate::source::warnings(&config.kafka).iter().for_each(|warning| tracing::warn!("{warning}"));
+    let lock = StateLock::take(&config.data_dir)?;
+    let Opened { mut store, loss } = recovery::open(config)?;
     let registry = Registry::open(&config.data_dir)?;
-    let engine = restored_engine(config, &store, &registry)?;
-    let source = KafkaSource::new(&config.kafka)?;
+    let mut engine = restored_engine(config, &store, &registry)?;
+    if let Some((loss, detail)) = loss {
+        engine.state_was_lost(loss, &detail, wall_clock());
+        store.apply(&engine.checkpoint())?;
+        recovery::forget_recovery(&config.data_dir)?;
+    }
+    let source = KafkaSource::new(config)?;
     let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
     let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
     let board = Arc::new(Board::default());
@@ -139,18 +148,38 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     if let Some(dead_letters) = dead_letters {
         runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
     }
+    let backups = match config.checkpoint.backup.clone() {
+        Some(backup) => {
+            Some(backups::spawn(config.data_dir.clone(), backup, Arc::clone(&metrics), stop.clone())?)
+        }
+        None => None,
+    };
     let _guard = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).context("the listener of http.listen")?;
     runtime.spawn(api::serve(listener, api::router(state), shut));
     drop(_guard);
-    Ok(Daemon { runtime, engine, store, handle, shutdown, deliveries, stop: stop.clone(), board, address })
+    Ok(Daemon {
+        runtime,
+        engine,
+        store,
+        handle,
+        shutdown,
+        deliveries,
+        stop: stop.clone(),
+        backups,
+        _lock: lock,
+        board,
+        address,
+    })
 }
 
 fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
     let mut engine = Engine::new(config);
-    let restored = store.restore()?;
+    let mut restored = store.restore()?;
+    // Nobody reads a topic any more that left the configuration; its partitions hold nothing back.
+    restored.positions.retain(|position| config.kafka.topics.contains(&position.topic));
     let fresh = restored.positions.is_empty();
-    let report = engine.restore(restored, wall_clock(), |id| catalog::load(registry, id))?;
+    let report = engine.restore(restored, |id| catalog::load(registry, id))?;
     if !fresh {
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
@@ -165,7 +194,7 @@ impl Daemon {
     /// # Errors
     /// What ended the engine, if it was not asked to.
     pub fn wait(self) -> anyhow::Result<()> {
-        let Self { runtime, engine, store, handle, shutdown, deliveries, stop, .. } = self;
+        let Self { runtime, engine, store, handle, shutdown, deliveries, stop, backups, _lock, .. } = self;
         let outcome =
             engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine's thread ended early")));
         stop.request();
@@ -181,6 +210,8 @@ impl Daemon {
         if store.join().is_err() {
             tracing::error!("the store's thread ended early");
         }
+        // A copy under way is given up with the process: without its manifest it is none.
+        drop(backups);
         outcome
     }
 

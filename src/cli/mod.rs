@@ -1,11 +1,13 @@
 //! The command line: one file per command.
 
+pub mod backup;
 pub mod check;
 pub mod client;
 pub mod context;
 pub mod demo;
 pub mod model;
 pub mod reference;
+pub mod restore;
 pub mod run;
 pub mod schema;
 mod table;
@@ -25,7 +27,7 @@ const FAILURE: u8 = 1;
 #[derive(Debug, Parser)]
 #[command(name = "anchorwatch", version, max_term_width = 110)]
 pub struct Cli {
-    /// Folder of the state file and the references, for the commands `reference` and `model`.
+    /// Folder of the state file and the references, for the commands `reference`, `model`, `backup` and `restore`.
     #[arg(long, global = true, env = "ANCHORWATCH_DATA_DIR", default_value = "./data")]
     data_dir: PathBuf,
     #[command(subcommand)]
@@ -43,6 +45,10 @@ enum Command {
     Reference(reference::ReferenceCommand),
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
+    /// Copies the state to a folder or an object store.
+    Backup(backup::BackupCommand),
+    /// Puts the newest good copy of the state in place.
+    Restore(restore::RestoreCommand),
     Schema(schema::SchemaCommand),
 }
 
@@ -58,6 +64,8 @@ impl Cli {
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Backup(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Restore(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Model(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
         };
         outcome.unwrap_or_else(|error| {

@@ -32,6 +32,8 @@ pub enum TroubleKind {
     ActionsSuspended,
     /// The state cannot be written.
     StateFull,
+    /// The state file was damaged, and was taken from a copy or made anew.
+    StateDamaged,
 }
 
 impl TroubleKind {
@@ -46,6 +48,7 @@ impl TroubleKind {
             Self::ActionUnknown => "action_unknown",
             Self::ActionsSuspended => "actions_suspended",
             Self::StateFull => "state_full",
+            Self::StateDamaged => "state_damaged",
         }
     }
 }
@@ -131,6 +134,7 @@ impl Engine {
             at,
             since: open.since,
             reference: String::new(),
+            coverage: 1.0,
             findings: Vec::new(),
             more_findings: 0,
             link: None,

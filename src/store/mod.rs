@@ -6,8 +6,11 @@
 mod audit;
 mod checkpoint;
 mod error;
+mod lock;
 mod outbox;
+mod quarantine;
 mod registry;
+mod snapshot;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -18,8 +21,11 @@ use rusqlite::Connection;
 pub use audit::AuditEntry;
 pub use checkpoint::{MAX_REFUSED, RefusedRow};
 pub use error::{Retry, StoreError};
+pub use lock::StateLock;
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
+pub use quarantine::set_aside;
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
+pub use snapshot::{Snapshot, has_state, inspect, put_in_place, snapshot};
 pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
 
 const MIGRATIONS: &[&str] = &[
@@ -27,6 +33,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
 ];
+
+/// Name of the state file in its folder.
+pub(in crate::store) const STATE_FILE: &str = "anchorwatch.db";
 
 /// An open state file.
 #[derive(Debug)]
@@ -43,7 +52,7 @@ impl Store {
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(data_dir)
             .map_err(|source| StoreError::Folder { path: data_dir.to_owned(), source })?;
-        let path = data_dir.join("anchorwatch.db");
+        let path = data_dir.join(STATE_FILE);
         let connection = connect(&path).map_err(|source| StoreError::sqlite(&path, source))?;
         let mut store = Self { path, connection };
         store.check()?;

@@ -81,7 +81,8 @@ impl Running {
         let (store, writer) = spawn_writer(open(folder)).expect("a writer");
         let (jumped, seen) = (Arc::default(), Arc::new(Seen::default()));
         let timeouts = Timeouts { connect: Duration::from_secs(3), total };
-        let settings = DeliverySettings { retry: quick(), timeouts, clock: clock(&jumped), ..Default::default() };
+        let settings =
+            DeliverySettings { retry: quick(), timeouts, clock: clock(&jumped), ..Default::default() };
         let (shutdown, stop) = watch::channel(false);
         let targets =
             targets.iter().map(|(name, sink)| Target { name: (*name).to_owned(), sink: sink.clone() });

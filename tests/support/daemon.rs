@@ -32,10 +32,14 @@ impl Daemon {
 
     /// `anchorwatch ARGS…`, for the other commands.
     pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, http: &str) -> Self {
+        Self::of(Command::new(env!("CARGO_BIN_EXE_anchorwatch")).args(args), http)
+    }
+
+    /// Whatever this command becomes.
+    pub(crate) fn of(command: &mut Command, http: &str) -> Self {
         let output = tempfile::tempdir().expect("a temporary folder can be made");
         let file = |name: &str| File::create(output.path().join(name)).expect("a writable temporary folder");
-        let child = Command::new(env!("CARGO_BIN_EXE_anchorwatch"))
-            .args(args)
+        let child = command
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))
