@@ -308,9 +308,12 @@ fn a_full_disk_pauses_reading_and_nothing_is_lost_when_there_is_room_again() {
     let kafka = Kafka::shared();
     let place = Place::new(kafka, "full");
     let config = place.config_file();
-    // A write beyond the bound is to fail, not to end the process.
-    let script =
-        format!("trap '' XFSZ; exec '{}' run '{}'", env!("CARGO_BIN_EXE_anchorwatch"), config.display());
+    // A write beyond the bound is to fail, not to end the process; its log is not a file of its own.
+    let script = format!(
+        "trap '' XFSZ; exec 2> >(cat >&2); exec '{}' run '{}'",
+        env!("CARGO_BIN_EXE_anchorwatch"),
+        config.display()
+    );
     let mut daemon = Daemon::of(Command::new("bash").args(["-c", &script]), &place.http);
     daemon.wait_ready();
     place.send(kafka, 0..300);
