@@ -1,5 +1,5 @@
 # Each target does all of its own set-up; a Rust toolchain is all that must be there. `make` alone lists them.
-.PHONY: help demo test bench local check
+.PHONY: help demo test faults fuzz bench local check
 .DEFAULT_GOAL := help
 
 # Debian and Ubuntu call bash what the recipes are written in.
@@ -14,8 +14,16 @@ demo:  ## replay seven months of a real model in a minute or two; no Kafka, no c
 	cargo run --release --locked -- demo
 
 test:  ## all tests, against a real Kafka, Prometheus and Alertmanager on loopback
-	@deploy/local/setup.sh build kafka prometheus
+	@deploy/local/setup.sh build kafka prometheus faults
 	@deploy/local/test.sh
+
+faults:  ## the tests of faults in their long form: 1,000 kills and so on, some hours
+	@deploy/local/setup.sh build kafka prometheus faults
+	@deploy/local/faults.sh
+
+fuzz:  ## each fuzz target for FUZZ_SECONDS, 20 by default
+	@deploy/local/setup.sh build fuzz
+	@deploy/local/fuzz.sh
 
 bench:  ## every bench, and the whole journey beside a raw Kafka consumer
 	@deploy/local/setup.sh build kafka

@@ -15,8 +15,9 @@
 //! | 9 | `src/action/mod.rs` | guarded actions |
 //! | 10 | `src/deliver/mod.rs` | deliveries, signed and retried |
 //!
-//! Core modules (`action`, `alert`, `config`, `engine`, `event`, `monitor`, `reference`, `subject`, `view`, `window`) are
-//! plain structs that take time as an argument; edges (`api`, `backup`, `deliver`, `registry`, `source`, `store`, `telemetry`) wait;
+//! Core modules (`action`, `alert`, `config`, `engine`, `event`, `fault`, `monitor`, `reference`, `subject`, `view`,
+//! `window`) are plain structs that take time as an argument; edges (`api`, `backup`, `deliver`, `registry`, `source`,
+//! `store`, `telemetry`) wait;
 //! only `app` and `cli` see everything. `tests/architecture.rs` keeps it so.
 
 pub mod action;
@@ -29,6 +30,7 @@ pub mod config;
 pub mod deliver;
 pub mod engine;
 pub mod event;
+pub mod fault;
 pub mod monitor;
 pub mod reference;
 pub mod registry;

@@ -314,7 +314,7 @@ fn a_full_disk_pauses_reading_and_nothing_is_lost_when_there_is_room_again() {
         env!("CARGO_BIN_EXE_anchorwatch"),
         config.display()
     );
-    let mut daemon = Daemon::of(Command::new("bash").args(["-c", &script]), &place.http);
+    let mut daemon = Daemon::launch(Command::new("bash").args(["-c", &script]), &place.http);
     daemon.wait_ready();
     place.send(kafka, 0..300);
     wait_read(&daemon, 300);

@@ -61,11 +61,11 @@ python_files() {
   local file
   while IFS= read -r file; do
     "$python" -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" || return 1
-  done < <(find deploy dashboards -name '*.py')
+  done < <(find deploy dashboards tests benches -name '*.py')
 }
 
 check "formatting" cargo fmt --all --check
-check "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+check "lints" cargo clippy --workspace --all-targets --features failpoints --locked --quiet -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 check "dependencies" dependencies
 check "shell scripts" scripts

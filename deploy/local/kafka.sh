@@ -5,7 +5,9 @@
 #   deploy/local/kafka.sh stop DIR           ends it in order
 #   deploy/local/kafka.sh kill DIR           ends it as a power cut would
 #
-# DIR holds configuration (with `extra.properties` and `users`, if these are there before), log and data: a start on the same DIR finds the same data on the same port.
+# DIR holds configuration (with `extra.properties` and `users`, if these are there before), log and data: a start on the
+# same DIR finds the same data on the same port. With a port in DIR/proxy, Kafka listens a second time, tells those who
+# come that way to go through that port, and writes the address for the proxy to DIR/proxied.
 # With ANCHORWATCH_OWNER_PID set, it stops by itself when that process ends.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -20,16 +22,23 @@ JAVA_OPTS=(-Xms64m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:aut
   -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info)
 
 configure() {
-  local broker=$1 controller=$2
+  local broker=$1 controller=$2 listeners="" advertised="" map="" proxied
   printf '%s\n' "$broker" >"$dir/port"
+  if [[ -e "$dir/proxy" ]]; then
+    proxied="$(free_port)"
+    printf '127.0.0.1:%s\n' "$proxied" >"$dir/proxied"
+    listeners=",PROXIED://127.0.0.1:$proxied" map=",PROXIED:PLAINTEXT"
+    advertised=",PROXIED://127.0.0.1:$(cat "$dir/proxy")"
+  fi
   cat >"$dir/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$broker
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$broker,CONTROLLER://127.0.0.1:$controller$listeners
+advertised.listeners=PLAINTEXT://127.0.0.1:$broker$advertised
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT$map
+inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/data
 auto.create.topics.enable=false
 num.partitions=1

@@ -16,7 +16,7 @@ die() {
 }
 
 # Programs that setup.sh brought, after those that were already installed.
-PATH="$PATH:$CACHE/cargo-deny/bin"
+PATH="$PATH:$CACHE/cargo-deny/bin:$CACHE/cargo-fuzz/bin"
 
 # The folder of Apache Kafka's jars: the version is said in one place, the pom.
 kafka_jars() {

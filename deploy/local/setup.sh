@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the targets of the Makefile need, once; a second run finds it and does nothing.
 #
-#   deploy/local/setup.sh [build|kafka|prometheus|python|check]…      (none named: all but check)
+#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|check]…      (none named: all but faults, fuzz and check)
 #
 # Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
 # names them. Jars, Python packages and cargo-deny are kept outside the clone, in ~/.cache/anchorwatch.
@@ -10,6 +10,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 DENY_VERSION=0.20.2
+FUZZ_VERSION=0.13.2
 apt_updated=""
 
 # as_root COMMAND…: runs it as root, or fails when there is no way to become root without a question.
@@ -109,6 +110,23 @@ setup_python() {
   fi
 }
 
+# What the tests of faults break things with: failing system calls and a clock that jumps. And what recounts.
+setup_faults() {
+  local names=()
+  if missing python3; then names+=(python3); fi
+  if missing strace; then names+=(strace); fi
+  if missing faketime; then names+=(faketime); fi
+  ((${#names[@]} == 0)) || packages "the tests of faults" "${names[@]}"
+}
+
+setup_fuzz() {
+  if missing c++; then packages "fuzzing" build-essential; fi
+  missing cargo-fuzz || return 0
+  mkdir -p "$CACHE"
+  say "building cargo-fuzz $FUZZ_VERSION into $CACHE/cargo-fuzz (once; some minutes)"
+  cargo install cargo-fuzz --version "$FUZZ_VERSION" --locked --quiet --root "$CACHE/cargo-fuzz" >&2
+}
+
 # What `make check` runs beyond the Rust toolchain.
 setup_check() {
   if missing shellcheck; then packages "make check" shellcheck; fi
@@ -130,8 +148,8 @@ setup_deny() {
 for part in "${@:-build kafka prometheus python}"; do
   for name in $part; do
     case "$name" in
-    build | kafka | prometheus | python | check) "setup_$name" ;;
-    *) die "unknown part '$name': build, kafka, prometheus, python or check" ;;
+    build | kafka | prometheus | python | faults | fuzz | check) "setup_$name" ;;
+    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz or check" ;;
     esac
   done
 done

@@ -247,6 +247,10 @@ mod tests {
             findings: Vec::new(),
             more_findings: 0,
             link: None,
+            runbook: None,
+            labels: Default::default(),
+            evidence: Default::default(),
+            repeat: 0,
         }
     }
 

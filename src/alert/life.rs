@@ -1,10 +1,11 @@
-//! The life of one alert at one horizon: inactive → pending → firing → resolved, counted in judged windows.
+//! The life of one alert at one horizon: inactive → pending → firing → resolved, counted in judged windows. A window
+//! without evidence moves nothing, but a firing alert says that it can no longer be judged.
 //!
 //! Pure transitions; who is told of them is `group.rs`.
 
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
+use super::{Evidence, Finding};
 use crate::subject::Millis;
 
 /// What one judged window says about a column.
@@ -18,6 +19,8 @@ pub(super) enum Sign {
     Quiet,
     /// Too few rows: says nothing.
     Insufficient,
+    /// No rows at all: says nothing either.
+    NoData,
 }
 
 /// How many windows each step takes.
@@ -26,6 +29,10 @@ pub(super) struct Pace {
     pub(super) fire_after: u32,
     pub(super) of_last: u32,
     pub(super) clear_after: u32,
+    /// Windows in a row without evidence before that is told.
+    pub(super) no_evidence_after: u32,
+    /// Windows of firing before it is critical; 0 is never.
+    pub(super) escalate_after: u32,
 }
 
 /// Where an alert stands.
@@ -45,6 +52,8 @@ pub(super) enum Step {
     Firing,
     Resolved,
     Withdrawn,
+    /// A firing alert can no longer be judged.
+    Blind(Evidence),
 }
 
 /// One alert at one horizon.
@@ -59,13 +68,28 @@ pub(super) struct Life {
     pub(super) changed_at: Millis,
     /// Evidence of the newest window that was over.
     pub(super) finding: Option<Finding>,
+    /// What the latest windows of a firing alert lack, and how many in a row; not counted further than is needed.
+    #[serde(default)]
+    pub(super) evidence: Evidence,
+    #[serde(default)]
+    blind: u32,
+    /// Windows of firing, not counted further than is needed.
+    #[serde(default)]
+    fired: u32,
+    /// Critical until it resolves.
+    #[serde(default)]
+    pub(super) escalated: bool,
 }
 
 impl Life {
     /// Takes in one judged window that ended at `at`.
     pub(super) fn step(&mut self, sign: Sign, at: Millis, pace: Pace) -> Option<Step> {
-        if sign == Sign::Insufficient {
-            return None;
+        match sign {
+            Sign::Insufficient => return self.go_blind(Evidence::Insufficient, at, pace),
+            Sign::NoData => return self.go_blind(Evidence::NoData, at, pace),
+            Sign::Over | Sign::Between | Sign::Quiet => {
+                (self.evidence, self.blind) = (Evidence::Sufficient, 0)
+            }
         }
         let mask = u32::MAX >> (32 - pace.of_last.clamp(1, 32));
         self.history = (self.history << 1 | u32::from(sign == Sign::Over)) & mask;
@@ -88,10 +112,37 @@ impl Life {
                 None
             }
         };
+        match self.state {
+            State::Firing => self.last(pace),
+            State::Inactive => (self.fired, self.escalated) = (0, false),
+            State::Pending => {}
+        }
         if step.is_some() {
             self.changed_at = at;
         }
         step
+    }
+
+    fn last(&mut self, pace: Pace) {
+        self.fired = self.fired.saturating_add(1).min(pace.escalate_after);
+        self.escalated |= pace.escalate_after > 0 && self.fired >= pace.escalate_after;
+    }
+
+    fn go_blind(&mut self, evidence: Evidence, at: Millis, pace: Pace) -> Option<Step> {
+        if self.state != State::Firing {
+            return None;
+        }
+        self.blind = self.blind.saturating_add(1).min(pace.no_evidence_after);
+        if self.evidence == evidence {
+            return None;
+        }
+        (self.evidence, self.changed_at) = (evidence, at);
+        Some(Step::Blind(evidence))
+    }
+
+    /// What it has lacked for long enough to be told.
+    pub(super) fn lacks(&self, pace: Pace) -> Evidence {
+        if self.blind >= pace.no_evidence_after { self.evidence } else { Evidence::Sufficient }
     }
 
     fn fire(&mut self, pace: Pace) -> Option<Step> {
@@ -123,7 +174,8 @@ mod tests {
 
     use super::*;
 
-    const PACE: Pace = Pace { fire_after: 2, of_last: 3, clear_after: 2 };
+    const PACE: Pace =
+        Pace { fire_after: 2, of_last: 3, clear_after: 2, no_evidence_after: 2, escalate_after: 3 };
 
     fn steps(signs: &[Sign]) -> Vec<Option<Step>> {
         let mut life = Life::default();
@@ -154,13 +206,40 @@ mod tests {
         assert_eq!(steps(&[Over, Insufficient, Insufficient, Insufficient, Over])[4], Some(Step::Firing));
     }
 
+    #[test]
+    fn a_firing_alert_without_evidence_keeps_its_episode_and_says_so() {
+        use Sign::{Insufficient, NoData, Over};
+        let mut life = Life::default();
+        let mut step = |sign, at| (life.step(sign, at, PACE), life.evidence, life.lacks(PACE), life.since);
+        step(Over, 1);
+        step(Over, 2);
+        let (none, sufficient) = (Evidence::NoData, Evidence::Sufficient);
+        assert_eq!(step(NoData, 3), (Some(Step::Blind(none)), none, sufficient, 1));
+        assert_eq!(step(NoData, 4), (None, none, none, 1));
+        let insufficient = Evidence::Insufficient;
+        assert_eq!(step(Insufficient, 5), (Some(Step::Blind(insufficient)), insufficient, insufficient, 1));
+        assert_eq!(step(Over, 6), (None, sufficient, sufficient, 1));
+    }
+
+    #[test]
+    fn an_alert_that_lasts_is_critical_until_it_resolves() {
+        use Sign::{Between, Over, Quiet};
+        let mut life = Life::default();
+        let signs = [Over, Over, Between, Quiet, Over, Quiet, Quiet, Over];
+        let critical = signs.map(|sign| {
+            life.step(sign, 0, PACE);
+            life.escalated
+        });
+        assert_eq!(critical, [false, false, false, true, true, true, false, false]);
+    }
+
     proptest! {
         /// firing and resolved alternate, and nothing resolves that did not fire.
         #[test]
-        fn firing_and_resolved_alternate(choices in proptest::collection::vec(0..4_u8, 0..200)) {
+        fn firing_and_resolved_alternate(choices in proptest::collection::vec(0..5_u8, 0..200)) {
             let signs: Vec<Sign> = choices
                 .iter()
-                .map(|choice| [Sign::Over, Sign::Between, Sign::Quiet, Sign::Insufficient][*choice as usize])
+                .map(|choice| [Sign::Over, Sign::Between, Sign::Quiet, Sign::Insufficient, Sign::NoData][*choice as usize])
                 .collect();
             let mut firing = false;
             for step in steps(&signs).into_iter().flatten() {
@@ -168,6 +247,7 @@ mod tests {
                     Step::Firing => { prop_assert!(!firing); firing = true; }
                     Step::Resolved => { prop_assert!(firing); firing = false; }
                     Step::Pending | Step::Withdrawn => prop_assert!(!firing),
+                    Step::Blind(_) => prop_assert!(firing),
                 }
             }
         }

@@ -1,26 +1,50 @@
 //! Step 8 of 10: verdicts × state → transitions, told once per group.
 //!
-//! An alert is a column of a subject with a kind; it lives at every horizon apart (`life.rs`). Alerts of one model
-//! version and kind form a group, and a notification tells of a group: it began to fire, more columns joined, or all
-//! cleared. Times are ends of windows, so a replay makes the same notifications with the same keys.
+//! An alert is a column of a subject with a kind; it lives at every horizon apart (`life.rs`). Firing alerts go down the
+//! routing tree (`route.rs`) into groups (`group.rs`), unless a silence, a maintenance window (`quiet.rs`) or another
+//! alert (`rules.rs`) keeps them back, and a notification tells of a group (`telling.rs`): it began to fire, more columns
+//! joined, it lasts, or all cleared. Times are ends of windows, so a replay makes the same notifications with the same
+//! keys; orders of people (`command.rs`) take effect between two records and are part of the checkpoint.
 
+mod announce;
 mod command;
+mod digest;
 mod group;
 mod life;
+mod matcher;
 mod notification;
+mod quiet;
+mod route;
+mod rules;
+mod show;
+mod telling;
+
+#[cfg(test)]
+mod model_tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+pub use announce::{Announcement, Round, SinkFilter};
 pub use command::AlertCommand;
+pub use group::Suppression;
+pub use matcher::{Labels, Matcher, MatcherError, OWN_LABELS, all_fit, is_label, parse_all};
 pub use notification::*;
+pub use quiet::{MAX_SILENCES, TimesError, check_times};
+pub use route::{DEFAULT_GROUP_BY, Destination, explain};
+pub use rules::placeholders;
 
 use crate::config;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
-use group::{Announced, GroupKey};
+use digest::Digests;
+use group::{Group, GroupId};
 use life::{Life, Pace, Sign, State, Step};
+use quiet::{Maintenance, Silences};
+use route::Tree;
+use rules::{Inhibition, LabelRule, Runbook};
 
 /// Resolved alerts that a version remembers for display.
 const REMEMBERED: usize = 50;
@@ -47,66 +71,111 @@ pub struct AlertStep {
 struct VersionAlerts {
     /// As pairs, since a JSON object cannot have such keys.
     lives: Vec<(AlertKey, BTreeMap<String, Life>)>,
-    announced: Vec<(AlertKind, Announced)>,
     resolved: VecDeque<AlertView>,
     reference: String,
+}
+
+/// What the configuration says, read once.
+#[derive(Debug)]
+struct Rules {
+    labels: Vec<LabelRule>,
+    inhibitions: Vec<Inhibition>,
+    maintenance: Vec<Maintenance>,
+    runbooks: Vec<Runbook>,
+    tree: Tree,
+    sinks: Vec<SinkFilter>,
 }
 
 /// All alerts.
 #[derive(Debug)]
 pub struct Alerts {
     settings: config::Alerts,
+    rules: Rules,
     versions: BTreeMap<(String, String), VersionAlerts>,
+    groups: BTreeMap<GroupId, Group>,
+    silences: Silences,
+    digests: Digests,
+    /// Labels of what ails Anchorwatch itself, which may inhibit.
+    troubles: Vec<Labels>,
+    /// Latest edge of a pane, in event time.
+    clock: Option<Millis>,
     dirty: BTreeSet<(String, String)>,
+    dirty_groups: BTreeSet<GroupId>,
     steps: Vec<AlertStep>,
 }
 
 impl Alerts {
-    /// No alerts yet.
+    /// No alerts yet. Groups that start actions are kept only if there are any.
     #[must_use]
-    pub fn new(settings: config::Alerts) -> Self {
-        Self { settings, versions: BTreeMap::new(), dirty: BTreeSet::new(), steps: Vec::new() }
+    pub fn new(settings: config::Alerts, sinks: Vec<SinkFilter>, with_actions: bool) -> Self {
+        let names: Vec<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
+        let rules = Rules {
+            labels: rules::label_rules(&settings),
+            inhibitions: rules::inhibitions(&settings),
+            maintenance: quiet::maintenance(&settings),
+            runbooks: rules::runbooks(&settings),
+            tree: Tree::new(&settings.route, &names, with_actions),
+            sinks,
+        };
+        Self {
+            settings,
+            rules,
+            versions: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            silences: Silences::default(),
+            digests: Digests::default(),
+            troubles: Vec::new(),
+            clock: None,
+            dirty: BTreeSet::new(),
+            dirty_groups: BTreeSet::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            fire_after: self.settings.fire_after,
+            of_last: self.settings.of_last,
+            clear_after: self.settings.clear_after,
+            no_evidence_after: self.settings.no_evidence_after,
+            escalate_after: self.settings.escalate.after.unwrap_or(0),
+        }
     }
 
     /// Takes in one judged window. The whole of a version must come before its segments.
     pub fn observe(&mut self, window: &WindowView) {
         let id = (window.model.clone(), window.version.clone());
-        let pace = Pace {
-            fire_after: self.settings.fire_after,
-            of_last: self.settings.of_last,
-            clear_after: self.settings.clear_after,
-        };
+        let pace = self.pace();
+        let factor = self.settings.escalate.factor;
         let version = self.versions.entry(id.clone()).or_default();
         version.reference.clone_from(&window.reference);
         let mut changed = false;
-        for (key, verdicts) in by_alert(window) {
-            let sign =
-                if version.whole_is_over(&key, &window.horizon) { Sign::Quiet } else { sign_of(&verdicts) };
-            let known = version.lives.iter().position(|(known, _)| *known == key);
-            let index = match (known, sign) {
-                (Some(index), _) => index,
-                (None, Sign::Over) => {
-                    version.lives.push((key.clone(), BTreeMap::new()));
-                    version.lives.len() - 1
-                }
-                (None, _) => continue,
+        for (key, verdicts) in version.concerned(window) {
+            let sign = if version.whole_is_over(&key, &window.horizon) {
+                Sign::Quiet
+            } else {
+                sign_of(&verdicts, window.rows)
             };
+            let Some(index) = version.index_of(&key, sign) else { continue };
             let life = version.lives[index].1.entry(window.horizon.clone()).or_default();
+            let before = life.clone();
             if sign == Sign::Over {
                 life.finding = finding(window, &key, &verdicts, life.since);
+                life.escalated |= life
+                    .finding
+                    .as_ref()
+                    .zip(factor)
+                    .is_some_and(|(finding, factor)| finding.statistic >= factor * finding.threshold);
             }
-            let before = life.clone();
             let step = life.step(sign, window.end, pace);
             if let Some(finding) = &mut life.finding {
                 finding.since = life.since;
             }
-            changed |= before != *life || sign == Sign::Over;
+            changed |= before != *life;
             if let Some(step) = step {
                 self.steps.push(AlertStep { kind: key.kind, to: state_after(step) });
                 if step == Step::Resolved {
-                    let view =
-                        version.view(&id, &key, &window.horizon, index, AlertState::Resolved, &self.settings);
-                    version.remember(view);
+                    version.remember_resolved(&id, &key, &window.horizon, &self.settings);
                 }
             }
         }
@@ -116,19 +185,24 @@ impl Alerts {
         }
     }
 
-    /// Groups what changed since the last call into notifications; `at` is the end of the windows just observed.
-    pub fn announce(&mut self, at: Millis) -> Vec<Notification> {
-        let mut told = Vec::new();
+    /// Withdraws the alerts of versions that are no longer watched; their groups resolve at the next edge.
+    pub fn retain(&mut self, mut is_watched: impl FnMut(&str, &str) -> bool) {
         for (id, version) in &mut self.versions {
-            for kind in AlertKind::ALL {
-                let group = GroupKey { model: &id.0, version: &id.1, kind };
-                if let Some(notification) = version.announce(&group, at, &self.settings) {
-                    self.dirty.insert(id.clone());
-                    told.push(notification);
-                }
+            if !version.lives.is_empty() && !is_watched(&id.0, &id.1) {
+                version.lives.clear();
+                self.dirty.insert(id.clone());
             }
         }
-        told
+    }
+
+    /// What ails Anchorwatch itself, as labels that may inhibit.
+    pub fn set_troubles(&mut self, troubles: Vec<Labels>) {
+        self.troubles = troubles;
+    }
+
+    /// Sets the event time after a restart.
+    pub fn resume_at(&mut self, at: Option<Millis>) {
+        self.clock = at;
     }
 
     /// Steps since the last call.
@@ -136,50 +210,65 @@ impl Alerts {
         std::mem::take(&mut self.steps)
     }
 
-    /// Every alert that is pending, firing or was resolved lately.
-    #[must_use]
-    pub fn views(&self) -> Vec<AlertView> {
-        let mut views = Vec::new();
-        for (id, version) in &self.versions {
-            for (index, (key, lives)) in version.lives.iter().enumerate() {
-                for (horizon, life) in lives {
-                    let state = match life.state {
-                        State::Inactive => continue,
-                        State::Pending => AlertState::Pending,
-                        State::Firing => AlertState::Firing,
-                    };
-                    views.extend(version.view(id, key, horizon, index, state, &self.settings));
-                }
+    /// Documents that changed since the last call, by name; one without text is to be deleted.
+    pub fn take_documents(&mut self) -> Vec<(String, Option<String>)> {
+        let mut documents = Vec::new();
+        for id in std::mem::take(&mut self.dirty) {
+            if let Some(version) = self.versions.get(&id) {
+                let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
+                documents.extend(json(&(&id.0, &id.1, version)).map(|text| (name, Some(text))));
             }
-            views.extend(version.resolved.iter().cloned());
         }
-        views
+        for id in std::mem::take(&mut self.dirty_groups) {
+            let text = self.groups.get(&id).and_then(json);
+            documents.push((group_document(&id), text));
+        }
+        if std::mem::take(&mut self.silences.dirty) {
+            documents.extend(json(&self.silences).map(|text| (SILENCES.to_owned(), Some(text))));
+        }
+        if std::mem::take(&mut self.digests.dirty) {
+            documents.extend(json(&self.digests).map(|text| (DIGESTS.to_owned(), Some(text))));
+        }
+        documents
     }
 
-    /// Documents that changed since the last call, by name.
-    pub fn take_documents(&mut self) -> Vec<(String, String)> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let document = |id: (String, String)| {
-            let version = self.versions.get(&id)?;
-            let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
-            Some((name, serde_json::to_string(&(&id.0, &id.1, version)).ok()?))
-        };
-        dirty.into_iter().filter_map(document).collect()
-    }
-
-    /// Takes a document back.
+    /// Takes a document back. `false` when it is not about alerts.
     ///
     /// # Errors
-    /// When it is not one of this program's documents.
-    pub fn restore(&mut self, document: &str) -> Result<(), serde_json::Error> {
-        let (model, version, alerts): (String, String, VersionAlerts) = serde_json::from_str(document)?;
-        self.versions.insert((model, version), alerts);
-        Ok(())
+    /// When it has the name of such a document, but not its form.
+    pub fn restore(&mut self, name: &str, document: &str) -> Result<bool, serde_json::Error> {
+        if name.starts_with(DOCUMENT_PREFIX) {
+            let (model, version, alerts): (String, String, VersionAlerts) = serde_json::from_str(document)?;
+            self.versions.insert((model, version), alerts);
+        } else if name.starts_with(GROUP_PREFIX) {
+            let group: Group = serde_json::from_str(document)?;
+            self.groups.insert((group.route.clone(), group.labels.clone()), group);
+        } else if name == SILENCES {
+            self.silences = serde_json::from_str(document)?;
+        } else if name == DIGESTS {
+            self.digests = serde_json::from_str(document)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
     }
 }
 
-/// Names of alert documents begin with this.
-pub const DOCUMENT_PREFIX: &str = "alerts/";
+/// Names of documents: alerts of a version, a group, all silences, all digests.
+const DOCUMENT_PREFIX: &str = "alerts/";
+const GROUP_PREFIX: &str = "alert-groups/";
+const SILENCES: &str = "alert-silences";
+const DIGESTS: &str = "alert-digests";
+
+fn json(value: &impl Serialize) -> Option<String> {
+    serde_json::to_string(value).ok()
+}
+
+fn group_document((route, labels): &GroupId) -> String {
+    let hash = Sha256::digest(format!("{route}\n{labels:?}"));
+    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{GROUP_PREFIX}{hex}")
+}
 
 impl VersionAlerts {
     /// Whether the same column and kind of the whole traffic is over at this horizon: a segment then adds nothing.
@@ -198,44 +287,42 @@ impl VersionAlerts {
         self.lives.retain(|(_, lives)| !lives.is_empty());
     }
 
-    fn remember(&mut self, view: Option<AlertView>) {
-        self.resolved.extend(view);
-        while self.resolved.len() > REMEMBERED {
-            self.resolved.pop_front();
+    /// The alerts that a window says something about: those of its verdicts, and those that are known at its horizon
+    /// though it has no verdict on them.
+    fn concerned<'a>(&self, window: &'a WindowView) -> BTreeMap<AlertKey, Vec<&'a VerdictView>> {
+        let mut alerts = by_alert(window);
+        for (key, lives) in &self.lives {
+            if key.segment == window.segment && lives.contains_key(&window.horizon) {
+                alerts.entry(key.clone()).or_default();
+            }
         }
+        alerts
     }
 
-    fn view(
-        &self,
+    /// Place of an alert among the lives; a new one begins only when it is over.
+    fn index_of(&mut self, key: &AlertKey, sign: Sign) -> Option<usize> {
+        let known = self.lives.iter().position(|(known, _)| known == key);
+        if known.is_none() && sign == Sign::Over {
+            self.lives.push((key.clone(), BTreeMap::new()));
+            return Some(self.lives.len() - 1);
+        }
+        known
+    }
+
+    fn remember_resolved(
+        &mut self,
         id: &(String, String),
         key: &AlertKey,
         horizon: &str,
-        index: usize,
-        state: AlertState,
         settings: &config::Alerts,
-    ) -> Option<AlertView> {
-        let life = self.lives.get(index)?.1.get(horizon)?;
-        let finding = life.finding.as_ref()?;
-        let group = GroupKey { model: &id.0, version: &id.1, kind: key.kind };
-        let announced = self.announced.iter().find(|(kind, _)| *kind == key.kind);
-        Some(AlertView {
-            group: group.episode(announced.map_or(life.since, |(_, announced)| announced.since)),
-            model: id.0.clone(),
-            version: id.1.clone(),
-            segment: key.segment.clone(),
-            column: key.column.clone(),
-            detector: finding.detector.clone(),
-            kind: key.kind,
-            severity: severity_of(key.kind, settings),
-            state,
-            horizon: horizon.to_owned(),
-            since: life.since,
-            changed_at: life.changed_at,
-            statistic: finding.statistic,
-            threshold: finding.threshold,
-            reference: self.reference.clone(),
-            moved: finding.moved.clone(),
-        })
+    ) {
+        let life =
+            self.lives.iter().find(|(known, _)| known == key).and_then(|(_, lives)| lives.get(horizon));
+        let view = life.and_then(|life| show::view(id, self, key, (horizon, life), settings));
+        self.resolved.extend(view.map(|view| AlertView { state: AlertState::Resolved, ..view }));
+        while self.resolved.len() > REMEMBERED {
+            self.resolved.pop_front();
+        }
     }
 }
 
@@ -248,6 +335,8 @@ const fn state_after(step: Step) -> AlertState {
         Step::Pending => AlertState::Pending,
         Step::Firing => AlertState::Firing,
         Step::Resolved | Step::Withdrawn => AlertState::Resolved,
+        Step::Blind(Evidence::NoData) => AlertState::NoData,
+        Step::Blind(Evidence::Insufficient | Evidence::Sufficient) => AlertState::Insufficient,
     }
 }
 
@@ -262,10 +351,11 @@ fn by_alert(window: &WindowView) -> BTreeMap<AlertKey, Vec<&VerdictView>> {
     alerts
 }
 
-fn sign_of(verdicts: &[&VerdictView]) -> Sign {
+fn sign_of(verdicts: &[&VerdictView], rows: u64) -> Sign {
     let judged = || verdicts.iter().filter(|verdict| verdict.level != Level::Insufficient);
     let free = || judged().filter(|verdict| verdict.inhibited_by.is_none());
     match free().map(|verdict| verdict.level).max() {
+        _ if judged().next().is_none() && rows == 0 => Sign::NoData,
         _ if judged().next().is_none() => Sign::Insufficient,
         Some(Level::Drift) => Sign::Over,
         Some(Level::Warning) => Sign::Between,
@@ -296,5 +386,6 @@ fn finding(window: &WindowView, key: &AlertKey, verdicts: &[&VerdictView], since
         },
         since,
         moved: worst.moved.clone(),
+        subject: None,
     })
 }

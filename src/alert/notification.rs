@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Labels;
 use crate::subject::Millis;
 
 /// What went wrong, which decides routing, grouping and inhibition.
@@ -68,8 +69,10 @@ impl Severity {
 pub enum Transition {
     /// The first alert of the group began to fire.
     Firing,
-    /// Further columns joined a firing group.
+    /// Further columns joined a firing group, it became critical, or it can no longer be judged.
     Updated,
+    /// Nothing changed, and it still fires.
+    Repeated,
     /// The last alert of the group cleared.
     Resolved,
 }
@@ -81,8 +84,41 @@ impl Transition {
         match self {
             Self::Firing => "firing",
             Self::Updated => "updated",
+            Self::Repeated => "repeated",
             Self::Resolved => "resolved",
         }
+    }
+}
+
+/// Whether a firing alert can still be judged.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// It can.
+    #[default]
+    Sufficient,
+    /// The latest windows have too few rows.
+    Insufficient,
+    /// The latest windows have no rows at all.
+    NoData,
+}
+
+impl Evidence {
+    fn is_sufficient(&self) -> bool {
+        *self == Self::Sufficient
     }
 }
 
@@ -139,6 +175,9 @@ pub struct Finding {
     pub since: Millis,
     /// Bins that moved most, at most five.
     pub moved: Vec<Moved>,
+    /// Model and version it speaks of, where the findings of a group speak of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// A transition worth telling; the same on every replay.
@@ -175,6 +214,62 @@ pub struct Notification {
     pub more_findings: usize,
     /// Page of this alert, if a base URL is configured.
     pub link: Option<String>,
+    /// Page that says what to do, if one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+    /// Labels that all alerts of the group share, beside model, version and kind.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Whether the group can still be judged.
+    #[serde(default, skip_serializing_if = "Evidence::is_sufficient")]
+    pub evidence: Evidence,
+    /// How often a group that did not change was told again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeat: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Most entries of a digest.
+pub const MAX_DIGEST: usize = 50;
+
+/// One line of a digest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DigestEntry {
+    /// Identity of the alert group over its whole episode.
+    pub group: String,
+    /// What happened.
+    pub transition: Transition,
+    /// Model name.
+    pub model: String,
+    /// Model version.
+    pub version: String,
+    /// Kind of the alert.
+    pub kind: AlertKind,
+    /// One line for people.
+    pub summary: String,
+    /// Event time of the transition.
+    pub at: Millis,
+}
+
+/// Warnings of a while, told together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Digest {
+    /// Stable identity; the idempotency key of its delivery.
+    pub key: String,
+    /// Route that collected it, which tells digests apart.
+    pub route: String,
+    /// Begin of the interval in event time.
+    pub from: Millis,
+    /// Its end.
+    pub to: Millis,
+    /// What happened, oldest first, at most [`MAX_DIGEST`].
+    pub entries: Vec<DigestEntry>,
+    /// Entries left out above that bound.
+    pub more: u64,
 }
 
 /// Most findings a notification carries.
@@ -230,6 +325,8 @@ pub enum Delivery {
     Notification(Notification),
     /// Ask an automation.
     Action(ActionRequest),
+    /// Tell somebody of a whole interval.
+    Digest(Digest),
 }
 
 impl Delivery {
@@ -239,6 +336,7 @@ impl Delivery {
         match self {
             Self::Notification(notification) => &notification.key,
             Self::Action(request) => &request.key,
+            Self::Digest(digest) => &digest.key,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! HTTP: metrics, health, the read API with its OpenAPI document, and a small page for people.
 //!
-//! Everything here reads the [`Board`]; nothing changes the daemon. Every route stands in one list, [`ROUTES`].
+//! Reading is done on the [`Board`]; what changes the daemon is an order to the engine. Every route stands in one list,
+//! [`ROUTES`], with the scope that a caller needs for it; `auth.rs` enforces it.
 
+mod auth;
 mod caller;
 mod commands;
+mod doors;
 mod error;
 mod handlers;
 mod health;
@@ -11,23 +14,29 @@ mod openapi;
 mod page;
 mod query;
 mod routes;
+mod tls;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::view::{Board, Scrape};
 
+pub use auth::{ApiObserver, Gate, MOST_FAILURES, REFUSALS};
 pub use caller::{Caller, Scope};
 pub use commands::{Asked, COMMAND_QUEUE, Commands};
+pub use doors::{Connection, Doors, HEAD_WITHIN, Patience, Peer, SILENT_FOR};
 pub use error::{ApiError, ErrorBody};
 pub use handlers::VersionDetail;
 pub use health::{Health, Readiness, STUCK_AFTER};
 pub use openapi::document as openapi_document;
 pub use query::{MAX_LIMIT, Page};
-pub use routes::{ROUTES, Route};
+pub use routes::{Method, ROUTES, Route};
+pub use tls::{Tls, TlsError};
 
 /// What the handlers read; cheap to clone.
 #[derive(Clone)]
@@ -36,6 +45,7 @@ pub struct ApiState {
     scrape: Arc<dyn Scrape>,
     health: Health,
     commands: Option<Commands>,
+    gate: Gate,
 }
 
 impl std::fmt::Debug for ApiState {
@@ -48,13 +58,19 @@ impl ApiState {
     /// The API over this board, with these metrics.
     #[must_use]
     pub fn new<S: Scrape + 'static>(board: Arc<Board>, scrape: Arc<S>) -> Self {
-        Self { board, scrape, health: Health::default(), commands: None }
+        Self { board, scrape, health: Health::default(), commands: None, gate: Gate::default() }
     }
 
     /// The same, with the way to the engine.
     #[must_use]
     pub fn with_commands(self, commands: Commands) -> Self {
         Self { commands: Some(commands), ..self }
+    }
+
+    /// The same, guarded by this gate instead of one that lets everybody in.
+    #[must_use]
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     /// Where the engine says how it is.
@@ -64,22 +80,59 @@ impl ApiState {
     }
 }
 
-/// All routes.
-pub fn router(state: ApiState) -> Router {
-    routes::router().fallback(error::no_such_route).with_state(state)
+/// Largest body of a request.
+pub const MAX_BODY_BYTES: usize = 64 << 10;
+
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// Everything.
+    All,
+    /// Metrics and health.
+    Metrics,
+    /// Everything, beside a listener of metrics: here they ask for a token as the rest does.
+    Api,
 }
 
-/// Serves until `shutdown` becomes true or its sender is gone; answers under way are finished.
+/// All routes, as a loopback listener of everything serves them.
+pub fn router(state: ApiState) -> Router {
+    router_of(state, Surface::All, true)
+}
+
+/// The routes of a listener; `loopback` says whether only this machine can reach it.
+pub fn router_of(state: ApiState, surface: Surface, loopback: bool) -> Router {
+    routes::router(&state.gate, surface, loopback)
+        .fallback(error::no_such_route)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(auth::harden))
+        .with_state(state)
+}
+
+/// Serves without encryption until `shutdown` becomes true or its sender is gone; answers under way are finished.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
+    shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    serve_at(Doors::new(listener, None, crate::config::Http::default().max_connections), router, shutdown)
+        .await
+}
+
+/// The same through doors with bounds and encryption of their own.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_at(
+    doors: Doors,
+    router: Router,
     mut shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let asked = async move { _ = shutdown.wait_for(|asked| *asked).await };
-    axum::serve(listener, router).with_graceful_shutdown(asked).await
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(doors, service).with_graceful_shutdown(asked).await
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::Scope;
 use super::error::ErrorBody;
-use super::routes::{ROUTES, Route};
+use super::routes::{Method, ROUTES, Route};
 
 /// The document that `/api/v1/openapi.json` serves.
 #[must_use]
@@ -15,20 +16,28 @@ pub fn document() -> Value {
         settings.meta_schema = None;
     });
     let mut generator = settings.into_generator();
-    let paths: Map<String, Value> = ROUTES
-        .iter()
-        .map(|route| (route.path.to_owned(), json!({"get": operation(route, &mut generator)})))
-        .collect();
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES {
+        let method = match route.method {
+            Method::Get => "get",
+            Method::Post => "post",
+        };
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[method] = operation(route, &mut generator);
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Anchorwatch",
-            "description": "Read side of the drift-detection daemon. Times are milliseconds since the Unix epoch.",
+            "description": "What the drift-detection daemon knows, and what can be asked of it. Times are milliseconds since the Unix epoch.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": generator.take_definitions(true)},
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     })
 }
 
@@ -38,31 +47,57 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let bad = generator.subschema_for::<ErrorBody>().to_value();
     let mut responses = json!({"200": answer("As asked.", content_type, &good)});
     let error = |description| answer(description, "application/json", &bad);
-    if !route.query.is_empty() {
-        responses["400"] = error("A parameter is not understood.");
+    if route.scope != Scope::Open {
+        responses["401"] = error("Tokens are asked for, and none or an unknown one came.");
+        responses["403"] = error("The token lacks the scope, or the request comes from a page of strangers.");
     }
-    if route.path.contains('{') {
+    if !route.query.is_empty() || route.request.is_some() {
+        responses["400"] = error("A parameter or the body is not understood.");
+    }
+    if route.method == Method::Post {
+        responses["409"] = error("It is not in a state for this.");
+        responses["503"] = error("The order may not have been carried out.");
+    }
+    if route.path.contains('{') || route.method == Method::Post {
         responses["404"] = error("There is no such thing.");
     }
     if route.path.ends_with('z') {
         responses["503"] = answer("Not now.", content_type, &good);
     }
-    json!({
+    let mut operation = json!({
         "summary": route.summary,
-        "operationId": operation_id(route.path),
+        "operationId": operation_id(route),
         "parameters": parameters(route),
         "responses": responses,
-    })
+        "security": security(route),
+    });
+    if let Some(request) = route.request {
+        let body = json!({"application/json": {"schema": request(generator).to_value()}});
+        operation["requestBody"] = json!({"required": true, "content": body});
+    }
+    operation
+}
+
+/// What a caller needs where tokens are asked for; the scopes of a bearer token are ours, not OAuth's.
+fn security(route: &Route) -> Value {
+    match route.scope {
+        Scope::Open => json!([]),
+        scope => json!([{"token": [scope.as_str()]}]),
+    }
 }
 
 fn answer(description: &str, content_type: &str, schema: &Value) -> Value {
     json!({"description": description, "content": {content_type: {"schema": schema}}})
 }
 
-fn operation_id(path: &str) -> String {
+fn operation_id(route: &Route) -> String {
     let words: Vec<_> =
-        path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    if words.is_empty() { "page".to_owned() } else { words.join("_") }
+        route.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    match (words.is_empty(), route.method) {
+        (true, _) => "page".to_owned(),
+        (false, Method::Get) => words.join("_"),
+        (false, Method::Post) => format!("post_{}", words.join("_")),
+    }
 }
 
 fn parameters(route: &Route) -> Vec<Value> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ROUTES, Readiness};
+use super::{Method, ROUTES, Readiness};
 use crate::view::{AlertState, Board};
 
 const HEAD: &str = "<!doctype html>
@@ -69,7 +69,7 @@ fn links(page: &mut String) {
     page.push_str("<h2>Interfaces</h2>\n<ul>\n");
     for route in ROUTES {
         let path = escape(route.path);
-        let shown = match route.path.contains('{') {
+        let shown = match route.path.contains('{') || route.method == Method::Post {
             true => format!("<code>{path}</code>"),
             false => format!("<a href=\"{path}\">{path}</a>"),
         };

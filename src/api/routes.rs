@@ -2,14 +2,25 @@
 //! document are both made.
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+use super::auth::{Gate, Rule, admit};
 use super::handlers::{self as answer, VersionDetail};
 use super::query::Page;
-use super::{ApiState, Readiness, Scope};
+use super::{ApiState, Readiness, Scope, Surface};
 use crate::view::{AlertView, ModelView, ReferenceView, SCRAPE_CONTENT_TYPE, StatusView, WindowView};
+
+/// How a route is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Changes nothing.
+    Get,
+    /// Gives an order; its body is described in the OpenAPI document.
+    Post,
+}
 
 /// One route of the API.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +35,10 @@ pub struct Route {
     pub content_type: &'static str,
     /// What a caller needs.
     pub scope: Scope,
+    /// How it is asked.
+    pub method: Method,
+    /// Body of an order.
+    pub(super) request: Option<fn(&mut SchemaGenerator) -> Schema>,
     pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
     pub(super) handler: fn() -> MethodRouter<ApiState>,
 }
@@ -39,6 +54,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: "text/html; charset=utf-8",
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::page),
     },
@@ -48,6 +65,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: SCRAPE_CONTENT_TYPE,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<String>,
         handler: || get(answer::metrics),
     },
@@ -57,6 +76,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::livez),
     },
@@ -66,6 +87,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Open,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Readiness>,
         handler: || get(answer::readyz),
     },
@@ -75,6 +98,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Value>,
         handler: || get(answer::openapi),
     },
@@ -84,6 +109,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ModelView>>,
         handler: || get(answer::models),
     },
@@ -93,6 +120,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<VersionDetail>,
         handler: || get(answer::version),
     },
@@ -102,6 +131,8 @@ pub const ROUTES: &[Route] = &[
         query: PAGE,
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<ReferenceView>>,
         handler: || get(answer::references),
     },
@@ -111,6 +142,8 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<ReferenceView>,
         handler: || get(answer::reference),
     },
@@ -120,6 +153,8 @@ pub const ROUTES: &[Route] = &[
         query: &["model", "version", "segment", "horizon", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<WindowView>>,
         handler: || get(answer::windows),
     },
@@ -129,6 +164,8 @@ pub const ROUTES: &[Route] = &[
         query: &["state", "model", "limit", "offset"],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
         handler: || get(answer::alerts),
     },
@@ -138,11 +175,29 @@ pub const ROUTES: &[Route] = &[
         query: &[],
         content_type: JSON,
         scope: Scope::Read,
+        method: Method::Get,
+        request: None,
         schema: SchemaGenerator::subschema_for::<StatusView>,
         handler: || get(answer::status),
     },
 ];
 
-pub(super) fn router() -> Router<ApiState> {
-    ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
+/// The routes of a listener, each behind the layer that enforces its scope.
+pub(super) fn router(gate: &Gate, surface: Surface, loopback: bool) -> Router<ApiState> {
+    let shown = ROUTES.iter().filter(|route| surface != Surface::Metrics || route.is_of_metrics());
+    shown.fold(Router::new(), |router, route| {
+        let open = route.path == METRICS && surface != Surface::Api && gate.metrics_are_open();
+        let needs = if open { Scope::Open } else { route.scope };
+        let rule = Rule { gate: gate.clone(), scope: route.scope, needs, loopback };
+        router.route(route.path, (route.handler)().layer(from_fn_with_state(rule, admit)))
+    })
+}
+
+const METRICS: &str = "/metrics";
+
+impl Route {
+    /// Whether it is served where only metrics and health are.
+    fn is_of_metrics(&self) -> bool {
+        self.path == METRICS || self.scope == Scope::Open
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{ApiState, Health, ROUTES, STUCK_AFTER, openapi_document, router, serve};
+use super::{ApiState, Health, Method, ROUTES, STUCK_AFTER, openapi_document, router, serve};
 use crate::alert::{AlertKind, Severity};
 use crate::view::{
     AlertState, AlertView, Board, EventCount, LawCounters, Level, ModelView, ReferenceView, Scrape,
@@ -86,6 +86,11 @@ fn alert(model: &str, state: AlertState) -> AlertView {
         threshold: 0.1,
         reference: "abc".into(),
         moved: Vec::new(),
+        labels: Default::default(),
+        suppressed_by: None,
+        acknowledged_by: None,
+        comment: None,
+        runbook: None,
     }
 }
 
@@ -274,7 +279,7 @@ async fn the_openapi_document_lists_every_route_and_every_answer_follows_it() {
     let listed: BTreeSet<_> =
         document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
     assert_eq!(listed, ROUTES.iter().map(|route| route.path).collect());
-    for route in ROUTES {
+    for route in ROUTES.iter().filter(|route| route.method == Method::Get) {
         let path = route.path.replace("{model}", "fraud").replace("{version}", "1.0.0");
         let (status, content_type, body) = served.get(&path.replace("{id}", "abcdef0123456789")).await;
         assert_eq!((status, content_type.as_str()), (200, route.content_type), "{path}");

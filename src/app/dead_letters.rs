@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::fault::{Place, reach};
 use crate::source::DeadLetters;
 use crate::store::StoreHandle;
 
@@ -40,10 +41,12 @@ async fn carry(store: &StoreHandle, topic: &DeadLetters) -> anyhow::Result<usize
         if outcome.is_err() {
             break;
         }
+        reach(Place::PointerSent);
         sent.push(row.id);
     }
     if !sent.is_empty() {
         store.call(move |store| store.refused_sent(&sent)).await?;
+        reach(Place::PointersMarked);
     }
     outcome?;
     Ok(count)

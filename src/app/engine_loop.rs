@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{Checkpoint, CommandError, Engine, Position, Trouble, TroubleKind};
+use crate::engine::{CatalogEntry, Checkpoint, CommandError, Engine, Position, Trouble, TroubleKind};
+use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{Begin, Incoming, KafkaSource, PartitionEnd};
 use crate::store::{ApplyTicket, FailedApply, Retry, StoreHandle, WRITER_QUEUE};
@@ -224,7 +225,7 @@ impl EngineLoop {
     fn close_panes(&mut self, now: Millis) {
         let (progress, _) = self.engine.advance(now, PANES_AT_ONCE);
         if !progress.is_empty() {
-            self.urgent |= !progress.notifications.is_empty();
+            self.urgent |= !progress.notifications.is_empty() || progress.digests > 0;
             // Windows are often judged after the last record came; their closing edge is to be durable as well.
             self.dirty_since.get_or_insert(now);
             self.publisher.progress(progress);
@@ -254,6 +255,7 @@ impl EngineLoop {
                 Box::new(self.engine.checkpoint())
             }
         };
+        reach(Place::CheckpointTaken);
         let positions = checkpoint.positions.clone();
         match self.store.try_apply(checkpoint) {
             Ok(ticket) => self.under_way = Some(UnderWay { ticket, positions, since: now }),
@@ -266,7 +268,9 @@ impl EngineLoop {
         match under_way.ticket.poll() {
             None => self.under_way = Some(under_way),
             Some(Ok(())) => {
+                reach(Place::CheckpointSettled);
                 self.source.commit(&under_way.positions);
+                reach(Place::OffsetsCommitted);
                 self.publisher.metrics().checkpoint_done((now - under_way.since) as f64 / 1_000.0);
                 self.last_checkpoint_at = Some(wall_clock());
                 if std::mem::take(&mut self.broken) {
@@ -413,6 +417,9 @@ impl EngineLoop {
             self.known_topics.iter().filter(|topic| self.source.reads(topic)).cloned().collect();
         let found = self.source.discover(|topic, partition| Self::begin(engine, &read, topic, partition))?;
         self.source.settle_doubts(|topic, partition| engine.resume(topic, partition))?;
+        if !found.new.is_empty() {
+            reach(Place::PartitionsFound);
+        }
         for new in &found.new {
             self.engine.assign(&new.topic, new.partition, new.at);
         }
@@ -468,6 +475,11 @@ impl EngineLoop {
         match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry)?)) {
             Ok(entries) => {
                 self.engine.set_catalog(&entries);
+                let name =
+                    |entry: &'_ CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
+                let watched: Vec<(String, String)> = entries.iter().map(name).collect();
+                self.publisher
+                    .forget_all_but(&watched.iter().map(|(m, v)| (m.as_str(), v.as_str())).collect());
                 self.registry_token = token;
                 if entries.is_empty() {
                     self.tell(now, "references", || {
@@ -527,6 +539,7 @@ impl EngineLoop {
 
     /// The last checkpoint, after any that is still under way.
     fn finish(mut self) -> anyhow::Result<()> {
+        reach(Place::Stopping);
         self.source.pause();
         if let Some(under_way) = self.under_way.take()
             && let Err(FailedApply { checkpoint: Some(checkpoint), .. }) = under_way.ticket.wait()
@@ -539,6 +552,7 @@ impl EngineLoop {
         let checkpoint = self.engine.checkpoint();
         let positions = checkpoint.positions.clone();
         self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
+        reach(Place::Stopped);
         self.publisher.status(&self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
         self.source.leave(&positions, LEAVE_PATIENCE);
         Ok(())

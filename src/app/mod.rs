@@ -14,6 +14,8 @@ mod catalog;
 mod clock;
 mod dead_letters;
 mod engine_loop;
+mod listeners;
+mod memory;
 mod publish;
 mod recovery;
 
@@ -29,19 +31,21 @@ use tokio::sync::watch;
 use crate::api;
 use crate::config::Config;
 use crate::deliver::{self, DeliverySettings};
-use crate::engine::Engine;
+use crate::engine::{Engine, Restored};
+use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
-use crate::store::{StateLock, Store, StoreHandle, spawn_writer};
+use crate::store::{StateLock, StoreHandle, spawn_writer};
 use crate::telemetry::Metrics;
 use crate::view::Board;
 
 use engine_loop::EngineLoop;
+use listeners::{Listeners, Reload};
+use publish::Publisher;
 use recovery::Opened;
 
 pub use backups::back_up;
 pub use clock::wall_clock;
-use publish::Publisher;
 pub use recovery::{FetchedCopy, fetch_newest_good_copy, holds_state, note_recovery};
 
 /// How long deliveries under way may take at the stop.
@@ -76,10 +80,13 @@ pub struct Daemon {
     backups: Option<std::thread::JoinHandle<()>>,
     /// Held until everything has ended: nobody else may count into the folder.
     _lock: StateLock,
+    reload: Reload,
     /// Latest state of everything, as the API shows it.
     pub board: Arc<Board>,
-    /// Address of metrics, health and API.
+    /// Address of metrics and health.
     pub address: SocketAddr,
+    /// Address of the API and the page; the same unless the configuration names another.
+    pub api_address: SocketAddr,
 }
 
 impl std::fmt::Debug for Daemon {
@@ -93,14 +100,9 @@ impl std::fmt::Debug for Daemon {
 /// # Errors
 /// When the data folder is not writable or in use, the state cannot be used, a port is taken, or a secret cannot be read.
 pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
-    let listener = std::net::TcpListener::bind(config.http.listen).with_context(|| {
-        format!(
-            "cannot listen on {}: another process has the port; set http.listen to a free one",
-            config.http.listen
-        )
-    })?;
-    listener.set_nonblocking(true).context("the listener of http.listen")?;
-    let address = listener.local_addr().context("the listener of http.listen")?;
+    let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
+    let listeners = Listeners::bind(&config.http, Arc::clone(&metrics))?;
+    let (address, api_address) = (listeners.address, listeners.api);
     let targets = deliver::targets(&config.sinks, &config.actions).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("\n"))
@@ -108,9 +110,10 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     crate::source::warnings(&config.kafka).iter().for_each(|warning| tracing::warn!("{warning}"));
     let lock = StateLock::take(&config.data_dir)?;
-    let Opened { mut store, loss } = recovery::open(config)?;
+    let Opened { mut store, restored, loss } = recovery::open(config)?;
+    reach(Place::StateOpened);
     let registry = Registry::open(&config.data_dir)?;
-    let mut engine = restored_engine(config, &store, &registry)?;
+    let mut engine = restored_engine(config, restored, &registry)?;
     if let Some((loss, detail)) = loss {
         engine.state_was_lost(loss, &detail, wall_clock());
         store.apply(&engine.checkpoint())?;
@@ -118,7 +121,6 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     }
     let source = KafkaSource::new(config)?;
     let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
-    let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
     let board = Arc::new(Board::default());
     let (handle, store) = spawn_writer(store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -132,7 +134,9 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
     let engine_loop =
         EngineLoop::new(engine, source, registry, handle.clone(), publisher, config, (stop.clone(), asked));
-    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics)).with_commands(commands);
+    let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
+        .with_commands(commands)
+        .with_gate(listeners.gate());
     let health = state.health();
     let engine = std::thread::Builder::new()
         .name("engine".to_owned())
@@ -154,10 +158,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         }
         None => None,
     };
-    let _guard = runtime.enter();
-    let listener = tokio::net::TcpListener::from_std(listener).context("the listener of http.listen")?;
-    runtime.spawn(api::serve(listener, api::router(state), shut));
-    drop(_guard);
+    let reload = listeners.open(&state, &shut, &runtime)?;
+    let stop = stop.clone();
     Ok(Daemon {
         runtime,
         engine,
@@ -165,17 +167,18 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         handle,
         shutdown,
         deliveries,
-        stop: stop.clone(),
+        stop,
         backups,
         _lock: lock,
+        reload,
         board,
         address,
+        api_address,
     })
 }
 
-fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
+fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry) -> anyhow::Result<Engine> {
     let mut engine = Engine::new(config);
-    let mut restored = store.restore()?;
     // Nobody reads a topic any more that left the configuration; its partitions hold nothing back.
     restored.positions.retain(|position| config.kafka.topics.contains(&position.topic));
     let fresh = restored.positions.is_empty();
@@ -184,7 +187,9 @@ fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyho
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
+    engine.set_memory_budget(memory::of_windows(config.memory.max));
     engine.set_catalog(&catalog::entries(registry)?);
+    reach(Place::StateRestored);
     Ok(engine)
 }
 
@@ -221,7 +226,7 @@ impl Daemon {
         &self.handle
     }
 
-    /// Asks the daemon to stop when the process is told to.
+    /// Asks the daemon to stop when the process is told to, and to read tokens and certificates again on SIGHUP.
     ///
     /// # Errors
     /// When the system refuses signal handlers.
@@ -237,6 +242,13 @@ impl Daemon {
             }
             tracing::info!("asked to stop: draining");
             stop.request();
+        });
+        let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        let reload = self.reload.clone();
+        self.runtime.spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reload.reload();
+            }
         });
         Ok(())
     }

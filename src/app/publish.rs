@@ -29,6 +29,16 @@ impl Publisher {
         &self.board
     }
 
+    /// Forgets what is shown of versions that are no longer watched.
+    pub(super) fn forget_all_but(&self, watched: &HashSet<(&str, &str)>) {
+        let mut shown: Vec<_> = self.board.subjects().into_iter().map(|(subject, _)| subject).collect();
+        shown.dedup_by(|a, b| a.model == b.model && a.version == b.version);
+        for gone in shown.iter().filter(|subject| !watched.contains(&(&*subject.model, &*subject.version))) {
+            self.metrics.remove_version(&gone.model, &gone.version);
+            self.board.remove_version(&gone.model, &gone.version);
+        }
+    }
+
     pub(super) fn progress(&self, progress: Progress) {
         let newest = newest(&progress.windows);
         for (window, newest) in progress.windows.into_iter().zip(newest) {
@@ -41,6 +51,9 @@ impl Publisher {
         }
         for step in &progress.steps {
             self.metrics.alert_transition(step.kind, step.to);
+        }
+        for reason in &progress.suppressed {
+            self.metrics.alert_suppressed(*reason);
         }
         for (action, decision) in &progress.decisions {
             self.metrics.action(action, decision.as_str());
@@ -70,6 +83,9 @@ impl Publisher {
             watermark: engine.watermark(),
             queues,
             outbox,
+            memory: engine.memory(),
+            unknown: engine.unknown_models(),
+            not_admitted: engine.not_admitted(),
             last_checkpoint_at,
         };
         let alerts = engine.alert_views();
@@ -77,6 +93,7 @@ impl Publisher {
         self.metrics.alerts(&alerts);
         self.board.set_status(status);
         self.board.set_alerts(alerts);
+        self.board.set_silences(engine.silences());
     }
 }
 

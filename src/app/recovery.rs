@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::wall_clock;
 use crate::backup::{BackupError, Place};
 use crate::config::{Config, OnCorruption};
-use crate::engine::StateLoss;
+use crate::engine::{Restored, StateLoss};
 use crate::reference::decode;
 use crate::registry::Registry;
 use crate::store::{Store, StoreError, has_state, inspect, put_in_place, set_aside};
@@ -19,6 +19,8 @@ use crate::store::{Store, StoreError, has_state, inspect, put_in_place, set_asid
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) store: Store,
+    /// What it holds.
+    pub(super) restored: Restored,
     pub(super) loss: Option<(StateLoss, String)>,
 }
 
@@ -50,18 +52,22 @@ pub(super) fn forget_recovery(data_dir: &Path) -> anyhow::Result<()> {
 pub(super) fn open(config: &Config) -> anyhow::Result<Opened> {
     let data_dir = &config.data_dir;
     let noted = std::fs::read_to_string(note(data_dir)).ok();
-    match Store::open(data_dir) {
+    let opened = Store::open(data_dir).and_then(|store| {
+        let restored = store.restore()?;
+        Ok((store, restored))
+    });
+    match opened {
         Err(StoreError::Damaged { what, .. }) if config.checkpoint.on_corruption == OnCorruption::Rebuild => {
             replace(config, &what)
         }
         opened => {
-            let store = opened?;
+            let (store, restored) = opened?;
             let loss = match noted {
                 None => None,
-                Some(what) if store.restore()?.positions.is_empty() => Some((StateLoss::Everything, what)),
+                Some(what) if restored.positions.is_empty() => Some((StateLoss::Everything, what)),
                 Some(what) => Some((StateLoss::SinceCopy, what)),
             };
-            Ok(Opened { store, loss })
+            Ok(Opened { store, restored, loss })
         }
     }
 }
@@ -85,7 +91,8 @@ fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
                     format!("the state file was damaged ({damage}); a copy made at {created} took its place");
                 note_recovery(data_dir, &what)?;
                 tracing::warn!(created, rows, "the newest good copy took the place of the state file");
-                return Ok(Opened { store, loss: Some((StateLoss::SinceCopy, what)) });
+                let restored = store.restore()?;
+                return Ok(Opened { store, restored, loss: Some((StateLoss::SinceCopy, what)) });
             }
             Err(error) => tracing::error!("no copy can be used: {error:#}"),
         }
@@ -95,7 +102,8 @@ fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
     let what = format!("the state file was damaged ({damage}) and is counted anew from Kafka");
     tracing::warn!(rows, "counting anew from Kafka, as far back as the longest horizon needs");
     register_references(data_dir)?;
-    Ok(Opened { store, loss: Some((StateLoss::Everything, what)) })
+    let restored = store.restore()?;
+    Ok(Opened { store, restored, loss: Some((StateLoss::Everything, what)) })
 }
 
 /// A copy that was fetched and found good.

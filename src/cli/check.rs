@@ -83,10 +83,18 @@ pub fn summary(config: &Config) -> String {
         ),
         ("tells", joined(sinks)),
         ("starts", joined(actions)),
-        ("listens", format!("http://{}", config.http.listen)),
+        ("listens", listens(config)),
         ("state", config.data_dir.display().to_string()),
     ];
     lines.iter().map(|(what, text)| format!("  {what:<9} {text}\n")).collect()
+}
+
+fn listens(config: &Config) -> String {
+    let http = &config.http;
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let api = http.api.as_ref().map(|api| format!(", API on {scheme}://{}", api.listen)).unwrap_or_default();
+    let asks = if http.authenticates() { ", for those with a token or certificate" } else { "" };
+    format!("{scheme}://{}{api}{asks}", http.listen)
 }
 
 fn joined(items: impl Iterator<Item = String>) -> String {

@@ -5,12 +5,14 @@ pub mod check;
 pub mod client;
 pub mod context;
 pub mod demo;
+pub mod health;
 pub mod model;
 pub mod reference;
 pub mod restore;
 pub mod run;
 pub mod schema;
 mod table;
+pub mod token;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -50,6 +52,10 @@ enum Command {
     /// Puts the newest good copy of the state in place.
     Restore(restore::RestoreCommand),
     Schema(schema::SchemaCommand),
+    /// Asks whether a running daemon lives; for container health checks.
+    Health(health::HealthCommand),
+    /// Makes bearer tokens for the API.
+    Token(token::TokenCommand),
 }
 
 impl Cli {
@@ -61,6 +67,8 @@ impl Cli {
         let outcome = match self.command {
             Command::Check(command) => command.run(&mut out, &mut err).map_err(Into::into),
             Command::Schema(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            Command::Health(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
+            Command::Token(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),

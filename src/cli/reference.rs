@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use anchorwatch_detectors::binning::Binning;
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -42,6 +44,9 @@ enum Command {
         /// How to print.
         #[arg(long, value_enum, default_value_t)]
         output: Output,
+        /// List the categories of this column by their places instead, as alerts name them.
+        #[arg(long, value_name = "COLUMN")]
+        categories: Option<String>,
     },
     /// Compare two references.
     Diff {
@@ -160,7 +165,10 @@ impl ReferenceCommand {
         match self.command {
             Command::Create(create) => create_reference(*create, context, out),
             Command::List { model, output } => list(&open(context)?, model.as_deref(), output, out),
-            Command::Show { id, output } => show(&open(context)?, &id, output, out),
+            Command::Show { id, output, categories: None } => show(&open(context)?, &id, output, out),
+            Command::Show { id, categories: Some(column), .. } => {
+                categories(&open(context)?, &id, &column, out)
+            }
             Command::Diff { a, b, output } => compare(&open(context)?, &a, &b, output, out),
             Command::Activate { id } => {
                 let row = open(context)?.activate(&id)?;
@@ -316,6 +324,26 @@ fn show(registry: &Registry, id: &str, output: Output, out: &mut dyn Write) -> a
     let columns: Vec<_> = columns.collect();
     write_table(out, ["COLUMN", "ROLE", "KIND", "CELLS", "REQUIRED", "MISSING", "INVALID"], &columns)?;
     write_notes(&reference, out)?;
+    Ok(())
+}
+
+/// Which category is the third one.
+fn categories(registry: &Registry, id: &str, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    let reference = registry.load_reference(&registry.find_reference(id)?.id)?;
+    let column = reference.columns.iter().position(|column| column.name == name);
+    let column = column.with_context(|| format!("the reference has no column `{name}`"))?;
+    let Binning::Categorical(known) = &reference.columns[column].binning else {
+        anyhow::bail!("`{name}` is counted on ranges, not on categories");
+    };
+    let counts = reference.layout().column(&reference.profile, column).cells.to_vec();
+    let all = counts.iter().sum::<u64>().max(1) as f64;
+    let rows = known.categories().iter().zip(&counts).enumerate();
+    let rows: Vec<_> = rows
+        .map(|(place, (category, count))| {
+            [(place + 1).to_string(), category.clone(), percent(*count as f64 / all)]
+        })
+        .collect();
+    write_table(out, ["PLACE", "CATEGORY", "SHARE"], &rows)?;
     Ok(())
 }
 

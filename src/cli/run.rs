@@ -32,12 +32,17 @@ impl RunCommand {
             }
         };
         telemetry::logs::init(config.telemetry.log_format, &config.telemetry.log_filter)?;
+        let _fail_points = crate::fault::armed();
         let stop = Stop::default();
         let daemon = app::start(&config, &stop)?;
         daemon.stop_on_signals()?;
         let (version, address) = (env!("CARGO_PKG_VERSION"), daemon.address);
+        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
         let (kafka, data_dir) = (config.kafka.bootstrap.as_str(), config.data_dir.display());
-        tracing::info!(version, kafka, %data_dir, "watching; metrics and API on http://{address}");
+        tracing::info!(version, kafka, %data_dir, "watching; metrics and API on {scheme}://{address}");
+        if daemon.api_address != address {
+            tracing::info!("API on {scheme}://{}", daemon.api_address);
+        }
         daemon.wait()?;
         tracing::info!("stopped; nothing is lost");
         Ok(ExitCode::SUCCESS)

@@ -24,6 +24,8 @@ pub struct Monitor {
     /// Threshold as a multiple of the largest deviation of baseline windows of the same length.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub baseline_margin: f64,
+    /// Show categories by their names in `moved`, and so in alerts, payloads and the API. Else by their place in the reference.
+    pub show_categories: bool,
     /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
     pub silence_after: Option<Span>,
 }
@@ -37,6 +39,7 @@ impl Default for Monitor {
             faults: FaultFloors::default(),
             latency: LatencySettings::default(),
             baseline_margin: 1.5,
+            show_categories: false,
             silence_after: None,
         }
     }

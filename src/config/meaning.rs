@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Action, Config, Horizon, Http, Kafka, Problem, Sasl, SaslMechanism, SecretSource, Sink, SinkTarget, Span,
+    Action, Config, Horizon, Kafka, Problem, Sasl, SaslMechanism, SecretSource, Sink, SinkTarget, Span,
     Windows,
 };
 
@@ -41,7 +41,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     for (index, one) in config.actions.iter().enumerate() {
         action(&format!("actions[{index}]"), one, &mut found);
     }
-    listener(&config.http, &mut found);
+    super::http::problems(&config.http, &mut found);
     above_zero("checkpoint.every", config.checkpoint.every, &mut found);
     if let Some(backup) = &config.checkpoint.backup {
         above_zero("checkpoint.backup.every", backup.every, &mut found);
@@ -289,18 +289,13 @@ fn secret_address(path: String, source: &SecretSource, found: &mut Vec<Problem>)
 
 fn address(path: String, text: &str, found: &mut Vec<Problem>) {
     if !is_address(text) {
-        found.push(Problem::at(path, format!("`{text}` is not a URL")).expected("`https://…` or `http://…`"));
+        // What is not understood may hold a password all the same.
+        let shown = if text.contains(['@', '?']) { super::REDACTED } else { text };
+        found
+            .push(Problem::at(path, format!("`{shown}` is not a URL")).expected("`https://…` or `http://…`"));
     }
 }
 
 fn is_address(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-fn listener(http: &Http, found: &mut Vec<Problem>) {
-    if !http.listen.ip().is_loopback() && !http.insecure_allow_remote {
-        let what = format!("`{}` can be reached by others, and there is no authentication", http.listen);
-        let expected = "a loopback address such as `127.0.0.1:9464`, or `http.insecure_allow_remote: true` behind a proxy";
-        found.push(Problem::at("http.listen", what).expected(expected));
-    }
 }

@@ -41,21 +41,38 @@ fn redact(value: &mut Value) {
     *value = Value::String(REDACTED.to_owned());
 }
 
-/// Replaces the password of each URL that carries one.
+/// Replaces what each URL may carry in secret: user, password and the values of its query.
 fn hide_credentials(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Ok(mut url) = url::Url::parse(text)
-                && url.password().is_some()
-                && url.set_password(Some(REDACTED)).is_ok()
+            if let Ok(url) = url::Url::parse(text)
+                && url.has_host()
             {
-                *text = url.to_string();
+                *text = without_secrets(url, text);
             }
         }
         Value::Array(items) => items.iter_mut().for_each(hide_credentials),
         Value::Object(fields) => fields.values_mut().for_each(hide_credentials),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+fn without_secrets(mut url: url::Url, text: &str) -> String {
+    let plain = url.password().is_none() && url.username().is_empty() && url.query().is_none();
+    if plain {
+        return text.to_owned();
+    }
+    if url.password().is_some() {
+        _ = url.set_password(Some(REDACTED));
+    }
+    if !url.username().is_empty() {
+        _ = url.set_username(REDACTED);
+    }
+    if url.query().is_some() {
+        let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        url.query_pairs_mut().clear().extend_pairs(names.iter().map(|name| (name, REDACTED)));
+    }
+    url.to_string()
 }
 
 /// Leaves out fields that say nothing.

@@ -51,7 +51,7 @@ http: {listen: '0.0.0.0:80'}
     windows.horizons[1].evry: unknown field, did you mean `every`?
     windows.min_rows: `-3` is out of range, expected a whole number at least 1
     windows.pane: `1 minute` is not understood, expected a length of time such as `90s`, `15m` or `24h`
-    http.listen: `0.0.0.0:80` can be reached by others, and there is no authentication, expected a loopback address such as `127.0.0.1:9464`, or `http.insecure_allow_remote: true` behind a proxy
+    http.listen: `0.0.0.0:80` can be reached by others, and there is neither encryption nor authentication, expected a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients` (and `http.metrics_token`, if `http.api` is a listener of its own); or `http.insecure_allow_remote: true` behind a proxy that protects it
     ");
 }
 
@@ -75,7 +75,7 @@ http: {listen: '0.0.0.0:80'}
     actions[0].name: `c` is already the name of sinks[1].name
     sinks[0].url: `ftp://x` is not a URL, expected `https://…` or `http://…`
     sinks[1].url: the environment variable ANCHORWATCH_NOT_SET is not set
-    http.listen: `0.0.0.0:80` can be reached by others, and there is no authentication, expected a loopback address such as `127.0.0.1:9464`, or `http.insecure_allow_remote: true` behind a proxy
+    http.listen: `0.0.0.0:80` can be reached by others, and there is neither encryption nor authentication, expected a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients` (and `http.metrics_token`, if `http.api` is a listener of its own); or `http.insecure_allow_remote: true` behind a proxy that protects it
     checkpoint.every: `0s` is out of range, expected a length of time above 0
     ");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Alerts, Http, Kafka, Monitor, Sink, Span};
+use super::{Action, Alerts, Http, Kafka, Memory, Monitor, Sink, Span};
 
 /// Everything a configuration file can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,9 @@ pub struct Config {
     /// Listener of metrics, health and API.
     #[serde(default)]
     pub http: Http,
+    /// What the process may hold.
+    #[serde(default)]
+    pub memory: Memory,
     /// Checkpoints of counts, offsets, alerts and outbox.
     #[serde(default)]
     pub checkpoint: CheckpointSettings,

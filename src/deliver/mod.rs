@@ -40,6 +40,7 @@ pub use sinks::{
 pub use target::{Target, TargetError, TargetProblem, Targets, targets};
 
 use crate::alert::ActionRequest;
+use crate::fault::{Place, reach};
 use crate::store::{Recovered, StoreError, StoreHandle};
 use crate::subject::Millis;
 
@@ -193,6 +194,7 @@ pub async fn run(
 async fn recover(store: &StoreHandle, settings: &DeliverySettings) -> Result<(), StoreError> {
     let now = (settings.clock)();
     let Recovered { notifications, actions } = store.call(move |store| store.recover_outbox(now)).await?;
+    reach(Place::OutboxRecovered);
     if notifications > 0 {
         tracing::info!(
             notifications,

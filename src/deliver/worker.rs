@@ -13,6 +13,7 @@ use super::policy::millis;
 use super::sinks::{Answer, Attempt, Dialect, Outcome};
 use super::{DeliveryObserver, DeliveryOutcome, DeliverySettings, Target};
 use crate::alert::Delivery;
+use crate::fault::{Place, reach};
 use crate::store::{Due, OutboxItem, Retry, Settlement, StoreError, StoreHandle};
 use crate::subject::Millis;
 
@@ -118,6 +119,7 @@ impl Worker {
     /// One attempt, durable before the first byte is sent.
     async fn deliver(&mut self, item: OutboxItem) -> Result<(), StoreError> {
         let (id, now) = (item.id, self.now());
+        reach(Place::DeliveryDue);
         if item.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return self.settle(id, Settlement::Expired).await;
         }
@@ -131,8 +133,12 @@ impl Worker {
         if !self.store.call(move |store| store.attempting(id, now)).await? {
             return Ok(());
         }
+        reach(Place::DeliveryAttempting);
         let settlement = self.attempt(&item, now).await;
-        self.settle(id, settlement).await
+        reach(Place::DeliveryAnswered);
+        self.settle(id, settlement).await?;
+        reach(Place::DeliverySettled);
+        Ok(())
     }
 
     async fn attempt(&mut self, item: &OutboxItem, now: Millis) -> Settlement {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Engine, RestoreError, RestoreReport, Restored, SubjectId};
-use crate::alert;
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{EventCount, LawCounters};
@@ -70,12 +69,14 @@ pub(super) fn restore(
                 restore_core(engine, core, &mut load);
             }
             GAPS => engine.completeness.restore(text).map_err(failed)?,
-            TROUBLES => engine.troubles = serde_json::from_str(text).map_err(failed)?,
-            ACTIONS => engine.actions.restore(text).map_err(failed)?,
-            name if name.starts_with(alert::DOCUMENT_PREFIX) => {
-                engine.alerts.restore(text).map_err(failed)?;
+            TROUBLES => {
+                engine.troubles = serde_json::from_str(text).map_err(failed)?;
+                engine.share_troubles();
             }
-            _ => {}
+            ACTIONS => engine.actions.restore(text).map_err(failed)?,
+            name => {
+                engine.alerts.restore(name, text).map_err(failed)?;
+            }
         }
     }
     engine.partitions = Partitions::restore(restored.positions);
@@ -99,6 +100,7 @@ fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> 
     engine.law = core.law;
     engine.watermark = core.watermark;
     engine.windows.restore_closed(core.closed, core.start);
+    engine.alerts.resume_at(core.closed.map(|edge| edge * engine.windows.settings().pane_ms));
     let mut laid_out: HashMap<String, Option<Arc<Plan>>> = HashMap::new();
     for version in core.plans {
         let mut plans = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::{Engine, RefusedRecord};
 use crate::event::{self, Event, Limits, NameRules, Named, Record, Refusal};
+use crate::fault::{Place, reach};
 use crate::subject::Millis;
 use crate::window::{Dedup, Gaps, Outcome, Partition, Windows};
 
@@ -12,12 +13,24 @@ impl Engine {
     /// Steps 2 to 4: decodes one record and counts it, or counts why not. The position moves behind it in any case.
     /// `now` is the wall clock; it only decides which events are in the future.
     pub fn ingest(&mut self, record: &Record<'_>, now: Millis) {
+        reach(Place::RecordTaken);
         self.law.read += 1;
         let outcome = match decode(&self.limits, &self.names, record) {
             Ok(known) => {
                 let Self { dedup, windows, partitions, completeness, .. } = self;
                 let partition = partitions.entry(record.topic, record.partition);
-                observe(dedup.as_mut(), windows, partition, &mut completeness.gaps, (record, &known), now)
+                let outcome = observe(
+                    dedup.as_mut(),
+                    windows,
+                    partition,
+                    &mut completeness.gaps,
+                    (record, &known),
+                    now,
+                );
+                if let Outcome::Refused(Refusal::UnknownModel | Refusal::UnknownVersion) = outcome {
+                    self.unknown.saw(&known.0.model, known.0.version.as_deref());
+                }
+                outcome
             }
             Err(refusal) => Outcome::Refused(refusal),
         };
@@ -30,7 +43,11 @@ impl Engine {
             Outcome::Duplicate => self.law.duplicate += 1,
             Outcome::Refused(refusal) => self.refuse(record, &refusal),
         }
+        if let Some(reason) = self.windows.take_not_admitted() {
+            *self.law.not_admitted.entry(reason.as_str().into()).or_default() += 1;
+        }
         debug_assert!(self.law.holds(), "L-1");
+        reach(Place::RecordPassed);
     }
 
     /// Notes the id of a record that was counted in an earlier run, so that its duplicates are known again.
@@ -45,7 +62,7 @@ impl Engine {
     fn refuse(&mut self, record: &Record<'_>, refusal: &Refusal) {
         *self.law.refused.entry(refusal.reason().into()).or_default() += 1;
         if self.refused.len() >= MAX_REFUSED {
-            self.refused_dropped += 1;
+            self.law.pointers_dropped += 1;
             return;
         }
         self.refused.push(RefusedRecord {

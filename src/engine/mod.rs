@@ -11,7 +11,9 @@ mod command;
 mod completeness;
 mod documents;
 mod ingest;
+mod tell;
 mod trouble;
+mod unknown;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,14 +25,17 @@ pub use ingest::record_hash;
 pub use trouble::{SELF, Trouble, TroubleKind};
 
 use crate::action::{Actions, Decision, VersionFacts};
-use crate::alert::{AlertKind, AlertStep, Alerts, Notification, Severity};
-use crate::config::{Config, Sink};
+use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
+use crate::config::Config;
 use crate::event::{Limits, NameRules};
 use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
-use crate::view::{AlertView, EventCount, LawCounters, PositionView, WindowView};
-use crate::window::{Dedup, Partition, Partitions, WatchedVersion, WindowSettings, Windows};
+use crate::view::{
+    AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView, SilenceView, UnknownView,
+    WindowView,
+};
+use crate::window::{Dedup, NotAdmitted, Partition, Partitions, WatchedVersion, WindowSettings, Windows};
 
 /// A version that is to be watched, with what the registry says of it.
 #[derive(Debug, Clone)]
@@ -39,25 +44,6 @@ pub struct CatalogEntry {
     pub watched: WatchedVersion,
     /// Facts that guard actions.
     pub facts: VersionFacts,
-}
-
-/// A sink's filter; the address is the delivery's business.
-#[derive(Debug, Clone)]
-struct Route {
-    name: String,
-    kinds: Vec<AlertKind>,
-    min_severity: Option<Severity>,
-}
-
-impl Route {
-    fn of(sink: &Sink) -> Self {
-        Self { name: sink.name.clone(), kinds: sink.kinds.clone(), min_severity: sink.min_severity }
-    }
-
-    fn takes(&self, notification: &Notification) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(&notification.kind))
-            && self.min_severity.is_none_or(|least| notification.severity >= least)
-    }
 }
 
 /// What one call of [`Engine::advance`] brought about.
@@ -71,6 +57,10 @@ pub struct Progress {
     pub notifications: Vec<Notification>,
     /// Decisions on actions, with the action's name.
     pub decisions: Vec<(String, Decision)>,
+    /// Why alerts were kept back, once each.
+    pub suppressed: Vec<Suppression>,
+    /// Digests that were put into the outbox.
+    pub digests: usize,
 }
 
 impl Progress {
@@ -79,12 +69,15 @@ impl Progress {
         self.steps.extend(other.steps);
         self.notifications.extend(other.notifications);
         self.decisions.extend(other.decisions);
+        self.suppressed.extend(other.suppressed);
+        self.digests += other.digests;
     }
 
     /// Whether nothing happened.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.windows.is_empty() && self.notifications.is_empty()
+        let told = self.notifications.is_empty() && self.decisions.is_empty() && self.digests == 0;
+        told && self.windows.is_empty() && self.steps.is_empty() && self.suppressed.is_empty()
     }
 }
 
@@ -99,13 +92,11 @@ pub struct Engine {
     judge: Judge,
     alerts: Alerts,
     actions: Actions,
-    routes: Vec<Route>,
     facts: HashMap<(String, String), VersionFacts>,
     law: LawCounters,
     watermark: Option<Millis>,
     outbox: Vec<OutboxRow>,
     refused: Vec<RefusedRecord>,
-    refused_dropped: u64,
     audit: Vec<AuditRow>,
     troubles: trouble::Troubles,
     completeness: completeness::Completeness,
@@ -116,6 +107,7 @@ pub struct Engine {
     stalled: std::collections::BTreeMap<String, usize>,
     /// The clock at the last look; never an event time.
     now: Millis,
+    unknown: unknown::Unknown,
     core_dirty: bool,
 }
 
@@ -125,6 +117,8 @@ impl Engine {
     pub fn new(config: &Config) -> Self {
         let settings = WindowSettings::new(&config.windows, config.segments.as_ref());
         let min_rows = config.windows.min_rows;
+        let mut windows = Windows::new(settings);
+        windows.set_versions_per_model(config.memory.versions_per_model);
         Self {
             limits: Limits {
                 max_bytes: config.events.max_bytes,
@@ -137,22 +131,24 @@ impl Engine {
             },
             silence_after: config.monitor.silence_after.map(crate::config::Span::millis),
             partitions: Partitions::default(),
-            windows: Windows::new(settings),
+            windows,
             judge: Judge::new(
                 config.monitor.clone(),
                 min_rows,
                 config.alerts.clear_below,
                 config.segments.as_ref().map(|segments| segments.field.clone()),
             ),
-            alerts: Alerts::new(config.alerts.clone()),
+            alerts: Alerts::new(
+                config.alerts.clone(),
+                config.sinks.iter().map(SinkFilter::of).collect(),
+                !config.actions.is_empty(),
+            ),
             actions: Actions::new(config.actions.clone()),
-            routes: config.sinks.iter().map(Route::of).collect(),
             facts: HashMap::new(),
             law: LawCounters::default(),
             watermark: None,
             outbox: Vec::new(),
             refused: Vec::new(),
-            refused_dropped: 0,
             audit: Vec::new(),
             troubles: trouble::Troubles::default(),
             completeness: completeness::Completeness::default(),
@@ -160,8 +156,39 @@ impl Engine {
             dedup: config.events.dedup.as_ref().map(|dedup| Dedup::new(dedup.last)),
             stalled: std::collections::BTreeMap::new(),
             now: Millis::MIN,
+            unknown: unknown::Unknown::default(),
             core_dirty: false,
         }
+    }
+
+    /// Bounds the memory of windows, in bytes, for models and segments that come from now on.
+    pub fn set_memory_budget(&mut self, bytes: usize) {
+        self.windows.set_budget(bytes);
+    }
+
+    /// The memory of windows: what may be spoken for, and what is.
+    #[must_use]
+    pub fn memory(&self) -> MemoryView {
+        let (budget, charged) = self.windows.budget();
+        MemoryView { budget, charged }
+    }
+
+    /// Models that nobody registered, the most frequent first, since the start.
+    #[must_use]
+    pub fn unknown_models(&self) -> Vec<UnknownView> {
+        self.unknown.views()
+    }
+
+    /// Versions that are not counted, or not in their segments, and why, since the start.
+    #[must_use]
+    pub fn not_admitted(&self) -> Vec<NotAdmittedView> {
+        let view = |(model, version, reason, events): (&str, &str, NotAdmitted, u64)| NotAdmittedView {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            reason: reason.as_str().to_owned(),
+            events,
+        };
+        self.windows.not_admitted().map(view).collect()
     }
 
     /// Replaces what the registry offers. Events of versions left out are refused from now on.
@@ -170,6 +197,8 @@ impl Engine {
         self.core_dirty |= self.windows.watch(&watched);
         let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
         self.facts = entries.iter().map(|entry| (name(entry), entry.facts.clone())).collect();
+        let facts = &self.facts;
+        self.alerts.retain(|model, version| facts.contains_key(&(model.to_owned(), version.to_owned())));
         let windows = &self.windows;
         let in_use =
             |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
@@ -188,7 +217,9 @@ impl Engine {
         for _ in 0..most {
             let Some(edge) = self.windows.close_next(watermark) else { return (progress, false) };
             self.core_dirty = true;
+            reach(Place::PaneClosed);
             progress.absorb(self.judge_windows(edge));
+            reach(Place::WindowsJudged);
         }
         (progress, true)
     }
@@ -221,20 +252,7 @@ impl Engine {
                 progress.windows.push(view);
             }
         }
-        if !progress.windows.is_empty() {
-            progress.notifications = self.alerts.announce(end);
-            progress.steps = self.alerts.take_steps();
-            for notification in &progress.notifications {
-                let no_actions = self.no_actions(notification.coverage);
-                progress.decisions.extend(route(
-                    notification,
-                    &self.routes,
-                    (&mut self.actions, no_actions),
-                    &self.facts,
-                    (&mut self.outbox, &mut self.audit),
-                ));
-            }
-        }
+        self.tell(end, &mut progress);
         progress
     }
 
@@ -285,7 +303,15 @@ impl Engine {
     /// Alerts for display.
     #[must_use]
     pub fn alert_views(&self) -> Vec<AlertView> {
-        self.alerts.views()
+        let mut views = self.alerts.views();
+        self.show_troubles(&mut views);
+        views
+    }
+
+    /// Silences for display.
+    #[must_use]
+    pub fn silences(&self) -> Vec<SilenceView> {
+        self.alerts.silences()
     }
 
     /// Events per version, for display.
@@ -307,7 +333,8 @@ impl Engine {
                 topic: id.0.clone(),
                 partition: id.1,
                 next_offset: state.next_offset?,
-                end_offset: state.end_offset,
+                // At its end nothing is behind, whatever the last statistics said.
+                end_offset: if state.at_end.is_some() { state.next_offset } else { state.end_offset },
                 max_event_time: state.max_event_time,
             })
         };
@@ -318,7 +345,7 @@ impl Engine {
     /// later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
         let mut documents: std::collections::BTreeMap<String, Option<String>> =
-            self.alerts.take_documents().into_iter().map(|(name, text)| (name, Some(text))).collect();
+            self.alerts.take_documents().into_iter().collect();
         if let Some(text) = self.actions.take_document() {
             documents.insert(documents::ACTIONS.to_owned(), Some(text));
         }
@@ -385,41 +412,4 @@ pub struct RestoreError {
     pub name: String,
     /// What is wrong with it.
     pub source: serde_json::Error,
-}
-
-/// Puts a notification and the actions it starts into the outbox.
-fn route(
-    notification: &Notification,
-    routes: &[Route],
-    (actions, no_actions): (&mut Actions, Option<String>),
-    facts: &HashMap<(String, String), VersionFacts>,
-    (outbox, audit): (&mut Vec<OutboxRow>, &mut Vec<AuditRow>),
-) -> Vec<(String, Decision)> {
-    let row = |route: &Route| OutboxRow {
-        target: route.name.clone(),
-        delivery: crate::alert::Delivery::Notification(notification.clone()),
-        expires_at: None,
-    };
-    outbox.extend(routes.iter().filter(|route| route.takes(notification)).map(row));
-    if let Some(why) = no_actions {
-        if actions.wanted_by(notification) {
-            audit.push(AuditRow {
-                at: notification.at,
-                actor: AuditRow::SELF.to_owned(),
-                what: "action_withheld".to_owned(),
-                key: notification.key.clone(),
-                detail: why,
-            });
-        }
-        return Vec::new();
-    }
-    let id = (notification.model.clone(), notification.version.clone());
-    let facts = facts.get(&id).cloned().unwrap_or_default();
-    let decided = actions.decide(notification, &facts);
-    let told = decided.iter().map(|one| (one.action.clone(), one.decision)).collect();
-    for one in decided {
-        outbox.extend(one.outbox);
-        audit.push(one.audit);
-    }
-    told
 }

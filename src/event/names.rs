@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Event, Record, Refusal};
+use super::{Event, MAX_NAME_BYTES, Record, Refusal};
 use crate::config::NameSource;
 
 /// Where model and version stand.
@@ -27,10 +27,14 @@ impl NameRules {
     /// Resolves model and version. The configured place wins; the event's own field is the fallback.
     ///
     /// # Errors
-    /// [`Refusal::NoModel`], or [`Refusal::NoVersion`] for anything but feedback.
+    /// [`Refusal::NoModel`], [`Refusal::NoVersion`] for anything but feedback, or [`Refusal::NameTooLong`].
     pub fn resolve<'a>(&'a self, record: &Record<'a>, event: &Event<'a>) -> Result<Named<'a>, Refusal> {
         let model = place(&self.model, record).or_else(|| event.model.clone()).ok_or(Refusal::NoModel)?;
         let version = place(&self.version, record).or_else(|| event.version.clone());
+        // Keys and headers are as long as the producer likes.
+        if [Some(&model), version.as_ref()].into_iter().flatten().any(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(Refusal::NameTooLong { limit: MAX_NAME_BYTES });
+        }
         if version.is_none() && !event.is_feedback() {
             return Err(Refusal::NoVersion);
         }

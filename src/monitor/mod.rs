@@ -224,7 +224,8 @@ impl Judge {
         let judged = judgements.into_iter().map(|(pair, _, judgement)| {
             let mut verdict = self.verdict(pair, &judgement, Vec::new());
             if verdict.level >= Level::Warning {
-                verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window);
+                let show = self.monitor.show_categories;
+                verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window, show);
             }
             let fault = faulty.iter().find(|(column, _)| *column == verdict.column);
             verdict.inhibited_by = fault.map(|(_, fault)| fault.clone());

@@ -6,8 +6,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::audit::append_audit;
-use super::{Store, StoreError, outbox};
+use super::{Store, StoreError, outbox, sums};
 use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectId};
+use crate::fault::{Place, reach};
 use crate::subject::{Millis, Subject};
 
 /// Most refused records kept; older ones make room and are counted.
@@ -125,6 +126,7 @@ pub(in crate::store) fn rows<T, P: rusqlite::Params>(
 
 fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    reach(Place::CheckpointBegun);
     write_subjects(&transaction, &checkpoint.subjects)?;
     write_panes(&transaction, &checkpoint.panes, checkpoint.drop_panes_below)?;
     forget_positions(&transaction, &checkpoint.resets)?;
@@ -137,28 +139,37 @@ fn write_all(connection: &mut Connection, checkpoint: &Checkpoint) -> Result<(),
     for row in &checkpoint.audit {
         append_audit(&transaction, row)?;
     }
+    reach(Place::CheckpointWritten);
     transaction.commit()?;
+    reach(Place::CheckpointCommitted);
     Ok(())
 }
 
 fn write_subjects(transaction: &Transaction<'_>, subjects: &[(SubjectId, Subject)]) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO subject (id, model, version, segment) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE
-         SET model = excluded.model, version = excluded.version, segment = excluded.segment",
+        "INSERT INTO subject (id, model, version, segment, sum) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE
+         SET model = excluded.model, version = excluded.version, segment = excluded.segment, sum = excluded.sum",
     )?;
     for (id, subject) in subjects {
-        insert.execute(params![id, &*subject.model, &*subject.version, subject.segment.as_deref()])?;
+        insert.execute(params![
+            id,
+            &*subject.model,
+            &*subject.version,
+            subject.segment.as_deref(),
+            sums::of_subject(*id, subject)
+        ])?;
     }
     Ok(())
 }
 
 fn write_panes(transaction: &Transaction<'_>, panes: &[PaneRow], below: Option<i64>) -> rusqlite::Result<()> {
     let mut upsert = transaction.prepare_cached(
-        "INSERT INTO pane (pane, subject, reference, counts) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (pane, subject) DO UPDATE SET reference = excluded.reference, counts = excluded.counts",
+        "INSERT INTO pane (pane, subject, reference, counts, sum) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (pane, subject) DO UPDATE
+         SET reference = excluded.reference, counts = excluded.counts, sum = excluded.sum",
     )?;
     for row in panes {
-        upsert.execute(params![row.pane, row.subject, row.reference, row.counts])?;
+        upsert.execute(params![row.pane, row.subject, row.reference, row.counts, sums::of_pane(row)])?;
     }
     if let Some(below) = below {
         transaction.prepare_cached("DELETE FROM pane WHERE pane < ?1")?.execute([below])?;
@@ -179,8 +190,8 @@ fn write_positions(transaction: &Transaction<'_>, positions: &[Position]) -> Res
     let mut stored =
         transaction.prepare_cached("SELECT next_offset FROM position WHERE topic = ?1 AND partition = ?2")?;
     let mut replace = transaction.prepare_cached(
-        "REPLACE INTO position (topic, partition, next_offset, max_event_time, last_record_hash)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "REPLACE INTO position (topic, partition, next_offset, max_event_time, last_record_hash, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for position in positions {
         let Position { topic, partition, next_offset, max_event_time, last_record_hash } = position;
@@ -190,17 +201,19 @@ fn write_positions(transaction: &Transaction<'_>, positions: &[Position]) -> Res
             return Err(StoreError::Backwards { topic, partition, stored: before, offered }.into());
         }
         let hash = last_record_hash.map(u64::cast_signed);
-        replace.execute(params![topic, partition, next_offset, max_event_time, hash])?;
+        let sum = sums::of_position(position);
+        replace.execute(params![topic, partition, next_offset, max_event_time, hash, sum])?;
     }
     Ok(())
 }
 
 fn write_documents(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
-    let mut replace = transaction.prepare_cached("REPLACE INTO document (name, json) VALUES (?1, ?2)")?;
+    let mut replace =
+        transaction.prepare_cached("REPLACE INTO document (name, json, sum) VALUES (?1, ?2, ?3)")?;
     let mut delete = transaction.prepare_cached("DELETE FROM document WHERE name = ?1")?;
     for (name, json) in &checkpoint.documents {
         match json {
-            Some(json) => replace.execute([name, json])?,
+            Some(json) => replace.execute(params![name, json, sums::of_document(name, json)])?,
             None => delete.execute([name])?,
         };
     }
@@ -270,47 +283,62 @@ fn forget(connection: &mut Connection, topic: &str, partition: i32, now: Millis)
 }
 
 fn read_all(connection: &Connection) -> rusqlite::Result<Restored> {
-    let subjects =
-        rows(connection, "SELECT id, model, version, segment FROM subject ORDER BY id", [], subject_row)?;
+    let subjects = rows(
+        connection,
+        "SELECT id, model, version, segment, sum FROM subject ORDER BY id",
+        [],
+        subject_row,
+    )?;
     let panes = rows(
         connection,
-        "SELECT pane, subject, reference, counts FROM pane ORDER BY pane, subject",
+        "SELECT pane, subject, reference, counts, sum FROM pane ORDER BY pane, subject",
         [],
         |row| {
-            Ok(PaneRow {
+            let pane = PaneRow {
                 pane: row.get(0)?,
                 subject: row.get(1)?,
                 reference: row.get(2)?,
                 counts: row.get(3)?,
-            })
+            };
+            sums::check(row.get(4)?, sums::of_pane(&pane), "pane")?;
+            Ok(pane)
         },
     )?;
     let positions = rows(
         connection,
-        "SELECT topic, partition, next_offset, max_event_time, last_record_hash FROM position
+        "SELECT topic, partition, next_offset, max_event_time, last_record_hash, sum FROM position
          ORDER BY topic, partition",
         [],
         position_row,
     )?;
-    let documents =
-        rows(connection, "SELECT name, json FROM document", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let documents = rows(connection, "SELECT name, json, sum FROM document", [], document_row)?;
     Ok(Restored { subjects, panes, positions, documents: documents.into_iter().collect() })
 }
 
 fn subject_row(row: &Row<'_>) -> rusqlite::Result<(SubjectId, Subject)> {
     let text = |index| row.get::<_, String>(index).map(Into::into);
     let segment = row.get::<_, Option<String>>(3)?.map(Into::into);
-    Ok((row.get(0)?, Subject { model: text(1)?, version: text(2)?, segment }))
+    let (id, subject) = (row.get(0)?, Subject { model: text(1)?, version: text(2)?, segment });
+    sums::check(row.get(4)?, sums::of_subject(id, &subject), "subject")?;
+    Ok((id, subject))
+}
+
+fn document_row(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
+    let (name, json): (String, String) = (row.get(0)?, row.get(1)?);
+    sums::check(row.get(2)?, sums::of_document(&name, &json), "document")?;
+    Ok((name, json))
 }
 
 pub(in crate::store) fn position_row(row: &Row<'_>) -> rusqlite::Result<Position> {
-    Ok(Position {
+    let position = Position {
         topic: row.get(0)?,
         partition: row.get(1)?,
         next_offset: row.get(2)?,
         max_event_time: row.get(3)?,
         last_record_hash: row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned),
-    })
+    };
+    sums::check(row.get(5)?, sums::of_position(&position), "position")?;
+    Ok(position)
 }
 
 fn refused_row(row: &Row<'_>) -> rusqlite::Result<RefusedRow> {

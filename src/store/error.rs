@@ -112,6 +112,10 @@ impl StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged { path: path.to_owned(), what: source.to_string() }
             }
+            // A value that cannot be what this program wrote.
+            None if is_conversion(&source) => {
+                Self::Damaged { path: path.to_owned(), what: source.to_string() }
+            }
             _ => Self::Sqlite { path: path.to_owned(), source },
         }
     }
@@ -137,6 +141,16 @@ impl StoreError {
             | Self::Stopped => Retry::Never,
         }
     }
+}
+
+const fn is_conversion(source: &rusqlite::Error) -> bool {
+    matches!(
+        source,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
 }
 
 fn retry_sqlite(source: &rusqlite::Error) -> Retry {

@@ -11,6 +11,7 @@ mod outbox;
 mod quarantine;
 mod registry;
 mod snapshot;
+mod sums;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("001_checkpoint.sql"),
     include_str!("002_registry.sql"),
     include_str!("003_audit_actor.sql"),
+    include_str!("006_sums.sql"),
 ];
 
 /// Name of the state file in its folder.

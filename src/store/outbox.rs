@@ -296,6 +296,7 @@ fn class_and_flow(delivery: &Delivery) -> (&'static str, &str) {
     match delivery {
         Delivery::Notification(notification) => ("notification", &notification.group),
         Delivery::Action(request) => ("action", &request.model),
+        Delivery::Digest(digest) => ("notification", &digest.route),
     }
 }
 
@@ -305,6 +306,7 @@ fn storable(delivery: &Delivery) -> Cow<'_, Delivery> {
     let notification = match delivery {
         Delivery::Notification(notification)
         | Delivery::Action(ActionRequest { cause: notification, .. }) => notification,
+        Delivery::Digest(_) => return Cow::Borrowed(delivery),
     };
     if notification.findings.iter().all(is_finite) {
         return Cow::Borrowed(delivery);
@@ -314,6 +316,7 @@ fn storable(delivery: &Delivery) -> Cow<'_, Delivery> {
     Cow::Owned(match delivery {
         Delivery::Notification(_) => Delivery::Notification(finite),
         Delivery::Action(request) => Delivery::Action(ActionRequest { cause: finite, ..request.clone() }),
+        Delivery::Digest(digest) => Delivery::Digest(digest.clone()),
     })
 }
 

@@ -56,7 +56,7 @@ pub fn inspect(copy: &Path) -> Result<Snapshot, StoreError> {
     }
     let positions = super::checkpoint::rows(
         &connection,
-        "SELECT topic, partition, next_offset, max_event_time, last_record_hash FROM position
+        "SELECT topic, partition, next_offset, max_event_time, last_record_hash, sum FROM position
          ORDER BY topic, partition",
         [],
         position_row,

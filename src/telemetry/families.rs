@@ -126,7 +126,7 @@ families! {
         latency_quantile_seconds: GaugeVec [model version segment horizon q] "Latency of predictions in the latest window at the quantile q.";
         latency_reference_quantile_seconds: GaugeVec [model version q] "Latency of the reference at the quantile q.";
         latency_objective_exceeded_ratio: GaugeVec [model version segment horizon] "Share of predictions in the latest window that took longer than the objective.";
-        alerts_active: GaugeVec [model version kind state] "Alerts that are pending or firing.";
+        alerts_active: GaugeVec [model version kind state] "Alerts that are not resolved, by state: pending, firing, acknowledged, insufficient or no_data.";
         window_coverage_ratio: GaugeVec [model version segment horizon] "Share of the latest window's time in which no record is known to be missing.";
         kafka_queue_bytes: GaugeVec [] "Bytes that the Kafka client has fetched and that wait to be counted.";
         kafka_round_trip_seconds: GaugeVec [broker] "Average time of a request to a broker.";
@@ -134,6 +134,8 @@ families! {
         backup_timestamp_seconds: GaugeVec [] "When the last copy of the state was made.";
         watermark_timestamp_seconds: GaugeVec [] "Event time up to which every window is complete.";
         consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
+        memory_budget_bytes: GaugeVec [] "Memory that windows may take, by estimate.";
+        memory_charged_bytes: GaugeVec [] "Memory that the admitted windows take at most, by estimate.";
         queue_depth: GaugeVec [queue] "Items waiting in a queue of the process.";
         outbox_pending: GaugeVec [target] "Deliveries decided but not yet confirmed.";
         build_info: GaugeVec [version git_commit] "Always 1; the labels name the build.";
@@ -146,9 +148,11 @@ families! {
         checkpoint_failures_total: IntCounterVec [] "Checkpoints that could not be written.";
         windows_judged_total: IntCounterVec [verdict] "Windows judged, by their worst verdict.";
         alert_transitions_total: IntCounterVec [kind to] "Transitions of alert groups.";
+        alerts_suppressed_total: IntCounterVec [reason] "Firing alerts that were not told, by what kept them back; once each, and once per repeat that an acknowledgement held.";
         deliveries_total: IntCounterVec [target outcome] "Attempts to deliver a notification or an action.";
         actions_total: IntCounterVec [action decision] "Decisions on actions.";
         series_dropped_total: IntCounterVec [] "Updates of series that were left out because telemetry.max_series was reached.";
+        http_refused_total: IntCounterVec [reason] "Requests turned away before they reached a handler.";
         checkpoint_duration_seconds: HistogramVec [] "Time to write a checkpoint.";
         delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
     }
@@ -157,6 +161,8 @@ families! {
         records_read_total [] "Records read: refused + late + future + unmatched + duplicate + counted.";
         records_counted_total [] "Records counted in a window.";
         records_refused_total [reason] "Records that are no event.";
+        records_not_admitted_total [reason] "Records of a version, or in a segment, for which there was no room: memory, versions, segment_memory, segments.";
+        refused_pointers_dropped_total [] "Refused records without a pointer in the dead-letter topic, because too many came between two checkpoints.";
         records_late_total [] "Records that came after their window was closed.";
         records_future_total [] "Records too far ahead of the clock.";
         records_unmatched_total [] "Records of a model version without an active reference, and feedback without its prediction.";

@@ -10,6 +10,7 @@ use prometheus::{IntCounterVec, Opts};
 use super::families::{PERSISTED, PREFIX, Spec};
 use crate::event::Refusal;
 use crate::view::{EventCount, LawCounters};
+use crate::window::NotAdmitted;
 
 /// Shows the latest published values; cheap to clone.
 #[derive(Debug, Clone)]
@@ -59,6 +60,8 @@ fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount]) -> Rows {
         "records_read_total" => one(law.read),
         "records_counted_total" => one(law.counted),
         "records_refused_total" => refused(law),
+        "records_not_admitted_total" => not_admitted(law),
+        "refused_pointers_dropped_total" => one(law.pointers_dropped),
         "records_late_total" => one(law.late),
         "records_future_total" => one(law.future),
         "records_unmatched_total" => one(law.unmatched),
@@ -72,6 +75,12 @@ fn refused(law: &LawCounters) -> Rows {
     let mut counts: BTreeMap<&str, u64> = Refusal::REASONS.into_iter().map(|reason| (reason, 0)).collect();
     counts.extend(law.refused.iter().map(|(reason, count)| (reason.as_ref(), *count)));
     counts.into_iter().map(|(reason, count)| (vec![reason.to_owned()], count)).collect()
+}
+
+/// Every known reason, as of refusals.
+fn not_admitted(law: &LawCounters) -> Rows {
+    let count = |reason: NotAdmitted| law.not_admitted.get(reason.as_str()).copied().unwrap_or(0);
+    NotAdmitted::ALL.into_iter().map(|reason| (vec![reason.as_str().to_owned()], count(reason))).collect()
 }
 
 fn family(spec: &Spec, rows: Rows) -> Result<Vec<MetricFamily>, prometheus::Error> {

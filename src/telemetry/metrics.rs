@@ -9,7 +9,7 @@ use prometheus::{GaugeVec, Registry, TextEncoder};
 use super::families::Families;
 use super::law::LawCollector;
 use super::series::{Owner, Sample, Series};
-use crate::alert::AlertKind;
+use crate::alert::{AlertKind, Suppression};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, Scrape, ScrapeError, StatusView, VerdictView, WindowView};
@@ -70,6 +70,9 @@ impl Metrics {
         families.checkpoint_failures_total.with_label_values::<&str>(&[]);
         families.series_dropped_total.with_label_values::<&str>(&[]);
         families.state_writable.with_label_values::<&str>(&[]).set(1.0);
+        for reason in Suppression::ALL {
+            families.alerts_suppressed_total.with_label_values(&[reason.as_str()]);
+        }
         for level in Level::ALL {
             families.windows_judged_total.with_label_values(&[level.as_str()]);
         }
@@ -126,7 +129,7 @@ impl Metrics {
         self.series().shown()
     }
 
-    /// Shows how many alerts are pending and firing.
+    /// Shows how many alerts are in each state.
     pub fn alerts(&self, alerts: &[AlertView]) {
         let mut counts: BTreeMap<_, f64> = BTreeMap::new();
         for alert in alerts.iter().filter(|alert| alert.state != AlertState::Resolved) {
@@ -163,6 +166,8 @@ impl Metrics {
                 families.consumer_lag_records.with_label_values(&labels).set(lag as f64);
             }
         }
+        families.memory_budget_bytes.with_label_values::<&str>(&[]).set(status.memory.budget as f64);
+        families.memory_charged_bytes.with_label_values::<&str>(&[]).set(status.memory.charged as f64);
         for queue in &status.queues {
             families.queue_depth.with_label_values(&[&queue.queue]).set(queue.depth as f64);
         }
@@ -235,6 +240,11 @@ impl Metrics {
         self.families.alert_transitions_total.with_label_values(&[kind.as_str(), to.as_str()]).inc();
     }
 
+    /// Counts an alert that was not told.
+    pub fn alert_suppressed(&self, reason: Suppression) {
+        self.families.alerts_suppressed_total.with_label_values(&[reason.as_str()]).inc();
+    }
+
     /// Counts an attempt to deliver.
     pub fn delivery(&self, target: &str, outcome: &str) {
         self.families.deliveries_total.with_label_values(&[target, outcome]).inc();
@@ -243,6 +253,11 @@ impl Metrics {
     /// Notes how long an attempt to deliver took.
     pub fn delivery_took(&self, target: &str, seconds: f64) {
         self.families.delivery_duration_seconds.with_label_values(&[target]).observe(seconds);
+    }
+
+    /// Counts a request that was turned away.
+    pub fn request_refused(&self, reason: &str) {
+        self.families.http_refused_total.with_label_values(&[reason]).inc();
     }
 
     /// Counts a decision on an action.

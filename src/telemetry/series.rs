@@ -38,9 +38,9 @@ impl Series {
     /// Replaces the series of an owner; returns how many did not fit the budget.
     pub(super) fn replace(&mut self, owner: Owner, samples: Vec<Sample<'_>>) -> u64 {
         let mut known = self.owners.remove(&owner).unwrap_or_default();
+        let others = self.shown - known.len();
         let kept: HashSet<_> = samples.iter().map(|sample| (sample.name, sample.labels.clone())).collect();
         known.retain(|key, family| kept.contains(key) || delete(key, family));
-        let others = self.owners.values().map(HashMap::len).sum::<usize>();
         let mut dropped = 0;
         for sample in samples {
             let key = (sample.name, sample.labels);

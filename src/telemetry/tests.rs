@@ -69,6 +69,11 @@ fn alert(state: AlertState) -> AlertView {
         threshold: 0.1,
         reference: "abc".into(),
         moved: Vec::new(),
+        labels: Default::default(),
+        suppressed_by: None,
+        acknowledged_by: None,
+        comment: None,
+        runbook: None,
     }
 }
 
@@ -92,7 +97,7 @@ fn status() -> StatusView {
         watermark: Some(60_000),
         queues: vec![QueueView { queue: "windows".into(), depth: 3, capacity: 64 }],
         outbox: vec![OutboxView { target: "ops".into(), pending: 1 }],
-        last_checkpoint_at: None,
+        ..StatusView::default()
     }
 }
 
@@ -130,6 +135,7 @@ fn full() -> Metrics {
     metrics.delivery("ops", "delivered");
     metrics.delivery_took("ops", 0.03);
     metrics.action("retrain", "held");
+    metrics.request_refused("unauthorized");
     metrics
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{AlertKind, Moved, Severity};
+use crate::alert::{AlertKind, Labels, Moved, Severity};
 use crate::subject::Millis;
 
 /// Where an alert stands in its life cycle.
@@ -16,13 +16,20 @@ pub enum AlertState {
     Pending,
     /// Told to the sinks.
     Firing,
+    /// Firing, and somebody has taken it on.
+    Acknowledged,
+    /// Firing when it was last judged; the latest window has too few rows.
+    Insufficient,
+    /// Firing when it was last judged; the latest window has no rows.
+    NoData,
     /// Below the clearing level again for long enough.
     Resolved,
 }
 
 impl AlertState {
     /// All states in the order of a life.
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Firing, Self::Resolved];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Firing, Self::Acknowledged, Self::Insufficient, Self::NoData, Self::Resolved];
 
     /// Name in labels, queries and payloads.
     #[must_use]
@@ -30,6 +37,9 @@ impl AlertState {
         match self {
             Self::Pending => "pending",
             Self::Firing => "firing",
+            Self::Acknowledged => "acknowledged",
+            Self::Insufficient => "insufficient",
+            Self::NoData => "no_data",
             Self::Resolved => "resolved",
         }
     }
@@ -37,7 +47,9 @@ impl AlertState {
 
 /// Why a text is not an alert state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an alert state: expected pending, firing or resolved")]
+#[error(
+    "`{0}` is not an alert state: expected pending, firing, acknowledged, insufficient, no_data or resolved"
+)]
 pub struct AlertStateError(String);
 
 impl FromStr for AlertState {
@@ -84,4 +96,54 @@ pub struct AlertView {
     pub reference: String,
     /// Bins that moved most, at most five.
     pub moved: Vec<Moved>,
+    /// All labels, by which it is routed and silenced.
+    #[serde(default)]
+    pub labels: Labels,
+    /// What keeps it from being told: `silence: s4`, `maintenance: nightly`, `inhibition: kind="volume"`.
+    #[serde(default)]
+    pub suppressed_by: Option<String>,
+    /// Who has taken it on.
+    #[serde(default)]
+    pub acknowledged_by: Option<String>,
+    /// What they said.
+    #[serde(default)]
+    pub comment: Option<String>,
+    /// Page that says what to do.
+    #[serde(default)]
+    pub runbook: Option<String>,
+}
+
+/// Where a silence stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SilenceState {
+    /// Event time has not reached its begin.
+    Pending,
+    /// It holds.
+    Active,
+    /// It is over.
+    Expired,
+}
+
+/// A silence: alerts that fit are not told while it holds. Begin and end are compared with event time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SilenceView {
+    /// Its id.
+    pub id: String,
+    /// Where it stands.
+    pub state: SilenceState,
+    /// Conditions that an alert must fit.
+    pub matchers: Vec<String>,
+    /// Begin; absent when it held as soon as it was created.
+    pub starts_at: Option<Millis>,
+    /// End.
+    pub ends_at: Millis,
+    /// Who created it.
+    pub created_by: String,
+    /// Wall-clock time of that.
+    pub created_at: Millis,
+    /// Wall-clock time at which somebody ended it early.
+    pub expired_at: Option<Millis>,
+    /// Why.
+    pub comment: String,
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
-use super::{AlertView, ModelView, ReferenceView, StatusView, SubjectView, WindowView};
+use super::{AlertView, ModelView, ReferenceView, SilenceView, StatusView, SubjectView, WindowView};
 use crate::subject::Subject;
 
 /// A document that is replaced as a whole; readers keep the one they took.
@@ -35,6 +35,7 @@ impl<T> Slot<T> {
 pub struct Board {
     subjects: DashMap<Subject, Arc<SubjectView>>,
     alerts: Slot<Vec<AlertView>>,
+    silences: Slot<Vec<SilenceView>>,
     status: Slot<StatusView>,
     models: Slot<Vec<ModelView>>,
     references: Slot<Vec<ReferenceView>>,
@@ -77,6 +78,17 @@ impl Board {
     #[must_use]
     pub fn alerts(&self) -> Arc<Vec<AlertView>> {
         self.alerts.get()
+    }
+
+    /// Replaces the list of silences.
+    pub fn set_silences(&self, silences: Vec<SilenceView>) {
+        self.silences.set(silences);
+    }
+
+    /// The silences, the newest first.
+    #[must_use]
+    pub fn silences(&self) -> Arc<Vec<SilenceView>> {
+        self.silences.get()
     }
 
     /// Replaces the status.

@@ -10,9 +10,12 @@ mod scrape;
 mod status;
 mod window;
 
-pub use alert::{AlertState, AlertStateError, AlertView};
+pub use alert::{AlertState, AlertStateError, AlertView, SilenceState, SilenceView};
 pub use board::Board;
 pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
 pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
-pub use status::{EventCount, LawCounters, OutboxView, PositionView, QueueView, StatusView};
+pub use status::{
+    EventCount, LawCounters, MemoryView, NotAdmittedView, OutboxView, PositionView, QueueView, StatusView,
+    UnknownView,
+};
 pub use window::{ColumnRatios, LatencyQuantile, LatencyView, Level, SubjectView, VerdictView, WindowView};

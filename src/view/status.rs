@@ -32,8 +32,18 @@ pub struct LawCounters {
     pub unmatched: u64,
     /// Records that were counted before.
     pub duplicate: u64,
+    /// Of the unmatched ones, those of a version that was not admitted; and counted ones that were not in their segment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_admitted: BTreeMap<Cow<'static, str>, u64>,
+    /// Refused records without a pointer, because too many came between two checkpoints.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub pointers_dropped: u64,
     /// Records that are no event, by reason.
     pub refused: BTreeMap<Cow<'static, str>, u64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl LawCounters {
@@ -61,6 +71,41 @@ pub struct EventCount {
     pub version: String,
     /// Events counted since the state file was created.
     pub events: u64,
+}
+
+/// A model or version that nobody registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UnknownView {
+    /// Model as the events name it.
+    pub model: String,
+    /// Version as the events name it.
+    pub version: Option<String>,
+    /// Events since the start, at most.
+    pub events: u64,
+    /// By how many events that may be too high: others were forgotten for it.
+    pub over: u64,
+}
+
+/// A version that is known, but not counted, or not in its segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NotAdmittedView {
+    /// Model name.
+    pub model: String,
+    /// Model version.
+    pub version: String,
+    /// `memory`, `versions`, `segment_memory` or `segments`.
+    pub reason: String,
+    /// Events since the start.
+    pub events: u64,
+}
+
+/// Memory of windows in bytes, as estimated when subjects are admitted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MemoryView {
+    /// What may be spoken for.
+    pub budget: usize,
+    /// What is.
+    pub charged: usize,
 }
 
 /// Where one partition stands.
@@ -121,6 +166,12 @@ pub struct StatusView {
     pub queues: Vec<QueueView>,
     /// Deliveries not yet confirmed.
     pub outbox: Vec<OutboxView>,
+    /// Memory of windows.
+    pub memory: MemoryView,
+    /// Models and versions that nobody registered, at most a hundred, the most frequent first.
+    pub unknown: Vec<UnknownView>,
+    /// Versions that are not counted, or not in their segments, and why.
+    pub not_admitted: Vec<NotAdmittedView>,
     /// Wall-clock time of the last durable checkpoint.
     pub last_checkpoint_at: Option<Millis>,
 }

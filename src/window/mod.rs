@@ -6,6 +6,7 @@
 //! - W-2: a window equals the sum of its panes.
 //! - W-3: packing and merging panes conserve counts.
 
+mod admission;
 mod count;
 mod dedup;
 mod gaps;
@@ -24,6 +25,7 @@ use crate::event::{Event, Named, Refusal};
 use crate::reference::Reference;
 use crate::subject::{Millis, Subject};
 
+pub use admission::NotAdmitted;
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
 pub use partition::{Partition, PartitionId, Partitions, Patience};
@@ -80,6 +82,9 @@ pub struct Windows {
     start: Option<i64>,
     slots: Slots,
     last_version: usize,
+    versions_per_model: usize,
+    /// What the last event was not admitted to.
+    not_admitted: Option<NotAdmitted>,
 }
 
 impl Windows {
@@ -87,7 +92,7 @@ impl Windows {
     #[must_use]
     pub fn new(settings: WindowSettings) -> Self {
         Self {
-            subjects: Subjects::new(settings.horizons.len()),
+            subjects: Subjects::new(settings.horizons.len(), settings.kept_panes()),
             settings,
             versions: Vec::new(),
             by_name: HashMap::new(),
@@ -96,7 +101,39 @@ impl Windows {
             start: None,
             slots: Slots::default(),
             last_version: 0,
+            versions_per_model: usize::MAX,
+            not_admitted: None,
         }
+    }
+
+    /// Bounds the memory of panes and totals, in bytes, for subjects that come from now on.
+    pub fn set_budget(&mut self, bytes: usize) {
+        self.subjects.budget.most = bytes;
+    }
+
+    /// Bounds the versions of a model that are watched at a time.
+    pub fn set_versions_per_model(&mut self, most: usize) {
+        self.versions_per_model = most;
+    }
+
+    /// Bytes that may be spoken for, and that are.
+    #[must_use]
+    pub fn budget(&self) -> (usize, usize) {
+        (self.subjects.budget.most, self.subjects.budget.charged)
+    }
+
+    /// What the last event that was observed was not admitted to.
+    pub fn take_not_admitted(&mut self) -> Option<NotAdmitted> {
+        self.not_admitted.take()
+    }
+
+    /// Versions with events that were not admitted, by reason.
+    pub fn not_admitted(&self) -> impl Iterator<Item = (&str, &str, NotAdmitted, u64)> {
+        self.versions.iter().flat_map(|state| {
+            let counts =
+                NotAdmitted::ALL.into_iter().zip(state.not_admitted).filter(|(_, events)| *events > 0);
+            counts.map(|(reason, events)| (&*state.model, &*state.version, reason, events))
+        })
     }
 
     /// The settings in pane units.
@@ -128,7 +165,12 @@ impl Windows {
     pub fn watch(&mut self, versions: &[WatchedVersion]) -> bool {
         let mut changed = false;
         self.feedback.clear();
-        self.versions.iter_mut().for_each(|state| state.watched = false);
+        self.versions.iter_mut().for_each(|state| (state.watched, state.surplus) = (false, false));
+        let (versions, surplus) = admitted(versions, self.versions_per_model);
+        for version in surplus {
+            let index = self.version_index(&version.model, &version.version);
+            self.versions[index].surplus = true;
+        }
         for version in versions {
             let index = self.version_index(&version.model, &version.version);
             let newest_pane = self.subjects.newest_pane(&self.versions[index]);
@@ -147,6 +189,9 @@ impl Windows {
             if version.takes_feedback {
                 self.feedback.insert(version.model.clone(), index);
             }
+        }
+        for state in self.versions.iter().filter(|state| !state.watched) {
+            self.subjects.forget_totals(state);
         }
         changed
     }
@@ -205,7 +250,7 @@ impl Windows {
     ) -> Outcome {
         let index = match self.find(named) {
             Ok(index) => index,
-            Err(refusal) => return Outcome::Refused(refusal),
+            Err(refusal) => return self.not_watched(named, refusal),
         };
         if ts > now.saturating_add(self.settings.max_ahead) {
             return Outcome::Future;
@@ -224,17 +269,44 @@ impl Windows {
         if !self.slots.fill(&plan, event) {
             return Outcome::Unmatched;
         }
-        state.events += u64::from(!event.is_feedback());
         let amended = self.closed.is_some_and(|closed| pane < closed);
         let whole = self.subjects.whole(state);
+        if !self.subjects.admit(whole, plan.layout.len()) {
+            self.leave_out(index, NotAdmitted::Memory);
+            return Outcome::Unmatched;
+        }
+        state.events += u64::from(!event.is_feedback());
         self.subjects.count(whole, pane, plan.layout.len(), self.slots.as_slice(), amended);
         if let Some(segments) = &self.settings.segments
             && let Some(value) = count::segment_value(event, &segments.field)
-            && let Some(segment) = self.subjects.segment(state, &value, segments.max)
         {
-            self.subjects.count(segment, pane, plan.layout.len(), self.slots.as_slice(), amended);
+            match self.subjects.segment(state, &value, segments.max) {
+                None => self.leave_out(index, NotAdmitted::Segments),
+                Some(segment) if self.subjects.admit(segment, plan.layout.len()) => {
+                    self.subjects.count(segment, pane, plan.layout.len(), self.slots.as_slice(), amended);
+                }
+                Some(_) => self.leave_out(index, NotAdmitted::SegmentMemory),
+            }
         }
         Outcome::Counted
+    }
+
+    fn leave_out(&mut self, version: usize, reason: NotAdmitted) {
+        self.versions[version].not_admitted[reason as usize] += 1;
+        self.not_admitted = Some(reason);
+    }
+
+    /// What becomes of an event whose version is not watched.
+    fn not_watched(&mut self, named: &Named<'_>, refusal: Refusal) -> Outcome {
+        let version = named.version.as_deref();
+        let known = version.and_then(|version| self.by_name.get(&*named.model)?.get(version).copied());
+        match known.filter(|index| self.versions[*index].surplus) {
+            Some(index) => {
+                self.leave_out(index, NotAdmitted::Versions);
+                Outcome::Unmatched
+            }
+            None => Outcome::Refused(refusal),
+        }
     }
 
     /// A pane is sealed for a partition once the partition's own watermark has passed its end; what comes within
@@ -306,7 +378,13 @@ impl Windows {
 
     /// Restores the first pane of a subject.
     pub fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
-        self.subjects.restore_first_pane(id, pane);
+        let version = self
+            .subjects
+            .name(id)
+            .and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
+        let plan = version.and_then(|index| self.versions[*index].plans.newest());
+        let counters = plan.map_or(0, |plan| plan.layout.len());
+        self.subjects.restore_first_pane(id, pane, counters);
     }
 
     /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow; `None` before
@@ -365,7 +443,8 @@ impl Windows {
         if anchorwatch_detectors::counts::decode_sparse(&row.counts, plan.layout.len()).is_err() {
             return false;
         }
-        self.subjects.restore_pane(row.subject, row.pane, row.counts);
+        let counters = plan.layout.len();
+        self.subjects.restore_pane(row.subject, row.pane, row.counts, counters);
         true
     }
 
@@ -383,4 +462,22 @@ impl Windows {
             versions[index].plans.at(pane).map(|(_, plan)| plan.reference_id.clone())
         })
     }
+}
+
+/// The versions that are watched, and those that are too many for their model: the serving one and the newest stay.
+fn admitted(versions: &[WatchedVersion], most: usize) -> (Vec<&WatchedVersion>, Vec<&WatchedVersion>) {
+    let rank = |version: &WatchedVersion| {
+        let number = semver::Version::parse(&version.version).ok();
+        (std::cmp::Reverse(version.takes_feedback), std::cmp::Reverse(number))
+    };
+    let mut by_model: HashMap<&str, Vec<&WatchedVersion>> = HashMap::new();
+    for version in versions {
+        by_model.entry(&version.model).or_default().push(version);
+    }
+    let mut surplus = std::collections::HashSet::new();
+    for versions in by_model.values_mut().filter(|versions| versions.len() > most) {
+        versions.sort_by_key(|version| rank(version));
+        surplus.extend(versions[most..].iter().map(|version| (&*version.model, &*version.version)));
+    }
+    versions.iter().partition(|version| !surplus.contains(&(&*version.model, &*version.version)))
 }

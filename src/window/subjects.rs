@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
 use super::horizon::RollingTotal;
 use super::pane::Pane;
 use super::plan::{Plan, Plans};
 use crate::engine::{PaneRow, SubjectId};
 use crate::subject::Subject;
-
-/// Panes of one subject that stay unpacked; a partition that lags far behind the others would else hold many open.
-const DENSE_PANES: usize = 4;
 
 /// A model version with its plans and the numbers of its subjects.
 #[derive(Debug)]
@@ -20,6 +18,10 @@ pub(super) struct VersionState {
     pub(super) watched: bool,
     pub(super) plans: Plans,
     pub(super) events: u64,
+    /// Left out for other versions of the model.
+    pub(super) surplus: bool,
+    /// Events not counted, or not in their segment, in the order of [`NotAdmitted::ALL`].
+    pub(super) not_admitted: [u64; NotAdmitted::ALL.len()],
     whole: Option<SubjectId>,
     segments: HashMap<Arc<str>, SubjectId>,
 }
@@ -32,6 +34,8 @@ impl VersionState {
             watched: false,
             plans: Plans::default(),
             events: 0,
+            surplus: false,
+            not_admitted: [0; NotAdmitted::ALL.len()],
             whole: None,
             segments: HashMap::new(),
         }
@@ -58,12 +62,14 @@ struct SubjectState {
     panes: BTreeMap<i64, Pane>,
     totals: Vec<RollingTotal>,
     dirty: BTreeSet<i64>,
+    charge: Charge,
 }
 
 /// All subjects.
 #[derive(Debug)]
 pub(super) struct Subjects {
     horizons: usize,
+    pub(super) budget: Budget,
     states: Vec<Option<SubjectState>>,
     new: Vec<SubjectId>,
     /// Bytes that the panes changed since the last checkpoint will take: a packed cell has about one.
@@ -71,8 +77,14 @@ pub(super) struct Subjects {
 }
 
 impl Subjects {
-    pub(super) fn new(horizons: usize) -> Self {
-        Self { horizons, states: Vec::new(), new: Vec::new(), dirty_bytes: 0 }
+    pub(super) fn new(horizons: usize, kept_panes: i64) -> Self {
+        Self {
+            horizons,
+            budget: Budget::new(horizons, kept_panes),
+            states: Vec::new(),
+            new: Vec::new(),
+            dirty_bytes: 0,
+        }
     }
 
     fn state(&self, id: SubjectId) -> Option<&SubjectState> {
@@ -95,6 +107,7 @@ impl Subjects {
             panes: BTreeMap::new(),
             totals,
             dirty: BTreeSet::new(),
+            charge: Charge::default(),
         };
         if self.states.len() <= id as usize {
             self.states.resize_with(id as usize + 1, || None);
@@ -130,6 +143,21 @@ impl Subjects {
         let id = self.add(Subject { model, version: version_name, segment: Some(Arc::clone(&segment)) });
         version.segments.insert(segment, id);
         Some(id)
+    }
+
+    /// Whether a subject may be counted; known ones always may.
+    pub(super) fn admit(&mut self, id: SubjectId, counters: usize) -> bool {
+        let state = self.states.get_mut(id as usize).and_then(Option::as_mut);
+        state.is_some_and(|state| self.budget.admit(&mut state.charge, counters))
+    }
+
+    /// Gives the totals of a version that is no longer watched back.
+    pub(super) fn forget_totals(&mut self, version: &VersionState) {
+        for id in version.subjects() {
+            let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { continue };
+            state.totals.iter_mut().for_each(|total| *total = RollingTotal::default());
+            self.budget.totals_left(&mut state.charge);
+        }
     }
 
     /// Increments counters of a pane; `amended` when windows may already contain it.
@@ -171,8 +199,10 @@ impl Subjects {
         (0..).zip(&self.states).filter_map(|(id, state)| Some((id, state.as_ref()?.first_pane?)))
     }
 
-    pub(super) fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
+    /// Whoever has a first pane was admitted once, and so has totals.
+    pub(super) fn restore_first_pane(&mut self, id: SubjectId, pane: i64, counters: usize) {
         if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
+            self.budget.charge_totals(&mut state.charge, counters);
             state.first_pane = Some(pane);
         }
     }
@@ -195,6 +225,9 @@ impl Subjects {
             if state.panes.keys().next().is_some_and(|oldest| *oldest < needed) {
                 state.panes = state.panes.split_off(&needed);
                 state.dirty = state.dirty.split_off(&needed);
+                if state.panes.is_empty() {
+                    self.budget.panes_left(&mut state.charge);
+                }
             }
         }
     }
@@ -221,8 +254,9 @@ impl Subjects {
         self.place(id, subject);
     }
 
-    pub(super) fn restore_pane(&mut self, id: SubjectId, pane: i64, counts: Vec<u8>) {
+    pub(super) fn restore_pane(&mut self, id: SubjectId, pane: i64, counts: Vec<u8>, counters: usize) {
         if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
+            self.budget.charge(&mut state.charge, counters);
             state.panes.insert(pane, Pane::Sparse(counts));
         }
     }

@@ -32,11 +32,26 @@ impl Daemon {
 
     /// `anchorwatch ARGS…`, for the other commands.
     pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, http: &str) -> Self {
-        Self::of(Command::new(env!("CARGO_BIN_EXE_anchorwatch")).args(args), http)
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_anchorwatch")).args(args), http)
+    }
+
+    /// `WRAPPER… anchorwatch run CONFIG` with these variables in its environment; the wrapper is to become the daemon
+    /// or to end with it.
+    pub(crate) fn spawn_under(
+        wrapper: &[&str],
+        environment: &[(&str, &str)],
+        config: &Path,
+        http: &str,
+    ) -> Self {
+        let program = env!("CARGO_BIN_EXE_anchorwatch");
+        let words: Vec<&OsStr> = wrapper.iter().chain([&program, &"run"]).map(OsStr::new).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(config).envs(environment.iter().copied());
+        Self::launch(&mut command, http)
     }
 
     /// Whatever this command becomes.
-    pub(crate) fn of(command: &mut Command, http: &str) -> Self {
+    pub(crate) fn launch(command: &mut Command, http: &str) -> Self {
         let output = tempfile::tempdir().expect("a temporary folder can be made");
         let file = |name: &str| File::create(output.path().join(name)).expect("a writable temporary folder");
         let child = command
@@ -86,6 +101,28 @@ impl Daemon {
             }
             http::get(&http, "/readyz").is_ok_and(|answer| answer.status == 200)
         });
+    }
+
+    /// Time from now until `/readyz` answers 200.
+    #[track_caller]
+    #[expect(clippy::disallowed_methods, reason = "how long a start takes is part of what is promised")]
+    pub(crate) fn ready_after(&mut self) -> Duration {
+        let begun = std::time::Instant::now();
+        self.wait_ready();
+        begun.elapsed()
+    }
+
+    /// Sends a signal by its name: `STOP`, `CONT`, `TERM`.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let sent =
+            Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", name, &self.pid().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "no signal {name} to the daemon");
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the daemon can be awaited").is_some()
     }
 
     /// The value of a metric without labels, or with exactly these (`name{a="b"}`), read from `/metrics`.

@@ -50,6 +50,8 @@ pub(crate) enum Reply {
     Drop,
     /// The connection is closed before the request is read; nothing is recorded.
     Refuse,
+    /// Status 200 and a body of so many bytes, as far as the other side takes them.
+    Flood(usize),
 }
 
 impl Reply {
@@ -200,8 +202,16 @@ fn answer(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     }
     match reply {
         Reply::Answer(status, headers, body) => write_answer(stream, status, &headers, &body),
+        Reply::Flood(bytes) => flood(stream, bytes),
         Reply::Late(..) | Reply::Drop | Reply::Refuse => Ok(()),
     }
+}
+
+fn flood(mut stream: &TcpStream, bytes: usize) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(stream, "HTTP/1.1 200 Told\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n")?;
+    let block = [b'x'; 64 << 10];
+    (0..bytes / block.len()).try_for_each(|_| stream.write_all(&block))
 }
 
 /// Headers and body of a request.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::digest;
 use super::text::{MAX_NAME, bounded, clip, instant};
 use super::{Attempt, SinkRequest, Unsendable};
 use crate::alert::{ActionRequest, Delivery, Notification};
@@ -31,6 +32,11 @@ pub(super) fn request(
     let body = match delivery {
         Delivery::Notification(notification) => alert(notification)?,
         Delivery::Action(request) => action(request)?,
+        Delivery::Digest(digest) => {
+            let data = digest::bounded(digest);
+            let kind = "io.anchorwatch.alert.digest.v1".to_owned();
+            event(&digest.key, kind, "digest".to_owned(), &instant(digest.to), &data)?
+        }
     };
     let mut headers = vec![("content-type", "application/cloudevents+json".to_owned())];
     headers.extend(signed_headers(keys, delivery.key(), attempt.at, &body));

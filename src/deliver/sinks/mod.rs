@@ -4,6 +4,7 @@
 //! list.
 
 mod action;
+mod digest;
 mod event;
 mod pagerduty;
 mod slack;

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::digest;
 use super::text::{bounded, clip, instant};
 use super::{Attempt, Dialect, SinkRequest, Unsendable};
 use crate::alert::{Delivery, Notification, Severity, Transition};
@@ -24,13 +25,17 @@ pub struct Pagerduty {
 
 impl Dialect for Pagerduty {
     fn request(&self, delivery: &Delivery, _attempt: Attempt) -> Result<SinkRequest, Unsendable> {
-        let notification = match delivery {
-            Delivery::Notification(notification) => notification,
+        let body = match delivery {
+            Delivery::Notification(notification) => match notification.transition {
+                Transition::Firing | Transition::Updated | Transition::Repeated => self.trigger(notification),
+                Transition::Resolved => self.event("resolve", &notification.group),
+            },
+            Delivery::Digest(digest) => {
+                let mut event = self.event("trigger", &digest.key);
+                event["payload"] = digest::pagerduty(digest);
+                event
+            }
             Delivery::Action(_) => return Err(Unsendable::Mismatch { sink: "pagerduty" }),
-        };
-        let body = match notification.transition {
-            Transition::Firing | Transition::Updated => self.trigger(notification),
-            Transition::Resolved => self.event("resolve", notification),
         };
         let headers = vec![("content-type", "application/json".to_owned())];
         Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&body)? })
@@ -38,22 +43,29 @@ impl Dialect for Pagerduty {
 }
 
 impl Pagerduty {
-    fn event(&self, action: &str, notification: &Notification) -> Value {
+    fn event(&self, action: &str, group: &str) -> Value {
         json!({
             "routing_key": self.routing_key.expose(),
             "event_action": action,
-            "dedup_key": dedup_key(&notification.group),
+            "dedup_key": dedup_key(group),
         })
     }
 
     fn trigger(&self, notification: &Notification) -> Value {
-        let mut event = self.event("trigger", notification);
+        let mut event = self.event("trigger", &notification.group);
         let notification = bounded(notification);
         event["payload"] = payload(&notification);
         event["client"] = json!("Anchorwatch");
         if let Some(link) = &notification.link {
             event["client_url"] = json!(link);
-            event["links"] = json!([{"href": link, "text": "Open in Anchorwatch"}]);
+        }
+        let links = [("Open in Anchorwatch", &notification.link), ("Runbook", &notification.runbook)];
+        let links: Vec<Value> = links
+            .into_iter()
+            .filter_map(|(text, link)| Some(json!({"href": link.as_ref()?, "text": text})))
+            .collect();
+        if !links.is_empty() {
+            event["links"] = json!(links);
         }
         event
     }

@@ -5,9 +5,10 @@
 
 use serde_json::{Value, json};
 
-use super::text::{self, bounded, clip, count, instant, kind_title, level, number};
+use super::digest;
+use super::text::{bounded, clip, count, instant, kind_title, level, number};
 use super::{Answer, Attempt, Dialect, Outcome, SinkRequest, Unsendable, judge_status};
-use crate::alert::{ActionKind, ActionRequest, Delivery, Finding, Moved, Notification, Transition};
+use crate::alert::{ActionKind, ActionRequest, Delivery, Evidence, Finding, Moved, Notification, Transition};
 use crate::deliver::guard::Endpoint;
 
 /// Bytes of findings after which the rest is only counted.
@@ -31,6 +32,7 @@ impl Dialect for Slack {
                 let title = action_title(request);
                 message(&title, &title, &bounded(&request.cause))
             }
+            Delivery::Digest(digest) => digest::slack(digest),
         };
         let headers = vec![("content-type", "application/json".to_owned())];
         Ok(SinkRequest { url: self.url.clone(), headers, body: serde_json::to_vec(&message)? })
@@ -67,7 +69,12 @@ fn with_code(answer: &Answer, said: &str) -> Outcome {
 fn title(notification: &Notification) -> String {
     let what = match notification.transition {
         Transition::Firing => "firing",
-        Transition::Updated => "more columns",
+        Transition::Updated => match notification.evidence {
+            Evidence::Sufficient => "more columns",
+            Evidence::Insufficient => "too few rows",
+            Evidence::NoData => "no data",
+        },
+        Transition::Repeated => "still firing",
         Transition::Resolved => "resolved",
     };
     let (kind, model) = (kind_title(notification.kind), clip(&notification.model, 60));
@@ -98,15 +105,20 @@ fn message(title: &str, prefix: &str, notification: &Notification) -> Value {
         let text = format!("and {} more", count(left_out as u64));
         blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": text}]}));
     }
-    if let Some(link) = text::link(notification) {
-        let label = json!({"type": "plain_text", "text": "Open in Anchorwatch"});
-        let button = json!({"type": "button", "text": label, "url": link});
-        blocks.push(json!({"type": "actions", "elements": [button]}));
+    let links = [("Open in Anchorwatch", &notification.link), ("Runbook", &notification.runbook)];
+    let buttons: Vec<Value> =
+        links.into_iter().filter_map(|(label, link)| Some(button(label, link.as_ref()?))).collect();
+    if !buttons.is_empty() {
+        blocks.push(json!({"type": "actions", "elements": buttons}));
     }
     json!({"text": escape(&clip(&format!("{prefix}: {}", notification.summary), 500)), "blocks": blocks})
 }
 
-fn section(text: &str) -> Value {
+fn button(label: &str, link: &str) -> Value {
+    json!({"type": "button", "text": {"type": "plain_text", "text": label}, "url": link})
+}
+
+pub(super) fn section(text: &str) -> Value {
     json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})
 }
 
@@ -147,8 +159,10 @@ fn finding_text(notification: &Notification, finding: &Finding) -> String {
     let segment =
         finding.segment.as_ref().map(|s| format!(" [{}]", escape(&clip(s, 40)))).unwrap_or_default();
     let p_value = finding.p_value.map(|p| format!(", p {}", number(p))).unwrap_or_default();
+    let subject =
+        finding.subject.as_ref().map(|s| format!(" of {}", escape(&clip(s, 80)))).unwrap_or_default();
     let mut text = format!(
-        "*{}*{segment}: {} {} (threshold {}{p_value}), {} rows in {}, since {}",
+        "*{}*{subject}{segment}: {} {} (threshold {}{p_value}), {} rows in {}, since {}",
         escape(&clip(&finding.column, 60)),
         escape(&clip(&finding.detector, 30)),
         number(finding.statistic),
@@ -165,6 +179,6 @@ fn finding_text(notification: &Notification, finding: &Finding) -> String {
 }
 
 /// Slack reads `&`, `<` and `>` as markup, mentions included.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

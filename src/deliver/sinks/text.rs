@@ -13,6 +13,8 @@ const MAX_SUMMARY: usize = 1_024;
 const MAX_KEY: usize = 512;
 const MAX_WORD: usize = 128;
 const MAX_LINK: usize = 2_048;
+/// Most labels shown.
+const MAX_LABELS: usize = 20;
 
 /// At most `limit` bytes of a text without control characters; `…` stands for what was cut.
 pub(super) fn clip(text: &str, limit: usize) -> String {
@@ -50,8 +52,16 @@ pub(super) fn bounded(notification: &Notification) -> Notification {
         coverage: notification.coverage,
         findings: notification.findings.iter().take(MAX_FINDINGS).map(bounded_finding).collect(),
         more_findings: notification.more_findings.saturating_add(left_out),
-        link: link(notification).map(str::to_owned),
+        link: notification.link.as_deref().filter(is_link).map(str::to_owned),
+        runbook: notification.runbook.as_deref().filter(is_link).map(str::to_owned),
+        labels: notification.labels.iter().take(MAX_LABELS).map(bounded_label).collect(),
+        evidence: notification.evidence,
+        repeat: notification.repeat,
     }
+}
+
+fn bounded_label((name, value): (&String, &String)) -> (String, String) {
+    (clip(name, MAX_WORD), clip(value, MAX_WORD))
 }
 
 fn bounded_finding(finding: &Finding) -> Finding {
@@ -66,17 +76,15 @@ fn bounded_finding(finding: &Finding) -> Finding {
         window: WindowRef { horizon: clip(&finding.window.horizon, MAX_WORD), ..finding.window.clone() },
         since: finding.since,
         moved: finding.moved.iter().take(MAX_MOVED).map(moved).collect(),
+        subject: finding.subject.as_deref().map(|subject| clip(subject, MAX_NAME)),
     }
 }
 
-/// The link, if it is one that a target accepts.
-pub(super) fn link(notification: &Notification) -> Option<&str> {
-    let fits = |link: &&str| {
-        (link.starts_with("https://") || link.starts_with("http://"))
-            && link.len() <= MAX_LINK
-            && link.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\`|".contains(&byte))
-    };
-    notification.link.as_deref().filter(fits)
+/// Whether an address is one that every target accepts.
+fn is_link(link: &&str) -> bool {
+    (link.starts_with("https://") || link.starts_with("http://"))
+        && link.len() <= MAX_LINK
+        && link.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\`|".contains(&byte))
 }
 
 /// An instant as people and RFC 3339 write it, `2026-11-22T18:05:00Z`.

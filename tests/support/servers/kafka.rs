@@ -54,6 +54,21 @@ impl Kafka {
         Self { server }
     }
 
+    /// A node that tells those who reach it through `proxied()` to go through this port of loopback.
+    pub(crate) fn start_behind(proxy: u16) -> Self {
+        let configure = |dir: &std::path::Path| {
+            std::fs::write(dir.join("proxy"), proxy.to_string()).expect("a writable temporary folder");
+            None
+        };
+        Self { server: Server::start("kafka", configure) }
+    }
+
+    /// Where the proxy of [`Kafka::start_behind`] is to connect to, `host:port`.
+    pub(crate) fn proxied(&self) -> String {
+        let told = std::fs::read_to_string(self.server.dir.path().join("proxied"));
+        told.expect("a node behind a proxy").trim().to_owned()
+    }
+
     /// The node that the tests of this binary share: for those that neither stop it nor look at all of it.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();

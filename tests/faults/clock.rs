@@ -1,0 +1,46 @@
+//! Case 13: the wall clock jumps to and fro and stands still while the daemon runs.
+
+use std::fs;
+use std::path::Path;
+
+use crate::kills::pause;
+use crate::support::{Kafka, wait_until};
+use crate::world::{PATIENCE, World};
+use crate::{invariants, workload};
+
+/// Debian's libfaketime.
+const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/// Jumps in the order in which they happen; the last one freezes the clock.
+const JUMPS: [&str; 7] = ["+0", "+1h", "-1h", "+1d", "-1d", "+0", "2026-06-01 00:00:00"];
+
+#[test]
+fn jumps_of_the_clock_change_nothing() {
+    assert!(Path::new(LIBRARY).exists(), "libfaketime is missing: deploy/local/setup.sh faults installs it");
+    let records = workload::stream();
+    let mut world = World::new("clock", Kafka::shared(), |_| {});
+    let told = world.folder().join("now");
+    fs::write(&told, JUMPS[0]).expect("a writable folder");
+    let file = told.display().to_string();
+    world.spawn(&[
+        ("LD_PRELOAD", LIBRARY),
+        ("FAKETIME_TIMESTAMP_FILE", &file),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ]);
+    world.daemon().wait_ready();
+    for (chunk, jump) in records.chunks(records.len().div_ceil(JUMPS.len())).zip(JUMPS) {
+        fs::write(&told, jump).expect("a writable folder");
+        world.produce(chunk);
+        pause(300);
+        let all = world.produced.len();
+        wait_until(PATIENCE, &format!("reading and saving after {jump}"), || {
+            let saved = crate::outcome::Outcome::read(&world.data()).records();
+            saved == Some(all as u64)
+        });
+        let alive = crate::support::http::get(&world.http, "/livez").expect("an answer");
+        assert_eq!(alive.status, 200, "not alive after {jump}: {}", alive.body);
+    }
+    world.settle();
+    invariants::check(&mut world);
+    world.stop();
+}

@@ -1,0 +1,112 @@
+//! Case 11: a full disk, and a disk that fails.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rand::RngExt as _;
+
+use crate::kills::pause;
+use crate::support::{Kafka, wait_until};
+use crate::workload;
+use crate::world::{PATIENCE, World, copy};
+use crate::{invariants, times};
+
+/// A small file system of its own, gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts it on a folder that must exist; `None` where this process may not mount.
+    fn mount(folder: &Path, size: &str) -> Option<Self> {
+        let option = format!("size={size}");
+        let told = Command::new("mount").args(["-t", "tmpfs", "-o", &option, "tmpfs"]).arg(folder).output();
+        told.is_ok_and(|output| output.status.success()).then(|| Self(folder.to_owned()))
+    }
+
+    /// Fills it until nothing fits any more; returns the file to be removed.
+    fn fill(&self) -> PathBuf {
+        let ballast = self.0.join("ballast");
+        let block = vec![0; 16 << 10];
+        let mut file = fs::File::create(&ballast).expect("a file on the small disk");
+        while std::io::Write::write_all(&mut file, &block).is_ok() {}
+        ballast
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_pauses_reading_and_an_emptied_one_resumes_it() {
+    let records = workload::stream();
+    let mut world = World::new("full_disk", Kafka::shared(), |_| {});
+    let data = world.data();
+    let kept = world.folder().join("kept");
+    copy(&data, &kept);
+    let Some(disk) = SmallDisk::mount(&data, "24m") else {
+        eprintln!("this process may not mount a file system: the case is left to failing_writes_and_syncs");
+        return;
+    };
+    copy(&kept, &data);
+    world.start();
+    let fillings = times(2, 50);
+    for chunk in records.chunks(records.len().div_ceil(fillings)) {
+        let ballast = disk.fill();
+        world.produce(chunk);
+        pause(2_500);
+        assert!(!world.daemon().has_ended(), "a full disk ended the process: {}", world.logs());
+        fs::remove_file(ballast).expect("the ballast");
+        let all = world.produced.len();
+        wait_until(PATIENCE, "reading to go on", || world.read() == Some(all as u64));
+    }
+    world.settle();
+    invariants::check(&mut world);
+    world.stop();
+    drop(disk);
+}
+
+#[test]
+fn failing_writes_and_syncs_never_damage_the_state() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        panic!("strace is missing: deploy/local/setup.sh faults installs it");
+    }
+    let mut rng = workload::rng("strace");
+    let records = workload::stream();
+    let mut world = World::new("failing_disk", Kafka::shared(), |_| {});
+    let trials = times(6, 500);
+    for (number, chunk) in records.chunks(records.len().div_ceil(trials)).enumerate() {
+        let first = rng.random_range(5..60);
+        let last = first + rng.random_range(0..12);
+        let inject = match number % 3 {
+            0 => format!("inject=pwrite64:error=ENOSPC:when={first}..{last}"),
+            1 => format!("inject=fsync,fdatasync:error=EIO:when={}..{}", 2 + number % 7, 3 + number % 7),
+            _ => format!("inject=pwrite64:error=EIO:when={first}..{last}"),
+        };
+        eprintln!("{inject}");
+        let log = world.folder().join("strace");
+        let log = log.display().to_string();
+        let under =
+            ["strace", "-D", "-f", "-q", "-o", &log, "-e", "trace=pwrite64,fsync,fdatasync", "-e", &inject];
+        world.spawn_under(&under, &[]);
+        world.produce(chunk);
+        // It waits and goes on, or it ends with an error; either way nothing is lost.
+        let all = world.produced.len() as u64;
+        wait_until(PATIENCE, "all to be read or the end", || {
+            world.read() == Some(all) || world.daemon().has_ended()
+        });
+        pause(400);
+        if world.daemon().has_ended() {
+            let status = world.wait_end();
+            assert!(!status.success(), "a failing disk is no orderly end");
+        } else {
+            world.kill();
+        }
+    }
+    world.start();
+    world.settle();
+    invariants::check(&mut world);
+    world.stop();
+}

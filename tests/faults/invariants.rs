@@ -1,0 +1,229 @@
+//! What must hold after every fault, whatever it was: I1 to I6, in one place.
+//!
+//! * I1: every counter equals the recount of all records by `oracle.py`; so do the law, the positions, the refusals.
+//! * I2: what was decided is what an undisturbed daemon decides; every notification arrives, no more often than once
+//!   and once more for each crash and each scripted failure.
+//! * I3: an action is asked for at most once.
+//! * I4: memory stays below the bound.
+//! * I5: positions only move forward (checked at every end of the process, see `world.rs`).
+//! * I6: no secret and no raw value in any file, log or request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anchorwatch::registry::Registry;
+use base64::Engine as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+
+use crate::outcome::Outcome;
+use crate::support::{Request, wait_for};
+use crate::workload::{Planned, RAW_CANARY};
+use crate::world::{Broker, PATIENCE, SECRET_CANARIES, World};
+
+/// I4: what the daemon may use with this workload, in KiB.
+const MEMORY_BOUND_KIB: u64 = 400 * 1024;
+
+/// Checks everything; the daemon is to be settled. Returns what the oracle said.
+pub(crate) fn check(world: &mut World<'_>) -> Value {
+    let counted = recount(world);
+    let outcome = Outcome::read(&world.data());
+    let calm = undisturbed(world.broker, &world.produced);
+    same_decisions(&outcome, &calm);
+    arrived(world, &outcome);
+    actions_once(world, &outcome);
+    assert!(world.peak_rss_kib <= MEMORY_BOUND_KIB, "I4: {} KiB", world.peak_rss_kib);
+    no_canary(world);
+    counted
+}
+
+/// I1 alone, for cases in which something else is allowed to differ.
+pub(crate) fn recount(world: &World<'_>) -> Value {
+    let records = world.folder().join("records.jsonl");
+    dump(world.broker, &world.topic, world.partitions, &records);
+    let said = oracle(world.folder(), &world.data(), &records);
+    assert_eq!(said["differences"], json!(0), "I1: {}\nreplay: {}", said["wrong"], replay(&world.name));
+    said
+}
+
+/// The command that runs a case again with the same seed.
+pub(crate) fn replay(case: &str) -> String {
+    let seed = crate::workload::seed();
+    format!("ANCHORWATCH_SEED={seed} cargo test --features failpoints --test faults {case} -- --nocapture")
+}
+
+/// Runs the oracle on a state folder.
+pub(crate) fn oracle(folder: &Path, data: &Path, records: &Path) -> Value {
+    let references = folder.join("references.json");
+    fs::write(&references, references_of(data).to_string()).expect("a writable folder");
+    let job = folder.join("job.json");
+    let minute = 60_000;
+    let settings = json!({
+        "pane_ms": minute, "lateness": 2 * minute, "correction": 0, "max_ahead": 5 * minute,
+        "kept_panes": 26 * 60, "now": anchorwatch::app::wall_clock(), "segment_field": "region", "max_segments": 50,
+        "max_bytes": 1 << 20, "max_features": 1024, "max_depth": 16,
+    });
+    let state = data.join("anchorwatch.db");
+    let asked = json!({"records": records, "state": state, "references": references, "settings": settings});
+    fs::write(&job, asked.to_string()).expect("a writable folder");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/oracle.py");
+    let output = Command::new("python3").arg(program).arg(&job).output().expect("python3 runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&said)
+        .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn references_of(data: &Path) -> Value {
+    let registry = Registry::open(data).expect("the registry");
+    let mut models: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    for entry in registry.active().expect("active references") {
+        let reference = registry.load_reference(entry.reference_id.as_str()).expect("a reference");
+        let described = json!({"id": entry.reference_id.as_str(), "columns": reference.columns,
+                               "takes_feedback": entry.version == "1.0.0"});
+        models.entry(entry.model).or_default().insert(entry.version, described);
+    }
+    json!(models)
+}
+
+/// Writes every record of a topic, one JSON object a line.
+pub(crate) fn dump(broker: &dyn Broker, topic: &str, partitions: i32, path: &Path) {
+    let consumer: BaseConsumer = broker.client().set("group.id", "oracle").create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    let mut count = 0;
+    for partition in 0..partitions {
+        let look = || consumer.fetch_watermarks(topic, partition, std::time::Duration::from_secs(10)).ok();
+        let (first, next) = wait_for(PATIENCE, "the ends of the topic", look);
+        count += next - first;
+        list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+    }
+    consumer.assign(&list).expect("an assignment");
+    let mut file = std::io::BufWriter::new(fs::File::create(path).expect("a writable folder"));
+    for _ in 0..count {
+        let line = wait_for(PATIENCE, "all records", || {
+            let record = consumer.poll(std::time::Duration::from_millis(500))?.ok()?;
+            let payload =
+                record.payload().map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes));
+            Some(json!({"topic": topic, "partition": record.partition(), "offset": record.offset(),
+                        "timestamp": record.timestamp().to_millis(), "payload": payload}))
+        });
+        writeln!(file, "{line}").expect("a writable folder");
+    }
+}
+
+/// What an undisturbed daemon makes of the same records; found out once per list of records.
+fn undisturbed(broker: &dyn Broker, records: &[Planned]) -> Outcome {
+    static KNOWN: OnceLock<std::sync::Mutex<Vec<(Vec<Planned>, Outcome)>>> = OnceLock::new();
+    let mut known = KNOWN.get_or_init(Default::default).lock().expect("no case failed here");
+    if let Some((_, outcome)) = known.iter().find(|(list, _)| list == records) {
+        return outcome.clone();
+    }
+    let mut calm = World::new("calm", broker, |_| {});
+    calm.start();
+    calm.produce(records);
+    calm.settle();
+    calm.stop();
+    let outcome = Outcome::read(&calm.data());
+    recount(&calm);
+    assert!(outcome.outbox.len() > 4, "the workload is to cause alerts and actions: {:?}", outcome.outbox);
+    known.push((records.to_vec(), outcome.clone()));
+    outcome
+}
+
+/// I2, first half.
+fn same_decisions(outcome: &Outcome, calm: &Outcome) {
+    assert_eq!(outcome.panes.len(), calm.panes.len());
+    for (key, pane) in &calm.panes {
+        assert_eq!(outcome.panes.get(key), Some(pane), "counts of {key:?}");
+    }
+    assert_eq!(outcome.positions, calm.positions);
+    for (name, document) in &calm.documents {
+        assert_eq!(outcome.documents.get(name), Some(document), "document {name}");
+    }
+    let (ours, theirs) = (outcome.keys(), calm.keys());
+    let lost: Vec<_> = theirs.difference(&ours).collect();
+    let made_up: Vec<_> = ours.difference(&theirs).collect();
+    assert!(lost.is_empty() && made_up.is_empty(), "I2: lost {lost:?}, made up {made_up:?}");
+    assert_eq!(outcome.audit, calm.audit, "why it was decided");
+}
+
+/// What identifies a request to its receiver.
+pub(crate) fn identity(request: &Request) -> String {
+    match request.header("idempotency-key") {
+        "" => String::from_utf8_lossy(&request.body).into_owned(),
+        key => key.to_owned(),
+    }
+}
+
+/// How often each request arrived at a path.
+pub(crate) fn received(world: &World<'_>, target: &str) -> BTreeMap<String, usize> {
+    let mut times = BTreeMap::new();
+    for request in world.receiver.requests_to(&format!("/{target}")) {
+        *times.entry(identity(&request)).or_default() += 1;
+    }
+    times
+}
+
+/// I2, second half.
+fn arrived(world: &World<'_>, outcome: &Outcome) {
+    for target in ["slack", "pagerduty", "webhook"] {
+        let times = received(world, target);
+        let decided: BTreeSet<_> = outcome.outbox.keys().filter(|(_, to)| to == target).collect();
+        assert_eq!(times.len(), decided.len(), "I2: {target} received other notifications than were decided");
+        let most = 1 + world.crashes + world.scripted;
+        assert!(
+            times.values().all(|count| *count <= most),
+            "I2: more than {most} times at {target}: {times:?}"
+        );
+    }
+    let keys: BTreeSet<String> = received(world, "webhook").into_keys().collect();
+    let wanted =
+        outcome.outbox.keys().filter(|(_, to)| to == "webhook").map(|(key, _)| key.clone()).collect();
+    assert_eq!(keys, wanted, "I2: keys at the webhook");
+}
+
+/// I3; a state that was put back has forgotten what it asked for since.
+pub(crate) fn actions_once(world: &World<'_>, outcome: &Outcome) {
+    let most = 1 + world.put_back;
+    for action in ["retrain", "rollback"] {
+        let times = received(world, action);
+        for ((key, _), row) in outcome.outbox.iter().filter(|((_, target), _)| target == action) {
+            let asked = times.get(key).copied().unwrap_or_default();
+            let fits = if row.state == "delivered" { (1..=most).contains(&asked) } else { asked <= most };
+            assert!(fits, "I3: {action} {key} is {} and was asked for {asked} times", row.state);
+        }
+        let known = |key: &String| outcome.outbox.contains_key(&(key.clone(), action.to_owned()));
+        assert!(times.keys().all(known), "I3: an action that nobody decided: {times:?}");
+    }
+}
+
+/// I6.
+fn no_canary(world: &World<'_>) {
+    let canaries: Vec<&str> = SECRET_CANARIES.into_iter().chain([RAW_CANARY]).collect();
+    let log = world.logs();
+    for canary in &canaries {
+        assert!(!log.contains(canary), "I6: {canary} in the log");
+        for file in files(&world.data()) {
+            let bytes = fs::read(&file).unwrap_or_default();
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "I6: {canary} in {}", file.display());
+        }
+        for request in world.receiver.requests() {
+            // PagerDuty's key belongs into its body.
+            let sent = *canary == SECRET_CANARIES[0] && request.path == "/pagerduty";
+            let text =
+                String::from_utf8_lossy(&request.body).into_owned() + &format!("{:?}", request.headers);
+            assert!(sent || !text.contains(canary), "I6: {canary} in a request to {}", request.path);
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}

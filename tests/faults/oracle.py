@@ -1,0 +1,420 @@
+#!/usr/bin/env python3
+"""An independent recount: what the state file must hold, computed from the full list of records and nothing else.
+
+    oracle.py JOB.json
+
+Slow and plain on purpose; it shares no code with the daemon. It reads every record, applies the rules of
+docs/guide/guarantees.md (refused, unknown, future, late, counted), counts into panes, and compares each counter of
+each (model, version, segment, column, pane) with the state file, together with the conservation law, the positions and
+the list of refused records. Prints one line of JSON; exits 1 when anything differs.
+
+JOB.json: {"records": FILE, "state": FILE, "references": FILE, "settings": {...}}. FILE of records has one object a
+line: topic, partition, offset, timestamp, payload (base64, null for a tombstone).
+"""
+
+import base64
+import bisect
+import datetime
+import json
+import math
+import sqlite3
+import struct
+import sys
+from collections import Counter, defaultdict
+from decimal import Decimal
+
+LATENCY_BUCKETS = 512
+MISSING, NON_FINITE, WRONG_TYPE = 0, 1, 2
+
+
+class Refused(Exception):
+    """A record that is not an event; the argument is the reason."""
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def no_constant(_):
+    raise ValueError("NaN and infinities are not JSON")
+
+
+class Pairs(list):
+    """An object as the pairs it was written with, so that a key given twice is seen."""
+
+
+def check_numbers(value):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refused("not_json")
+    for item in [v for _, v in value] if isinstance(value, Pairs) else value if isinstance(value, list) else []:
+        check_numbers(item)
+
+
+def depth_of(value):
+    if isinstance(value, Pairs):
+        return 1 + max((depth_of(v) for _, v in value), default=0)
+    if isinstance(value, list):
+        return 1 + max((depth_of(v) for v in value), default=0)
+    return 0
+
+
+def unique(pairs):
+    names = [name for name, _ in pairs]
+    if len(names) != len(set(names)):
+        raise Refused("duplicate_key")
+    return dict(pairs)
+
+
+def parse(payload, settings):
+    if payload is None or payload == b"":
+        raise Refused("empty")
+    if len(payload) > settings["max_bytes"]:
+        raise Refused("too_large")
+    try:
+        text = payload.decode("utf-8")
+        tree = json.loads(text, parse_constant=no_constant, object_pairs_hook=Pairs)
+    except RecursionError:
+        raise Refused("too_deep")
+    except ValueError:
+        raise Refused("not_json")
+    check_numbers(tree)
+    if not isinstance(tree, Pairs):
+        raise Refused("wrong_shape")
+    if depth_of(tree) > settings["max_depth"]:
+        raise Refused("too_deep")
+    return unique(tree)
+
+
+def name(event, field):
+    value = event.get(field)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if len(value.encode()) > 128:
+            raise Refused("name_too_long")
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and field != "model":
+        return code_text(value)
+    raise Refused("wrong_shape")
+
+
+def fields(value, most):
+    if value is None:
+        return None
+    if not isinstance(value, Pairs):
+        raise Refused("wrong_shape")
+    if any(len(key.encode()) > 128 for key, _ in value):
+        raise Refused("name_too_long")
+    if len(value) > most:
+        raise Refused("too_many_features")
+    return unique(value)
+
+
+def event_time(value):
+    if isinstance(value, str):
+        try:
+            at = datetime.datetime.fromisoformat(value.replace("Z", "+00:00"))
+            value = int(at.timestamp() * 1000)
+        except ValueError:
+            raise Refused("bad_timestamp")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Refused("bad_timestamp")
+    if not 100_000_000_000 <= int(value) < 100_000_000_000_000:
+        raise Refused("bad_timestamp")
+    return int(value)
+
+
+def decode(payload, timestamp, settings):
+    """The event as a flat dictionary, or Refused."""
+    raw = parse(payload, settings)
+    name(raw, "id")
+    event = {"model": name(raw, "model"), "version": name(raw, "version")}
+    if raw.get("ts") is not None:
+        event["ts"] = event_time(raw["ts"])
+    latency = raw.get("latency_ms")
+    if latency is not None and (isinstance(latency, bool) or not isinstance(latency, (int, float))):
+        raise Refused("wrong_shape")
+    event["latency"] = latency
+    event["features"] = fields(raw.get("features"), settings["max_features"])
+    event["segment"] = fields(raw.get("segment"), 32) or {}
+    event["label"] = raw.get("label")
+    if isinstance(event["label"], list):
+        raise Refused("wrong_shape")
+    prediction, score = raw.get("prediction"), raw.get("score")
+    if isinstance(prediction, Pairs):
+        inner = dict(prediction)
+        prediction, score = inner.get("label"), inner.get("score", score)
+    elif isinstance(prediction, list):
+        raise Refused("wrong_shape")
+    elif isinstance(prediction, (int, float)) and not isinstance(prediction, bool):
+        prediction, score = None, prediction
+    event["prediction"], event["score"] = prediction, score
+    predicted = event["features"] is not None or prediction is not None or score is not None
+    event["feedback"] = event["label"] is not None and not predicted
+    if event["model"] is None:
+        raise Refused("no_model")
+    if event["version"] is None and not event["feedback"]:
+        raise Refused("no_version")
+    if "ts" not in event:
+        if timestamp is None:
+            raise Refused("bad_timestamp")
+        event["ts"] = timestamp
+    if not predicted and event["label"] is None:
+        raise Refused("nothing_to_count")
+    return event
+
+
+# --- counters --------------------------------------------------------------------------------------------------------
+
+
+def code_text(number):
+    number = float(number)
+    return str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
+
+
+class Column:
+    def __init__(self, column, offset):
+        self.name, self.role, self.kind = column["name"], column["role"], column["kind"]
+        self.single = column["single_precision"]
+        binning = column["binning"]
+        self.knots = binning.get("knots")
+        if self.knots is None:
+            self.places = {text: place for place, text in enumerate(binning["categories"])}
+            self.cells = len(self.places) + 1
+        else:
+            self.cells = 2 * len(self.knots) + 1
+        self.offset = offset
+
+    def index(self, value):
+        """Index of the counter that this value increments."""
+        if value is None:
+            return self.offset + self.cells + MISSING
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if self.knots is not None:
+            if not number:
+                return self.offset + self.cells + WRONG_TYPE
+            x = float(value)
+            if self.single:
+                x = struct.unpack("f", struct.pack("f", x))[0]
+            below = bisect.bisect_left(self.knots, x)
+            tie = below < len(self.knots) and self.knots[below] == x
+            return self.offset + 2 * below + (1 if tie else 0)
+        if self.kind == "categorical" and isinstance(value, str):
+            text = value
+        elif self.kind == "boolean" and isinstance(value, bool):
+            text = "true" if value else "false"
+        elif self.kind == "coded_category" and number:
+            text = code_text(value)
+        else:
+            return self.offset + self.cells + WRONG_TYPE
+        return self.offset + self.places.get(text, len(self.places))
+
+
+class Reference:
+    def __init__(self, described):
+        self.id, self.takes_feedback = described["id"], described["takes_feedback"]
+        self.columns, offset = [], 1
+        for column in described["columns"]:
+            self.columns.append(Column(column, offset))
+            offset += self.columns[-1].cells + 3
+        self.latency = offset
+        self.length = offset + LATENCY_BUCKETS + 2
+        role = {column.role: column for column in self.columns if column.role != "feature"}
+        self.score, self.prediction, self.label = (role.get(r) for r in ("score", "prediction", "label"))
+
+    def counters(self, event):
+        """Indices that the event increments; empty if there are none."""
+        found = []
+        if event["label"] is not None and self.label:
+            found.append(self.label.index(event["label"]))
+        if event["feedback"]:
+            return found
+        found.append(0)
+        features = event["features"] or {}
+        for column in self.columns:
+            if column.role == "feature":
+                found.append(column.index(features.get(column.name)))
+        for column, value in ((self.score, event["score"]), (self.prediction, event["prediction"])):
+            if column:
+                found.append(column.index(value))
+        found.append(self.latency + latency_place(event["latency"]))
+        return found
+
+
+def latency_place(latency):
+    if latency is None:
+        return LATENCY_BUCKETS
+    if not math.isfinite(latency) or latency < 0:
+        return LATENCY_BUCKETS + 1
+    micros = min(max(latency * 1000.0, 1.0), 4294967295.0)
+    bits = struct.unpack("<Q", struct.pack("<d", micros))[0]
+    return min(max((bits >> 48) - 1023 * 16, 0), LATENCY_BUCKETS - 1)
+
+
+def segment_of(event, field):
+    value = event["segment"].get(field, (event["features"] or {}).get(field))
+    if isinstance(value, str):
+        return value if len(value.encode()) <= 128 else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return code_text(value)
+    return None
+
+
+# --- the rules -------------------------------------------------------------------------------------------------------
+
+
+class Recount:
+    def __init__(self, references, settings):
+        self.settings = settings
+        self.references = {m: {v: Reference(r) for v, r in versions.items()} for m, versions in references.items()}
+        self.panes = defaultdict(Counter)  # (model, version, segment or None, pane) -> counter index -> count
+        self.newest = {}  # (topic, partition) -> largest event time counted or unmatched
+        self.next = {}
+        self.law = Counter()
+        self.refused = Counter()
+        self.refused_at = []
+        self.events = Counter()
+        self.segments = defaultdict(list)
+
+    def record(self, topic, partition, offset, timestamp, payload):
+        self.law["read"] += 1
+        self.next[(topic, partition)] = offset + 1
+        try:
+            outcome = self.observe((topic, partition), decode(payload, timestamp, self.settings))
+        except Refused as refused:
+            reason = refused.args[0]
+            self.refused[reason] += 1
+            self.refused_at.append([topic, partition, offset, reason])
+            return
+        self.law[outcome] += 1
+
+    def find(self, event):
+        versions = self.references.get(event["model"])
+        if versions is None:
+            raise Refused("unknown_model")
+        if event["version"] is None:
+            found = [v for v, reference in versions.items() if reference.takes_feedback]
+            if not found:
+                raise Refused("unknown_model")
+            return found[0]
+        if event["version"] not in versions:
+            raise Refused("unknown_version")
+        return event["version"]
+
+    def observe(self, place, event):
+        version = self.find(event)
+        settings, ts = self.settings, event["ts"]
+        if ts > settings["now"] + settings["max_ahead"]:
+            return "future"
+        pane = ts // settings["pane_ms"]
+        end, newest = (pane + 1) * settings["pane_ms"], self.newest.get(place)
+        if newest is not None and newest - settings["lateness"] >= end + settings["correction"]:
+            return "late"
+        self.newest[place] = ts if newest is None else max(newest, ts)
+        model = event["model"]
+        counters = self.references[model][version].counters(event)
+        if not counters:
+            return "unmatched"
+        if not event["feedback"]:
+            self.events[(model, version)] += 1
+        self.panes[(model, version, None, pane)].update(counters)
+        segment = segment_of(event, settings["segment_field"])
+        if segment is not None:
+            known = self.segments[(model, version)]
+            if segment not in known:
+                assert len(known) < settings["max_segments"], "the workload is to stay below the bound of segments"
+                known.append(segment)
+            self.panes[(model, version, segment, pane)].update(counters)
+        return "counted"
+
+
+# --- the state file --------------------------------------------------------------------------------------------------
+
+
+def unpack(blob):
+    """Pairs of LEB128 numbers: zeros skipped, then a count."""
+    numbers, value, shift = [], 0, 0
+    for byte in blob:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(value)
+            value, shift = 0, 0
+    assert shift == 0 and len(numbers) % 2 == 0, "a packed pane is cut short"
+    cell, counts = 0, {}
+    for skipped, count in zip(numbers[::2], numbers[1::2]):
+        cell += skipped
+        counts[cell] = count
+        cell += 1
+    return counts
+
+
+def rows(connection, sql):
+    return connection.execute(sql).fetchall()
+
+
+def compare(recount, path):
+    """Lines that say what differs."""
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    subjects = {i: (m, v, s) for i, m, v, s in rows(db, "SELECT id, model, version, segment FROM subject")}
+    core = json.loads(rows(db, "SELECT json FROM document WHERE name = 'core'")[0][0])
+    settings, wrong = recount.settings, []
+    found = {}
+    for subject, pane, reference, counts in rows(db, "SELECT subject, pane, reference, counts FROM pane"):
+        key = (*subjects[subject], pane)
+        if key in found:
+            wrong.append(f"pane {key} is there twice")
+        found[key] = unpack(counts)
+        if reference != recount.references[key[0]][key[1]].id:
+            wrong.append(f"pane {key} follows another reference")
+    closed = core["closed"]
+    needed = closed - settings["kept_panes"] if closed is not None else None
+    for key in sorted(set(found) | set(recount.panes), key=str):
+        if needed is not None and key[3] < needed:
+            if key in found:
+                wrong.append(f"pane {key} should have been dropped")
+            continue
+        ours, theirs = dict(recount.panes.get(key, {})), found.get(key, {})
+        if ours != theirs:
+            cells = [(c, ours.get(c, 0), theirs.get(c, 0)) for c in sorted(set(ours) | set(theirs))]
+            wrong.append(f"pane {key}: (cell, recount, state) {[c for c in cells if c[1] != c[2]][:5]}")
+    law = core["law"]
+    for what in ("read", "counted", "late", "future", "unmatched"):
+        if law[what] != recount.law[what]:
+            wrong.append(f"law.{what}: recount {recount.law[what]}, state {law[what]}")
+    if {k: v for k, v in law["refused"].items() if v} != dict(recount.refused):
+        wrong.append(f"law.refused: recount {dict(recount.refused)}, state {law['refused']}")
+    positions = {(t, p): (n, m) for t, p, n, m in rows(db, "SELECT topic, partition, next_offset, max_event_time FROM position")}
+    ours = {place: (offset, recount.newest.get(place)) for place, offset in recount.next.items()}
+    if positions != ours:
+        wrong.append(f"positions: recount {ours}, state {positions}")
+    events = {(e["model"], e["version"]): e["events"] for e in core["events"] if e["events"]}
+    if events != dict(recount.events):
+        wrong.append(f"events: recount {dict(recount.events)}, state {events}")
+    refused = sorted([t, p, o, r] for t, p, o, r in rows(db, 'SELECT topic, partition, "offset", reason FROM refused'))
+    if refused != sorted(recount.refused_at):
+        wrong.append(f"refused: {len(recount.refused_at)} by recount, {len(refused)} in the state")
+    return wrong
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        job = json.load(file)
+    with open(job["references"], encoding="utf-8") as file:
+        recount = Recount(json.load(file), job["settings"])
+    with open(job["records"], encoding="utf-8") as file:
+        for line in file:
+            record = json.loads(line)
+            payload = record["payload"]
+            payload = None if payload is None else base64.b64decode(payload)
+            recount.record(record["topic"], record["partition"], record["offset"], record["timestamp"], payload)
+    wrong = compare(recount, job["state"])
+    cells = sum(len(counts) for counts in recount.panes.values())
+    law = {**recount.law, "refused": dict(recount.refused)}
+    print(json.dumps({"wrong": wrong[:20], "differences": len(wrong), "panes": len(recount.panes), "cells": cells, "law": law, "refused_at": recount.refused_at}))
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+//! Cases 14 to 16: what can be wrong with a stream itself, and a stream ten times as fast. Duplicates, reordering, late
+//! and future records are in every stream of these tests; here are many that are no events at all.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::Value;
+
+use crate::kills::pause;
+use crate::support::{Kafka, wait_for, wait_until};
+use crate::world::{PATIENCE, World};
+use crate::{invariants, times, workload};
+
+/// `(topic, partition, offset, reason)` of every pointer to a refused record.
+fn pointers(world: &World<'_>) -> Vec<(String, i64, i64, String)> {
+    let topic = format!("{}-refused", world.topic);
+    let consumer: BaseConsumer =
+        world.broker.client().set("group.id", "pointers").create().expect("a consumer");
+    let look = || consumer.fetch_watermarks(&topic, 0, Duration::from_secs(10)).ok();
+    let (_, count) = wait_for(PATIENCE, "the end of the pointers", look);
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&topic, 0, Offset::Beginning).expect("an offset");
+    consumer.assign(&list).expect("an assignment");
+    let pointer = |_| {
+        let record = wait_for(PATIENCE, "all pointers", || {
+            consumer.poll(Duration::from_millis(500))?.ok()?.payload().map(<[u8]>::to_vec)
+        });
+        let pointer: Value = serde_json::from_slice(&record).expect("JSON");
+        let text = |field: &str| pointer[field].as_str().expect("a text").to_owned();
+        let number = |field: &str| pointer[field].as_i64().expect("a number");
+        (text("topic"), number("partition"), number("offset"), text("reason"))
+    };
+    (0..count).map(pointer).collect()
+}
+
+#[test]
+fn poison_is_counted_pointed_at_and_passed() {
+    let records = workload::records(times(6_000, 100_000), 60);
+    let mut world = World::new("poison", Kafka::shared(), |_| {});
+    world.start();
+    for chunk in records.chunks(records.len().div_ceil(4)) {
+        world.produce(chunk);
+        pause(400);
+        world.kill();
+        world.start();
+    }
+    world.settle();
+    let said = invariants::check(&mut world);
+    let refused: BTreeSet<_> = said["refused_at"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| {
+            let number = |index: usize| one[index].as_i64().expect("a number");
+            let text = |index: usize| one[index].as_str().expect("a text").to_owned();
+            (text(0), number(1), number(2), text(3))
+        })
+        .collect();
+    assert!(refused.len() > 200, "{}", refused.len());
+    let pointers = pointers(&world);
+    assert_eq!(
+        pointers.iter().cloned().collect::<BTreeSet<_>>(),
+        refused,
+        "pointers in the dead-letter topic"
+    );
+    assert!(pointers.len() <= refused.len() * (1 + world.crashes));
+    world.stop();
+}
+
+#[test]
+fn the_oracle_notices_one_record_more_or_less() {
+    let records = workload::stream();
+    let mut world = World::new("oracle", Kafka::shared(), |_| {});
+    world.start();
+    world.produce(&records[..1_000]);
+    world.settle();
+    world.stop();
+    invariants::recount(&world);
+    let path = world.folder().join("records.jsonl");
+    let text = fs::read_to_string(&path).expect("the list of records");
+    for (lost, doubled) in [(1, 0), (0, 1)] {
+        // Positions would tell at once: the record in question is not the last of its partition.
+        let mut lines: Vec<&str> = text.lines().collect();
+        let index = lines.iter().position(|line| line.contains("\"offset\":100,")).expect("a record");
+        let line = lines[index];
+        if lost == 1 {
+            lines.remove(index);
+        }
+        (0..doubled).for_each(|_| lines.insert(index, line));
+        fs::write(&path, lines.join("\n")).expect("a writable folder");
+        let said = invariants::oracle(world.folder(), &world.data(), &path);
+        assert_ne!(said["differences"], 0, "{said}");
+    }
+}
+
+#[test]
+fn a_burst_is_caught_up_with_in_bounded_memory() {
+    let records = workload::stream();
+    let mut world = World::new("burst", Kafka::shared(), |_| {});
+    world.start();
+    let (calm, burst) = records.split_at(records.len() / 10);
+    for chunk in calm.chunks(calm.len() / 10) {
+        world.produce(chunk);
+        pause(100);
+    }
+    world.produce(burst);
+    let all = records.len() as u64;
+    wait_until(Duration::from_secs(20), "the lag to end", || world.read() == Some(all));
+    world.settle();
+    invariants::check(&mut world);
+    world.stop();
+}
