@@ -193,6 +193,8 @@ struct Assigned {
     /// Its records are not those that were counted: none is handed over until the position was reset.
     is_other: bool,
     watched: Watched,
+    /// End of its log in the last statistics.
+    high: i64,
 }
 
 /// Where reading begins, the offset to remember as position, and what is read again.
@@ -208,7 +210,14 @@ enum Turn {
 
 impl Assigned {
     fn new(topic: &str, partition: i32, resuming: Option<Resuming>) -> Self {
-        Self { topic: topic.to_owned(), partition, resuming, is_other: false, watched: Watched::default() }
+        Self {
+            topic: topic.to_owned(),
+            partition,
+            resuming,
+            is_other: false,
+            watched: Watched::default(),
+            high: 0,
+        }
     }
 
     fn is(&self, topic: &str, partition: i32) -> bool {
@@ -663,6 +672,9 @@ impl KafkaSource {
         for end in ends {
             let (topic, partition) = (end.topic.as_str(), end.partition);
             let Some(index) = self.assigned.iter().position(|one| one.is(topic, partition)) else { continue };
+            // A log only ever grows, unless it is another one or its end was lost.
+            let before = std::mem::replace(&mut self.assigned[index].high, end.high);
+            self.doubt |= end.high < before;
             match self.assigned[index].watched.look(end.end, now) {
                 None => {}
                 Some(Remedy::Rebuild) => {

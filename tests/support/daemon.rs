@@ -91,6 +91,11 @@ impl Daemon {
             .unwrap_or_else(|error| panic!("{path} of the daemon: {error}\n{}", self.stderr()))
     }
 
+    /// GET from its listener, if it answers.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
+        http::get(&self.http, path).ok()
+    }
+
     /// Waits until `/readyz` answers 200; fails at once when the process ends first.
     #[track_caller]
     pub(crate) fn wait_ready(&mut self) {
