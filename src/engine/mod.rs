@@ -28,6 +28,7 @@ use crate::action::{Actions, Decision, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
 use crate::event::{Limits, NameRules};
+use crate::fault::{Place, reach};
 use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
