@@ -16,13 +16,15 @@
 //! | 10 | `src/deliver/mod.rs` | deliveries, signed and retried |
 //!
 //! Core modules (`action`, `alert`, `config`, `engine`, `event`, `fault`, `monitor`, `reference`, `subject`, `view`,
-//! `window`) are plain structs that take time as an argument; edges (`api`, `deliver`, `registry`, `source`, `store`, `telemetry`) wait;
+//! `window`) are plain structs that take time as an argument; edges (`api`, `backup`, `deliver`, `registry`, `source`,
+//! `store`, `telemetry`) wait;
 //! only `app` and `cli` see everything. `tests/architecture.rs` keeps it so.
 
 pub mod action;
 pub mod alert;
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod deliver;

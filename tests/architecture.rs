@@ -17,7 +17,7 @@ const CORE: [&str; 11] = [
     "view",
     "window",
 ];
-const EDGES: [&str; 6] = ["api", "deliver", "registry", "source", "store", "telemetry"];
+const EDGES: [&str; 7] = ["api", "backup", "deliver", "registry", "source", "store", "telemetry"];
 const ALL_SEEING: [&str; 4] = ["app", "cli", "docs", "main"];
 
 /// Edges that may use another edge, with the reason.
@@ -33,7 +33,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("axum", &["api", "cli"]),
     ("axum_server", &["api"]),
     ("rdkafka", &["source", "cli"]),
-    ("object_store", &["registry"]),
+    ("object_store", &["backup", "registry"]),
     ("parquet", &["registry", "source"]),
     ("prometheus", &["telemetry", "app"]),
 ];

@@ -52,7 +52,7 @@ impl Place {
             "windows": {"pane": "1m", "horizons": [{"length": "5m", "every": "1m"}], "min_rows": 100,
                         "lateness": "1m", "idle_after": "1h"},
             "http": {"listen": self.http},
-            "checkpoint": {"every": "200ms"},
+            "checkpoint": {"every": "200ms", "on_corruption": "halt"},
         });
         self.file("anchorwatch.yaml", &config.to_string()) // JSON is YAML
     }

@@ -51,6 +51,7 @@ fn replay() -> Vec<Notification> {
             partition: i32::try_from(partition).expect("small"),
             offset: offsets[partition],
             timestamp: None,
+            appended_at: None,
             key: None,
             headers: &[],
             payload: Some(&event.json),

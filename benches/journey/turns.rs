@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anchorwatch::config::Config;
 use anchorwatch::engine::{CatalogEntry, Engine};
 use anchorwatch::registry::wall_clock;
-use anchorwatch::source::{Incoming, KafkaSource};
+use anchorwatch::source::{Begin, Incoming, KafkaSource};
 use anyhow::{Context as _, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
@@ -129,12 +129,12 @@ pub(crate) fn anchorwatch(
 ) -> anyhow::Result<Spent> {
     let mut journey = Journey { engine: Engine::new(config), spent: Spent::default() };
     journey.engine.set_catalog(catalog);
-    let mut source = KafkaSource::new(&config.kafka)?;
+    let mut source = KafkaSource::new(config)?;
     let begun = clock(ClockId::ProcessCPUTime);
-    let assigned = source.discover(|_, _| None)?;
+    let assigned = source.discover(|_, _| Begin::Policy)?.new;
     ensure!(assigned.len() == usize::try_from(PARTITIONS)?, "the topic has {} partitions", assigned.len());
-    for (topic, partition) in &assigned {
-        journey.engine.assign(topic, *partition, wall_clock());
+    for new in &assigned {
+        journey.engine.assign(&new.topic, new.partition, new.at);
     }
     let (mut packed_at, mut patience) = (0, Patience::new());
     while journey.engine.law().read < events {
@@ -168,6 +168,7 @@ impl Journey {
         let (engine, now) = (&mut self.engine, wall_clock());
         source.poll(POLL_WAIT, POLL_BATCH, |incoming| match incoming {
             Incoming::Record(record) => engine.ingest(&record, now),
+            Incoming::Earlier(record) => engine.remember(&record),
             Incoming::AtEnd { topic, partition } => engine.at_end(topic, partition, now),
         })
     }

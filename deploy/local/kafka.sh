@@ -5,9 +5,9 @@
 #   deploy/local/kafka.sh stop DIR           ends it in order
 #   deploy/local/kafka.sh kill DIR           ends it as a power cut would
 #
-# DIR holds configuration, log and data: a start on the same DIR finds the same data on the same port. With a port in
-# DIR/proxy, Kafka listens a second time, tells those who come that way to go through that port, and writes the address
-# for the proxy to DIR/proxied.
+# DIR holds configuration (with `extra.properties` and `users`, if these are there before), log and data: a start on the
+# same DIR finds the same data on the same port. With a port in DIR/proxy, Kafka listens a second time, tells those who
+# come that way to go through that port, and writes the address for the proxy to DIR/proxied.
 # With ANCHORWATCH_OWNER_PID set, it stops by itself when that process ends.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -60,6 +60,10 @@ log.cleaner.dedupe.buffer.size=16777216
 log.retention.ms=-1
 controlled.shutdown.enable=true
 PROPERTIES
+  # A test may want further listeners: what it says holds over the above.
+  if [[ -e "$dir/extra.properties" ]]; then
+    sed -e "s/@BROKER@/$broker/g" -e "s/@CONTROLLER@/$controller/g" "$dir/extra.properties" >>"$dir/server.properties"
+  fi
 }
 
 java_kafka() { java "${JAVA_OPTS[@]}" -cp "$jars/*" "$@"; }
@@ -68,9 +72,11 @@ ready() { grep -q 'Kafka Server started' "$dir/kafka.log"; }
 
 # One attempt on the ports of $dir/server.properties. 1: it ended by itself; 2: it was not ready in time.
 launch() {
+  local users=()
   : >"$dir/kafka.log"
+  [[ -e "$dir/users" ]] && mapfile -t users <"$dir/users"
   if [[ ! -e "$dir/data/meta.properties" ]]; then
-    java_kafka kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$dir/server.properties" >>"$dir/kafka.log" 2>&1 ||
+    java_kafka kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$dir/server.properties" "${users[@]}" >>"$dir/kafka.log" 2>&1 ||
       give_up "$dir" kafka "Apache Kafka could not format $dir/data"
   fi
   spawn "$dir" kafka java "${JAVA_OPTS[@]}" -cp "$jars/*" kafka.Kafka "$dir/server.properties"

@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
         last_record_hash: None,
     }];
     let mut engine = Engine::new(configuration());
-    if engine.restore(restored, NOW, |id| (id == REFERENCE).then(reference)).is_err() {
+    if engine.restore(restored, |id| (id == REFERENCE).then(reference)).is_err() {
         return;
     }
     watch(&mut engine);

@@ -102,6 +102,7 @@ pub fn record(offset: i64, payload: Option<&[u8]>) -> Record<'_> {
         partition: 0,
         offset,
         timestamp: Some(1_767_571_200_000),
+        appended_at: None,
         key: None,
         headers: &[],
         payload,

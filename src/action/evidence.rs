@@ -75,6 +75,8 @@ pub struct Situation<'a> {
     pub signals: &'a [Signal],
     /// Windows judged just now.
     pub windows: &'a [WindowView],
+    /// Whether the state was lost lately and its counts are not whole again.
+    pub state_lost: bool,
     /// Facts of every watched version, by model and version.
     pub facts: &'a HashMap<(String, String), VersionFacts>,
     /// Facts of every registered model.

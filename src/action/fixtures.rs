@@ -58,7 +58,8 @@ pub(super) fn notification(
     at: Millis,
     since: Millis,
 ) -> Notification {
-    let window = WindowRef { horizon: "15m".to_owned(), start: at - 15 * MINUTE, end: at, rows: 1_000 };
+    let window =
+        WindowRef { horizon: "15m".to_owned(), start: at - 15 * MINUTE, end: at, rows: 1_000, coverage: 1.0 };
     let finding = Finding {
         subject: None,
         segment: None,
@@ -83,6 +84,7 @@ pub(super) fn notification(
         at,
         since,
         reference: "r".to_owned(),
+        coverage: 1.0,
         findings: vec![finding],
         more_findings: 0,
         link: None,
@@ -167,6 +169,7 @@ impl World {
 
     pub(super) fn situation(&self) -> Situation<'_> {
         Situation {
+            state_lost: false,
             at: self.at,
             now: self.now,
             signals: &self.signals,

@@ -10,6 +10,9 @@ pub enum Guard {
     /// Actions are suspended.
     #[error("all actions are suspended")]
     Suspended,
+    /// The counts are not whole.
+    #[error("the state was lost lately: its windows are not trusted for actions yet")]
+    StateLost,
     /// The version is archived, or no longer watched.
     #[error("the version is no longer current")]
     Superseded,
@@ -67,8 +70,9 @@ pub(super) enum Phase {
 
 impl Guard {
     /// All guards, in the order in which they are asked.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Suspended,
+        Self::StateLost,
         Self::Superseded,
         Self::NotServing,
         Self::NoTarget,
@@ -91,6 +95,7 @@ impl Guard {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Suspended => "suspended",
+            Self::StateLost => "state_lost",
             Self::Superseded => "superseded",
             Self::NotServing => "not_serving",
             Self::NoTarget => "no_target",
@@ -147,6 +152,7 @@ impl Actions {
         let at = situation.at;
         match guard {
             Guard::Suspended => self.suspended().is_some(),
+            Guard::StateLost => situation.state_lost,
             Guard::Superseded => !facts.current,
             Guard::NotServing | Guard::NoTarget | Guard::TargetFiring | Guard::PingPong => {
                 action.kind == ActionKind::Rollback && self.bad_target(guard, look, facts)

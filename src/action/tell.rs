@@ -71,6 +71,7 @@ impl Actions {
             at,
             since: request.decided_at,
             reference: request.cause.reference.clone(),
+            coverage: request.cause.coverage,
             findings: request.cause.findings.clone(),
             more_findings: request.cause.more_findings,
             link: base.map(|base| format!("{}/api/v1/actions/{}", base.trim_end_matches('/'), request.key)),

@@ -384,6 +384,7 @@ fn finding(window: &WindowView, key: &AlertKey, verdicts: &[&VerdictView], since
             start: window.start,
             end: window.end,
             rows: window.rows,
+            coverage: window.coverage,
         },
         since,
         moved: worst.moved.clone(),

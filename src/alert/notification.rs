@@ -123,7 +123,7 @@ impl Evidence {
 }
 
 /// The window on which a finding rests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WindowRef {
     /// Name of the horizon, `1h`.
     pub horizon: String,
@@ -133,6 +133,14 @@ pub struct WindowRef {
     pub end: Millis,
     /// Rows counted in it.
     pub rows: u64,
+    /// Share of its time in which no record is known to be missing.
+    #[serde(default = "whole")]
+    pub coverage: f64,
+}
+
+/// Coverage of windows that were written down before coverage was.
+const fn whole() -> f64 {
+    1.0
 }
 
 /// One bin, category or quantile that moved.
@@ -197,6 +205,9 @@ pub struct Notification {
     pub since: Millis,
     /// Reference the window was compared with.
     pub reference: String,
+    /// Lowest coverage of the windows behind the evidence.
+    #[serde(default = "whole")]
+    pub coverage: f64,
     /// Evidence, most severe first, at most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
     /// Findings left out above that bound.

@@ -52,6 +52,7 @@ pub(super) fn notification(
 ) -> Notification {
     let mut findings: Vec<Finding> = visible.iter().map(|member| finding(member, face)).collect();
     findings.sort_by(|a, b| excess(b).total_cmp(&excess(a)));
+    let coverage = findings.iter().map(|finding| finding.window.coverage).fold(1.0, f64::min);
     let more_findings = findings.len().saturating_sub(MAX_FINDINGS);
     let told = group.told.as_ref();
     let evidence = evidence(visible);
@@ -79,6 +80,7 @@ pub(super) fn notification(
         at,
         since: group.since,
         reference: face.reference.clone(),
+        coverage,
         findings,
         more_findings,
         runbook: face.runbook.clone(),

@@ -8,13 +8,18 @@ use serde::Serialize;
 use crate::subject::Millis;
 
 /// Silence of the engine after which it counts as stuck.
-pub const STUCK_AFTER: Millis = 60_000;
+pub const STUCK_AFTER: Millis = 30_000;
+/// Time after which a checkpoint that is neither written nor refused counts as stuck.
+const WRITER_STUCK_AFTER: Millis = 60_000;
 
 #[derive(Debug, Default)]
 struct State {
     last_tick: Option<Millis>,
     assigned: bool,
     missing_topics: Vec<String>,
+    writing_for: Millis,
+    broken: bool,
+    unknown_partitions: usize,
 }
 
 /// Where the engine says how it is; cheap to clone.
@@ -50,7 +55,17 @@ impl Health {
         });
     }
 
-    /// Whether the process still works: false only if the engine began and then fell silent.
+    /// How long the checkpoint under way takes so far, whether the last one was refused, and of how many partitions
+    /// neither a position nor an end is known.
+    pub fn engine(&self, writing_for: Millis, broken: bool, unknown_partitions: usize) {
+        self.with(|state| {
+            state.writing_for = writing_for;
+            state.broken = broken;
+            state.unknown_partitions = unknown_partitions;
+        });
+    }
+
+    /// Whether the process still works: false only if the engine began and then fell silent, or its disk hangs.
     #[must_use]
     pub fn liveness(&self, now: Millis) -> Readiness {
         self.with(|state| stuck(state, now)).into_iter().collect::<Vec<_>>().into()
@@ -70,6 +85,14 @@ impl Health {
                     "no partitions are read: the broker was not reached yet, see kafka.bootstrap".to_owned(),
                 );
             }
+            if state.broken {
+                reasons.push(
+                    "the state cannot be written: reading is paused until it can, see the log".to_owned(),
+                );
+            }
+            if state.unknown_partitions > 0 {
+                reasons.push(format!("{} partitions have not answered yet", state.unknown_partitions));
+            }
             if !state.missing_topics.is_empty() {
                 let topics = state.missing_topics.join(", ");
                 reasons.push(format!("the broker does not know these topics of kafka.topics: {topics}"));
@@ -85,5 +108,10 @@ impl Health {
 
 fn stuck(state: &State, now: Millis) -> Option<String> {
     let silent = now.saturating_sub(state.last_tick?);
-    (silent > STUCK_AFTER).then(|| format!("the engine has been silent for {} s", silent / 1_000))
+    if silent > STUCK_AFTER {
+        return Some(format!("the engine has been silent for {} s", silent / 1_000));
+    }
+    let writing = state.writing_for;
+    (writing > WRITER_STUCK_AFTER)
+        .then(|| format!("a checkpoint has been under way for {} s: does the disk hang?", writing / 1_000))
 }

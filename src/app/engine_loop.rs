@@ -1,7 +1,7 @@
 //! The engine's thread: polls, counts, judges, and hands checkpoints to the store, for ever.
 //!
-//! While a checkpoint cannot be written nothing is polled: what is counted but not durable stays bounded, and the
-//! records wait in Kafka.
+//! While a checkpoint cannot be written, or waits for a slow disk, all partitions are paused and polling goes on for
+//! news and errors only: what is counted but not durable stays bounded, and the records wait in Kafka.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{CatalogEntry, Checkpoint, CommandError, Engine, Position};
+use crate::engine::{CatalogEntry, Checkpoint, CommandError, Engine, Position, Trouble, TroubleKind};
 use crate::fault::{Place, reach};
 use crate::registry::Registry;
-use crate::source::{Incoming, KafkaSource};
+use crate::source::{Begin, Incoming, KafkaSource, PartitionEnd};
 use crate::store::{ApplyTicket, FailedApply, Retry, StoreHandle, WRITER_QUEUE};
 use crate::subject::Millis;
 use crate::view::{OutboxView, QueueView, ReferenceView};
 
+use super::clock::SteadyClock;
 use super::outcomes::Outcomes;
 use super::publish::Publisher;
 use super::troubles::Troubles;
@@ -34,6 +35,9 @@ const DISCOVER_EVERY: Millis = 30_000;
 const DISCOVER_AT_START: Millis = 1_000;
 const RETRY_CHECKPOINT_AFTER: Millis = 1_000;
 const REPEAT_ERROR_AFTER: Millis = 60_000;
+const RETRY_RESET_AFTER: Millis = 1_000;
+/// How long the last commit to the group may take; it only shows the lag.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An answer that waits until what it tells of is durable.
 type Answer = (oneshot::Sender<Result<Value, CommandError>>, Value);
@@ -51,11 +55,22 @@ pub(super) struct EngineLoop {
     /// Answers to orders since the last checkpoint, and to those in the checkpoint under way.
     answers: Vec<Answer>,
     answers_under_way: Vec<Answer>,
+    clock: SteadyClock,
     checkpoint_every: Millis,
+    dirty_bytes: usize,
+    stalled_after: Millis,
+    /// Silence that is told; 0 for never.
+    no_data_after: Millis,
+    last_record_at: Option<Millis>,
+    /// Whether the last checkpoint could not be written.
+    broken: bool,
+    /// Partitions whose last records belong to open transactions: the end that can be read, since when, and told.
+    open_transactions: HashMap<(String, i32), (i64, Millis)>,
     kafka_name: String,
-    topics: usize,
+    known_topics: Vec<String>,
     targets: Vec<String>,
     under_way: Option<UnderWay>,
+    /// A checkpoint that is offered again at this time.
     failed: Option<(Box<Checkpoint>, Millis)>,
     last_checkpoint_at: Option<Millis>,
     begun_at: Millis,
@@ -73,6 +88,7 @@ struct Due {
     status: Millis,
     registry: Millis,
     discover: Millis,
+    resets: Millis,
 }
 
 /// A checkpoint that the store is writing.
@@ -103,9 +119,16 @@ impl EngineLoop {
             outcomes,
             answers: Vec::new(),
             answers_under_way: Vec::new(),
+            clock: SteadyClock::start(),
             checkpoint_every: Span::millis(config.checkpoint.every),
+            dirty_bytes: config.checkpoint.dirty_bytes,
+            stalled_after: Span::millis(config.windows.stalled_after),
+            no_data_after: Span::millis(config.kafka.no_data_after),
+            last_record_at: None,
+            broken: false,
+            open_transactions: HashMap::new(),
             kafka_name: config.kafka.bootstrap.clone(),
-            topics: config.kafka.topics.len(),
+            known_topics: config.kafka.topics.clone(),
             targets: config
                 .sinks
                 .iter()
@@ -115,7 +138,7 @@ impl EngineLoop {
             under_way: None,
             failed: None,
             last_checkpoint_at: None,
-            begun_at: wall_clock(),
+            begun_at: SteadyClock::start().now(),
             dirty_since: None,
             urgent: false,
             due: Due::default(),
@@ -132,23 +155,39 @@ impl EngineLoop {
 
     /// Runs until asked to stop, then writes the last checkpoint.
     pub(super) fn run(mut self, health: &Health) -> anyhow::Result<()> {
+        if self.engine.law().read > 0 {
+            self.last_record_at = Some(self.clock.now());
+        }
         while !self.stop.is_requested() {
-            let now = wall_clock();
+            let now = self.clock.now();
             self.housekeeping(now, health)?;
             self.settle_checkpoint(now)?;
-            if self.failed.is_none() {
-                self.urgent |= self.outcomes.kill_switch(&mut self.engine, now);
+            self.hold_back(now);
+            if !self.source.is_paused() {
+                self.urgent |= self.outcomes.kill_switch(&mut self.engine, wall_clock());
                 self.take_orders();
-                self.take_troubles(now);
-                self.poll(now);
-                self.close_panes();
-            } else {
-                std::thread::park_timeout(POLL_WAIT);
+                self.take_troubles(wall_clock());
             }
-            self.begin_checkpoint(wall_clock());
-            health.tick(now);
+            self.poll(now);
+            if !self.source.is_paused() {
+                self.close_panes(now);
+            }
+            self.begin_checkpoint(now);
+            health.tick(wall_clock());
         }
         self.finish()
+    }
+
+    /// Pauses reading while what was counted cannot become durable, so that it stays bounded.
+    fn hold_back(&mut self, now: Millis) {
+        let waits = self.under_way.is_some() || self.failed.is_some();
+        if self.broken || (waits && self.engine.dirty_bytes() >= self.dirty_bytes) {
+            self.source.pause();
+        } else if self.source.is_paused() {
+            self.source.resume();
+            self.engine.look_anew(now);
+            self.last_record_at = self.last_record_at.map(|_| now);
+        }
     }
 
     /// Orders of people, between two batches of records. A refusal changes nothing and is answered at once.
@@ -178,23 +217,43 @@ impl EngineLoop {
 
     fn poll(&mut self, now: Millis) {
         let engine = &mut self.engine;
+        let wall = wall_clock();
         let taken = self.source.poll(POLL_WAIT, POLL_BATCH, |incoming| match incoming {
-            Incoming::Record(record) => engine.ingest(&record, now),
+            Incoming::Record(record) => engine.ingest(&record, wall),
+            Incoming::Earlier(record) => engine.remember(&record),
             Incoming::AtEnd { topic, partition } => engine.at_end(topic, partition, now),
         });
         if taken > 0 {
             self.dirty_since.get_or_insert(now);
+            self.last_record_at = Some(now);
         }
     }
 
-    fn close_panes(&mut self) {
-        let (progress, _) = self.engine.advance(wall_clock(), PANES_AT_ONCE);
+    /// Silence of everything, after there was traffic, is worth telling.
+    fn watch_silence(&mut self, now: Millis) {
+        let Some(last) = self.last_record_at.filter(|_| self.no_data_after > 0) else { return };
+        let changed = if now - last < self.no_data_after {
+            self.engine.clear(TroubleKind::NoData, "", wall_clock())
+        } else {
+            let minutes = self.no_data_after / 60_000;
+            let summary = format!(
+                "no record came from {} for {minutes} minutes (kafka.no_data_after)",
+                self.kafka_name
+            );
+            self.engine
+                .raise(&Trouble { kind: TroubleKind::NoData, of: String::new(), summary }, wall_clock())
+        };
+        self.urgent |= changed;
+    }
+
+    fn close_panes(&mut self, now: Millis) {
+        let (progress, _) = self.engine.advance(now, PANES_AT_ONCE);
         if !progress.is_empty() {
             self.urgent |= !progress.notifications.is_empty() || progress.digests > 0;
             self.urgent |= !progress.decisions.is_empty();
             self.outcomes.open_gate(&self.engine);
             // Windows are often judged after the last record came; their closing edge is to be durable as well.
-            self.dirty_since.get_or_insert_with(wall_clock);
+            self.dirty_since.get_or_insert(now);
             self.publisher.progress(progress);
         }
     }
@@ -212,7 +271,8 @@ impl EngineLoop {
             }
             None => {
                 let due = self.dirty_since.is_some_and(|since| now - since >= self.checkpoint_every);
-                if !(due || self.urgent) {
+                let large = self.engine.dirty_bytes() >= self.dirty_bytes;
+                if !(due || large || self.urgent) {
                     return;
                 }
                 self.dirty_since = None;
@@ -238,7 +298,12 @@ impl EngineLoop {
                 self.source.commit(&under_way.positions);
                 reach(Place::OffsetsCommitted);
                 self.publisher.metrics().checkpoint_done((now - under_way.since) as f64 / 1_000.0);
-                self.last_checkpoint_at = Some(now);
+                self.last_checkpoint_at = Some(wall_clock());
+                if std::mem::take(&mut self.broken) {
+                    tracing::info!("the state can be written again: reading goes on");
+                    self.publisher.metrics().state_writable(true);
+                    self.urgent |= self.engine.clear(TroubleKind::StateFull, "", wall_clock());
+                }
                 for (reply, answer) in self.answers_under_way.drain(..) {
                     // The asker may have gone: then nobody is left to tell.
                     _ = reply.send(Ok(answer));
@@ -257,6 +322,12 @@ impl EngineLoop {
                 self.tell(now, "checkpoint", || {
                     tracing::error!(%error, "the checkpoint cannot be written: reading is paused until it can");
                 });
+                if !std::mem::replace(&mut self.broken, true) {
+                    self.publisher.metrics().state_writable(false);
+                    let summary = format!("the state could not be written, reading was paused: {error}");
+                    let trouble = Trouble { kind: TroubleKind::StateFull, of: String::new(), summary };
+                    self.urgent |= self.engine.raise(&trouble, wall_clock());
+                }
                 self.failed = Some((checkpoint, now + RETRY_CHECKPOINT_AFTER));
                 Ok(())
             }
@@ -272,7 +343,9 @@ impl EngineLoop {
                 &self.source.missing_topics().iter().cloned().collect::<Vec<_>>(),
             );
         }
-        self.reset_positions(now)?;
+        if now >= self.due.resets {
+            self.reset_positions(now)?;
+        }
         if now >= self.due.registry {
             self.due.registry = now + REGISTRY_EVERY;
             self.refresh_catalog(now);
@@ -281,9 +354,13 @@ impl EngineLoop {
             self.due.status = now + STATUS_EVERY;
             self.urgent |= self.outcomes.look(&mut self.engine, self.publisher.metrics(), now);
             self.broker_errors(now);
-            for end in self.source.take_ends() {
-                self.engine.set_end_offset(&end.topic, end.partition, end.end, now);
-            }
+            self.statistics(now)?;
+            self.watch_silence(now);
+            health.engine(
+                self.under_way.as_ref().map_or(0, |under_way| now - under_way.since),
+                self.broken,
+                self.engine.unknown_partitions(),
+            );
             let queues = vec![
                 QueueView { queue: "store".to_owned(), depth: self.store.queued(), capacity: WRITER_QUEUE },
                 QueueView {
@@ -308,22 +385,82 @@ impl EngineLoop {
         waiting.map(|(target, pending)| OutboxView { target, pending }).chain(idle).collect()
     }
 
+    /// What the client tells of itself, every few seconds; also the moment to look for partitions that stand still.
+    fn statistics(&mut self, now: Millis) -> anyhow::Result<()> {
+        let Some(statistics) = self.source.take_statistics() else { return Ok(()) };
+        for end in &statistics.ends {
+            self.engine.set_end_offset(&end.topic, end.partition, end.end);
+            self.watch_transaction(end, now);
+        }
+        self.publisher.metrics().kafka_client(statistics.queue_bytes, &statistics.round_trips);
+        let engine = &self.engine;
+        let resume = |topic: &str, partition| engine.resume(topic, partition);
+        let (reassigned, rebuilt) = self.source.watch(&statistics.ends, now, resume)?;
+        self.publisher.metrics().kafka_stalls(reassigned, rebuilt);
+        if rebuilt {
+            self.due.discover = now;
+        }
+        Ok(())
+    }
+
+    /// Nothing behind the first record of an open transaction can be read; one that stays open is somebody's fault.
+    fn watch_transaction(&mut self, end: &PartitionEnd, now: Millis) {
+        let id = (end.topic.clone(), end.partition);
+        let of = format!("{}/{}", end.topic, end.partition);
+        if end.high <= end.end {
+            if self.open_transactions.remove(&id).is_some() {
+                self.urgent |= self.engine.clear(TroubleKind::Stalled, &of, wall_clock());
+            }
+            return;
+        }
+        let known = self.open_transactions.entry(id).or_insert((end.end, now));
+        if known.0 != end.end {
+            *known = (end.end, now);
+        } else if now - known.1 >= self.stalled_after {
+            let (offset, behind) = (end.end, end.high - end.end);
+            let summary = format!(
+                "{of} cannot be read past offset {offset}: a producer's transaction is open, {behind} records wait"
+            );
+            let trouble = Trouble { kind: TroubleKind::Stalled, of, summary };
+            self.urgent |= self.engine.raise(&trouble, wall_clock());
+        }
+    }
+
+    /// Where a partition that is not read yet begins.
+    fn begin(engine: &Engine, read: &[String], topic: &str, partition: i32) -> Begin {
+        match (engine.resume(topic, partition), engine.rebuild_from()) {
+            (Some(resume), _) => Begin::At(resume),
+            (None, Some(time)) => Begin::Time(time),
+            (None, None) if engine.knows_topic(topic) || read.iter().any(|known| known == topic) => {
+                Begin::First
+            }
+            (None, None) => Begin::Policy,
+        }
+    }
+
     fn discover(&mut self, now: Millis) -> anyhow::Result<()> {
         let engine = &self.engine;
-        let new = self.source.discover(|topic, partition| engine.next_offset(topic, partition))?;
-        if !new.is_empty() {
+        let read: Vec<String> =
+            self.known_topics.iter().filter(|topic| self.source.reads(topic)).cloned().collect();
+        let found = self.source.discover(|topic, partition| Self::begin(engine, &read, topic, partition))?;
+        self.source.settle_doubts(|topic, partition| engine.resume(topic, partition))?;
+        if !found.new.is_empty() {
             reach(Place::PartitionsFound);
         }
-        for (topic, partition) in &new {
-            self.engine.assign(topic, *partition, now);
+        for new in &found.new {
+            self.engine.assign(&new.topic, new.partition, new.at);
         }
-        if !new.is_empty() {
-            tracing::info!(partitions = new.len(), "reading");
+        for (topic, partitions) in &found.counts {
+            self.engine.forget_partitions_from(topic, *partitions, wall_clock());
+        }
+        if !found.new.is_empty() {
+            self.dirty_since.get_or_insert(now);
+            tracing::info!(partitions = found.new.len(), "reading");
         }
         let incomplete = !self.source.missing_topics().is_empty();
         if incomplete && now - self.begun_at > 2 * DISCOVER_AT_START {
             let missing: Vec<&String> = self.source.missing_topics().iter().collect();
-            let (kafka, all) = (self.kafka_name.clone(), missing.len() == self.topics);
+            let (kafka, all) = (self.kafka_name.clone(), missing.len() == self.known_topics.len());
             let missing = format!("{missing:?}");
             self.tell(now, "topics", || {
                 let hint = if all { "is the broker up and kafka.bootstrap right?" } else { "create them" };
@@ -336,16 +473,22 @@ impl EngineLoop {
 
     fn reset_positions(&mut self, now: Millis) -> anyhow::Result<()> {
         let engine = &self.engine;
-        let moved = self.source.resets(|topic, partition| engine.next_offset(topic, partition))?;
-        for end in moved {
-            let (topic, partition, to) = (&end.topic, end.partition, end.end);
+        let position = |topic: &str, partition| engine.resume(topic, partition).map(|at| at.next_offset);
+        if !self.source.needs_reset() {
+            return Ok(());
+        }
+        self.due.resets = now + RETRY_RESET_AFTER;
+        for reset in self.source.resets(position)? {
+            let (topic, partition, to) = (&reset.topic, reset.partition, reset.to);
             tracing::error!(
                 topic,
                 partition,
                 to,
-                "the position is outside the log: records are gone, see the audit trail"
+                reason = reset.reason.as_str(),
+                "the position does not hold any more: records are missing, see the audit trail"
             );
-            self.engine.reset_position(topic, partition, to, now);
+            self.engine.reset_position(topic, partition, to, reset.reason, wall_clock());
+            self.publisher.metrics().gap(reset.reason.label());
             self.urgent = true;
         }
         Ok(())
@@ -400,15 +543,17 @@ impl EngineLoop {
         for (kind, (count, reason)) in self.source.take_errors() {
             self.publisher.metrics().broker_errors(&kind, count);
             let kafka = self.kafka_name.clone();
-            self.tell(now, &kind, || {
-                tracing::warn!(
-                    kafka,
-                    kind,
-                    count,
-                    reason,
-                    "trouble with the broker; reading goes on when it is over"
-                );
-            });
+            let hint = match kind.as_str() {
+                "Authentication" | "SaslAuthenticationFailed" => {
+                    "the broker refuses this client: check kafka.sasl; it is tried again"
+                }
+                "SSL" => "no trusted connection: check kafka.tls; it is tried again",
+                _ => "trouble with the broker; reading goes on when it is over",
+            };
+            self.tell(now, &kind, || tracing::warn!(kafka, kind, count, reason, "{hint}"));
+        }
+        if self.source.in_doubt() {
+            self.due.discover = self.due.discover.min(now + DISCOVER_AT_START);
         }
     }
 
@@ -424,6 +569,7 @@ impl EngineLoop {
     /// The last checkpoint, after any that is still under way.
     fn finish(mut self) -> anyhow::Result<()> {
         reach(Place::Stopping);
+        self.source.pause();
         if let Some(under_way) = self.under_way.take()
             && let Err(FailedApply { checkpoint: Some(checkpoint), .. }) = under_way.ticket.wait()
         {
@@ -436,8 +582,8 @@ impl EngineLoop {
         let positions = checkpoint.positions.clone();
         self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
         reach(Place::Stopped);
-        self.source.commit(&positions);
         self.publisher.status(&self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
+        self.source.leave(&positions, LEAVE_PATIENCE);
         Ok(())
     }
 }

@@ -10,7 +10,9 @@
 //! queue runs dry.
 
 mod approval_key;
+mod backups;
 mod catalog;
+mod clock;
 mod dead_letters;
 mod engine_loop;
 mod listeners;
@@ -18,6 +20,7 @@ mod memory;
 mod outbox_desk;
 mod outcomes;
 mod publish;
+mod recovery;
 mod reload;
 mod troubles;
 
@@ -25,7 +28,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
@@ -33,12 +36,11 @@ use tokio::sync::watch;
 use crate::api;
 use crate::config::Config;
 use crate::deliver::{self, Allowed, DeliverySettings};
-use crate::engine::Engine;
+use crate::engine::{Engine, Restored};
 use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{DeadLetters, KafkaSource};
-use crate::store::{Store, StoreHandle, spawn_writer};
-use crate::subject::Millis;
+use crate::store::{StateLock, StoreHandle, spawn_writer};
 use crate::telemetry::Metrics;
 use crate::view::Board;
 
@@ -47,18 +49,15 @@ use listeners::{Listeners, Reload};
 use outbox_desk::{Desk, Witness};
 use outcomes::{Gate, Outcomes};
 use publish::Publisher;
+use recovery::Opened;
 use reload::ReloadTargets;
+
+pub use backups::back_up;
+pub use clock::wall_clock;
+pub use recovery::{FetchedCopy, fetch_newest_good_copy, holds_state, note_recovery};
 
 /// How long deliveries under way may take at the stop.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The wall clock in milliseconds since the epoch.
-#[expect(clippy::disallowed_methods, reason = "the one place where the daemon reads the clock for the core")]
-#[must_use]
-pub fn wall_clock() -> Millis {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
-}
 
 /// A request to stop, shared with signal handlers and tests.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +85,9 @@ pub struct Daemon {
     shutdown: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
     stop: Stop,
+    backups: Option<std::thread::JoinHandle<()>>,
+    /// Held until everything has ended: nobody else may count into the folder.
+    _lock: StateLock,
     reload: Reload,
     reload_targets: Option<ReloadTargets>,
     /// Latest state of everything, as the API shows it.
@@ -105,7 +107,7 @@ impl std::fmt::Debug for Daemon {
 /// Starts everything. Each problem of the surroundings is found here, before the first record is read.
 ///
 /// # Errors
-/// When the data folder is not writable, the state is damaged, a port is taken, or a secret cannot be read.
+/// When the data folder is not writable or in use, the state cannot be used, a port is taken, or a secret cannot be read.
 pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let metrics = Arc::new(Metrics::with_budget(config.telemetry.max_series)?);
     let listeners = Listeners::bind(&config.http, Arc::clone(&metrics))?;
@@ -116,13 +118,21 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         anyhow::anyhow!("{}", lines.join("\n"))
     })?;
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let mut store = Store::open(&config.data_dir)?;
+    crate::source::warnings(&config.kafka).iter().for_each(|warning| tracing::warn!("{warning}"));
+    let lock = StateLock::take(&config.data_dir)?;
+    let Opened { mut store, restored, loss } = recovery::open(config)?;
     store.limit_outbox(config.deliver.max_open);
+    reach(Place::StateOpened);
     let registry = Registry::open(&config.data_dir)?;
-    let mut engine = restored_engine(config, &store, &registry)?;
+    let mut engine = restored_engine(config, restored, &registry)?;
+    if let Some((loss, detail)) = loss {
+        engine.state_was_lost(loss, &detail, wall_clock());
+        store.apply(&engine.checkpoint())?;
+        recovery::forget_recovery(&config.data_dir)?;
+    }
     engine.set_approval_key(approval_key::load(config)?);
     let gate = Gate::new(config.action_guards.kill_switch_file.clone());
-    let source = KafkaSource::new(&config.kafka)?;
+    let source = KafkaSource::new(config)?;
     let dead_letters = DeadLetters::new(&config.kafka).context("kafka.dead_letter_topic")?;
     let board = Arc::new(Board::default());
     let (handle, store) = spawn_writer(store)?;
@@ -171,6 +181,12 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     if let Some(dead_letters) = dead_letters {
         runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
     }
+    let backups = match config.checkpoint.backup.clone() {
+        Some(backup) => {
+            Some(backups::spawn(config.data_dir.clone(), backup, Arc::clone(&metrics), stop.clone())?)
+        }
+        None => None,
+    };
     let reload = listeners.open(&state, &shut, &runtime)?;
     let stop = stop.clone();
     Ok(Daemon {
@@ -181,6 +197,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         shutdown,
         deliveries,
         stop,
+        backups,
+        _lock: lock,
         reload,
         reload_targets,
         board,
@@ -189,12 +207,12 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     })
 }
 
-fn restored_engine(config: &Config, store: &Store, registry: &Registry) -> anyhow::Result<Engine> {
-    reach(Place::StateOpened);
+fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry) -> anyhow::Result<Engine> {
     let mut engine = Engine::new(config);
-    let restored = store.restore()?;
+    // Nobody reads a topic any more that left the configuration; its partitions hold nothing back.
+    restored.positions.retain(|position| config.kafka.topics.contains(&position.topic));
     let fresh = restored.positions.is_empty();
-    let report = engine.restore(restored, wall_clock(), |id| catalog::load(registry, id))?;
+    let report = engine.restore(restored, |id| catalog::load(registry, id))?;
     if !fresh {
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
@@ -212,7 +230,7 @@ impl Daemon {
     /// # Errors
     /// What ended the engine, if it was not asked to.
     pub fn wait(self) -> anyhow::Result<()> {
-        let Self { runtime, engine, store, handle, shutdown, deliveries, stop, .. } = self;
+        let Self { runtime, engine, store, handle, shutdown, deliveries, stop, backups, _lock, .. } = self;
         let outcome =
             engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine's thread ended early")));
         stop.request();
@@ -228,6 +246,8 @@ impl Daemon {
         if store.join().is_err() {
             tracing::error!("the store's thread ended early");
         }
+        // A copy under way is given up with the process: without its manifest it is none.
+        drop(backups);
         outcome
     }
 

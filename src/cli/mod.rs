@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod alerts;
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod client;
 pub mod context;
@@ -11,6 +12,7 @@ pub mod health;
 pub mod model;
 pub mod outbox;
 pub mod reference;
+pub mod restore;
 pub mod run;
 pub mod schema;
 mod table;
@@ -52,6 +54,10 @@ enum Command {
     /// Alerts of a running daemon: list, acknowledge, silence; and where an alert would go.
     Alerts(alerts::AlertsCommand),
     Outbox(outbox::OutboxCommand),
+    /// Copies the state to a folder or an object store.
+    Backup(backup::BackupCommand),
+    /// Puts the newest good copy of the state in place.
+    Restore(restore::RestoreCommand),
     Schema(schema::SchemaCommand),
     Actions(actions::ActionsCommand),
     Audit(audit::AuditCommand),
@@ -78,6 +84,8 @@ impl Cli {
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Alerts(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
+            Command::Backup(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
+            Command::Restore(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Model(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Outbox(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
         };

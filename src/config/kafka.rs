@@ -1,11 +1,12 @@
 //! Where events come from: the Kafka connection and its topics.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Secret, SecretError, SecretSource};
+use super::{Secret, SecretError, SecretSource, Span};
 
 /// Kafka connection and topics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,9 +22,28 @@ pub struct Kafka {
     #[serde(default = "default_group")]
     #[schemars(length(min = 1))]
     pub group: String,
-    /// Where to start a partition that has no checkpoint, or whose checkpoint points outside the log.
+    /// Where to start a partition that has no checkpoint, or whose checkpoint points outside the log or at another
+    /// record than the one that was counted. A partition added to a known topic starts at its first record.
     #[serde(default)]
     pub start: StartPolicy,
+    /// Encryption of the connection; absent: none.
+    #[serde(default)]
+    pub tls: Option<KafkaTls>,
+    /// How this client proves who it is; absent: not at all, or by the certificate of `tls`.
+    #[serde(default)]
+    pub sasl: Option<Sasl>,
+    /// Rack or availability zone of this process, so that it reads from a replica nearby.
+    #[serde(default)]
+    pub rack: Option<String>,
+    /// How much is fetched ahead.
+    #[serde(default)]
+    pub fetch: Fetch,
+    /// How often the client tells of lag, queues and round trips.
+    #[serde(default = "default_statistics_every")]
+    pub statistics_every: Span,
+    /// Silence of all partitions, after there was traffic, that is told to the sinks; `0s` turns it off.
+    #[serde(default = "default_no_data_after")]
+    pub no_data_after: Span,
     /// Topic that receives a pointer to each refused record.
     #[serde(default)]
     pub dead_letter_topic: Option<String>,
@@ -56,6 +76,14 @@ fn texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<S
     Ok(values.into_iter().map(|(name, value)| (name, text(value))).collect())
 }
 
+fn default_statistics_every() -> Span {
+    Span::from_secs(15)
+}
+
+fn default_no_data_after() -> Span {
+    Span::from_mins(15)
+}
+
 fn default_group() -> String {
     "anchorwatch".to_owned()
 }
@@ -71,4 +99,90 @@ pub enum StartPolicy {
     Latest,
     /// Stop with an error and let a person decide.
     Halt,
+}
+
+/// Encryption of the connection to the brokers, and the certificate of this client.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaTls {
+    /// Certificates (PEM) of the authorities that sign the brokers'; absent: those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Certificate chain (PEM) of this client, for brokers that ask for one.
+    pub certificate_file: Option<PathBuf>,
+    /// Private key (PEM) of that certificate.
+    pub key_file: Option<PathBuf>,
+    /// Password of the private key, if it is encrypted.
+    pub key_password: Option<SecretSource>,
+    /// Does not compare the broker's certificate with its host name. Whoever has any certificate of the same authority
+    /// can then pretend to be the broker.
+    pub insecure_skip_hostname: bool,
+}
+
+/// How this client proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sasl {
+    /// Which scheme.
+    pub mechanism: SaslMechanism,
+    /// Name of the user; for `OAUTHBEARER` only where the token does not name one.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// Password of the user.
+    #[serde(default)]
+    pub password: Option<SecretSource>,
+    /// File with the bearer token of `OAUTHBEARER`, such as a projected service-account token; read again before the
+    /// token expires.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// A scheme of authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SaslMechanism {
+    /// Name and password as they are: only over TLS.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Challenge and response over SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// Challenge and response over SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+    /// A bearer token from a file.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
+}
+
+impl SaslMechanism {
+    /// Name as Kafka knows it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OauthBearer => "OAUTHBEARER",
+        }
+    }
+}
+
+/// Bounds on what is fetched ahead of the counting, in KiB.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fetch {
+    /// Most that waits in memory, over all partitions.
+    #[schemars(range(min = 1024, max = 2_097_151))]
+    pub queue_kib: u32,
+    /// Most of one partition in one answer of a broker.
+    #[schemars(range(min = 1, max = 976_562))]
+    pub partition_kib: u32,
+    /// Most of one answer of a broker.
+    #[schemars(range(min = 1024, max = 976_562))]
+    pub response_kib: u32,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self { queue_kib: 16_384, partition_kib: 1_024, response_kib: 16_384 }
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Action, ActionGuards, ActionMode, Config, Horizon, Kafka, Problem, SecretSource, Sink, SinkTarget, Span,
-    Windows,
+    Action, ActionGuards, ActionMode, Config, Horizon, Kafka, Problem, Sasl, SaslMechanism, SecretSource,
+    Sink, SinkTarget, Span, Windows,
 };
 
 /// Longest pane.
@@ -14,13 +14,20 @@ const MAX_PANES: i64 = 40_320;
 /// Fewest characters of a key for approval tokens.
 const MIN_APPROVAL_KEY: usize = 32;
 /// Properties of librdkafka that have a field of their own, or on which nothing-lost rests.
-const OWN_PROPERTIES: [(&str, &str); 6] = [
+const OWN_PROPERTIES: [(&str, &str); 13] = [
     ("bootstrap.servers", "`kafka.bootstrap`"),
     ("metadata.broker.list", "`kafka.bootstrap`"),
     ("group.id", "`kafka.group`"),
     ("auto.offset.reset", "`kafka.start`"),
     ("enable.auto.commit", "nothing: offsets are saved with the counts"),
     ("enable.auto.offset.store", "nothing: offsets are saved with the counts"),
+    ("client.rack", "`kafka.rack`"),
+    ("queued.max.messages.kbytes", "`kafka.fetch.queue_kib`"),
+    ("fetch.message.max.bytes", "`kafka.fetch.partition_kib`"),
+    ("max.partition.fetch.bytes", "`kafka.fetch.partition_kib`"),
+    ("fetch.max.bytes", "`kafka.fetch.response_kib`"),
+    ("receive.message.max.bytes", "`kafka.fetch.response_kib`"),
+    ("statistics.interval.ms", "`kafka.statistics_every`"),
 ];
 
 /// All problems of meaning. Reads the files and variables named as secrets, and nothing else.
@@ -40,10 +47,10 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     action_guards(&config.action_guards, &mut found);
     deliveries(config, &mut found);
     super::http::problems(&config.http, &mut found);
-    if config.checkpoint.every.millis() == 0 {
-        found.push(
-            Problem::at("checkpoint.every", "`0s` is out of range").expected("a length of time above 0"),
-        );
+    above_zero("checkpoint.every", config.checkpoint.every, &mut found);
+    if let Some(backup) = &config.checkpoint.backup {
+        above_zero("checkpoint.backup.every", backup.every, &mut found);
+        destination(&backup.to, &mut found);
     }
     found
 }
@@ -86,8 +93,87 @@ fn kafka(kafka: &Kafka, found: &mut Vec<Problem>) {
         found
             .push(problem.expected(format!("`kafka.secret_properties.{name}: {{file: …}}` or `{{env: …}}`")));
     }
+    above_zero("kafka.statistics_every", kafka.statistics_every, found);
+    connection(kafka, found);
     for (name, source) in &kafka.secret_properties {
         secret(format!("kafka.secret_properties.{name}"), source, found);
+    }
+}
+
+fn above_zero(path: &str, span: Span, found: &mut Vec<Problem>) {
+    if span.millis() == 0 {
+        found.push(
+            Problem::at(path, format!("`{span}` is out of range")).expected("a length of time above 0"),
+        );
+    }
+}
+
+/// Schemes of places for copies; anything without one is a folder.
+const DESTINATIONS: [&str; 4] = ["file", "s3", "gs", "az"];
+
+fn destination(to: &str, found: &mut Vec<Problem>) {
+    let scheme = to.split_once("://").map(|(scheme, _)| scheme);
+    if let Some(scheme) = scheme.filter(|scheme| !DESTINATIONS.contains(scheme)) {
+        let problem = Problem::at("checkpoint.backup.to", format!("`{scheme}://` is not understood"));
+        found.push(problem.expected("a folder, or `file://…`, `s3://…`, `gs://…` or `az://…`"));
+    }
+}
+
+/// Typed settings of the connection and properties of librdkafka must not contradict each other.
+fn connection(kafka: &Kafka, found: &mut Vec<Problem>) {
+    if kafka.tls.is_some() || kafka.sasl.is_some() {
+        let names = kafka.properties.keys().map(|name| ("properties", name));
+        let secrets = kafka.secret_properties.keys().map(|name| ("secret_properties", name));
+        for (field, name) in names.chain(secrets) {
+            if name == "security.protocol" || name.starts_with("sasl.") || name.starts_with("ssl.") {
+                let problem = Problem::at(format!("kafka.{field}.{name}"), "cannot be set here");
+                found.push(problem.expected("`kafka.tls` and `kafka.sasl`, or properties, but not both"));
+            }
+        }
+    }
+    if let Some(tls) = &kafka.tls {
+        if tls.certificate_file.is_some() != tls.key_file.is_some() {
+            let (there, missing) = match tls.key_file {
+                None => ("certificate_file", "kafka.tls.key_file"),
+                Some(_) => ("key_file", "kafka.tls.certificate_file"),
+            };
+            let problem = Problem::at(missing, "missing");
+            found.push(problem.expected(format!("the file that belongs to `kafka.tls.{there}`")));
+        }
+        if let Some(password) = &tls.key_password {
+            secret("kafka.tls.key_password".to_owned(), password, found);
+        }
+    }
+    if let Some(sasl) = &kafka.sasl {
+        credentials(sasl, found);
+    }
+}
+
+fn credentials(sasl: &Sasl, found: &mut Vec<Problem>) {
+    let by_token = sasl.mechanism == SaslMechanism::OauthBearer;
+    let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+    for (field, is_set, of_token) in [
+        ("username", sasl.username.is_some(), false),
+        ("password", sasl.password.is_some(), false),
+        ("token_file", sasl.token_file.is_some(), true),
+    ] {
+        match (is_set, of_token == by_token) {
+            (false, true) => wanted.push(field),
+            (true, false) if field != "username" => unwanted.push(field),
+            _ => {}
+        }
+    }
+    let mechanism = sasl.mechanism.as_str();
+    for field in wanted {
+        let problem = Problem::at(format!("kafka.sasl.{field}"), "missing");
+        found.push(problem.expected(format!("what `{mechanism}` needs")));
+    }
+    for field in unwanted {
+        let what = format!("is not used by `{mechanism}`");
+        found.push(Problem::at(format!("kafka.sasl.{field}"), what));
+    }
+    if let Some(password) = &sasl.password {
+        secret("kafka.sasl.password".to_owned(), password, found);
     }
 }
 
@@ -105,11 +191,8 @@ fn windows(windows: &Windows, found: &mut Vec<Problem>) {
         }
         horizon(&path, one, pane, found);
     }
-    if windows.idle_after.millis() == 0 {
-        found.push(
-            Problem::at("windows.idle_after", "`0s` is out of range").expected("a length of time above 0"),
-        );
-    }
+    above_zero("windows.idle_after", windows.idle_after, found);
+    above_zero("windows.stalled_after", windows.stalled_after, found);
 }
 
 fn horizon(path: &str, horizon: &Horizon, pane: Span, found: &mut Vec<Problem>) {

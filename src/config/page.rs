@@ -60,10 +60,20 @@ fn fields(page: &mut String, prefix: &str, rule: &Value) {
             fields(page, &format!("{path}[]"), &field["items"]);
         } else if field["properties"].is_object() {
             fields(page, &path, field);
+        } else if let Some(mapping) = optional_mapping(field) {
+            row(page, &path, field, required(name));
+            fields(page, &path, mapping);
         } else {
             row(page, &path, field, required(name));
         }
     }
+}
+
+/// The mapping that may be left out as a whole.
+fn optional_mapping(rule: &Value) -> Option<&Value> {
+    let is_optional = rule["anyOf"].is_array() && single_keys(rule).is_empty();
+    let mapping = |leaf: &&Value| leaf["properties"].is_object() && tag(leaf).is_none();
+    is_optional.then(|| alternatives(rule).into_iter().find(mapping)).flatten()
 }
 
 fn has_fields(rule: &Value) -> bool {

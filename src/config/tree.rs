@@ -78,6 +78,23 @@ pub struct Events {
     /// Deepest nesting of the JSON.
     #[schemars(range(min = 2))]
     pub max_depth: usize,
+    /// Drops events whose `id` was seen shortly before. Absent: every event counts.
+    pub dedup: Option<Dedup>,
+}
+
+/// Finding events that were produced twice. Feedback and predictions of one `id` are not each other's duplicates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dedup {
+    /// How many offsets of the same partition back an `id` is remembered; about 52 bytes of memory each.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub last: u32,
+}
+
+impl Default for Dedup {
+    fn default() -> Self {
+        Self { last: 1_000_000 }
+    }
 }
 
 impl Default for Events {
@@ -88,6 +105,7 @@ impl Default for Events {
             max_bytes: 1 << 20,
             max_features: 1_024,
             max_depth: 16,
+            dedup: None,
         }
     }
 }
@@ -126,6 +144,12 @@ pub struct Windows {
     pub max_ahead: Span,
     /// Silence after which a partition no longer holds the watermark back.
     pub idle_after: Span,
+    /// How long a partition that is behind and does not move holds the windows back. After it they are judged without
+    /// the partition, with a coverage below 1.
+    pub stalled_after: Span,
+    /// Coverage below which a window is `insufficient`: the share of its time in which no record is known to be missing.
+    #[schemars(range(min = 0, max = 1))]
+    pub min_coverage: f64,
     /// Rows below which a window is `insufficient`.
     #[schemars(range(min = 1))]
     pub min_rows: u64,
@@ -145,6 +169,8 @@ impl Default for Windows {
             correction: Span::from_millis(0),
             max_ahead: Span::from_mins(5),
             idle_after: Span::from_secs(60),
+            stalled_after: Span::from_mins(10),
+            min_coverage: 0.95,
             min_rows: 200,
         }
     }
@@ -196,18 +222,66 @@ fn default_max_segments() -> usize {
     crate::reference::MAX_SEGMENTS
 }
 
-/// When state is written.
+/// When state is written, what becomes of a damaged state file, and where its copies go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointSettings {
     /// Longest time between two checkpoints while events arrive.
     pub every: Span,
+    /// Size of what is not durable yet that brings the next checkpoint forward, in bytes.
+    #[schemars(range(min = 65_536))]
+    pub dirty_bytes: usize,
+    /// What to do at a start whose state file is damaged.
+    pub on_corruption: OnCorruption,
+    /// Copies of the state file; absent: none.
+    pub backup: Option<Backup>,
 }
 
 impl Default for CheckpointSettings {
     fn default() -> Self {
-        Self { every: Span::from_secs(10) }
+        Self {
+            every: Span::from_secs(10),
+            dirty_bytes: 64 << 20,
+            on_corruption: OnCorruption::default(),
+            backup: None,
+        }
     }
+}
+
+/// What to do with a damaged state file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCorruption {
+    /// Set it aside and go on from the newest good copy, or else count anew from Kafka. No action is started for the
+    /// length of the longest horizon.
+    #[default]
+    Rebuild,
+    /// Stop with an error and let a person decide.
+    Halt,
+}
+
+/// Where copies of the state file go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    /// A folder, or `file://`, `s3://`, `gs://` or `az://`; credentials come from the environment.
+    #[schemars(length(min = 1))]
+    pub to: String,
+    /// Time between two copies.
+    #[serde(default = "default_backup_every")]
+    pub every: Span,
+    /// Copies that are kept.
+    #[serde(default = "default_backup_keep")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub keep: usize,
+}
+
+fn default_backup_every() -> Span {
+    Span::from_mins(15)
+}
+
+fn default_backup_keep() -> usize {
+    3
 }
 
 /// Logs and metrics.

@@ -101,9 +101,10 @@ impl Engine {
             return;
         }
         let signals = self.signals();
+        let state_lost = self.lost_lately();
         let Self { facts, models, actions, .. } = self;
         let windows: &[WindowView] = &progress.windows;
-        let situation = Situation { at, now, signals: &signals, windows, facts, models };
+        let situation = Situation { at, now, signals: &signals, windows, state_lost, facts, models };
         actions.consider(acting, &situation);
         progress.decisions = self.take_action_leavings();
         self.tell_action_troubles(at);
@@ -117,9 +118,10 @@ impl Engine {
         now: Millis,
     ) -> Result<CommandOutcome, CommandError> {
         let signals = self.signals();
+        let state_lost = self.lost_lately();
         let Self { facts, models, actions, .. } = self;
         let at = actions.clock();
-        let situation = Situation { at, now, signals: &signals, windows: &[], facts, models };
+        let situation = Situation { at, now, signals: &signals, windows: &[], state_lost, facts, models };
         let outcome = actions.command(command, (by, now), &situation);
         if let (Err(error), ActionCommand::Approve { key, .. }) = (&outcome, command) {
             let (actor, what) = (by.to_owned(), "action_approval_declined".to_owned());
@@ -138,7 +140,8 @@ impl Engine {
         signals: &'a [Signal],
         windows: &'a [WindowView],
     ) -> Situation<'a> {
-        Situation { at, now, signals, windows, facts: &self.facts, models: &self.models }
+        let state_lost = self.lost_lately();
+        Situation { at, now, signals, windows, state_lost, facts: &self.facts, models: &self.models }
     }
 
     /// Everything that fires and is not kept back: what somebody silenced starts nothing. An alert that can no longer be

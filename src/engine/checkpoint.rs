@@ -91,6 +91,8 @@ pub struct Checkpoint {
     pub panes: Vec<PaneRow>,
     /// Panes that left the longest horizon: all rows of pane numbers below this one are dropped.
     pub drop_panes_below: Option<i64>,
+    /// Partitions whose stored position no longer holds: it is forgotten before the new ones are written.
+    pub resets: Vec<(String, i32)>,
     /// Positions of every partition that moved.
     pub positions: Vec<Position>,
     /// Named documents of core state that changed (alerts, trackers, counters): JSON, `None` deletes.

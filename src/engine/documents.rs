@@ -13,6 +13,7 @@ use crate::window::{Partitions, Plan};
 
 pub(super) const CORE: &str = "core";
 pub(super) const ACTIONS: &str = "actions";
+pub(super) const GAPS: &str = "gaps";
 pub(super) const TROUBLES: &str = "troubles";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -55,7 +56,6 @@ pub(super) fn core(engine: &Engine) -> String {
 pub(super) fn restore(
     engine: &mut Engine,
     restored: Restored,
-    now: Millis,
     mut load: impl FnMut(&str) -> Option<Arc<Reference>>,
 ) -> Result<RestoreReport, RestoreError> {
     let mut report = RestoreReport::default();
@@ -68,6 +68,7 @@ pub(super) fn restore(
                 first_panes.clone_from(&core.first_panes);
                 restore_core(engine, core, &mut load);
             }
+            GAPS => engine.completeness.restore(text).map_err(failed)?,
             TROUBLES => {
                 engine.troubles = serde_json::from_str(text).map_err(failed)?;
                 engine.share_troubles();
@@ -78,7 +79,7 @@ pub(super) fn restore(
             }
         }
     }
-    engine.partitions = Partitions::restore(restored.positions, now);
+    engine.partitions = Partitions::restore(restored.positions);
     for (id, subject) in restored.subjects {
         engine.windows.restore_subject(id, subject);
     }

@@ -9,7 +9,9 @@
 mod actions;
 mod checkpoint;
 mod command;
+mod completeness;
 mod documents;
+mod ingest;
 mod tell;
 mod trouble;
 mod unknown;
@@ -19,24 +21,23 @@ use std::sync::Arc;
 
 pub use checkpoint::*;
 pub use command::*;
+pub use completeness::StateLoss;
+pub use ingest::record_hash;
 pub use trouble::{SELF, Trouble, TroubleKind};
 
 use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
-use crate::event::{self, Limits, NameRules, Record, Refusal};
+use crate::event::{Limits, NameRules};
 use crate::fault::{Place, reach};
-use crate::monitor::{Judge, WindowPlace};
+use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{
     AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView, SilenceView, UnknownView,
     WindowView,
 };
-use crate::window::{NotAdmitted, Outcome, Partitions, WatchedVersion, WindowSettings, Windows};
-
-/// Refused records whose pointers wait for the next checkpoint; further ones are only counted.
-const MAX_REFUSED: usize = 10_000;
+use crate::window::{Dedup, NotAdmitted, Partition, Partitions, WatchedVersion, WindowSettings, Windows};
 
 /// A version that is to be watched, with what the registry says of it.
 #[derive(Debug, Clone)]
@@ -101,6 +102,14 @@ pub struct Engine {
     refused: Vec<RefusedRecord>,
     audit: Vec<AuditRow>,
     troubles: trouble::Troubles,
+    completeness: completeness::Completeness,
+    /// Partitions whose stored position no longer holds, since the last checkpoint.
+    resets: Vec<(String, i32)>,
+    dedup: Option<Dedup>,
+    /// Topics with partitions that stand still, and how many.
+    stalled: BTreeMap<String, usize>,
+    /// The clock at the last look; never an event time.
+    now: Millis,
     unknown: unknown::Unknown,
     core_dirty: bool,
 }
@@ -146,6 +155,11 @@ impl Engine {
             refused: Vec::new(),
             audit: Vec::new(),
             troubles: trouble::Troubles::default(),
+            completeness: completeness::Completeness::default(),
+            resets: Vec::new(),
+            dedup: config.events.dedup.as_ref().map(|dedup| Dedup::new(dedup.last)),
+            stalled: BTreeMap::new(),
+            now: Millis::MIN,
             unknown: unknown::Unknown::default(),
             core_dirty: false,
         }
@@ -195,77 +209,13 @@ impl Engine {
         self.judge.retain(in_use);
     }
 
-    /// Steps 2 to 4: decodes one record and counts it, or counts why not. The position moves behind it in any case.
-    pub fn ingest(&mut self, record: &Record<'_>, now: Millis) {
-        reach(Place::RecordTaken);
-        self.law.read += 1;
-        let outcome = self.observe(record, now);
-        let partition = self.partitions.entry(record.topic, record.partition, now);
-        partition.passed(record.offset, record_hash(record), now);
-        match outcome {
-            Outcome::Counted => self.law.counted += 1,
-            Outcome::Late => self.law.late += 1,
-            Outcome::Future => self.law.future += 1,
-            Outcome::Unmatched => self.law.unmatched += 1,
-            Outcome::Refused(refusal) => self.refuse(record, &refusal),
-        }
-        if let Some(reason) = self.windows.take_not_admitted() {
-            *self.law.not_admitted.entry(reason.as_str().into()).or_default() += 1;
-        }
-        debug_assert!(self.law.holds(), "L-1");
-        reach(Place::RecordPassed);
-    }
-
-    fn observe(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
-        let decoded = record
-            .payload
-            .ok_or(Refusal::Empty)
-            .and_then(|payload| event::decode(payload, &self.limits))
-            .and_then(|event| Ok((self.names.resolve(record, &event)?, event)))
-            .and_then(|(named, event)| {
-                let ts =
-                    event.ts.or(record.timestamp).ok_or(Refusal::BadTimestamp { problem: "none given" })?;
-                let empty = event.features.is_none() && event.prediction.is_none() && event.score.is_none();
-                if empty && event.label.is_none() {
-                    Err(Refusal::NothingToCount)
-                } else {
-                    Ok((named, event, ts))
-                }
-            });
-        match decoded {
-            Ok((named, event, ts)) => {
-                let partition = self.partitions.entry(record.topic, record.partition, now);
-                let outcome = self.windows.observe(partition, &named, &event, ts, now);
-                if let Outcome::Refused(Refusal::UnknownModel | Refusal::UnknownVersion) = outcome {
-                    self.unknown.saw(&named.model, named.version.as_deref());
-                }
-                outcome
-            }
-            Err(refusal) => Outcome::Refused(refusal),
-        }
-    }
-
-    fn refuse(&mut self, record: &Record<'_>, refusal: &Refusal) {
-        *self.law.refused.entry(refusal.reason().into()).or_default() += 1;
-        if self.refused.len() >= MAX_REFUSED {
-            self.law.pointers_dropped += 1;
-            return;
-        }
-        self.refused.push(RefusedRecord {
-            topic: record.topic.to_owned(),
-            partition: record.partition,
-            offset: record.offset,
-            reason: refusal.reason().to_owned(),
-            detail: refusal.to_string(),
-        });
-    }
-
     /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
-    /// is worth telling into the outbox. At most `most` panes are closed; `true` says that more are due.
+    /// is worth telling into the outbox. At most `most` panes are closed; `true` says that more are due. `now` is a clock
+    /// that only goes forward.
     pub fn advance(&mut self, now: Millis, most: usize) -> (Progress, bool) {
-        let settings = self.windows.settings();
-        let (lateness, idle_after) = (settings.lateness, settings.idle_after);
-        self.watermark = self.watermark.max(self.partitions.watermark(now, lateness, idle_after));
+        let patience = self.windows.settings().patience();
+        self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
+        self.look_after_completeness(now);
         let mut progress = Progress::default();
         let Some(watermark) = self.watermark else { return (progress, false) };
         for _ in 0..most {
@@ -287,6 +237,7 @@ impl Engine {
                 continue;
             }
             let start = end - horizon.panes * settings.pane_ms;
+            let coverage = self.coverage(start, end);
             for id in self.windows.watched_subjects() {
                 let Some(subject) = self.windows.subject(id).cloned() else { continue };
                 let silent = if index == 0 { self.windows.silence(id, end) } else { None };
@@ -297,6 +248,10 @@ impl Engine {
                 if let (Some(limit), Some(silent), None) = (self.silence_after, silent, &subject.segment) {
                     view.verdicts.push(crate::monitor::silence(silent, limit));
                 }
+                view.coverage = coverage;
+                if coverage < settings.min_coverage {
+                    withhold_all(&mut view);
+                }
                 self.alerts.observe(&view);
                 progress.windows.push(view);
             }
@@ -305,41 +260,36 @@ impl Engine {
         progress
     }
 
-    /// Notes that a partition's position has reached the end of its log.
+    /// Notes that a partition's position has reached the end of its log; `now` is a clock that only goes forward.
     pub fn at_end(&mut self, topic: &str, partition: i32, now: Millis) {
-        self.partitions.entry(topic, partition, now).at_end = true;
-    }
-
-    /// Notes that a partition is assigned, so that it takes part in the watermark even before its first record.
-    pub fn assign(&mut self, topic: &str, partition: i32, now: Millis) {
-        self.partitions.entry(topic, partition, now);
+        self.partitions.entry(topic, partition).at_end.get_or_insert(now);
     }
 
     /// Notes the end of a partition's log, for the lag.
-    pub fn set_end_offset(&mut self, topic: &str, partition: i32, end: i64, now: Millis) {
-        self.partitions.entry(topic, partition, now).end_offset = Some(end);
+    pub fn set_end_offset(&mut self, topic: &str, partition: i32, end: i64) {
+        self.partitions.entry(topic, partition).end_offset = Some(end);
     }
 
-    /// Offset at which a partition goes on; `None` if it was never read.
+    /// Estimate of what the next checkpoint writes, in bytes.
     #[must_use]
-    pub fn next_offset(&self, topic: &str, partition: i32) -> Option<i64> {
-        let found = self.partitions.iter().find(|((name, number), _)| name == topic && *number == partition);
-        found.and_then(|(_, state)| state.next_offset)
+    pub fn dirty_bytes(&self) -> usize {
+        /// A row of the outbox with a full notification, and one about a refused record.
+        const ROWS: [usize; 2] = [4_096, 256];
+        self.windows.dirty_bytes() + self.outbox.len() * ROWS[0] + self.refused.len() * ROWS[1]
     }
 
-    /// Forgets the position of a partition whose log no longer holds it and records the gap `[from, to)`.
-    pub fn reset_position(&mut self, topic: &str, partition: i32, to: i64, now: Millis) {
-        let state = self.partitions.entry(topic, partition, now);
-        let from = state.next_offset.replace(to);
-        state.dirty = true;
-        let at = state.max_event_time.unwrap_or(now);
-        self.audit.push(AuditRow {
-            at,
-            actor: AuditRow::SELF.to_owned(),
-            what: "offset_gap".to_owned(),
-            key: format!("{topic}/{partition}"),
-            detail: format!("position {from:?} is outside the log; counting goes on at {to}"),
-        });
+    /// Where a partition goes on; `None` if it was never read.
+    #[must_use]
+    pub fn resume(&self, topic: &str, partition: i32) -> Option<Resume> {
+        let found = self.partitions.iter().find(|((name, number), _)| name == topic && *number == partition);
+        let (_, state) = found?;
+        Some(Resume { next_offset: state.next_offset?, last_record_hash: state.last_record_hash })
+    }
+
+    /// Whether any partition of a topic was read before.
+    #[must_use]
+    pub fn knows_topic(&self, topic: &str) -> bool {
+        self.partitions.iter().any(|((name, _), state)| name == topic && state.next_offset.is_some())
     }
 
     /// The conservation law's counters.
@@ -382,12 +332,13 @@ impl Engine {
     /// Positions of all partitions, for display.
     #[must_use]
     pub fn positions(&self) -> Vec<PositionView> {
-        let view = |(id, state): (&crate::window::PartitionId, &crate::window::Partition)| {
+        let view = |(id, state): (&crate::window::PartitionId, &Partition)| {
             Some(PositionView {
                 topic: id.0.clone(),
                 partition: id.1,
                 next_offset: state.next_offset?,
-                end_offset: state.end_offset,
+                // At its end nothing is behind, whatever the last statistics said.
+                end_offset: if state.at_end.is_some() { state.next_offset } else { state.end_offset },
                 max_event_time: state.max_event_time,
             })
         };
@@ -405,6 +356,9 @@ impl Engine {
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
+        if let Some(text) = self.completeness.take_document() {
+            documents.insert(documents::GAPS.to_owned(), Some(text));
+        }
         let positions = self.partitions.take_dirty();
         if self.core_dirty || !positions.is_empty() {
             documents.insert(documents::CORE.to_owned(), Some(documents::core(self)));
@@ -414,6 +368,7 @@ impl Engine {
             subjects: self.windows.take_new_subjects(),
             panes: self.windows.take_dirty_panes(),
             drop_panes_below: self.windows.needed_from(),
+            resets: std::mem::take(&mut self.resets),
             positions,
             documents,
             outbox: std::mem::take(&mut self.outbox),
@@ -429,11 +384,19 @@ impl Engine {
     pub fn restore(
         &mut self,
         restored: Restored,
-        now: Millis,
         load: impl FnMut(&str) -> Option<Arc<Reference>>,
     ) -> Result<RestoreReport, RestoreError> {
-        documents::restore(self, restored, now, load)
+        documents::restore(self, restored, load)
     }
+}
+
+/// Where a partition goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// Offset of the next record to count.
+    pub next_offset: i64,
+    /// Hash of the record before it, as [`record_hash`] makes it.
+    pub last_record_hash: Option<u64>,
 }
 
 /// What a restore could not use.
@@ -453,21 +416,4 @@ pub struct RestoreError {
     pub name: String,
     /// What is wrong with it.
     pub source: serde_json::Error,
-}
-
-/// A hash that tells records apart without reading all of a large one: length, timestamp, both ends (FNV-1a by words).
-fn record_hash(record: &Record<'_>) -> u64 {
-    const ENDS: usize = 64;
-    let payload = record.payload.unwrap_or_default();
-    let (head, tail) = (&payload[..payload.len().min(ENDS)], &payload[payload.len().saturating_sub(ENDS)..]);
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
-    };
-    let ends = head.chunks(8).chain(tail.chunks(8)).map(word);
-    let words = ends.chain([record.timestamp.unwrap_or(-1).cast_unsigned(), payload.len() as u64]);
-    words.fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| {
-        (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
-    })
 }

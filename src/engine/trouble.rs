@@ -33,6 +33,8 @@ pub enum TroubleKind {
     ActionsSuspended,
     /// The state cannot be written.
     StateFull,
+    /// The state file was damaged, and was taken from a copy or made anew.
+    StateDamaged,
 }
 
 impl TroubleKind {
@@ -47,6 +49,7 @@ impl TroubleKind {
             Self::ActionUnknown => "action_unknown",
             Self::ActionsSuspended => "actions_suspended",
             Self::StateFull => "state_full",
+            Self::StateDamaged => "state_damaged",
         }
     }
 }
@@ -230,6 +233,7 @@ fn notification(id: &(TroubleKind, String), open: &Open, transition: Transition,
         at,
         since: open.since,
         reference: String::new(),
+        coverage: 1.0,
         findings: Vec::new(),
         more_findings: 0,
         link: None,

@@ -27,6 +27,8 @@ pub struct Record<'a> {
     pub offset: i64,
     /// Timestamp of the record, used where the event has none.
     pub timestamp: Option<Millis>,
+    /// When the broker wrote it, by the broker's clock; `None` where the timestamp is the producer's.
+    pub appended_at: Option<Millis>,
     /// Record key.
     pub key: Option<&'a [u8]>,
     /// Record headers in their order.

@@ -68,6 +68,7 @@ mod tests {
         partition: 0,
         offset: 0,
         timestamp: None,
+        appended_at: None,
         key: Some(b"churn"),
         headers: HEADERS,
         payload: None,

@@ -141,7 +141,6 @@ impl Judge {
         verdicts.extend(latency_verdicts);
         let rows = counts[Layout::ROWS];
         WindowView {
-            coverage: if place.covered { 1.0 } else { 0.0 },
             model: place.subject.model.to_string(),
             version: place.subject.version.to_string(),
             segment: place.subject.segment.as_deref().map(str::to_owned),
@@ -149,6 +148,7 @@ impl Judge {
             start: place.start,
             end: place.end,
             rows,
+            coverage: 1.0,
             reference: plan.reference_id.clone(),
             level: overall(&verdicts),
             verdicts,
@@ -319,6 +319,12 @@ pub fn silence(silent: Millis, limit: Millis) -> VerdictView {
         inhibited_by: None,
         moved: Vec::new(),
     }
+}
+
+/// Takes every verdict of a window back, of which too much is missing.
+pub fn withhold_all(window: &mut WindowView) {
+    window.verdicts.iter_mut().for_each(withhold);
+    window.level = overall(&window.verdicts);
 }
 
 /// Turns a verdict into one that the evidence does not allow.

@@ -8,6 +8,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
 
 use super::SourceError;
+use super::client::{self, Quiet, TokenFile};
 use crate::config::Kafka;
 use crate::engine::RefusedRecord;
 
@@ -15,7 +16,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Writes pointers into the dead-letter topic.
 pub struct DeadLetters {
-    producer: FutureProducer,
+    producer: FutureProducer<Quiet>,
     topic: String,
 }
 
@@ -41,17 +42,12 @@ impl DeadLetters {
     /// When librdkafka refuses the configuration or a secret cannot be read.
     pub fn new(kafka: &Kafka) -> Result<Option<Self>, SourceError> {
         let Some(topic) = kafka.dead_letter_topic.clone() else { return Ok(None) };
-        let mut settings = ClientConfig::new();
+        let mut settings = client::settings(kafka, ClientConfig::new())?;
         // The consumer of the same cluster already tells of its troubles, and a failed send is told by the caller.
-        settings.set("client.id", "anchorwatch").set_log_level(RDKafkaLogLevel::Emerg);
-        kafka.properties.iter().for_each(|(name, value)| {
-            settings.set(name, value);
-        });
-        for (name, secret) in kafka.secrets().map_err(SourceError::Secrets)? {
-            settings.set(name, secret.expose());
-        }
-        settings.set("bootstrap.servers", &kafka.bootstrap).set("enable.idempotence", "true");
-        Ok(Some(Self { producer: settings.create().map_err(SourceError::Properties)?, topic }))
+        settings.set_log_level(RDKafkaLogLevel::Emerg).set("enable.idempotence", "true");
+        let context = Quiet(TokenFile::of(kafka));
+        let producer = settings.create_with_context(context).map_err(SourceError::Properties)?;
+        Ok(Some(Self { producer, topic }))
     }
 
     /// Writes one pointer and waits until the broker has it.

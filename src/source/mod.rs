@@ -1,13 +1,20 @@
 //! Step 1 of 10: records in, acknowledgement back.
 //!
-//! `kafka.rs` reads topics; `dead_letter.rs` writes pointers to refused records; `embedded.rs` is the broker of the demo.
+//! `kafka.rs` reads topics, with `client.rs` (connection and credentials), `notes.rs` (errors and statistics) and
+//! `watchdog.rs` (a client that has silently stopped); `dead_letter.rs` writes pointers to refused records;
+//! `embedded.rs` is the broker of the demo.
 
+mod client;
 mod dead_letter;
 mod embedded;
 mod files;
 mod kafka;
+mod notes;
+mod watchdog;
 
+pub use client::{builtin_features, warnings};
 pub use dead_letter::DeadLetters;
 pub use embedded::EmbeddedBroker;
 pub use files::{TableError, TableEvents, TimedEvent};
-pub use kafka::{BrokerError, Incoming, KafkaSource, PartitionEnd, SourceError};
+pub use kafka::{Assignment, Begin, Discovered, Incoming, KafkaSource, Reset, SourceError};
+pub use notes::{BrokerError, PartitionEnd, SourceStatistics};

@@ -129,6 +129,7 @@ fn write_all(connection: &mut Connection, checkpoint: &Checkpoint, max_open: usi
     reach(Place::CheckpointBegun);
     write_subjects(&transaction, &checkpoint.subjects)?;
     write_panes(&transaction, &checkpoint.panes, checkpoint.drop_panes_below)?;
+    forget_positions(&transaction, &checkpoint.resets)?;
     write_positions(&transaction, &checkpoint.positions)?;
     write_documents(&transaction, checkpoint)?;
     for row in &checkpoint.outbox {
@@ -175,6 +176,15 @@ fn write_panes(transaction: &Transaction<'_>, panes: &[PaneRow], below: Option<i
     }
     if let Some(below) = below {
         transaction.prepare_cached("DELETE FROM pane WHERE pane < ?1")?.execute([below])?;
+    }
+    Ok(())
+}
+
+fn forget_positions(transaction: &Transaction<'_>, resets: &[(String, i32)]) -> rusqlite::Result<()> {
+    let mut delete =
+        transaction.prepare_cached("DELETE FROM position WHERE topic = ?1 AND partition = ?2")?;
+    for (topic, partition) in resets {
+        delete.execute(params![topic, partition])?;
     }
     Ok(())
 }
@@ -322,7 +332,7 @@ fn document_row(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
     Ok((name, json))
 }
 
-fn position_row(row: &Row<'_>) -> rusqlite::Result<Position> {
+pub(in crate::store) fn position_row(row: &Row<'_>) -> rusqlite::Result<Position> {
     let position = Position {
         topic: row.get(0)?,
         partition: row.get(1)?,

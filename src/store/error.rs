@@ -80,6 +80,23 @@ pub enum StoreError {
         /// What the serializer said.
         source: serde_json::Error,
     },
+    /// Another daemon counts into this folder.
+    #[error(
+        "another daemon (process {owner}) already uses {path}: stop it, or give this one a data_dir of its own; two \
+         daemons with two folders each read and count everything"
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Its process id, as far as it is known.
+        owner: String,
+    },
+    /// There is nothing to copy.
+    #[error("there is no state file {path}: has the daemon run with this data_dir?")]
+    NoState {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The writer thread could not be started.
     #[error("cannot start the thread of the state file: {0}")]
     Spawn(std::io::Error),
@@ -118,6 +135,8 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Backwards { .. }
             | Self::Delivery { .. }
+            | Self::InUse { .. }
+            | Self::NoState { .. }
             | Self::Spawn(_)
             | Self::Stopped => Retry::Never,
         }

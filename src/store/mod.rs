@@ -7,10 +7,13 @@ mod actions;
 mod audit;
 mod checkpoint;
 mod error;
+mod lock;
 mod outbox;
 mod outbox_care;
 mod outbox_orders;
+mod quarantine;
 mod registry;
+mod snapshot;
 mod sums;
 mod writer;
 
@@ -23,9 +26,12 @@ pub use actions::ActionDelivery;
 pub use audit::{AuditEntry, AuditProof, BrokenAudit};
 pub use checkpoint::{MAX_REFUSED, RefusedRow};
 pub use error::{Retry, StoreError};
+pub use lock::StateLock;
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
 pub use outbox_care::{MAX_OPEN, OutboxLeft, Stale};
+pub use quarantine::set_aside;
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
+pub use snapshot::{Snapshot, has_state, inspect, put_in_place, snapshot};
 pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
 
 const MIGRATIONS: &[&str] = &[
@@ -36,6 +42,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("005_audit_chain.sql"),
     include_str!("006_sums.sql"),
 ];
+
+/// Name of the state file in its folder.
+pub(in crate::store) const STATE_FILE: &str = "anchorwatch.db";
 
 /// An open state file.
 #[derive(Debug)]
@@ -53,7 +62,7 @@ impl Store {
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(data_dir)
             .map_err(|source| StoreError::Folder { path: data_dir.to_owned(), source })?;
-        let path = data_dir.join("anchorwatch.db");
+        let path = data_dir.join(STATE_FILE);
         let connection = connect(&path).map_err(|source| StoreError::sqlite(&path, source))?;
         let mut store = Self { path, connection, max_open: MAX_OPEN };
         store.check()?;

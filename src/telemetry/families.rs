@@ -127,6 +127,11 @@ families! {
         latency_reference_quantile_seconds: GaugeVec [model version q] "Latency of the reference at the quantile q.";
         latency_objective_exceeded_ratio: GaugeVec [model version segment horizon] "Share of predictions in the latest window that took longer than the objective.";
         alerts_active: GaugeVec [model version kind state] "Alerts that are not resolved, by state: pending, firing, acknowledged, insufficient or no_data.";
+        window_coverage_ratio: GaugeVec [model version segment horizon] "Share of the latest window's time in which no record is known to be missing.";
+        kafka_queue_bytes: GaugeVec [] "Bytes that the Kafka client has fetched and that wait to be counted.";
+        kafka_round_trip_seconds: GaugeVec [broker] "Average time of a request to a broker.";
+        state_writable: GaugeVec [] "1 while checkpoints can be written, 0 while reading is paused because they cannot.";
+        backup_timestamp_seconds: GaugeVec [] "When the last copy of the state was made.";
         watermark_timestamp_seconds: GaugeVec [] "Event time up to which every window is complete.";
         consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
         memory_budget_bytes: GaugeVec [] "Memory that windows may take, by estimate.";
@@ -143,6 +148,9 @@ families! {
         build_info: GaugeVec [version git_commit] "Always 1; the labels name the build.";
         reference_info: GaugeVec [model version reference] "Always 1; the labels name the active reference of a model version.";
         broker_errors_total: IntCounterVec [kind] "Errors reported by the Kafka client.";
+        source_gaps_total: IntCounterVec [reason] "Positions that no longer held, because records were gone or the topic was another one.";
+        source_stalls_total: IntCounterVec [remedy] "Partitions or clients that were taken up anew because nothing came.";
+        backups_total: IntCounterVec [outcome] "Copies of the state that were made or failed.";
         checkpoints_total: IntCounterVec [] "Checkpoints written.";
         checkpoint_failures_total: IntCounterVec [] "Checkpoints that could not be written.";
         windows_judged_total: IntCounterVec [verdict] "Windows judged, by their worst verdict.";

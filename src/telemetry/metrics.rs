@@ -79,6 +79,7 @@ impl Metrics {
         families.checkpoints_total.with_label_values::<&str>(&[]);
         families.checkpoint_failures_total.with_label_values::<&str>(&[]);
         families.series_dropped_total.with_label_values::<&str>(&[]);
+        families.state_writable.with_label_values::<&str>(&[]).set(1.0);
         for reason in Suppression::ALL {
             families.alerts_suppressed_total.with_label_values(&[reason.as_str()]);
         }
@@ -193,6 +194,44 @@ impl Metrics {
     /// Counts errors reported by the Kafka client.
     pub fn broker_errors(&self, kind: &str, count: u64) {
         self.families.broker_errors_total.with_label_values(&[kind]).inc_by(count);
+    }
+
+    /// Shows what the Kafka client tells of itself: bytes that wait, and brokers with their round trip in seconds.
+    pub fn kafka_client(&self, queue_bytes: u64, round_trips: &[(String, f64)]) {
+        let families = &self.families;
+        families.kafka_queue_bytes.with_label_values::<&str>(&[]).set(queue_bytes as f64);
+        families.kafka_round_trip_seconds.reset();
+        for (broker, seconds) in round_trips {
+            families.kafka_round_trip_seconds.with_label_values(&[broker]).set(*seconds);
+        }
+    }
+
+    /// Counts partitions that were taken up anew because nothing came, and whether the whole client was.
+    pub fn kafka_stalls(&self, partitions: usize, client: bool) {
+        let family = &self.families.source_stalls_total;
+        family.with_label_values(&["reassign"]).inc_by(partitions as u64);
+        family.with_label_values(&["rebuild"]).inc_by(u64::from(client));
+    }
+
+    /// Counts a position that no longer held.
+    pub fn gap(&self, reason: &str) {
+        self.families.source_gaps_total.with_label_values(&[reason]).inc();
+    }
+
+    /// Shows whether checkpoints can be written.
+    pub fn state_writable(&self, writable: bool) {
+        self.families.state_writable.with_label_values::<&str>(&[]).set(f64::from(u8::from(writable)));
+    }
+
+    /// Counts a copy of the state, made at this time.
+    pub fn backup_made(&self, created: Millis) {
+        self.families.backups_total.with_label_values(&["made"]).inc();
+        self.families.backup_timestamp_seconds.with_label_values::<&str>(&[]).set(seconds(created));
+    }
+
+    /// Counts a copy that could not be made.
+    pub fn backup_failed(&self) {
+        self.families.backups_total.with_label_values(&["failed"]).inc();
     }
 
     /// Counts a durable checkpoint.
@@ -334,6 +373,7 @@ fn window_samples<'a>(families: &'a Families, window: &'a WindowView, segment: &
     let mut all = WindowSamples { window, segment, samples: Vec::new() };
     let horizon = window.horizon.as_str();
     all.push("window_rows", &families.window_rows, &[horizon], Some(window.rows as f64));
+    all.push("window_coverage_ratio", &families.window_coverage_ratio, &[horizon], Some(window.coverage));
     if window.segment.is_none() {
         all.push_whole(
             "window_end_timestamp_seconds",

@@ -131,6 +131,10 @@ fn full() -> Metrics {
     metrics.reference(&reference(), "abc");
     metrics.status(&status());
     metrics.broker_errors("transport", 2);
+    metrics.kafka_client(1_024, &[("broker-1:9092".to_owned(), 0.002)]);
+    metrics.kafka_stalls(1, false);
+    metrics.gap("truncated");
+    metrics.backup_made(1_700_000_000_000);
     metrics.checkpoint_done(0.003);
     metrics.checkpoint_failed();
     metrics.alert_transition(AlertKind::Drift, AlertState::Firing);

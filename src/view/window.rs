@@ -147,7 +147,7 @@ pub struct WindowView {
     pub end: Millis,
     /// Rows counted in it.
     pub rows: u64,
-    /// Share of it that was watched without a gap.
+    /// Share of its time in which no record is known to be missing.
     pub coverage: f64,
     /// Content address of the reference it was compared with.
     pub reference: String,

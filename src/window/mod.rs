@@ -8,6 +8,8 @@
 
 mod admission;
 mod count;
+mod dedup;
+mod gaps;
 mod horizon;
 mod pane;
 mod partition;
@@ -24,7 +26,9 @@ use crate::reference::Reference;
 use crate::subject::{Millis, Subject};
 
 pub use admission::NotAdmitted;
-pub use partition::{Partition, PartitionId, Partitions};
+pub use dedup::Dedup;
+pub use gaps::{Gap, GapReason, Gaps};
+pub use partition::{Partition, PartitionId, Partitions, Patience};
 pub use plan::{Plan, Plans};
 pub use settings::{HorizonSettings, WindowSettings};
 
@@ -42,6 +46,8 @@ pub enum Outcome {
     Future,
     /// Feedback for which the reference has no label column.
     Unmatched,
+    /// Its `id` was seen shortly before.
+    Duplicate,
     /// Nothing is known of its model or version.
     Refused(Refusal),
 }
@@ -410,6 +416,12 @@ impl Windows {
     pub fn restore_events(&mut self, model: &str, version: &str, events: u64) {
         let index = self.version_index(model, version);
         self.versions[index].events = events;
+    }
+
+    /// Estimate of what the next checkpoint writes of the panes, in bytes.
+    #[must_use]
+    pub fn dirty_bytes(&self) -> usize {
+        self.subjects.dirty_bytes()
     }
 
     /// Takes up a subject and its panes from a checkpoint. Panes whose reference is not among the version's plans

@@ -15,7 +15,7 @@ pub struct HorizonSettings {
 }
 
 /// Lengths in milliseconds and panes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WindowSettings {
     /// Length of a pane in milliseconds.
     pub pane_ms: Millis,
@@ -27,6 +27,10 @@ pub struct WindowSettings {
     pub max_ahead: Millis,
     /// Silence after which a partition is idle.
     pub idle_after: Millis,
+    /// How long a partition that is behind and does not move holds all back.
+    pub stalled_after: Millis,
+    /// Coverage below which a window is not judged.
+    pub min_coverage: f64,
     /// Horizons, shortest first.
     pub horizons: Vec<HorizonSettings>,
     /// Segment field and bound.
@@ -55,9 +59,27 @@ impl WindowSettings {
             correction: windows.correction.millis(),
             max_ahead: windows.max_ahead.millis(),
             idle_after: windows.idle_after.millis(),
+            stalled_after: windows.stalled_after.millis(),
+            min_coverage: windows.min_coverage,
             horizons,
             segments: segments.cloned(),
         }
+    }
+
+    /// How long partitions are waited for.
+    #[must_use]
+    pub const fn patience(&self) -> super::Patience {
+        super::Patience {
+            lateness: self.lateness,
+            idle_after: self.idle_after,
+            stalled_after: self.stalled_after,
+        }
+    }
+
+    /// Length of the longest window.
+    #[must_use]
+    pub fn longest(&self) -> Millis {
+        self.horizons.iter().map(|horizon| horizon.panes).max().unwrap_or(1) * self.pane_ms
     }
 
     /// Number of the pane that holds this instant.

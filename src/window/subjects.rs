@@ -72,11 +72,19 @@ pub(super) struct Subjects {
     pub(super) budget: Budget,
     states: Vec<Option<SubjectState>>,
     new: Vec<SubjectId>,
+    /// Bytes that the panes changed since the last checkpoint will take: a packed cell has about one.
+    dirty_bytes: usize,
 }
 
 impl Subjects {
     pub(super) fn new(horizons: usize, kept_panes: i64) -> Self {
-        Self { horizons, budget: Budget::new(horizons, kept_panes), states: Vec::new(), new: Vec::new() }
+        Self {
+            horizons,
+            budget: Budget::new(horizons, kept_panes),
+            states: Vec::new(),
+            new: Vec::new(),
+            dirty_bytes: 0,
+        }
     }
 
     fn state(&self, id: SubjectId) -> Option<&SubjectState> {
@@ -165,12 +173,17 @@ impl Subjects {
             }
         }
         let fresh = state.dirty.insert(pane);
+        self.dirty_bytes += if fresh { len } else { 0 };
         if amended {
             state.totals.iter_mut().for_each(|total| slots.iter().for_each(|slot| total.amend(pane, *slot)));
         }
         if fresh || !was_dense {
             bound_dense(state, pane);
         }
+    }
+
+    pub(super) fn dirty_bytes(&self) -> usize {
+        self.dirty_bytes
     }
 
     pub(super) fn name(&self, id: SubjectId) -> Option<&Subject> {
@@ -255,6 +268,7 @@ impl Subjects {
 
     pub(super) fn take_dirty(&mut self, reference: impl Fn(&Subject, i64) -> Option<String>) -> Vec<PaneRow> {
         let mut rows = Vec::new();
+        self.dirty_bytes = 0;
         for (id, state) in (0..).zip(&mut self.states) {
             let Some(state) = state else { continue };
             for number in std::mem::take(&mut state.dirty) {

@@ -28,7 +28,7 @@ pub(crate) fn finding() -> Finding {
         statistic: 0.312,
         threshold: 0.1,
         p_value: Some(3e-9),
-        window: WindowRef { horizon: "24h".into(), start, end, rows: 12_031 },
+        window: WindowRef { horizon: "24h".into(), start, end, rows: 12_031, coverage: 1.0 },
         since: 1_370_998_800_000,
         moved: vec![
             Moved { bin: "(1089, 1416]".into(), from: 0.1, to: 0.352 },
@@ -51,6 +51,7 @@ pub(crate) fn notification(transition: Transition) -> Notification {
         at: 1_371_081_600_000,
         since: 1_370_998_800_000,
         reference: "sha256:9b1c04aa".into(),
+        coverage: 1.0,
         findings: vec![finding()],
         more_findings: 0,
         link: Some("http://127.0.0.1:9464/alerts/5f0c2a".into()),

@@ -110,6 +110,7 @@ impl Run {
             partition: 0,
             offset: self.offset,
             timestamp: Some(START),
+            appended_at: None,
             key,
             headers: &[],
             payload: Some(payload),

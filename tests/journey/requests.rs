@@ -56,7 +56,7 @@ pub(crate) fn decided(data: &Path, config: &Path, kafka: &Kafka, topic: &str) ->
         .collect();
     engine.set_catalog(&entries);
     let log = kafka.read_all(topic);
-    log.iter().for_each(|record| engine.assign(topic, record.partition, NOW));
+    log.iter().for_each(|record| engine.assign(topic, record.partition, None));
     for record in &log {
         engine.ingest(
             &Record {
@@ -64,6 +64,7 @@ pub(crate) fn decided(data: &Path, config: &Path, kafka: &Kafka, topic: &str) ->
                 partition: record.partition,
                 offset: record.offset,
                 timestamp: None,
+                appended_at: None,
                 key: None,
                 headers: &[],
                 payload: Some(record.value.as_slice()).filter(|value| !value.is_empty()),

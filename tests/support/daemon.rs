@@ -50,7 +50,8 @@ impl Daemon {
         Self::launch(&mut command, http)
     }
 
-    fn launch(command: &mut Command, http: &str) -> Self {
+    /// Whatever this command becomes.
+    pub(crate) fn launch(command: &mut Command, http: &str) -> Self {
         let output = tempfile::tempdir().expect("a temporary folder can be made");
         let file = |name: &str| File::create(output.path().join(name)).expect("a writable temporary folder");
         let child = command
@@ -88,6 +89,11 @@ impl Daemon {
     pub(crate) fn http_get(&self, path: &str) -> Answer {
         http::get(&self.http, path)
             .unwrap_or_else(|error| panic!("{path} of the daemon: {error}\n{}", self.stderr()))
+    }
+
+    /// GET from its listener, if it answers.
+    pub(crate) fn try_get(&self, path: &str) -> Option<Answer> {
+        http::get(&self.http, path).ok()
     }
 
     /// Waits until `/readyz` answers 200; fails at once when the process ends first.

@@ -193,8 +193,13 @@ impl std::io::Write for Bounded {
 
 /// Notifications as rich and as poor as they come, to try a template on.
 fn samples() -> [Notification; 2] {
-    let window =
-        WindowRef { horizon: "1h".to_owned(), start: 1_371_078_000_000, end: 1_371_081_600_000, rows: 812 };
+    let window = WindowRef {
+        horizon: "1h".to_owned(),
+        start: 1_371_078_000_000,
+        end: 1_371_081_600_000,
+        rows: 812,
+        coverage: 1.0,
+    };
     let moved = Moved { bin: "(1089, 1416]".to_owned(), from: 0.1, to: 0.352 };
     let finding = Finding {
         segment: Some("EWR".to_owned()),
@@ -220,6 +225,7 @@ fn samples() -> [Notification; 2] {
         at: 1_371_081_600_000,
         since: 1_371_081_600_000,
         reference: "sha256:9b1c04aa".to_owned(),
+        coverage: 1.0,
         findings: vec![finding],
         more_findings: 0,
         link: Some("https://anchorwatch.example.com/alerts/sample".to_owned()),

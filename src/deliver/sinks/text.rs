@@ -49,6 +49,7 @@ pub(super) fn bounded(notification: &Notification) -> Notification {
         at: notification.at,
         since: notification.since,
         reference: clip(&notification.reference, MAX_WORD),
+        coverage: notification.coverage,
         findings: notification.findings.iter().take(MAX_FINDINGS).map(bounded_finding).collect(),
         more_findings: notification.more_findings.saturating_add(left_out),
         link: notification.link.as_deref().filter(is_link).map(str::to_owned),

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -41,6 +41,17 @@ impl Kafka {
     /// A node of its own; takes about five seconds.
     pub(crate) fn start() -> Self {
         Self { server: Server::start("kafka", |_| None) }
+    }
+
+    /// A node with further `properties`, in which `@BROKER@` and `@CONTROLLER@` are its own ports, and with `users` as
+    /// arguments of the storage tool.
+    pub(crate) fn start_with(properties: &str, users: &[&str]) -> Self {
+        let server = Server::start("kafka", |dir| {
+            std::fs::write(dir.join("extra.properties"), properties).expect("a writable folder");
+            std::fs::write(dir.join("users"), users.join("\n") + "\n").expect("a writable folder");
+            None
+        });
+        Self { server }
     }
 
     /// A node that tells those who reach it through `proxied()` to go through this port of loopback.
@@ -113,6 +124,37 @@ impl Kafka {
         });
     }
 
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub(crate) fn delete_topic(&self, name: &str) {
+        let (admin, options) = (self.admin(), AdminOptions::new().operation_timeout(Some(PATIENCE)));
+        let deleted = wait(admin.delete_topics(&[name], &options)).expect("Kafka answers");
+        assert!(deleted.iter().all(Result::is_ok), "topic {name}: {deleted:?}");
+        wait_until(PATIENCE, &format!("the end of topic {name}"), || {
+            let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).expect("metadata");
+            metadata.topics()[0].error().is_some()
+        });
+    }
+
+    /// Deletes the records of a partition before this offset.
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        wait(self.admin().delete_records(&list, &options)).expect("Kafka deletes records");
+    }
+
+    /// Gives a topic more partitions.
+    pub(crate) fn grow_topic(&self, topic: &str, partitions: usize) {
+        let more = NewPartitions::new(topic, partitions);
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let grown = wait(self.admin().create_partitions([&more], &options)).expect("Kafka answers");
+        assert!(grown.iter().all(Result::is_ok), "topic {topic}: {grown:?}");
+    }
+
     /// A producer that delivers in the background; call `flush` before counting on anything.
     pub(crate) fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
         self.client().set("linger.ms", "5").create().expect("a producer")
@@ -154,6 +196,10 @@ impl Kafka {
         found.sort_by_key(|record| (record.partition, record.offset));
         found
     }
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
 fn read(record: &impl Message) -> Read {

@@ -1,0 +1,66 @@
+//! Copies of the state, made beside the daemon's work: a read of the file by a connection of its own, then a transfer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::clock::SteadyClock;
+use super::{Stop, wall_clock};
+use crate::backup::{Manifest, Place};
+use crate::config::{Backup, Span};
+use crate::store::snapshot;
+use crate::telemetry::Metrics;
+
+/// Time between two looks whether a copy is due.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Makes one copy and keeps the newest `keep`. Not from async code.
+///
+/// # Errors
+/// When the state file cannot be read, or the place cannot be written.
+pub fn back_up(data_dir: &Path, to: &str, keep: usize) -> anyhow::Result<Manifest> {
+    let place = Place::open(to)?;
+    let copy = data_dir.join(format!("anchorwatch.db.snapshot-{}", std::process::id()));
+    // A daemon that was killed while it copied leaves its own behind.
+    _ = std::fs::remove_file(&copy);
+    let outcome = snapshot(data_dir, &copy).map_err(anyhow::Error::from).and_then(|taken| {
+        let put = place.put(data_dir, (&copy, taken.schema), &taken.positions, (wall_clock(), keep));
+        Ok(put?)
+    });
+    _ = std::fs::remove_file(&copy);
+    outcome.with_context(|| format!("no copy was made to {}", place.name()))
+}
+
+/// Starts the thread that makes a copy now and then; it ends with the daemon.
+pub(super) fn spawn(
+    data_dir: PathBuf,
+    backup: Backup,
+    metrics: Arc<Metrics>,
+    stop: Stop,
+) -> anyhow::Result<JoinHandle<()>> {
+    let work = move || {
+        let clock = SteadyClock::start();
+        let mut due = clock.now() + Span::millis(backup.every);
+        while !stop.is_requested() {
+            std::thread::park_timeout(LOOK_EVERY);
+            if clock.now() < due {
+                continue;
+            }
+            due = clock.now() + Span::millis(backup.every);
+            match back_up(&data_dir, &backup.to, backup.keep) {
+                Ok(manifest) => {
+                    metrics.backup_made(manifest.created);
+                    tracing::info!(file = manifest.file, bytes = manifest.size, "the state was copied");
+                }
+                Err(error) => {
+                    metrics.backup_failed();
+                    tracing::warn!("the state could not be copied; it is tried again: {error:#}");
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().name("backup".to_owned()).spawn(work).context("the thread of the copies")
+}

@@ -1,0 +1,183 @@
+//! Opening the state at a start, and what happens when it is damaged or was put back from a copy.
+//!
+//! Until the loss is part of a checkpoint, a note in the folder remembers it: a daemon that is killed in between must
+//! not take the empty file for a first start.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::wall_clock;
+use crate::backup::{BackupError, Place};
+use crate::config::{Config, OnCorruption};
+use crate::engine::{Restored, StateLoss};
+use crate::reference::decode;
+use crate::registry::Registry;
+use crate::store::{Store, StoreError, has_state, inspect, put_in_place, set_aside};
+
+/// A state file, and what was lost of it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) store: Store,
+    /// What it holds.
+    pub(super) restored: Restored,
+    pub(super) loss: Option<(StateLoss, String)>,
+}
+
+fn note(data_dir: &Path) -> PathBuf {
+    data_dir.join("anchorwatch.recovered")
+}
+
+/// Remembers that the state was put back from a copy; the next start takes note of it.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn note_recovery(data_dir: &Path, what: &str) -> anyhow::Result<()> {
+    let path = note(data_dir);
+    std::fs::write(&path, what).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The loss is in the state file now.
+pub(super) fn forget_recovery(data_dir: &Path) -> anyhow::Result<()> {
+    let path = note(data_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the state file; a damaged one is set aside and replaced, unless the configuration says to halt.
+pub(super) fn open(config: &Config) -> anyhow::Result<Opened> {
+    let data_dir = &config.data_dir;
+    let noted = std::fs::read_to_string(note(data_dir)).ok();
+    let opened = Store::open(data_dir).and_then(|store| {
+        let restored = store.restore()?;
+        Ok((store, restored))
+    });
+    match opened {
+        Err(StoreError::Damaged { what, .. }) if config.checkpoint.on_corruption == OnCorruption::Rebuild => {
+            replace(config, &what)
+        }
+        opened => {
+            let (store, restored) = opened?;
+            let loss = match noted {
+                None => None,
+                Some(what) if restored.positions.is_empty() => Some((StateLoss::Everything, what)),
+                Some(what) => Some((StateLoss::SinceCopy, what)),
+            };
+            Ok(Opened { store, restored, loss })
+        }
+    }
+}
+
+fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
+    let data_dir = &config.data_dir;
+    note_recovery(
+        data_dir,
+        &format!("the state file was damaged ({damage}) and is counted anew from Kafka"),
+    )?;
+    let aside = set_aside(data_dir, "corrupt", wall_clock())?;
+    tracing::error!(aside = %aside.display(), damage, "the state file is damaged: it was set aside");
+    if let Some(backup) = &config.checkpoint.backup {
+        let copy = fetch_newest_good_copy(data_dir, &backup.to);
+        match copy.and_then(|copy| copy.put_in_place(data_dir).map(|()| copy.created)) {
+            Ok(created) => {
+                let mut store = Store::open(data_dir)?;
+                // What the copy did not have yet of models, references and decisions.
+                let rows = store.salvage(&aside)?;
+                let what =
+                    format!("the state file was damaged ({damage}); a copy made at {created} took its place");
+                note_recovery(data_dir, &what)?;
+                tracing::warn!(created, rows, "the newest good copy took the place of the state file");
+                let restored = store.restore()?;
+                return Ok(Opened { store, restored, loss: Some((StateLoss::SinceCopy, what)) });
+            }
+            Err(error) => tracing::error!("no copy can be used: {error:#}"),
+        }
+    }
+    let mut store = Store::open(data_dir)?;
+    let rows = store.salvage(&aside)?;
+    let what = format!("the state file was damaged ({damage}) and is counted anew from Kafka");
+    tracing::warn!(rows, "counting anew from Kafka, as far back as the longest horizon needs");
+    register_references(data_dir)?;
+    let restored = store.restore()?;
+    Ok(Opened { store, restored, loss: Some((StateLoss::Everything, what)) })
+}
+
+/// A copy that was fetched and found good.
+#[derive(Debug)]
+pub struct FetchedCopy {
+    path: PathBuf,
+    /// When it was made.
+    pub created: String,
+}
+
+impl FetchedCopy {
+    /// Makes it the state of this folder.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn put_in_place(&self, data_dir: &Path) -> anyhow::Result<()> {
+        Ok(put_in_place(data_dir, &self.path)?)
+    }
+}
+
+/// Fetches the newest copy whose bytes are right into this folder.
+///
+/// # Errors
+/// When there is none.
+pub fn fetch_newest_good_copy(data_dir: &Path, from: &str) -> anyhow::Result<FetchedCopy> {
+    let place = Place::open(from)?;
+    let path = data_dir.join("anchorwatch.db.copy");
+    let mut last = BackupError::Empty { place: place.name().to_owned() }.into();
+    for manifest in place.manifests()? {
+        let fetched = place.fetch(&manifest, data_dir, &path).map_err(anyhow::Error::from);
+        match fetched.and_then(|()| Ok(inspect(&path)?)) {
+            Ok(_) => {
+                let created = chrono::DateTime::from_timestamp_millis(manifest.created);
+                let created = created.map_or_else(|| manifest.created.to_string(), |at| at.to_rfc3339());
+                return Ok(FetchedCopy { path, created });
+            }
+            Err(error) => {
+                tracing::error!(copy = manifest.file, "this copy cannot be used: {error:#}");
+                last = error;
+            }
+        }
+    }
+    _ = std::fs::remove_file(&path);
+    Err(last)
+}
+
+/// If not even the registry could be saved: every reference whose file is there is registered and watched again, the
+/// newest of each version. Stages are lost.
+fn register_references(data_dir: &Path) -> anyhow::Result<()> {
+    let mut registry = Registry::open(data_dir)?;
+    if !registry.models()?.is_empty() {
+        return Ok(());
+    }
+    let mut references = Vec::new();
+    for entry in std::fs::read_dir(data_dir.join("references")).into_iter().flatten().flatten() {
+        if let Some(reference) = std::fs::read(entry.path()).ok().and_then(|bytes| decode(&bytes).ok()) {
+            references.push(reference);
+        }
+    }
+    references.sort_by_key(|reference| reference.provenance.created_at);
+    for reference in &references {
+        let id = registry.add_reference(reference)?;
+        registry.activate(id.as_str())?;
+    }
+    if !references.is_empty() {
+        tracing::warn!(
+            references = references.len(),
+            "models were registered anew from their references; stages are lost: see `anchorwatch model list`"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a folder holds a state file.
+pub fn holds_state(data_dir: &Path) -> bool {
+    has_state(data_dir)
+}

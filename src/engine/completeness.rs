@@ -1,0 +1,221 @@
+//! What the core knows to be missing, and what it does about it: windows that miss too much are not judged, and after a
+//! loss of state no action is started until every window has been counted anew.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AuditRow, Engine, Trouble, TroubleKind};
+use crate::subject::Millis;
+use crate::window::{Gap, GapReason, Gaps};
+
+/// Gaps and the aftermath of a lost state; one document of the checkpoint.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Completeness {
+    pub(super) gaps: Gaps,
+    /// Set when the counts were lost: partitions without a position begin at this time instead of by policy.
+    rebuild_from: Option<Millis>,
+    /// Until then no action is started.
+    no_actions_until: Option<Millis>,
+    #[serde(skip)]
+    dirty: bool,
+}
+
+impl Completeness {
+    pub(super) fn restore(&mut self, text: &str) -> Result<(), serde_json::Error> {
+        *self = serde_json::from_str(text)?;
+        Ok(())
+    }
+
+    pub(super) fn take_document(&mut self) -> Option<String> {
+        let gaps = self.gaps.take_dirty();
+        (std::mem::take(&mut self.dirty) || gaps).then(|| serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+/// What became of a damaged state file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateLoss {
+    /// Everything: it is counted anew from Kafka.
+    Everything,
+    /// What came after a copy, which was put in its place.
+    SinceCopy,
+}
+
+impl Engine {
+    /// Takes up work after the state was lost. No action is started for the length of the longest window, since nobody
+    /// remembers which were; `now` is the wall clock.
+    pub fn state_was_lost(&mut self, loss: StateLoss, detail: &str, now: Millis) {
+        let settings = self.windows.settings();
+        let (longest, lateness) = (settings.longest(), settings.lateness);
+        if loss == StateLoss::Everything {
+            self.completeness.rebuild_from = Some(now - longest - lateness);
+        }
+        self.completeness.no_actions_until = Some(now + longest);
+        self.completeness.dirty = true;
+        self.audit.push(AuditRow {
+            at: now,
+            actor: AuditRow::SELF.to_owned(),
+            what: "state_damaged".to_owned(),
+            key: "state".to_owned(),
+            detail: detail.to_owned(),
+        });
+        let summary = format!("{detail}; no action is started until {}", iso(now + longest));
+        self.raise(&Trouble { kind: TroubleKind::StateDamaged, of: "state".to_owned(), summary }, now);
+    }
+
+    /// Time at which partitions without a position begin, after the counts were lost.
+    #[must_use]
+    pub fn rebuild_from(&self) -> Option<Millis> {
+        self.completeness.rebuild_from
+    }
+
+    /// Gaps that still touch a window, oldest first.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        self.completeness.gaps.list()
+    }
+
+    /// Forgets the position of a partition whose log no longer holds it, or holds other records, and records the gap
+    /// `[from, to)`.
+    pub fn reset_position(&mut self, topic: &str, partition: i32, to: i64, reason: GapReason, now: Millis) {
+        let lateness = self.windows.settings().lateness;
+        let state = self.partitions.entry(topic, partition);
+        let from = state.next_offset.replace(to).unwrap_or_default();
+        state.last_record_hash = None;
+        state.at_end = None;
+        state.dirty = true;
+        let since = state.max_event_time.map_or(Millis::MIN, |newest| newest - lateness);
+        let at = state.max_event_time.unwrap_or(now);
+        self.resets.push((topic.to_owned(), partition));
+        if let Some(dedup) = &mut self.dedup {
+            dedup.forget(topic, partition);
+        }
+        self.completeness.gaps.add(Gap {
+            topic: topic.to_owned(),
+            partition,
+            from,
+            to,
+            reason,
+            since,
+            until: None,
+        });
+        let of = format!("{topic}/{partition}");
+        let detail = format!("from offset {from} on counting goes on at {to}: {}", reason.as_str());
+        self.audit.push(AuditRow {
+            at,
+            actor: AuditRow::SELF.to_owned(),
+            what: "offset_gap".to_owned(),
+            key: of.clone(),
+            detail: detail.clone(),
+        });
+        let summary = format!("records of {of} are missing: {detail}");
+        self.raise(&Trouble { kind: TroubleKind::Gap, of, summary }, now);
+    }
+
+    /// Notes that a partition is assigned, so that it takes part in the watermark even before its first record.
+    /// `at` is the offset it begins at, where that is not the first of the log.
+    pub fn assign(&mut self, topic: &str, partition: i32, at: Option<i64>) {
+        let state = self.partitions.entry(topic, partition);
+        if state.next_offset.is_some() {
+            return;
+        }
+        if let Some(at) = at {
+            state.next_offset = Some(at);
+            state.dirty = true;
+        }
+        if self.completeness.rebuild_from.is_some() {
+            self.completeness.gaps.add(Gap {
+                topic: topic.to_owned(),
+                partition,
+                from: 0,
+                to: at.unwrap_or_default(),
+                reason: GapReason::StateLost,
+                since: Millis::MIN,
+                until: None,
+            });
+        }
+    }
+
+    /// Share of a window's time in which nothing is known to be missing.
+    pub(super) fn coverage(&self, start: Millis, end: Millis) -> f64 {
+        let lateness = self.windows.settings().lateness;
+        let behind = self.partitions.stalled().map(|(_, state)| {
+            state.max_event_time.map_or(Millis::MIN, |newest| newest.saturating_sub(lateness))
+        });
+        self.completeness.gaps.coverage(start, end, behind.min())
+    }
+
+    /// Whether the state was lost lately, so that no action may be started.
+    pub(super) fn lost_lately(&self) -> bool {
+        self.completeness.no_actions_until.is_some_and(|until| self.now < until)
+    }
+
+    /// Tells of partitions that stand still and of those that move again, and forgets what no longer matters.
+    pub(super) fn look_after_completeness(&mut self, now: Millis) {
+        self.now = now;
+        if self.completeness.no_actions_until.is_some_and(|until| until <= now) {
+            self.completeness.no_actions_until = None;
+            self.completeness.dirty = true;
+            self.clear(TroubleKind::StateDamaged, "state", now);
+        }
+        let settings = self.windows.settings();
+        let first_needed = self.windows.closed().map(|edge| edge * settings.pane_ms - settings.longest());
+        for (topic, partition) in
+            first_needed.map(|start| self.completeness.gaps.forget_before(start)).unwrap_or_default()
+        {
+            self.clear(TroubleKind::Gap, &format!("{topic}/{partition}"), now);
+        }
+        let mut stalled: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+        for ((topic, _), _) in self.partitions.stalled() {
+            *stalled.entry(topic.clone()).or_default() += 1;
+        }
+        if stalled == self.stalled {
+            return;
+        }
+        for topic in
+            self.stalled.keys().filter(|topic| !stalled.contains_key(*topic)).cloned().collect::<Vec<_>>()
+        {
+            self.clear(TroubleKind::Stalled, &topic, now);
+        }
+        for (topic, partitions) in &stalled {
+            let summary = format!(
+                "{partitions} partitions of {topic} are behind and have not moved for windows.stalled_after: windows \
+                 are judged without them, with a coverage below 1"
+            );
+            self.raise(&Trouble { kind: TroubleKind::Stalled, of: topic.clone(), summary }, now);
+        }
+        self.stalled = stalled;
+    }
+
+    /// Partitions of which neither a position nor the end of the log is known yet.
+    #[must_use]
+    pub fn unknown_partitions(&self) -> usize {
+        let unknown = |state: &&crate::window::Partition| {
+            state.next_offset.is_none() && state.at_end.is_none() && state.end_offset.is_none()
+        };
+        self.partitions.iter().map(|(_, state)| state).filter(unknown).count()
+    }
+
+    /// Forgets partitions that a topic no longer has, because it was created anew with fewer.
+    pub fn forget_partitions_from(&mut self, topic: &str, count: i32, now: Millis) {
+        for partition in self.partitions.forget_from(topic, count) {
+            self.resets.push((topic.to_owned(), partition));
+            self.audit.push(AuditRow {
+                at: now,
+                actor: AuditRow::SELF.to_owned(),
+                what: "partition_gone".to_owned(),
+                key: format!("{topic}/{partition}"),
+                detail: format!("the topic has only {count} partitions now"),
+            });
+        }
+    }
+
+    /// Reading was paused until `now`: that time does not count against any partition.
+    pub fn look_anew(&mut self, now: Millis) {
+        self.partitions.look_anew(now);
+    }
+}
+
+/// An instant for people.
+fn iso(at: Millis) -> String {
+    chrono::DateTime::from_timestamp_millis(at).map_or_else(|| at.to_string(), |at| at.to_rfc3339())
+}
