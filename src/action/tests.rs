@@ -563,7 +563,8 @@ fn an_unknown_outcome_holds_the_model_until_somebody_knows() {
 
 #[test]
 fn whoever_sends_is_told_what_changed_since_the_decision() {
-    let cases: [(&str, fn(&mut World)); 4] = [
+    type Change = fn(&mut World);
+    let cases: [(&str, Change); 4] = [
         ("superseded", |world| world.facts_mut("m").current = false),
         ("not_serving", |world| world.models.get_mut("m").unwrap().serving = Some("0.9.0".to_owned())),
         ("no_target", |world| world.facts_mut("m").rollback_to = None),

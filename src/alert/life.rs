@@ -88,7 +88,7 @@ impl Life {
             Sign::Insufficient => return self.go_blind(Evidence::Insufficient, at, pace),
             Sign::NoData => return self.go_blind(Evidence::NoData, at, pace),
             Sign::Over | Sign::Between | Sign::Quiet => {
-                (self.evidence, self.blind) = (Evidence::Sufficient, 0)
+                (self.evidence, self.blind) = (Evidence::Sufficient, 0);
             }
         }
         let mask = u32::MAX >> (32 - pace.of_last.clamp(1, 32));

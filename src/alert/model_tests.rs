@@ -389,14 +389,14 @@ fn check_laws(told: &[Announcement]) -> Result<(), TestCaseError> {
             let episode = (sink, group.clone());
             match transition {
                 Transition::Firing => {
-                    prop_assert!(open.insert(episode.clone()), "A-2: {episode:?} fires twice")
+                    prop_assert!(open.insert(episode.clone()), "A-2: {episode:?} fires twice");
                 }
                 Transition::Resolved => {
-                    prop_assert!(open.remove(&episode), "A-2: {episode:?} resolves unheard")
+                    prop_assert!(open.remove(&episode), "A-2: {episode:?} resolves unheard");
                 }
                 Transition::Updated => prop_assert!(open.contains(&episode), "A-2: {episode:?} unheard"),
                 Transition::Repeated => {
-                    prop_assert!(open.contains(&episode) && !one.acts, "A-2: {episode:?}")
+                    prop_assert!(open.contains(&episode) && !one.acts, "A-2: {episode:?}");
                 }
             }
         }

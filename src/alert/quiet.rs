@@ -280,7 +280,7 @@ mod tests {
         let field = |window: &config::Maintenance| times(window).expect_err("bad").field;
         assert_eq!(field(&window()), "from");
         assert_eq!(field(&config::Maintenance { end: None, ..once.clone() }), "end");
-        assert_eq!(field(&config::Maintenance { from: Some("1:00".to_owned()), ..once.clone() }), "start");
+        assert_eq!(field(&config::Maintenance { from: Some("1:00".to_owned()), ..once }), "start");
         let odd = |from: &str, to: &str| config::Maintenance {
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),

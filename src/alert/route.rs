@@ -75,7 +75,7 @@ impl Tree {
             children: Vec::new(),
         };
         let mut tree = Self { nodes: Vec::new() };
-        tree.add(root, "alerts.route".to_owned(), &defaults);
+        tree.add(root, "alerts.route", &defaults);
         if with_automation {
             let (id, path) = (AUTOMATION.to_owned(), "actions".to_owned());
             let sinks = Vec::new();
@@ -85,14 +85,14 @@ impl Tree {
         tree
     }
 
-    fn add(&mut self, route: &config::Route, path: String, parent: &Node) -> Option<usize> {
+    fn add(&mut self, route: &config::Route, path: &str, parent: &Node) -> Option<usize> {
         let matchers = parse_all(&route.matchers).ok()?;
         let millis = |own: Option<config::Span>, inherited| own.map_or(inherited, config::Span::millis);
         let index = self.nodes.len();
         let id = self.id(&parent.id, &matchers, parent.path.is_empty());
         self.nodes.push(Node {
             id,
-            path: path.clone(),
+            path: path.to_owned(),
             matchers,
             go_on: route.go_on,
             sinks: route.sinks.clone().unwrap_or_else(|| parent.sinks.clone()),
@@ -105,7 +105,8 @@ impl Tree {
         });
         let own = self.nodes[index].clone();
         let children = route.routes.iter().enumerate();
-        let children = children.filter_map(|(i, child)| self.add(child, format!("{path}.routes[{i}]"), &own));
+        let children =
+            children.filter_map(|(i, child)| self.add(child, &format!("{path}.routes[{i}]"), &own));
         self.nodes[index].children = children.collect();
         Some(index)
     }

@@ -17,7 +17,7 @@ pub(super) struct Desk {
     pub(super) board: Arc<Board>,
 }
 
-fn refused(error: StoreError) -> OutboxError {
+fn refused(error: &StoreError) -> OutboxError {
     OutboxError::Unavailable(error.to_string())
 }
 
@@ -25,7 +25,11 @@ impl OutboxDesk for Desk {
     fn list(&self, query: OutboxQuery) -> Asking<'_, OutboxPage> {
         Box::pin(async move {
             let limit = query.limit;
-            let rows = self.store.call(move |store| store.outbox_rows(&query)).await.map_err(refused)?;
+            let rows = self
+                .store
+                .call(move |store| store.outbox_rows(&query))
+                .await
+                .map_err(|error| refused(&error))?;
             let items = rows.map_err(OutboxError::Refused)?;
             let next_before = (items.len() == limit).then(|| items.last().map(|row| row.id)).flatten();
             Ok(OutboxPage { targets: self.board.targets().to_vec(), items, next_before })
@@ -33,14 +37,16 @@ impl OutboxDesk for Desk {
     }
 
     fn show(&self, id: i64) -> Asking<'_, Option<DeliveryDetail>> {
-        Box::pin(async move { self.store.call(move |store| store.outbox_detail(id)).await.map_err(refused) })
+        Box::pin(async move {
+            self.store.call(move |store| store.outbox_detail(id)).await.map_err(|error| refused(&error))
+        })
     }
 
     fn order(&self, order: OutboxOrder, by: String) -> Asking<'_, OutboxChanged> {
         Box::pin(async move {
             let now = wall_clock();
             let done = self.store.call(move |store| store.outbox_order(&order, &by, now)).await;
-            let changed = done.map_err(refused)?.map_err(OutboxError::Refused)?;
+            let changed = done.map_err(|error| refused(&error))?.map_err(OutboxError::Refused)?;
             self.store.wake();
             Ok(changed)
         })

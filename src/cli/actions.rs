@@ -111,10 +111,11 @@ impl ActionsCommand {
             }
             Command::Resume => {
                 let answer = client.post("/api/v1/actions/resume", &json!({}))?;
-                return Ok(match answer["suspended"].as_str() {
+                match answer["suspended"].as_str() {
                     Some(reason) => writeln!(out, "still suspended: {reason}")?,
                     None => writeln!(out, "resumed")?,
-                });
+                }
+                return Ok(());
             }
         };
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();

@@ -99,7 +99,9 @@ impl Upkeep {
             let happened = self
                 .pulses
                 .values()
-                .fold(false, |any, pulse| pulse.with(|beat| std::mem::take(&mut beat.unknown)) || any);
+                .filter(|pulse| pulse.with(|beat| std::mem::take(&mut beat.unknown)))
+                .count()
+                > 0;
             let due = seen.tended.is_none_or(|at| at.elapsed() >= self.settings.upkeep.tend_every);
             let looked = if changed.unwrap_or(false) || happened || due {
                 decided.mark_unchanged();

@@ -26,8 +26,8 @@ fn states(store: &Store) -> Vec<String> {
     rows.into_iter().rev().map(|row| row.state).collect()
 }
 
-fn order(store: &mut Store, order: OutboxOrder) -> Result<Vec<i64>, CommandError> {
-    store.outbox_order(&order, "mia", 77).expect("a state file").map(|changed| changed.changed)
+fn order(store: &mut Store, order: &OutboxOrder) -> Result<Vec<i64>, CommandError> {
+    store.outbox_order(order, "mia", 77).expect("a state file").map(|changed| changed.changed)
 }
 
 fn updated(key: &str, group: &str) -> Delivery {
@@ -41,7 +41,7 @@ fn what_was_given_up_is_sent_again_under_its_key_and_the_audit_trail_says_by_who
     let mut store = open(folder.path());
     store.apply(&decided([row("slack", told("k-1", "g"))])).expect("a checkpoint");
     end(&mut store, 1, &dead());
-    assert_eq!(order(&mut store, OutboxOrder::Retry { ids: vec![1] }), Ok(vec![1]));
+    assert_eq!(order(&mut store, &OutboxOrder::Retry { ids: vec![1] }), Ok(vec![1]));
     let due = store.due("slack", 3, 9).expect("rows").items;
     assert_eq!((due[0].delivery.key(), due[0].attempt, due[0].first_attempt_at), ("k-1", 0, None));
     let trail = store.audit(1).expect("rows");
@@ -50,9 +50,12 @@ fn what_was_given_up_is_sent_again_under_its_key_and_the_audit_trail_says_by_who
         (trail.actor.as_str(), trail.what.as_str(), trail.key.as_str()),
         ("mia", "delivery_retried", "k-1")
     );
-    let again = order(&mut store, OutboxOrder::Retry { ids: vec![1] });
+    let again = order(&mut store, &OutboxOrder::Retry { ids: vec![1] });
     assert!(matches!(again, Err(CommandError::Conflict(_))), "it waits already");
-    assert!(matches!(order(&mut store, OutboxOrder::Retry { ids: vec![9] }), Err(CommandError::NotFound(_))));
+    assert!(matches!(
+        order(&mut store, &OutboxOrder::Retry { ids: vec![9] }),
+        Err(CommandError::NotFound(_))
+    ));
 }
 
 #[test]
@@ -61,7 +64,7 @@ fn an_order_is_carried_out_as_a_whole_or_not_at_all() {
     let mut store = open(folder.path());
     store.apply(&decided(["a", "b"].map(|key| row("slack", told(key, key))))).expect("a checkpoint");
     end(&mut store, 1, &dead());
-    assert!(order(&mut store, OutboxOrder::Retry { ids: vec![1, 2] }).is_err());
+    assert!(order(&mut store, &OutboxOrder::Retry { ids: vec![1, 2] }).is_err());
     assert_eq!(states(&store), ["dead", "pending"]);
     assert_eq!(store.audit(9).expect("rows").len(), 0);
 }
@@ -76,16 +79,19 @@ fn an_action_is_put_back_only_by_somebody_who_says_that_it_was_not_taken() {
         let settlement = if id == 3 { unknown() } else { dead() };
         end(&mut store, id, &settlement);
     }
-    assert!(matches!(order(&mut store, OutboxOrder::Retry { ids: vec![3] }), Err(CommandError::Conflict(_))));
+    assert!(matches!(
+        order(&mut store, &OutboxOrder::Retry { ids: vec![3] }),
+        Err(CommandError::Conflict(_))
+    ));
     let all = OutboxOrder::RetryDead { target: "retrain".to_owned() };
     let changed = store.outbox_order(&all, "mia", 77).expect("a state file").expect("done");
     assert_eq!((changed.changed, changed.left), (vec![], 2), "dead actions are left alone");
-    assert!(order(&mut store, OutboxOrder::Drop { id: 3 }).is_err(), "an unknown one is settled first");
+    assert!(order(&mut store, &OutboxOrder::Drop { id: 3 }).is_err(), "an unknown one is settled first");
     let settle = |id, taken, again| OutboxOrder::Settle { id, taken, again };
-    assert!(matches!(order(&mut store, settle(3, true, true)), Err(CommandError::Invalid(_))));
-    assert_eq!(order(&mut store, settle(3, true, false)), Ok(vec![3]));
-    assert_eq!(order(&mut store, settle(1, false, true)), Ok(vec![1]));
-    assert_eq!(order(&mut store, settle(2, false, false)), Ok(vec![2]));
+    assert!(matches!(order(&mut store, &settle(3, true, true)), Err(CommandError::Invalid(_))));
+    assert_eq!(order(&mut store, &settle(3, true, false)), Ok(vec![3]));
+    assert_eq!(order(&mut store, &settle(1, false, true)), Ok(vec![1]));
+    assert_eq!(order(&mut store, &settle(2, false, false)), Ok(vec![2]));
     assert_eq!(states(&store), ["pending", "dead", "delivered"]);
     let what: Vec<_> = store.audit(4).expect("rows").into_iter().map(|entry| entry.row.what).collect();
     assert_eq!(
@@ -102,7 +108,7 @@ fn an_action_whose_evidence_is_too_old_is_not_asked_again() {
     store.apply(&decided([late])).expect("a checkpoint");
     end(&mut store, 1, &unknown());
     let again = OutboxOrder::Settle { id: 1, taken: false, again: true };
-    assert!(matches!(order(&mut store, again), Err(CommandError::Conflict(_))));
+    assert!(matches!(order(&mut store, &again), Err(CommandError::Conflict(_))));
     assert_eq!(states(&store), ["unknown"]);
 }
 

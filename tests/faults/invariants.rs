@@ -118,7 +118,8 @@ pub(crate) fn dump(broker: &dyn Broker, topic: &str, partitions: i32, path: &Pat
 
 /// What an undisturbed daemon makes of the same records; found out once per list of records.
 fn undisturbed(broker: &dyn Broker, records: &[Planned]) -> Outcome {
-    static KNOWN: OnceLock<std::sync::Mutex<Vec<(Vec<Planned>, Outcome)>>> = OnceLock::new();
+    type Known = std::sync::Mutex<Vec<(Vec<Planned>, Outcome)>>;
+    static KNOWN: OnceLock<Known> = OnceLock::new();
     let mut known = KNOWN.get_or_init(Default::default).lock().expect("no case failed here");
     if let Some((_, outcome)) = known.iter().find(|(list, _)| list == records) {
         return outcome.clone();

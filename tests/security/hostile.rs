@@ -38,7 +38,7 @@ fn attacks(i: usize) -> Vec<Vec<u8>> {
         br#"{"model":"flights","version":"1.0.0","features":{"temp":1e999}}"#.to_vec(),
         b"\xff\xfe".to_vec(),
     ];
-    if i % 1_000 == 0 {
+    if i.is_multiple_of(1_000) {
         let many: Vec<String> = (0..10_000).map(|i| format!(r#""f{i}":{i}"#)).collect();
         records.push(
             format!(r#"{{"model":"flights","version":"1.0.0","features":{{{}}}}}"#, many.join(","))
