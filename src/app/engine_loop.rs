@@ -67,6 +67,7 @@ pub(super) struct EngineLoop {
     /// Partitions whose last records belong to open transactions: the end that can be read, since when, and told.
     open_transactions: HashMap<(String, i32), (i64, Millis)>,
     kafka_name: String,
+    encrypted: bool,
     known_topics: Vec<String>,
     targets: Vec<String>,
     under_way: Option<UnderWay>,
@@ -128,6 +129,7 @@ impl EngineLoop {
             broken: false,
             open_transactions: HashMap::new(),
             kafka_name: config.kafka.bootstrap.clone(),
+            encrypted: config.kafka.tls.is_some(),
             known_topics: config.kafka.topics.clone(),
             targets: config
                 .sinks
@@ -304,6 +306,10 @@ impl EngineLoop {
                     self.publisher.metrics().state_writable(true);
                     self.urgent |= self.engine.clear(TroubleKind::StateFull, "", wall_clock());
                 }
+                if !self.answers_under_way.is_empty() {
+                    // Whoever asks next sees what the order did.
+                    self.show_status();
+                }
                 for (reply, answer) in self.answers_under_way.drain(..) {
                     // The asker may have gone: then nobody is left to tell.
                     _ = reply.send(Ok(answer));
@@ -361,18 +367,22 @@ impl EngineLoop {
                 self.broken,
                 self.engine.unknown_partitions(),
             );
-            let queues = vec![
-                QueueView { queue: "store".to_owned(), depth: self.store.queued(), capacity: WRITER_QUEUE },
-                QueueView {
-                    queue: "checkpoint".to_owned(),
-                    depth: usize::from(self.under_way.is_some()),
-                    capacity: 1,
-                },
-            ];
-            let outbox = self.outbox();
-            self.publisher.status(&self.engine, queues, outbox, self.last_checkpoint_at);
+            self.show_status();
         }
         Ok(())
+    }
+
+    fn show_status(&mut self) {
+        let queues = vec![
+            QueueView { queue: "store".to_owned(), depth: self.store.queued(), capacity: WRITER_QUEUE },
+            QueueView {
+                queue: "checkpoint".to_owned(),
+                depth: usize::from(self.under_way.is_some()),
+                capacity: 1,
+            },
+        ];
+        let outbox = self.outbox();
+        self.publisher.status(&self.engine, queues, outbox, self.last_checkpoint_at);
     }
 
     /// Waiting deliveries of every configured target, those with none too, so that a gauge returns to zero.
@@ -548,6 +558,10 @@ impl EngineLoop {
                     "the broker refuses this client: check kafka.sasl; it is tried again"
                 }
                 "SSL" => "no trusted connection: check kafka.tls; it is tried again",
+                // Under TLS 1.3 a broker that misses the client's certificate just hangs up.
+                "BrokerTransportFailure" | "AllBrokersDown" if self.encrypted => {
+                    "no line to the broker: is it up, and does it want a certificate (check kafka.tls)? it is tried again"
+                }
                 _ => "trouble with the broker; reading goes on when it is over",
             };
             self.tell(now, &kind, || tracing::warn!(kafka, kind, count, reason, "{hint}"));

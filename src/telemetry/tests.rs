@@ -11,7 +11,7 @@ use crate::alert::{AlertKind, Severity};
 use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
     AlertState, AlertView, ColumnRatios, EventCount, LatencyQuantile, LatencyView, LawCounters, Level,
-    OutboxView, PositionView, QueueView, StatusView, VerdictView, WindowView,
+    OutboxView, PositionView, QueueView, StatusView, TargetView, VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -145,6 +145,11 @@ fn full() -> Metrics {
     metrics.actions_suspended(true);
     metrics.audit_head("00ff");
     metrics.request_refused("unauthorized");
+    let target = TargetView { target: "ops".to_owned(), configured: true, ..TargetView::default() };
+    metrics.targets(&[target], 0);
+    metrics.template_failed("ops");
+    metrics.reloaded("done");
+    metrics.outbox_left(0, 0);
     metrics
 }
 

@@ -11,10 +11,11 @@ const MAX_LINE: usize = 300;
 const SECTION: usize = 2_800;
 /// Bytes of lines after which the rest is only counted.
 const BUDGET: usize = 8_000;
+/// Bytes of all entries in a webhook's body after which the rest is only counted; JSON may double them.
+const ENTRIES: usize = 24_000;
 
 /// A copy whose every text is bounded.
 pub(super) fn bounded(digest: &Digest) -> Digest {
-    let left_out = digest.entries.len().saturating_sub(MAX_DIGEST) as u64;
     let entry = |entry: &DigestEntry| DigestEntry {
         group: clip(&entry.group, 512),
         model: clip(&entry.model, MAX_NAME),
@@ -22,10 +23,18 @@ pub(super) fn bounded(digest: &Digest) -> Digest {
         summary: clip(&entry.summary, MAX_LINE),
         ..entry.clone()
     };
+    let mut bytes = 0;
+    let fits = |entry: &DigestEntry| {
+        bytes += entry.group.len() + entry.model.len() + entry.version.len() + entry.summary.len();
+        bytes <= ENTRIES
+    };
+    let entries: Vec<DigestEntry> =
+        digest.entries.iter().take(MAX_DIGEST).map(entry).take_while(fits).collect();
+    let left_out = (digest.entries.len() - entries.len()) as u64;
     Digest {
         key: clip(&digest.key, 512),
         route: clip(&digest.route, MAX_NAME),
-        entries: digest.entries.iter().take(MAX_DIGEST).map(entry).collect(),
+        entries,
         more: digest.more.saturating_add(left_out),
         ..*digest
     }
