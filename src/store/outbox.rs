@@ -172,6 +172,8 @@ pub struct OutboxEntry {
     pub key: String,
     /// Target by name.
     pub target: String,
+    /// Alert group, model of an action, or route of a digest; deliveries of one flow reach a target in order.
+    pub flow: String,
     /// State as [`OutboxState::as_str`].
     pub state: String,
     /// Attempts made.
@@ -259,7 +261,8 @@ impl Store {
         state: Option<OutboxState>,
         limit: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
-        let sql = "SELECT id, key, target, state, attempt, decided_at, settled_at, last_error FROM outbox
+        let sql =
+            "SELECT id, key, target, flow, state, attempt, decided_at, settled_at, last_error FROM outbox
                    WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2";
         self.read(sql, params![state.map(OutboxState::as_str), bounded(limit)], entry)
     }
@@ -472,10 +475,11 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<OutboxEntry> {
         id: row.get(0)?,
         key: row.get(1)?,
         target: row.get(2)?,
-        state: row.get(3)?,
-        attempt: row.get(4)?,
-        decided_at: row.get(5)?,
-        settled_at: row.get(6)?,
-        last_error: row.get(7)?,
+        flow: row.get(3)?,
+        state: row.get(4)?,
+        attempt: row.get(5)?,
+        decided_at: row.get(6)?,
+        settled_at: row.get(7)?,
+        last_error: row.get(8)?,
     })
 }

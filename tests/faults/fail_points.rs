@@ -12,12 +12,7 @@ fn hits(place: Place, rng: &mut rand::rngs::StdRng) -> u32 {
     match place {
         Place::RecordTaken | Place::RecordPassed => rng.random_range(0..150),
         Place::PaneClosed | Place::WindowsJudged => rng.random_range(0..2),
-        Place::CheckpointTaken
-        | Place::CheckpointBegun
-        | Place::CheckpointWritten
-        | Place::CheckpointCommitted
-        | Place::CheckpointSettled
-        | Place::OffsetsCommitted => rng.random_range(0..2),
+        // A chunk may be read so fast that one checkpoint holds all of it.
         _ => 0,
     }
 }

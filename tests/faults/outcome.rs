@@ -14,6 +14,9 @@ pub(crate) struct Row {
     pub(crate) state: String,
     pub(crate) attempt: u32,
     pub(crate) last_error: Option<String>,
+    /// A request of an action, or a message about one: what is held, sent and confirmed depends on when the target
+    /// answered, so that two runs may differ in it.
+    pub(crate) of_action: bool,
 }
 
 /// What is compared between two runs over the same records.
@@ -55,20 +58,22 @@ impl Outcome {
             let value = serde_json::from_str(&text).expect("a JSON document");
             let value = match name.as_str() {
                 "core" => comparable_core(value, &names),
-                // What became of requests is the business of their targets; which were decided is not.
-                "actions" => value["runs"].clone(),
+                // Which requests are held because another is not over yet depends on when that was answered.
+                "actions" => Value::Null,
                 _ => value,
             };
             (name, value)
         });
         let audit = store.audit(usize::MAX).expect("the audit trail").into_iter().map(|entry| entry.row);
-        // What became of a request is told with the time of the clock; what was decided, with that of the event.
-        let decided = audit.filter(|row| !row.what.starts_with("action_"));
+        // What became of a request depends on when its target answered, and so does what is held because of it.
+        let of_action =
+            |what: &str| ["action", "retrain", "rollback"].iter().any(|begin| what.starts_with(begin));
+        let decided = audit.filter(|row| !of_action(&row.what));
         let outbox = store.list_outbox(None, usize::MAX).expect("the outbox").into_iter().map(|row| {
-            (
-                (row.key, row.target),
-                Row { state: row.state, attempt: row.attempt, last_error: row.last_error },
-            )
+            let of_action = ["retrain", "rollback"].contains(&row.target.as_str())
+                || row.flow.starts_with("anchorwatch/action/");
+            let (state, attempt, last_error) = (row.state, row.attempt, row.last_error);
+            ((row.key, row.target), Row { state, attempt, last_error, of_action })
         });
         Self {
             panes: panes.collect(),
@@ -95,9 +100,9 @@ impl Outcome {
             .is_none_or(|newest| closed.is_some_and(|closed| closed >= (newest - LATENESS).div_euclid(PANE)))
     }
 
-    /// Keys of everything that was decided, with the target.
+    /// Keys of everything that was decided from the records alone, with the target.
     pub(crate) fn keys(&self) -> BTreeSet<(String, String)> {
-        self.outbox.keys().cloned().collect()
+        self.outbox.iter().filter(|(_, row)| !row.of_action).map(|(key, _)| key.clone()).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anchorwatch::action::VersionFacts;
-use anchorwatch::alert::{ActionKind, Delivery, Notification, Severity, Transition};
+use anchorwatch::alert::{Delivery, Evidence, Notification, Severity, Transition};
 use anchorwatch::config;
 use anchorwatch::engine::{CatalogEntry, Engine, OutboxRow};
 use anchorwatch::event::Record;
@@ -166,6 +166,7 @@ fn check_slack(expected: &[&Notification], requests: &[Request]) {
             anchorwatch::alert::AlertKind::Operation => "Operation",
         };
         let what = match told.transition {
+            Transition::Updated if told.evidence == Evidence::Insufficient => "too few rows",
             Transition::Firing => "firing",
             Transition::Updated => "more columns",
             Transition::Repeated => "still firing",
