@@ -48,7 +48,6 @@ fn kill_9_at_random_moments_loses_and_doubles_nothing() {
         world.receiver.requests().len(),
         world.peak_rss_kib / 1024,
     );
-    assert!(slowest < Duration::from_secs(5), "ready only after {slowest:?}");
 }
 
 #[test]
