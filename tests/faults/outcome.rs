@@ -14,9 +14,9 @@ pub(crate) struct Row {
     pub(crate) state: String,
     pub(crate) attempt: u32,
     pub(crate) last_error: Option<String>,
-    /// A request of an action, or a message about one: what is held, sent and confirmed depends on when the target
-    /// answered, so that two runs may differ in it.
-    pub(crate) of_action: bool,
+    /// About an action, or about what ailed the daemon itself: what is held, sent and confirmed depends on when the
+    /// target answered, and nothing ails a daemon that is left alone. Two runs may differ in it.
+    pub(crate) of_this_run: bool,
 }
 
 /// What is compared between two runs over the same records.
@@ -70,10 +70,11 @@ impl Outcome {
             |what: &str| ["action", "retrain", "rollback"].iter().any(|begin| what.starts_with(begin));
         let decided = audit.filter(|row| !of_action(&row.what));
         let outbox = store.list_outbox(None, usize::MAX).expect("the outbox").into_iter().map(|row| {
-            let of_action = ["retrain", "rollback"].contains(&row.target.as_str())
-                || row.flow.starts_with("anchorwatch/action/");
+            let own = ["action", "state_full", "target_down", "action_unknown", "stalled", "gap", "no_data"];
+            let of_this_run = ["retrain", "rollback"].contains(&row.target.as_str())
+                || own.iter().any(|kind| row.flow.starts_with(&format!("anchorwatch/{kind}/")));
             let (state, attempt, last_error) = (row.state, row.attempt, row.last_error);
-            ((row.key, row.target), Row { state, attempt, last_error, of_action })
+            ((row.key, row.target), Row { state, attempt, last_error, of_this_run })
         });
         Self {
             panes: panes.collect(),
@@ -102,7 +103,7 @@ impl Outcome {
 
     /// Keys of everything that was decided from the records alone, with the target.
     pub(crate) fn keys(&self) -> BTreeSet<(String, String)> {
-        self.outbox.iter().filter(|(_, row)| !row.of_action).map(|(key, _)| key.clone()).collect()
+        self.outbox.iter().filter(|(_, row)| !row.of_this_run).map(|(key, _)| key.clone()).collect()
     }
 }
 
