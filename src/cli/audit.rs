@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::CliContext;
 use super::table::{Output, when, write_json, write_table};
-use crate::store::{AuditEntry, Store};
+use crate::store::{AuditEntry, Store, has_state};
 
 /// Rows of an export that are read at a time.
 const PAGE: usize = 1_000;
@@ -77,6 +77,13 @@ impl AuditCommand {
     /// # Errors
     /// When the state file cannot be read, or the chain does not hold.
     pub fn run_to(self, context: &CliContext, out: &mut dyn Write) -> anyhow::Result<()> {
+        // An empty trail always holds: whoever mistypes the folder is not to be reassured.
+        if !has_state(&context.data_dir) {
+            bail!(
+                "{} holds no state: name the daemon's data folder with --data-dir",
+                context.data_dir.display()
+            );
+        }
         let store = Store::open(&context.data_dir)?;
         match self.command {
             Command::List { limit, output } => list(&store, limit, output, out),
@@ -129,5 +136,20 @@ fn export(store: &Store, out: &mut dyn Write) -> anyhow::Result<()> {
             serde_json::to_writer(&mut *out, &Exported::of(entry))?;
             writeln!(out)?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_folder_is_no_trail_that_holds() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let context = CliContext { data_dir: folder.path().join("mistyped") };
+        let verify = AuditCommand { command: Command::Verify { head: None } };
+        let refused = verify.run_to(&context, &mut Vec::new()).expect_err("there is no state");
+        assert!(refused.to_string().contains("--data-dir"), "{refused}");
+        assert!(!context.data_dir.exists(), "nothing is made by looking");
     }
 }
