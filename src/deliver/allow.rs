@@ -9,15 +9,17 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::guard::{Forbidden, check_address, plain};
 use crate::config;
 
-/// Where deliveries may go. Empty lists allow whatever the configuration names; some addresses are never allowed.
+/// Where deliveries may go. Empty lists allow whatever the configuration names; some addresses are never allowed. Beside a
+/// list of networks a name that is not listed is judged by the addresses to which it leads.
 ///
 /// ```
 /// use anchorwatch::deliver::{Allowed, Endpoint};
-/// let allowed = Allowed::new(&[".example.com".into()], &["10.20.0.0/16".into()]);
-/// assert!(Endpoint::parse_allowed("https://hooks.example.com/", &allowed).is_ok());
-/// assert!(Endpoint::parse_allowed("https://hooks.example.org/", &allowed).is_err());
-/// assert!(Endpoint::parse_allowed("http://10.20.3.4/", &allowed).is_ok());
-/// assert!(Endpoint::parse_allowed("http://10.21.3.4/", &allowed).is_err());
+/// let hosts = Allowed::new(&[".example.com".into()], &[]);
+/// assert!(Endpoint::parse_allowed("https://hooks.example.com/", &hosts).is_ok());
+/// assert!(Endpoint::parse_allowed("https://hooks.example.org/", &hosts).is_err());
+/// let networks = Allowed::new(&[], &["10.20.0.0/16".into()]);
+/// assert!(Endpoint::parse_allowed("http://10.20.3.4/", &networks).is_ok());
+/// assert!(Endpoint::parse_allowed("http://10.21.3.4/", &networks).is_err());
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allowed {
