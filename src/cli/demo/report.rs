@@ -159,7 +159,9 @@ fn row(incident: &Incident, alerts: &[Episode]) -> Row {
 fn episodes(notifications: &[Notification]) -> Vec<Episode> {
     let mut known: BTreeSet<(Option<String>, String, AlertKind, Millis)> = BTreeSet::new();
     let mut episodes = Vec::new();
-    for notification in notifications.iter().filter(|one| one.transition != Transition::Resolved) {
+    // What becomes of actions is told too, with the evidence that caused them, but it is no alert of the model.
+    let of_models = notifications.iter().filter(|one| one.kind != AlertKind::Operation);
+    for notification in of_models.filter(|one| one.transition != Transition::Resolved) {
         for Finding { segment, column, since, .. } in &notification.findings {
             let identity = (segment.clone(), column.clone(), notification.kind, *since);
             if known.insert(identity) {
