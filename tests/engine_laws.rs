@@ -54,6 +54,7 @@ fn column(name: &str, role: Role, binning: Binning) -> Column {
         required: true,
         single_precision: false,
         binning,
+        usual: None,
         notes: Vec::new(),
     }
 }
@@ -83,6 +84,8 @@ fn reference() -> Arc<Reference> {
         windows: Vec::new(),
         segment_field: None,
         segments: BTreeMap::new(),
+        joint: Default::default(),
+        calibration: None,
         provenance: Provenance::default(),
     })
 }

@@ -7,6 +7,7 @@
 //! | Module | What lives there |
 //! |---|---|
 //! | [`binning`] | from a value to the cell that counts it; choice of knots; labels |
+//! | [`calibrated`] | many quantities under one false-alarm budget: season, variance, scan, e-detector |
 //! | [`counts`] | merging and subtracting counts; their compact encoding |
 //! | [`gap_tie`] | the counting state of a numeric column with sums per gap |
 //! | [`latency`] | 512 buckets of latencies; quantiles, shares above an objective, burn rates |
@@ -32,6 +33,7 @@
 
 pub mod batch;
 pub mod binning;
+pub mod calibrated;
 pub mod contingency;
 pub mod counts;
 pub mod distributions;

@@ -42,6 +42,7 @@ fn made() -> Reference {
         required: true,
         single_precision: name == "y",
         binning,
+        usual: None,
         notes: Vec::new(),
     };
     let numeric = || Binning::Numeric(NumericBinning::new(vec![0.0, 1.0, 2.5]).expect("knots"));
@@ -70,6 +71,8 @@ fn made() -> Reference {
         windows: Vec::new(),
         segment_field: None,
         segments: BTreeMap::new(),
+        joint: Default::default(),
+        calibration: None,
         provenance: Provenance::default(),
     }
 }

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod alerts;
 pub mod audit;
+pub mod backtest;
 pub mod backup;
 pub mod check;
 pub mod client;
@@ -49,6 +50,7 @@ enum Command {
     Check(check::CheckCommand),
     /// Builds and shows references.
     Reference(reference::ReferenceCommand),
+    Backtest(backtest::BacktestCommand),
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
     /// Alerts of a running daemon: list, acknowledge, silence; and where an alert would go.
@@ -82,6 +84,7 @@ impl Cli {
             Command::Token(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
+            Command::Backtest(command) => command.run_to(&mut out, &mut err).map(|()| ExitCode::SUCCESS),
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Alerts(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Backup(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),

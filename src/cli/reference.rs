@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::CliContext;
 use super::table::{Output, percent, span, when, write_json, write_table};
+use crate::config::Span;
 use crate::reference::{Reference, Role};
 use crate::registry::{
     BaselineOptions, Format, Registry, RoleColumns, SharedColumn, build, diff, kind_name, wall_clock,
@@ -103,6 +104,9 @@ struct Create {
     /// Column whose values get profiles of their own.
     #[arg(long, value_name = "COLUMN")]
     segment_by: Option<String>,
+    /// Length of the windows that live traffic is judged in; `monitor.window` must say the same.
+    #[arg(long, default_value = "1h")]
+    window: Span,
     /// Most cut points of a numeric column.
     #[arg(long, default_value_t = 256)]
     points: usize,
@@ -134,9 +138,11 @@ impl Create {
             prediction: self.prediction_column,
             label: self.label_column,
             latency: self.latency_column,
+            ..RoleColumns::default()
         };
         options.ignore.extend(self.ignore);
         options.segment_field = self.segment_by;
+        options.window_ms = self.window.millis();
         options.points = self.points;
         options.max_categories = self.max_categories;
         options.git_commit = self.git_commit;

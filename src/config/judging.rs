@@ -10,6 +10,12 @@ use super::Span;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Monitor {
+    /// Which verdicts alert. All are computed and exported.
+    pub verdicts: Verdicts,
+    /// Length of the windows that are judged under the false-alarm budget; references are calibrated for it.
+    pub window: Span,
+    /// At most one false alarm of a model, on average, in this time.
+    pub one_false_alarm_in: FalseAlarms,
     /// False-discovery rate over the columns of a subject in one look.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub false_discovery_rate: f64,
@@ -33,6 +39,9 @@ pub struct Monitor {
 impl Default for Monitor {
     fn default() -> Self {
         Self {
+            verdicts: Verdicts::default(),
+            window: Span::from_hours(1),
+            one_false_alarm_in: FalseAlarms::default(),
             false_discovery_rate: 0.01,
             detectors: Detectors::default(),
             floors: Floors::default(),
@@ -42,6 +51,35 @@ impl Default for Monitor {
             show_categories: false,
             silence_after: None,
         }
+    }
+}
+
+/// Which verdicts become alerts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdicts {
+    /// Those under the false-alarm budget; the thresholds below for versions whose reference has no calibration.
+    #[default]
+    Calibrated,
+    /// Those of the detectors and thresholds below.
+    Classical,
+    /// Both.
+    Both,
+}
+
+/// Mean time between two false alarms of a model, by severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FalseAlarms {
+    /// Of warnings.
+    pub warning: Span,
+    /// Of critical alerts.
+    pub critical: Span,
+}
+
+impl Default for FalseAlarms {
+    fn default() -> Self {
+        Self { warning: Span::from_hours(30 * 24), critical: Span::from_hours(180 * 24) }
     }
 }
 

@@ -5,6 +5,7 @@
 //! (Benjamini and Hochberg 1995) over the columns of the subject. Control over time and hysteresis are `alert/`'s.
 //! Pure: no clock, no state but the calibrations computed from references.
 
+pub mod calibrated;
 mod calibration;
 mod chance;
 mod faults;

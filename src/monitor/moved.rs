@@ -87,6 +87,7 @@ mod tests {
             required: true,
             single_precision: false,
             binning: Binning::Categorical(CategoricalBinning::new(names).expect("distinct")),
+            usual: None,
             notes: Vec::new(),
         };
         let counts = |cells| ColumnCounts { cells, missing: 0, non_finite: 0, wrong_type: 0 };

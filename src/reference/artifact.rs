@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BaselineWindow, Column, Layout, Provenance, Reference};
+use super::{BaselineWindow, Calibration, Column, Joint, Layout, Provenance, Reference};
 use crate::subject::Millis;
 
 const MAGIC: &[u8] = b"anchorwatch-reference/1\n";
@@ -93,6 +93,10 @@ struct Document {
     windows: Vec<(Millis, String)>,
     segment_field: Option<String>,
     segments: BTreeMap<String, String>,
+    #[serde(default)]
+    joint: Joint,
+    #[serde(default)]
+    calibration: Option<Calibration>,
     provenance: Provenance,
 }
 
@@ -121,6 +125,8 @@ pub fn encode(reference: &Reference) -> Result<Vec<u8>, ArtifactError> {
         windows: reference.windows.iter().map(|window| (window.start, pack(&window.counts))).collect(),
         segment_field: reference.segment_field.clone(),
         segments: reference.segments.iter().map(|(value, counts)| (value.clone(), pack(counts))).collect(),
+        joint: reference.joint.clone(),
+        calibration: reference.calibration.clone(),
         provenance: reference.provenance.clone(),
     };
     let json = serde_json::to_vec(&document)?;
@@ -144,6 +150,11 @@ pub fn decode(bytes: &[u8]) -> Result<Reference, ArtifactError> {
     }
     let document: Document = serde_json::from_slice(&json)?;
     let layout = Layout::new(&document.columns);
+    let cells: Vec<usize> = document.columns.iter().map(|column| column.binning.cells()).collect();
+    if !document.joint.fits(&cells) {
+        let reason = "they name cells or columns that there are not".to_owned();
+        return Err(ArtifactError::Counts { what: "the joint terms".to_owned(), reason });
+    }
     let windows = document
         .windows
         .iter()
@@ -164,6 +175,8 @@ pub fn decode(bytes: &[u8]) -> Result<Reference, ArtifactError> {
         windows,
         segment_field: document.segment_field,
         segments,
+        joint: document.joint,
+        calibration: document.calibration,
         provenance: document.provenance,
     })
 }

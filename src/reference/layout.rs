@@ -24,11 +24,13 @@ struct Block {
     cells: usize,
 }
 
-/// Offsets of every counter in a flat array: `[rows, column blocks…, latency buckets, latency missing, latency invalid]`.
+/// Offsets of every counter in a flat array: `[rows, column blocks…, latency buckets, latency missing, latency invalid,
+/// joint terms…]`. A baseline's own profile has no joint terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     blocks: Vec<Block>,
     latency: usize,
+    joint: usize,
     len: usize,
 }
 
@@ -75,7 +77,25 @@ impl Layout {
                 block
             })
             .collect();
-        Self { blocks, latency: offset, len: offset + BUCKETS + 2 }
+        let joint = offset + BUCKETS + 2;
+        Self { blocks, latency: offset, joint, len: joint }
+    }
+
+    /// The same layout with `terms` counters of joint terms at its end.
+    #[must_use]
+    pub fn with_joint(self, terms: usize) -> Self {
+        Self { len: self.joint + terms, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_joint_only(terms: usize) -> Self {
+        Self::new(&[]).with_joint(terms)
+    }
+
+    /// Index of the joint counter at this place.
+    #[must_use]
+    pub fn joint(&self, place: usize) -> usize {
+        self.joint + place
     }
 
     /// Number of counters.

@@ -4,16 +4,19 @@
 //! the byte format. Building one from files and keeping it is the registry's work.
 
 mod artifact;
+mod joint;
 mod layout;
 
 use std::collections::BTreeMap;
 
 use anchorwatch_detectors::binning::Binning;
+use anchorwatch_detectors::calibrated::{Fit, SeasonDesign, VolumeFit};
 use serde::{Deserialize, Serialize};
 
 use crate::subject::Millis;
 
 pub use artifact::{ArtifactError, ReferenceId, decode, encode};
+pub use joint::{Joint, Moment, Outcome, ResidualTerms};
 pub use layout::{ColumnCounts, Fault, Layout};
 
 /// What a column means to the model.
@@ -78,6 +81,10 @@ pub struct Column {
     pub single_precision: bool,
     /// Cut points or categories.
     pub binning: Binning,
+    /// Ends of the usual range of a numeric column, both of them cut points: the baseline's smallest and largest value,
+    /// each moved out by half the interquartile range or the last gap of the baseline, whichever is more.
+    #[serde(default)]
+    pub usual: Option<(f64, f64)>,
     /// What the builder noticed and decided, one sentence each.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -136,6 +143,35 @@ pub struct BaselineWindow {
     pub counts: Vec<u64>,
 }
 
+/// How the monitored quantities of a baseline vary from window to window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Length of the windows, in milliseconds.
+    pub window_ms: Millis,
+    /// Number of windows behind it.
+    pub windows: usize,
+    /// The regressors of the season.
+    pub season: SeasonDesign,
+    /// Slices that are compared with the rest of their window.
+    pub slices: Vec<Slice>,
+    /// Fit of each quantity by its key.
+    pub fits: BTreeMap<String, Fit>,
+    /// Traffic.
+    pub volume: Option<VolumeFit>,
+    /// What the baseline was too short or too poor for, one sentence each.
+    pub assumptions: Vec<String>,
+}
+
+/// A part of the traffic that is compared with the rest of the same window.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slice {
+    /// A value of the segment field.
+    Segment(String),
+    /// A model version.
+    Version(String),
+}
+
 /// Where a baseline came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
@@ -181,6 +217,10 @@ pub struct Reference {
     pub segment_field: Option<String>,
     /// Counts of each segment in the same layout, at most [`MAX_SEGMENTS`].
     pub segments: BTreeMap<String, Vec<u64>>,
+    /// What is counted besides the columns, in live windows.
+    pub joint: Joint,
+    /// How every monitored quantity varies while nothing is wrong; `None` without a time column.
+    pub calibration: Option<Calibration>,
     /// Where the baseline came from.
     pub provenance: Provenance,
 }
@@ -189,10 +229,16 @@ pub struct Reference {
 pub const MAX_SEGMENTS: usize = 50;
 
 impl Reference {
-    /// The flat layout shared by this reference and every pane counted against it.
+    /// The flat layout of this reference's own counts.
     #[must_use]
     pub fn layout(&self) -> Layout {
         Layout::new(&self.columns)
+    }
+
+    /// The flat layout of every pane counted against it: its own with the joint terms behind.
+    #[must_use]
+    pub fn live_layout(&self) -> Layout {
+        self.layout().with_joint(self.joint.len())
     }
 
     /// Counts to compare a subject with: its segment's if the baseline has them, else the whole.

@@ -1,5 +1,5 @@
-//! From a baseline file to a [`Reference`]: two readings, the first to choose columns and cut points, the second to
-//! count every row on them.
+//! From a baseline file to a [`Reference`]: three readings, the first to choose columns and cut points, the second to
+//! count every row on them, the third to calibrate on its windows what is watched.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,7 +15,9 @@ use super::plan::{Plan, is_raw, plan};
 use super::schema::Schema;
 use super::source::{Source, read_error};
 use super::survey::survey;
-use crate::reference::{Column, Layout, Provenance, Reference, Role};
+use super::series::{CountedSeries, MOST_WINDOWS, Reading, series};
+use crate::monitor::calibrated::{Series, calibrate, joint_terms, slices_worth_watching};
+use crate::reference::{Column, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
 
 /// Builds a reference from a file of baseline rows.
@@ -42,7 +44,82 @@ pub fn build(options: &BaselineOptions) -> Result<Reference, BuildError> {
         return Err(BuildError::Changed { path: options.source.clone(), before, after });
     }
     let sha256 = hash_file(&options.source)?;
-    Ok(assemble(options, &schema, plan, counted, survey.times.range, sha256))
+    let versions = plan.versions.as_ref().map(|(_, values)| values.clone()).unwrap_or_default();
+    let mut reference = assemble(options, &schema, plan, counted, survey.times.range, sha256);
+    reference.joint = joint_terms(&reference.columns, &reference.profile);
+    if survey.times.range.is_some() {
+        calibrate_on_windows(&mut reference, options, &versions)?;
+    }
+    Ok(reference)
+}
+
+/// Reads the baseline once more, as a sequence of windows, and calibrates the monitored quantities on them.
+fn calibrate_on_windows(
+    reference: &mut Reference,
+    options: &BaselineOptions,
+    versions: &[String],
+) -> Result<(), BuildError> {
+    let rows = reference.segments.iter().map(|(value, counts)| {
+        (Slice::Segment(value.clone()), counts.get(Layout::ROWS).copied().unwrap_or(0))
+    });
+    let mut slices = slices_worth_watching(&rows.collect::<Vec<_>>(), reference.provenance.rows);
+    slices.extend(versions.iter().cloned().map(Slice::Version));
+    let counted = read_series(reference, &slices, options, options.window_ms, "calibrating")?;
+    let rows_of_versions = rows_of(&counted, &slices);
+    let watched: Vec<Slice> = slices
+        .iter()
+        .filter(|slice| matches!(slice, Slice::Segment(_)))
+        .cloned()
+        .chain(slices_worth_watching(&rows_of_versions, counted.rows))
+        .collect();
+    if counted.len() >= MOST_WINDOWS {
+        reference.provenance.remarks.push(format!(
+            "calibrated on the first {MOST_WINDOWS} windows: {} rows are in later ones",
+            counted.left_out
+        ));
+    }
+    let series = Series {
+        window_ms: options.window_ms,
+        slices: watched,
+        term_variances: counted.term_variances.clone(),
+        windows: counted.windows(None),
+    };
+    reference.calibration = Some(calibrate(reference, series));
+    Ok(())
+}
+
+/// Rows of the version slices in all windows.
+fn rows_of(counted: &CountedSeries, slices: &[Slice]) -> Vec<(Slice, u64)> {
+    let versions: Vec<&Slice> = slices.iter().filter(|slice| matches!(slice, Slice::Version(_))).collect();
+    let mut rows = vec![0; versions.len()];
+    if !versions.is_empty() {
+        for window in counted.windows(None) {
+            for (rows, slice) in rows.iter_mut().zip(&versions) {
+                let counts = window.slices.get(*slice);
+                *rows += counts.and_then(|counts| counts.get(Layout::ROWS).copied()).unwrap_or(0);
+            }
+        }
+    }
+    versions.into_iter().cloned().zip(rows).collect()
+}
+
+/// Reads a file of events or baseline rows as windows of `window_ms`, counted on a reference's columns.
+///
+/// # Errors
+/// When the file cannot be read; the message says what to do.
+pub fn read_series(
+    reference: &Reference,
+    slices: &[Slice],
+    options: &BaselineOptions,
+    window_ms: Millis,
+    what: &'static str,
+) -> Result<CountedSeries, BuildError> {
+    let mut source = Source::open(&options.source, options.format, &options.roles)?;
+    let bar = progress(options, source.length, what);
+    let reading = Reading { reference, roles: &options.roles, slices, window_ms: window_ms.max(1) };
+    let counted = series(&mut source, &reading, &|position| bar.set_position(position))?;
+    bar.finish_and_clear();
+    Ok(counted)
 }
 
 fn assemble(
@@ -68,8 +145,10 @@ fn assemble(
         profile: counted.profile,
         window_ms: plan.window_ms,
         windows: counted.windows,
-        segment_field: options.segment_field.clone(),
+        segment_field: plan.segment_field,
         segments: counted.segments,
+        joint: Joint::default(),
+        calibration: None,
         provenance: Provenance {
             dataset: options.source.display().to_string(),
             dataset_sha256: Some(sha256),

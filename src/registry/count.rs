@@ -135,7 +135,7 @@ impl Counter {
 }
 
 /// The segment a cell names, written as an event would name it.
-fn segment_value(cell: Cell<'_>) -> Option<Cow<'_, str>> {
+pub(super) fn segment_value(cell: Cell<'_>) -> Option<Cow<'_, str>> {
     match cell {
         Cell::Text(text) | Cell::Raw(text) => Some(Cow::Borrowed(text)),
         Cell::Number(x) => Some(Cow::Owned(code_text(x))),

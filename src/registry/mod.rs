@@ -13,11 +13,12 @@ mod own;
 mod plan;
 mod sample;
 mod schema;
+mod series;
 mod source;
 mod survey;
 mod time;
 
-pub use build::build;
+pub use build::{build, read_series};
 pub use diff::{KindChange, OneSided, ReferenceDiff, SharedColumn, diff};
 pub use error::{BuildError, NameError, check_model, parse_version};
 pub use options::{BaselineOptions, Format, RoleColumns};
@@ -25,6 +26,7 @@ pub use own::reason::ROLLED_BACK;
 pub use own::{ActiveReference, Registry, RegistryError, stage_name, wall_clock};
 pub use plan::kind_name;
 pub use schema::{Schema, SchemaColumn};
+pub use series::{CountedSeries, MOST_WINDOWS};
 
 #[cfg(test)]
 mod tests;

@@ -67,6 +67,12 @@ pub struct RoleColumns {
     pub label: String,
     /// Serving time in milliseconds.
     pub latency: String,
+    /// Model name; not a feature.
+    pub model: String,
+    /// Model version; versions are compared with one another.
+    pub version: String,
+    /// Segment; segments are compared with the rest unless another column is named for that.
+    pub segment: String,
 }
 
 impl Default for RoleColumns {
@@ -77,6 +83,9 @@ impl Default for RoleColumns {
             prediction: "prediction".to_owned(),
             label: "label".to_owned(),
             latency: "latency_ms".to_owned(),
+            model: "model".to_owned(),
+            version: "version".to_owned(),
+            segment: "segment".to_owned(),
         }
     }
 }
@@ -114,6 +123,8 @@ pub struct BaselineOptions {
     pub max_categories: usize,
     /// Most baseline windows.
     pub max_windows: usize,
+    /// Length of the windows that are judged under the false-alarm budget, in milliseconds.
+    pub window_ms: Millis,
     /// Commit of the training code.
     pub git_commit: Option<String>,
     /// Person or job that creates the reference.
@@ -145,6 +156,7 @@ impl BaselineOptions {
             points: 256,
             max_categories: 200,
             max_windows: 2_048,
+            window_ms: 3_600_000,
             git_commit: None,
             creator: None,
             notes: None,

@@ -17,6 +17,9 @@ const MAX_WINDOW_COUNTERS: usize = 1 << 25;
 /// Share of texts above which a CSV column of mixed texts and numbers is text.
 const CSV_TEXT_SHARE: f64 = 0.1;
 
+/// Quantiles of the baseline beyond which its tails begin.
+const TAILS: [f64; 4] = [0.001, 0.005, 0.995, 0.999];
+
 /// What the second reading has to do.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -30,6 +33,10 @@ pub(super) struct Plan {
     pub(super) latency: Option<usize>,
     /// Field that splits the baseline, and the values kept apart.
     pub(super) segments: Option<(usize, Vec<String>)>,
+    /// Name of that field.
+    pub(super) segment_field: Option<String>,
+    /// Field with the version and its values, where there are several.
+    pub(super) versions: Option<(usize, Vec<String>)>,
     /// What was left out and what was approximated.
     pub(super) remarks: Vec<String>,
 }
@@ -86,6 +93,8 @@ pub(super) fn plan(
         window_ms,
         latency: survey.find(&[Place::Top], &options.roles.latency),
         segments: planner.segments(&mut remarks)?,
+        segment_field: planner.segment_field().map(str::to_owned),
+        versions: planner.versions(),
         remarks,
     })
 }
@@ -111,6 +120,9 @@ impl Planner<'_> {
             (&roles.prediction, &usual.prediction, "--prediction-column"),
             (&roles.label, &usual.label, "--label-column"),
             (&roles.latency, &usual.latency, "--latency-column"),
+            (&roles.model, &usual.model, "--columns"),
+            (&roles.version, &usual.version, "--columns"),
+            (&roles.segment, &usual.segment, "--columns"),
         ];
         for (name, _, option) in named.into_iter().filter(|(name, usual, _)| name != usual) {
             self.require(name, option)?;
@@ -167,9 +179,8 @@ impl Planner<'_> {
 
     fn has_role(&self, name: &str) -> bool {
         let roles = &self.options.roles;
-        [&roles.time, &roles.score, &roles.prediction, &roles.label, &roles.latency]
-            .into_iter()
-            .any(|r| r == name)
+        let named = [&roles.time, &roles.score, &roles.prediction, &roles.label, &roles.latency];
+        named.into_iter().any(|role| role == name) || [&roles.model, &roles.version, &roles.segment].contains(&&name.to_owned())
     }
 
     fn is_ignored(&self, field: &Field) -> bool {
@@ -198,6 +209,19 @@ impl Planner<'_> {
             column: name.to_owned(),
             source,
         })?;
+        let single_precision = is_single_precision(&binning);
+        let (binning, usual) = match binning {
+            Binning::Numeric(knots) => {
+                let (knots, usual) = with_tails(knots, &tally.numbers.kept_sorted());
+                (knots.map(Binning::Numeric), usual)
+            }
+            binning @ Binning::Categorical(_) => (Ok(binning), None),
+        };
+        let binning = binning.map_err(|source| BuildError::Binning {
+            path: self.options.source.clone(),
+            column: name.to_owned(),
+            source,
+        })?;
         let name = match role {
             Role::Feature => name,
             Role::Score => "score",
@@ -206,8 +230,8 @@ impl Planner<'_> {
         };
         let required = asked.and_then(|column: &SchemaColumn| column.required).unwrap_or(false);
         let notes = self.notes(tally, kind, &binning);
-        let single_precision = is_single_precision(&binning);
-        Ok(Ok(Column { name: name.to_owned(), role, kind, required, single_precision, binning, notes }))
+        let name = name.to_owned();
+        Ok(Ok(Column { name, role, kind, required, single_precision, binning, usual, notes }))
     }
 
     /// The schema's kind, if at least one value can be read so.
@@ -273,10 +297,10 @@ impl Planner<'_> {
 
     fn binning(&self, tally: &Tally, kind: ColumnKind) -> Result<Binning, BinningError> {
         Ok(match kind {
-            ColumnKind::Numeric => Binning::Numeric(guarded(NumericBinning::from_sorted_values(
+            ColumnKind::Numeric => Binning::Numeric(NumericBinning::from_sorted_values(
                 &tally.numbers.sorted(),
                 self.options.points,
-            )?)?),
+            )?),
             ColumnKind::Categorical | ColumnKind::CodedCategory => Binning::Categorical(
                 CategoricalBinning::new(tally.texts.heaviest(self.options.max_categories))?,
             ),
@@ -346,8 +370,22 @@ impl Planner<'_> {
         length
     }
 
+    /// The field that splits the baseline: the one that was named, or else the one whose name says it.
+    fn segment_field(&self) -> Option<&str> {
+        let usual = self.options.roles.segment.as_str();
+        let has_usual = || self.survey.find(&[Place::Top], usual).is_some();
+        self.options.segment_field.as_deref().or_else(|| has_usual().then_some(usual))
+    }
+
+    /// The versions of the baseline's rows, if they have more than one.
+    fn versions(&self) -> Option<(usize, Vec<String>)> {
+        let index = self.survey.find(&[Place::Top], &self.options.roles.version)?;
+        let values = self.survey.tallies.get(index)?.texts.heaviest(MAX_SEGMENTS);
+        (values.len() > 1).then_some((index, values))
+    }
+
     fn segments(&self, remarks: &mut Vec<String>) -> Result<Option<(usize, Vec<String>)>, BuildError> {
-        let Some(name) = &self.options.segment_field else { return Ok(None) };
+        let Some(name) = self.segment_field() else { return Ok(None) };
         let Some(index) = self.survey.find(&[Place::Segment, Place::Features, Place::Top], name) else {
             return self.require(name, "--segment-by").map(|()| None);
         };
@@ -416,29 +454,40 @@ pub(super) fn is_raw(format: Format) -> bool {
     format == Format::Csv
 }
 
-/// Whether every cut point is a 32-bit float, as in a column that was stored as such. The guards are computed, so they
-/// do not count.
+/// Whether every cut point is a 32-bit float, as in a column that was stored as such.
 fn is_single_precision(binning: &Binning) -> bool {
     let Binning::Numeric(numeric) = binning else { return false };
-    let knots = numeric.knots();
-    let data = if knots.len() > 2 { &knots[1..knots.len() - 1] } else { knots };
-    data.iter().all(|knot| f64::from(*knot as f32) == *knot)
+    numeric.knots().iter().all(|knot| f64::from(*knot as f32) == *knot)
 }
 
-/// Adds a guard point one full range below the smallest and above the largest value: only what lies beyond the guards
-/// counts as out of range (`docs/decisions/0005-out-of-range-is-far-out.md`).
-fn guarded(binning: NumericBinning) -> Result<NumericBinning, BinningError> {
-    let (Some(low), Some(high)) = (binning.knots().first(), binning.knots().last()) else {
-        return Ok(binning);
+/// Adds the cut points of the tails and of the usual range, and a guard point one full range below the smallest and
+/// above the largest value: only what lies beyond the guards counts as out of range
+/// (`docs/decisions/0005-out-of-range-is-far-out.md`). `values` are the baseline's, sorted.
+fn with_tails(
+    binning: NumericBinning,
+    values: &[f64],
+) -> (Result<NumericBinning, BinningError>, Option<(f64, f64)>) {
+    let (Some(low), Some(high)) = (binning.knots().first().copied(), binning.knots().last().copied()) else {
+        return (Ok(binning), None);
     };
+    let at = |q: f64| {
+        let place = (q * values.len() as f64) as usize;
+        values.get(place.min(values.len().saturating_sub(1))).copied().unwrap_or(low)
+    };
+    let half = (at(0.75) - at(0.25)) / 2.0;
+    let usual = (low - half.max(at(0.001) - low), high + half.max(high - at(0.999)));
     let range = high - low;
     let guards = [low - range, high + range];
-    if range <= 0.0 || guards.iter().any(|guard| !guard.is_finite()) {
-        return Ok(binning);
+    if guards.iter().chain([&usual.0, &usual.1]).any(|guard| !guard.is_finite()) {
+        return (Ok(binning), None);
     }
-    let [below, above] = guards;
-    let mut knots = vec![below];
-    knots.extend_from_slice(binning.knots());
-    knots.push(above);
-    NumericBinning::new(knots)
+    let mut knots = binning.knots().to_vec();
+    knots.extend(TAILS.map(at));
+    knots.extend([usual.0, usual.1]);
+    if range > 0.0 {
+        knots.extend(guards);
+    }
+    knots.sort_by(f64::total_cmp);
+    knots.dedup();
+    (NumericBinning::new(knots), Some(usual))
 }

@@ -77,6 +77,13 @@ impl NumberSample {
         (!self.too_many).then_some(self.distinct.len())
     }
 
+    /// The values that were kept, each as often as it was, sorted.
+    pub(super) fn kept_sorted(&self) -> Vec<f64> {
+        let mut values: Vec<f64> = self.kept.iter().map(|(x, _)| *x).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    }
+
     /// Values to choose cut points from, sorted; smallest and largest are always among them.
     pub(super) fn sorted(&self) -> Vec<f64> {
         let mut values: Vec<f64> = match self.too_many {

@@ -114,6 +114,8 @@ fn reference() -> Reference {
         windows: Vec::new(),
         segment_field: None,
         segments: std::collections::BTreeMap::new(),
+        joint: Default::default(),
+        calibration: None,
         provenance: Provenance::default(),
     }
 }

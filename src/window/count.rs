@@ -6,34 +6,38 @@ use anchorwatch_detectors::latency;
 
 use super::plan::Plan;
 use crate::event::{Event, Scalar};
-use crate::reference::{Layout, Value, code_text};
+use crate::reference::{Layout, Outcome, Value, code_text};
 
-/// The indices of the counters that one event increments; kept between events so that nothing is allocated.
+/// What one event adds to which counters; kept between events so that nothing is allocated.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    indices: Vec<usize>,
+    additions: Vec<(usize, u64)>,
+    /// Cell of each column; `usize::MAX` where the event has no value for one.
+    cells: Vec<usize>,
     seen: Vec<bool>,
     /// Column of the feature at each place of the last event: producers repeat their order.
     order: Vec<usize>,
 }
 
 impl Slots {
-    pub(super) fn as_slice(&self) -> &[usize] {
-        &self.indices
+    pub(super) fn as_slice(&self) -> &[(usize, u64)] {
+        &self.additions
     }
 
     /// Finds the counters; false if there are none, which is feedback without a label column.
     pub(super) fn fill(&mut self, plan: &Plan, event: &Event<'_>) -> bool {
-        self.indices.clear();
+        self.additions.clear();
+        self.cells.clear();
+        self.cells.resize(plan.layout.columns(), usize::MAX);
         if let Some(label) = &event.label
             && let Some(column) = plan.label()
         {
             self.push(plan, column, label.value());
         }
         if event.is_feedback() {
-            return !self.indices.is_empty();
+            return !self.additions.is_empty();
         }
-        self.indices.push(Layout::ROWS);
+        self.additions.push((Layout::ROWS, 1));
         self.features(plan, event);
         if let Some(column) = plan.score() {
             self.push(plan, column, event.score.as_ref().map_or(Value::Missing, Scalar::value));
@@ -42,12 +46,27 @@ impl Slots {
             self.push(plan, column, event.prediction.as_ref().map_or(Value::Missing, Scalar::value));
         }
         self.latency(plan, event.latency_ms);
+        self.joint(plan, event);
         true
+    }
+
+    fn joint(&mut self, plan: &Plan, event: &Event<'_>) {
+        let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
+        let outcome = number(event.score.as_ref())
+            .zip(number(event.label.as_ref()))
+            .map(|(score, label)| Outcome { score, label });
+        let additions = &mut self.additions;
+        plan.reference.joint.add(&self.cells, outcome, |place, amount| {
+            additions.push((plan.layout.joint(place), amount));
+        });
     }
 
     fn push(&mut self, plan: &Plan, column: usize, value: Value<'_>) {
         let slot = plan.reference.columns[column].slot(value);
-        self.indices.push(plan.layout.index(column, slot));
+        if slot < plan.reference.columns[column].binning.cells() {
+            self.cells[column] = slot;
+        }
+        self.additions.push((plan.layout.index(column, slot), 1));
     }
 
     fn features(&mut self, plan: &Plan, event: &Event<'_>) {
@@ -76,7 +95,18 @@ impl Slots {
             Some(millis) => latency::bucket(millis)
                 .map_or(plan.layout.latency_invalid(), |bucket| plan.layout.latency_bucket(bucket)),
         };
-        self.indices.push(index);
+        self.additions.push((index, 1));
+    }
+}
+
+/// A score or label as a number; truth values are 0 and 1.
+pub(crate) fn truth(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Number(x) => Some(x).filter(|x| x.is_finite()),
+        Value::Bool(truth) => Some(f64::from(u8::from(truth))),
+        Value::Text("0" | "false") => Some(0.0),
+        Value::Text("1" | "true") => Some(1.0),
+        Value::Text(_) | Value::Missing | Value::Nested => None,
     }
 }
 

@@ -57,11 +57,11 @@ impl RollingTotal {
     }
 
     /// Takes an increment that a late event makes to a pane already inside the window.
-    pub(super) fn amend(&mut self, pane: i64, index: usize) {
+    pub(super) fn amend(&mut self, pane: i64, index: usize, amount: u64) {
         if (self.from..self.to).contains(&pane)
             && let Some(counter) = self.total.get_mut(index)
         {
-            *counter += 1;
+            *counter += amount;
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::reference::Reference;
 use crate::subject::{Millis, Subject};
 
 pub use admission::NotAdmitted;
+pub(crate) use count::truth;
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
 pub use partition::{Partition, PartitionId, Partitions, Patience};

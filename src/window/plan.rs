@@ -12,7 +12,7 @@ pub struct Plan {
     pub reference_id: String,
     /// The reference itself.
     pub reference: Arc<Reference>,
-    /// Its flat layout.
+    /// The flat layout of panes.
     pub layout: Layout,
     features: HashMap<Box<str>, usize>,
     feature_columns: Vec<usize>,
@@ -30,7 +30,7 @@ impl Plan {
         let feature_columns = columns().filter(feature).map(|(i, _)| i).collect();
         let role = |role| columns().find(|(_, column)| column.role == role).map(|(i, _)| i);
         let roles = [role(Role::Score), role(Role::Prediction), role(Role::Label)];
-        Self { layout: reference.layout(), reference_id, features, feature_columns, roles, reference }
+        Self { layout: reference.live_layout(), reference_id, features, feature_columns, roles, reference }
     }
 
     /// Position of a feature's column; `guess` is tried first, since events repeat their order.

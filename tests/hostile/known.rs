@@ -43,6 +43,7 @@ fn column(name: String, binning: Binning) -> Column {
         required: true,
         single_precision: false,
         binning,
+        usual: None,
         notes: Vec::new(),
     }
 }
@@ -71,6 +72,8 @@ pub(crate) fn reference(model: &str) -> Arc<Reference> {
         windows: Vec::new(),
         segment_field: None,
         segments: BTreeMap::new(),
+        joint: Default::default(),
+        calibration: None,
         provenance: Provenance::default(),
     })
 }

@@ -1,0 +1,125 @@
+//! The e-detector of one quantity: a mixture of Shiryaev–Roberts processes over sizes of the change (Shin, Ramdas &
+//! Rinaldo, "E-detectors"). If the baseline's model is right, the mean time until the statistic passes `A` is at least
+//! `A` windows, at whatever moment one looks.
+
+use super::fit::Fit;
+use super::quantity::{Law, Quantity, Sample};
+
+/// Effects betted on, in standard deviations of a window.
+const EFFECTS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
+
+/// Ratios of rates betted on.
+const RISES: [f64; 4] = [1.25, 2.0, 5.0, 25.0];
+const FALLS: [f64; 4] = [0.8, 0.5, 0.25, 0.05];
+
+/// Largest logarithm of a process, so that it comes down again once the change is over.
+const CAP: f64 = 18.0;
+
+/// Largest standardised residual that a bet takes at its word.
+const LARGEST: f64 = 6.0;
+
+/// State of one quantity's processes: logarithms, rises before falls.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evidence {
+    processes: [f64; 2 * EFFECTS.len()],
+    previous: f64,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self { processes: [f64::NEG_INFINITY; 8], previous: 0.0 }
+    }
+}
+
+impl Evidence {
+    /// Bytes of an encoded state.
+    pub(super) const BYTES: usize = 9 * 8;
+
+    /// Appends the state.
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        self.processes.iter().chain([&self.previous]).for_each(|x| bytes.extend(x.to_le_bytes()));
+    }
+
+    /// Reads [`Self::BYTES`] bytes back.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut numbers = bytes.chunks_exact(8).map(|chunk| chunk.try_into().map(f64::from_le_bytes));
+        let mut evidence = Self::default();
+        for process in &mut evidence.processes {
+            *process = numbers.next()?.ok()?;
+        }
+        evidence.previous = numbers.next()?.ok()?;
+        Some(evidence)
+    }
+
+    /// Takes in one window, whose mean the baseline expects to be `expected`.
+    pub fn step(&mut self, quantity: &Quantity, fit: &Fit, sample: Sample, expected: f64, tolerance: f64) {
+        if sample.count <= 0.0 {
+            return;
+        }
+        let standard = (sample.sum / sample.count - expected) * fit.precision(sample.count).sqrt();
+        let bets = match (quantity.law, fit.clip) {
+            (Law::Share, None) => count_bets(quantity, fit, sample, expected, tolerance),
+            _ => self.mean_bets(quantity, fit, sample, standard, tolerance),
+        };
+        self.previous = standard;
+        for (process, bet) in self.processes.iter_mut().zip(bets) {
+            *process = (log_add(*process, 0.0) + bet).min(CAP);
+        }
+    }
+
+    /// Logarithm of the mean of all processes.
+    #[must_use]
+    pub fn log_statistic(&self) -> f64 {
+        let sum = self.processes.iter().copied().fold(f64::NEG_INFINITY, log_add);
+        sum - (self.processes.len() as f64).ln()
+    }
+
+    /// Whether the evidence speaks for a rise rather than a fall.
+    #[must_use]
+    pub fn rises(&self) -> bool {
+        let side = |side: &[f64]| side.iter().copied().fold(f64::NEG_INFINITY, log_add);
+        side(&self.processes[..4]) >= side(&self.processes[4..])
+    }
+
+    fn mean_bets(&self, quantity: &Quantity, fit: &Fit, sample: Sample, standard: f64, tolerance: f64) -> [f64; 8] {
+        let limit = fit.clip.unwrap_or(LARGEST).min(LARGEST);
+        let fresh = (standard - fit.memory * self.previous) / (1.0 - fit.memory * fit.memory).sqrt();
+        let fresh = fresh.clamp(-limit, limit);
+        let slack = tolerance * fit.precision(sample.count).sqrt();
+        let mut bets = [0.0; 8];
+        for (index, effect) in EFFECTS.iter().enumerate() {
+            bets[index] = effect * (fresh - slack) - effect * effect / 2.0;
+            if !quantity.rises_only {
+                bets[index + 4] = effect * (-fresh - slack) - effect * effect / 2.0;
+            }
+        }
+        bets
+    }
+}
+
+fn count_bets(quantity: &Quantity, fit: &Fit, sample: Sample, expected: f64, tolerance: f64) -> [f64; 8] {
+    let Sample { sum: hits, count } = sample;
+    let p = expected.clamp(1e-9, 1.0 - 1e-9);
+    let unsure = 2.0 * (p / fit.events).sqrt();
+    let own = (fit.mean * (1.0 - fit.mean)).max(1e-9);
+    let clumping = 1.0 / (1.0 + fit.between * fit.typical_count / own);
+    let weight = clumping * (1.0 - fit.memory) / (1.0 + fit.memory);
+    let bet = |null: f64, ratio: f64| {
+        let other = (ratio * null).min(0.999);
+        weight * (hits * (other / null).ln() + (count - hits) * ((1.0 - other) / (1.0 - null)).ln())
+    };
+    let mut bets = [0.0; 8];
+    for index in 0..4 {
+        bets[index] = bet((p + unsure + tolerance).clamp(1e-9, 0.999), RISES[index]);
+        if !quantity.rises_only {
+            bets[index + 4] = bet((p - unsure - tolerance).clamp(1e-9, 1.0 - 1e-9), FALLS[index]);
+        }
+    }
+    bets
+}
+
+/// `ln(eᵃ + eᵇ)`.
+fn log_add(a: f64, b: f64) -> f64 {
+    let (low, high) = if a < b { (a, b) } else { (b, a) };
+    if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}

@@ -1,0 +1,226 @@
+//! What the baseline says of one quantity: its mean with season, its variance inside a window and between windows, its
+//! memory from window to window, and how bursty it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{Law, Quantity, Sample};
+use super::season::{SeasonDesign, weighted_regression};
+use crate::distributions::normal_isf;
+
+/// Fewest baseline windows with events for a quantity to be judged at all.
+const FEWEST_WINDOWS: usize = 5;
+
+/// F statistic from which a season is believed.
+const SEASON_F: f64 = 2.0;
+
+/// Largest autocorrelation of lag one that is taken at its word.
+const MOST_MEMORY: f64 = 0.97;
+
+/// The largest |z| that one window of a quantity may contribute when its baseline had bursts.
+const CLIP_BURSTY: f64 = 2.5;
+
+/// The same when the baseline is merely overdispersed or has memory.
+const CLIP_WAVERING: f64 = 3.5;
+
+/// A quantity as its baseline shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// Mean over the baseline, with the prior.
+    pub mean: f64,
+    /// Intercept and coefficients of the season, if the baseline has one.
+    pub season: Option<Vec<f64>>,
+    /// Least value of the prediction, for shares with a season.
+    pub floor: Option<f64>,
+    /// Variance of one event.
+    pub variance: f64,
+    /// Variance between windows beyond that of counting.
+    pub between: f64,
+    /// Factor on the variance that makes the baseline's own extremes look normal.
+    pub stretch: f64,
+    /// Autocorrelation of lag one.
+    pub memory: f64,
+    /// Bound of one window's standardised residual, for quantities whose baseline is not plain noise.
+    pub clip: Option<f64>,
+    /// Largest standardised residual of the baseline.
+    pub worst: f64,
+    /// Variance of the mean itself, as estimated.
+    pub error: f64,
+    /// Events behind the baseline.
+    pub events: f64,
+    /// Median events of a baseline window.
+    pub typical_count: f64,
+}
+
+impl Fit {
+    /// Fits a quantity on the windows of its baseline; `rows` are the regressors of each. `None` when too few windows
+    /// have events.
+    #[must_use]
+    pub fn new(quantity: &Quantity, windows: &[Sample], rows: &[Vec<f64>], design: SeasonDesign) -> Option<Self> {
+        let used: Vec<usize> = (0..windows.len()).filter(|&i| windows[i].count > 0.0).collect();
+        if used.len() < FEWEST_WINDOWS {
+            return None;
+        }
+        let counts: Vec<f64> = used.iter().map(|&i| windows[i].count).collect();
+        let means: Vec<f64> = used.iter().map(|&i| windows[i].sum / windows[i].count).collect();
+        let (total, hits) = (counts.iter().sum::<f64>(), used.iter().map(|&i| windows[i].sum).sum::<f64>());
+        let (mean, variance, few) = match quantity.law {
+            Law::Share => {
+                let share = (hits + 0.5) / (total + 1.0) + quantity.prior;
+                (share, share * (1.0 - share), hits < 3.0)
+            }
+            Law::Mean { variance } => (hits / total, variance, false),
+        };
+        let variance = variance.max(1e-12);
+        let mut fit = Self {
+            mean,
+            season: None,
+            floor: None,
+            variance,
+            between: 0.0,
+            stretch: 1.0,
+            memory: 0.0,
+            clip: None,
+            worst: 0.0,
+            error: 0.0,
+            events: windows.iter().map(|window| window.count).sum::<f64>().max(1.0),
+            typical_count: median(&windows.iter().map(|window| window.count).collect::<Vec<_>>()),
+        };
+        let used_rows: Vec<Vec<f64>> = used.iter().map(|&i| rows[i].clone()).collect();
+        let freedom = fit.fit_season(quantity, &used_rows, &means, &counts, design, total);
+        let residuals: Vec<f64> =
+            used_rows.iter().zip(&means).map(|(row, mean)| mean - fit.predict(row)).collect();
+        fit.fit_spread(&residuals, &counts, freedom, few);
+        Some(fit)
+    }
+
+    /// Expected mean of a window with these regressors.
+    #[must_use]
+    pub fn predict(&self, row: &[f64]) -> f64 {
+        match &self.season {
+            None => self.mean,
+            Some(season) => {
+                let value = season[0] + season[1..].iter().zip(row).map(|(a, b)| a * b).sum::<f64>();
+                self.floor.map_or(value, |floor| value.max(floor).min(1.0))
+            }
+        }
+    }
+
+    /// Precision of a window of `count` events: one over the variance of its mean.
+    #[must_use]
+    pub fn precision(&self, count: f64) -> f64 {
+        if count <= 0.0 {
+            return 0.0;
+        }
+        1.0 / (self.variance / count + self.between) / self.stretch
+    }
+
+    /// Standard deviation of one event's score.
+    #[must_use]
+    pub fn deviation(&self) -> f64 {
+        self.variance.sqrt()
+    }
+
+    /// Gives the degrees of freedom that the mean and the season took.
+    fn fit_season(
+        &mut self,
+        quantity: &Quantity,
+        rows: &[Vec<f64>],
+        means: &[f64],
+        counts: &[f64],
+        design: SeasonDesign,
+        total: f64,
+    ) -> f64 {
+        let (width, windows) = (design.len(), means.len());
+        if width == 0 || windows <= 4 * width {
+            return 1.0;
+        }
+        let season = weighted_regression(rows, means, counts);
+        let predicted = |row: &Vec<f64>| season[0] + season[1..].iter().zip(row).map(|(a, b)| a * b).sum::<f64>();
+        let squares = |at: &dyn Fn(usize) -> f64| -> f64 {
+            (0..windows).map(|i| counts[i] * (means[i] - at(i)).powi(2)).sum()
+        };
+        let (flat, seasonal) = (squares(&|_| self.mean), squares(&|i| predicted(&rows[i])));
+        let (width, windows) = (width as f64, windows as f64);
+        let f = (flat - seasonal) / width / (seasonal / (windows - width - 1.0)).max(1e-12);
+        if f <= SEASON_F {
+            return 1.0;
+        }
+        self.season = Some(season);
+        if quantity.law == Law::Share {
+            self.floor = Some((0.5 / total).max(0.02 * self.mean));
+        }
+        width + 1.0
+    }
+
+    fn fit_spread(&mut self, residuals: &[f64], counts: &[f64], freedom: f64, few: bool) {
+        let windows = residuals.len() as f64;
+        let left = (windows - freedom).max(1.0);
+        let squares = residuals.iter().zip(counts).map(|(e, n)| e * e * n / self.variance);
+        let dispersion = squares.sum::<f64>() / left;
+        if !few && dispersion > 1.0 + (2.0 / windows).sqrt() {
+            let upper = dispersion + dispersion * (2.0 / (windows - freedom).max(4.0)).sqrt();
+            let typical = (counts.iter().map(|n| n.ln()).sum::<f64>() / windows).exp();
+            self.between = ((upper - 1.0) * self.variance / typical).max(0.0);
+        }
+        let standard: Vec<f64> =
+            residuals.iter().zip(counts).map(|(e, n)| e * self.precision(*n).sqrt()).collect();
+        if !few && windows > 20.0 {
+            self.memory = memory(&standard, self.between > 0.0);
+        }
+        self.worst = standard.iter().fold(0.0, |worst: f64, z| worst.max(z.abs()));
+        let plausible = normal_isf(0.02 / (2.0 * windows)).unwrap_or(3.0).max(3.0);
+        self.clip = if !few && windows >= 24.0 && self.worst > plausible {
+            Some(CLIP_BURSTY)
+        } else if self.between > 0.0 || self.memory > 0.0 {
+            Some(CLIP_WAVERING)
+        } else {
+            None
+        };
+        if windows >= 100.0 && self.between > 0.0 {
+            let mut sizes: Vec<f64> = standard.iter().map(|z| z.abs()).collect();
+            sizes.sort_by(f64::total_cmp);
+            self.stretch = (quantile(&sizes, 0.98) / 2.326).max(1.0).powi(2);
+        }
+        let precision: f64 = counts.iter().map(|n| self.precision(*n)).sum();
+        self.error = (1.0 + self.memory) / (1.0 - self.memory) / precision.max(1e-12);
+    }
+}
+
+/// Autocorrelation of lag one, plus its standard error; zero when it is not there.
+fn memory(standard: &[f64], overdispersed: bool) -> f64 {
+    let windows = standard.len() as f64;
+    let mean = standard.iter().sum::<f64>() / windows;
+    let variance = standard.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / windows;
+    let covariance =
+        standard.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>() / (windows - 1.0);
+    let (found, error) = (covariance / variance.max(1e-9), 1.0 / windows.sqrt());
+    let memory = if found > error { found + error } else { 0.0 };
+    if !overdispersed && memory < 3.0 * error { 0.0 } else { memory.min(MOST_MEMORY) }
+}
+
+/// Variance of a sum of `length` windows with this memory, over that of independent ones.
+#[must_use]
+pub fn inflation(memory: f64, length: usize) -> f64 {
+    let (mut power, mut sum) = (1.0, 0.0);
+    for lag in 1..length {
+        power *= memory;
+        sum += (1.0 - lag as f64 / length as f64) * power;
+    }
+    1.0 + 2.0 * sum
+}
+
+/// Median; zero of nothing.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, 0.5)
+}
+
+/// Quantile of sorted values by linear interpolation; zero of nothing.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let at = q * last as f64;
+    let below = at.floor() as usize;
+    let above = (below + 1).min(last);
+    sorted[below] + (at - below as f64) * (sorted[above] - sorted[below])
+}

@@ -1,0 +1,42 @@
+//! Verdicts with a stated false-alarm rate: many bounded quantities, each calibrated on its own past, under one budget.
+//!
+//! A **quantity** is the mean of a bounded score of one event, so that a window is a sum and a count; both merge and
+//! subtract. Its **fit** on the baseline's windows knows its season, its variance inside and between windows, and its
+//! memory. The **watch** of a model judges every quantity in two ways, window by window: a scan over spans of 1 to 48
+//! windows, and an e-detector whose mean time to a false alarm is bounded whenever one looks. All of them share one
+//! **budget**.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `quantity.rs` | what is watched |
+//! | `score.rs` | the scores of a numeric column, read off its cells |
+//! | `season.rs` | time of day and day of week |
+//! | `fit.rs` | what the baseline says |
+//! | `budget.rs` | one budget, split |
+//! | `history.rs` | the scan |
+//! | `evidence.rs` | the e-detector |
+//! | `volume.rs` | traffic |
+//! | `state.rs` | its memory |
+//! | `watch.rs` | all of it, for one model |
+
+mod budget;
+mod evidence;
+mod fit;
+mod history;
+mod quantity;
+mod score;
+mod season;
+mod state;
+mod volume;
+mod watch;
+
+pub use budget::{Budget, Thresholds, split};
+pub use evidence::Evidence;
+pub use fit::{Fit, inflation};
+pub use history::{REMEMBERED, SPANS};
+pub use quantity::{Family, Law, Quantity, Sample};
+pub use score::{orthonormal_scores, quantile_cells};
+pub use season::{SeasonDesign, weighted_regression};
+pub use volume::{VolumeFit, worst_fall};
+pub use state::WatchState;
+pub use watch::{Budgets, Loudness, Reading, Watch, calibrate};

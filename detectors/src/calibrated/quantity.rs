@@ -1,0 +1,78 @@
+//! A monitored quantity: the mean of a bounded score of one event, so that a window is a sum and a count.
+
+/// How a quantity varies between windows if nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Law {
+    /// Mean of a score with this variance per event.
+    Mean {
+        /// Variance of one event's score.
+        variance: f64,
+    },
+    /// Share of events: its variance follows from the share itself.
+    Share,
+}
+
+/// What a quantity is about; the false-alarm budget is split over the families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// Distribution of one column.
+    Marginal,
+    /// Missing, out of range, tails, new categories.
+    Rate,
+    /// Scores against labels.
+    Performance,
+    /// Two columns together.
+    Pair,
+    /// One version against the rest.
+    Version,
+    /// One segment against the rest.
+    Segment,
+}
+
+impl Family {
+    /// All families.
+    pub const ALL: [Self; 6] =
+        [Self::Marginal, Self::Rate, Self::Performance, Self::Pair, Self::Version, Self::Segment];
+
+    /// Share of the budget; all together are 1.
+    #[must_use]
+    pub const fn share(self) -> f64 {
+        match self {
+            Self::Marginal => 0.45,
+            Self::Rate => 0.15,
+            Self::Performance => 0.15,
+            Self::Pair => 0.08,
+            Self::Version => 0.07,
+            Self::Segment => 0.10,
+        }
+    }
+}
+
+/// One monitored quantity, as calibration and judging need it; what it is called is the caller's business.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quantity {
+    /// Its law.
+    pub law: Law,
+    /// Its family.
+    pub family: Family,
+    /// Whether only a rise matters.
+    pub rises_only: bool,
+    /// Change that is tolerated, in units of the mean; `None` takes the law's default: 0.05 standard deviations of an
+    /// event, or a quarter of the share.
+    pub tolerance: Option<f64>,
+    /// Share expected beyond what the baseline showed, such as categories it happened not to see.
+    pub prior: f64,
+    /// Quantities with the same number are tails of one column; a range alarm borrows their clumping.
+    pub tail_of: Option<usize>,
+    /// Whether it has no history worth speaking of and borrows from `tail_of`.
+    pub borrows: bool,
+}
+
+/// A quantity in one window.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sample {
+    /// Sum of the scores.
+    pub sum: f64,
+    /// Number of events (or their effective number, for contrasts).
+    pub count: f64,
+}

@@ -1,0 +1,191 @@
+//! Calibration of a baseline: its windows become samples, its samples fits.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anchorwatch_detectors::binning::Binning;
+use anchorwatch_detectors::calibrated::{self, Sample, VolumeFit, orthonormal_scores};
+
+use super::quantities::monitored;
+use super::sampler::{Counted, Sampler};
+use crate::reference::{Calibration, Column, Joint, Layout, Reference, ResidualTerms, Role, Slice};
+use crate::subject::Millis;
+
+/// Most pairs of columns whose correlation is watched.
+const MOST_PAIRS: usize = 136;
+
+/// Most columns that are multiplied with the residual.
+const MOST_CONCEPTS: usize = 64;
+
+/// Windows below which a calibration is weak.
+const FEW_WINDOWS: usize = 24;
+
+const DAY: Millis = 86_400_000;
+
+/// Counts of one window of a baseline, in the reference's live layout.
+#[derive(Debug, Clone)]
+pub struct SeriesWindow {
+    /// First instant.
+    pub start: Millis,
+    /// Everything.
+    pub whole: Vec<u64>,
+    /// Each slice with events.
+    pub slices: HashMap<Slice, Vec<u64>>,
+}
+
+/// A baseline as a sequence of windows.
+#[derive(Debug)]
+pub struct Series<I> {
+    /// Length of a window.
+    pub window_ms: Millis,
+    /// Slices to be compared with the rest.
+    pub slices: Vec<Slice>,
+    /// Variance of one event, by joint term.
+    pub term_variances: Vec<f64>,
+    /// Windows in time order.
+    pub windows: I,
+}
+
+/// Fits every monitored quantity of a reference on the windows of its baseline.
+#[must_use]
+pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = SeriesWindow>>) -> Calibration {
+    let monitored = monitored(reference, &series.slices, &series.term_variances);
+    let quantities: Vec<_> = monitored.iter().map(|one| one.quantity).collect();
+    let sampler = Sampler::new(reference);
+    let (mut starts, mut samples, mut traffic) = (Vec::new(), Vec::<Vec<Sample>>::new(), Vec::new());
+    for window in series.windows {
+        starts.push(window.start);
+        traffic.push(window.whole.get(Layout::ROWS).copied().unwrap_or(0) as f64);
+        let counted = Counted { whole: &window.whole, slices: &window.slices };
+        samples.push(sampler.samples(&monitored, counted));
+    }
+    let (season, fits) = calibrated::calibrate(&quantities, &samples, &starts, series.window_ms);
+    let rows: Vec<Vec<f64>> = starts.iter().map(|start| season.row(*start)).collect();
+    let fits: BTreeMap<_, _> =
+        monitored.iter().zip(fits).filter_map(|(one, fit)| Some((one.key(), fit?))).collect();
+    Calibration {
+        window_ms: series.window_ms,
+        windows: starts.len(),
+        season,
+        slices: series.slices,
+        fits,
+        volume: VolumeFit::new(&traffic, &rows, season),
+        assumptions: assumptions(&starts, series.window_ms),
+    }
+}
+
+fn assumptions(starts: &[Millis], window_ms: Millis) -> Vec<String> {
+    let span = starts.first().zip(starts.last()).map_or(0, |(first, last)| last - first + window_ms);
+    let mut assumptions = Vec::new();
+    if starts.len() < FEW_WINDOWS {
+        assumptions.push(format!(
+            "the baseline has only {} windows: how it varies between windows is hardly known",
+            starts.len()
+        ));
+    }
+    if window_ms < DAY && span < 3 * DAY {
+        assumptions.push("the baseline is shorter than 3 days: no daily season is assumed".to_owned());
+    }
+    if span < 14 * DAY {
+        assumptions.push("the baseline is shorter than 14 days: no weekly season is assumed".to_owned());
+    }
+    assumptions
+}
+
+/// The joint terms that a reference can count: score against label, and pairs of numeric columns. `profile` holds the
+/// baseline's counts in the layout of the columns.
+#[must_use]
+pub fn joint_terms(columns: &[Column], profile: &[u64]) -> Joint {
+    let layout = Layout::new(columns);
+    let cells = |index: usize| layout.column(profile, index).cells;
+    let numeric = |column: &Column| matches!(column.binning, Binning::Numeric(_));
+    let scores: Vec<Vec<f64>> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let scored = numeric(column) && column.role != Role::Label;
+            let degrees = if scored { orthonormal_scores(cells(index), 1) } else { Vec::new() };
+            degrees.into_iter().next().unwrap_or_default()
+        })
+        .collect();
+    let place = |role: Role| columns.iter().position(|column| column.role == role);
+    let scored: Vec<usize> = (0..columns.len()).filter(|index| !scores[*index].is_empty()).collect();
+    let features = scored.iter().copied().filter(|index| columns[*index].role == Role::Feature);
+    let residual = place(Role::Score).zip(place(Role::Label)).and_then(|(score, label)| {
+        let scale = residual_scale(&columns[score], &columns[label], cells(label))?;
+        Some(ResidualTerms {
+            score,
+            label,
+            scale,
+            slope: Joint::fixed(&slope_scores(&columns[score], cells(score), &scores[score])),
+            columns: features.take(MOST_CONCEPTS).collect(),
+        })
+    });
+    let mut pairs: Vec<(usize, usize)> = Vec::new();
+    for (at, a) in scored.iter().enumerate() {
+        pairs.extend(scored[at + 1..].iter().map(|b| (*a, *b)));
+    }
+    pairs.truncate(MOST_PAIRS);
+    Joint { scores: scores.iter().map(|scores| Joint::fixed(scores)).collect(), residual, pairs }
+}
+
+/// What residuals are divided by: 1 for labels of 0 and 1, else the spread of the label.
+fn residual_scale(score: &Column, label: &Column, labels: &[u64]) -> Option<f64> {
+    let Binning::Numeric(_) = score.binning else { return None };
+    match &label.binning {
+        Binning::Categorical(categories) => {
+            let binary = |name: &String| matches!(name.as_str(), "0" | "1" | "false" | "true");
+            categories.categories().iter().all(binary).then_some(1.0)
+        }
+        Binning::Numeric(knots) => {
+            let used: Vec<f64> = (0..labels.len())
+                .filter(|cell| labels[*cell] > 0)
+                .filter_map(|cell| knots.knots().get(cell.saturating_sub(1) / 2).copied())
+                .collect();
+            let (first, last) = (used.first()?, used.last()?);
+            Some(if *first >= 0.0 && *last <= 1.0 { 1.0 } else { last - first }).filter(|scale| *scale > 0.0)
+        }
+    }
+}
+
+/// Standardised logit of the middle of each cell of a score between 0 and 1; the rank score of any other.
+fn slope_scores(score: &Column, cells: &[u64], ranks: &[f64]) -> Vec<f64> {
+    let Binning::Numeric(knots) = &score.binning else { return Vec::new() };
+    let knots = knots.knots();
+    let within = |x: &f64| (-1e-9..=1.0 + 1e-9).contains(x);
+    let used = (0..cells.len()).filter(|cell| cells[*cell] > 0);
+    let ends: Vec<f64> = used.filter_map(|cell| knots.get(cell.saturating_sub(1) / 2).copied()).collect();
+    if !ends.iter().all(within) || ends.is_empty() {
+        return if ranks.is_empty() { vec![0.0; cells.len()] } else { ranks.to_vec() };
+    }
+    let logit = |cell: usize| {
+        let at = |index: usize| knots.get(index).copied();
+        let middle = match cell % 2 {
+            1 => at(cell / 2).unwrap_or(0.5),
+            _ => {
+                let (low, high) = (cell.checked_sub(2).and_then(|c| at(c / 2)), at(cell / 2));
+                f64::midpoint(low.unwrap_or(0.0), high.unwrap_or(1.0))
+            }
+        };
+        let p = middle.clamp(1e-4, 1.0 - 1e-4);
+        (p / (1.0 - p)).ln()
+    };
+    let logits: Vec<f64> = (0..cells.len()).map(logit).collect();
+    let total = cells.iter().sum::<u64>().max(1) as f64;
+    let mean = logits.iter().zip(cells).map(|(x, n)| x * *n as f64).sum::<f64>() / total;
+    let variance = logits.iter().zip(cells).map(|(x, n)| (x - mean).powi(2) * *n as f64).sum::<f64>() / total;
+    let deviation = variance.sqrt().max(1e-9);
+    logits.iter().map(|x| ((x - mean) / deviation).clamp(-3.0, 3.0)).collect()
+}
+
+/// Slices of a baseline that are large enough to be compared with the rest, given their rows.
+#[must_use]
+pub fn slices_worth_watching(rows: &[(Slice, u64)], all: u64) -> Vec<Slice> {
+    let enough = |(slice, rows): &&(Slice, u64)| {
+        let (least, share) = match slice {
+            Slice::Segment(_) => (100, 0.004),
+            Slice::Version(_) => (1, 0.02),
+        };
+        *rows >= least && *rows as f64 >= share * all as f64 && *rows as f64 <= 0.5 * all as f64
+    };
+    rows.iter().filter(enough).map(|(slice, _)| slice.clone()).collect()
+}

@@ -1,0 +1,190 @@
+//! Verdicts under a false-alarm budget: the monitored quantities of a model version, calibrated on its baseline's
+//! windows, judged window by window.
+//!
+//! Here live the quantities of a reference ([`quantities`]), their samples in a window ([`sampler`]), the calibration
+//! of a baseline ([`calibrate`]) and the watch over live windows ([`ModelWatch`]). The statistics themselves are in
+//! [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
+
+mod calibrate;
+mod findings;
+mod quantities;
+mod sampler;
+
+use anchorwatch_detectors::calibrated::{
+    Budget, Budgets, Loudness, Reading, VolumeFit, Watch, WatchState, worst_fall,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::reference::{Layout, Reference};
+use crate::subject::Millis;
+
+pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_watching};
+pub use findings::Finding;
+pub use quantities::{About, LATENCY, Monitored, PERFORMANCE};
+pub use sampler::{Counted, Sampler};
+
+use findings::{Readings, findings};
+
+/// Windows of traffic that a fall may span.
+const VOLUME_WINDOWS: usize = 8;
+
+/// Fewest windows between two false alarms that a budget may stand for, however long the windows are.
+const FEWEST_WINDOWS: f64 = 2_000.0;
+
+/// The false-alarm budgets of a model: at most one false alarm on average in this many days.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetDays {
+    /// Of warnings.
+    pub warning: f64,
+    /// Of critical alarms.
+    pub critical: f64,
+}
+
+impl Default for BudgetDays {
+    fn default() -> Self {
+        Self { warning: 30.0, critical: 180.0 }
+    }
+}
+
+impl BudgetDays {
+    fn budgets(self, window_ms: Millis) -> Budgets {
+        let of = |days: f64, least: f64| {
+            Budget { windows: Budget::per_days(days, window_ms).windows.max(least) }
+        };
+        Budgets { warn: of(self.warning, FEWEST_WINDOWS / 4.0), page: of(self.critical, FEWEST_WINDOWS) }
+    }
+}
+
+/// Everything that is watched of one model version; immutable while its reference is in use.
+#[derive(Debug)]
+pub struct ModelWatch {
+    window_ms: Millis,
+    monitored: Vec<Monitored>,
+    sampler: Sampler,
+    watch: Watch,
+    volume: Option<VolumeFit>,
+}
+
+/// What a watch remembers between windows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelWatchState {
+    watch: WatchState,
+    /// How far the last windows fell short of the expected traffic, newest first.
+    shortfalls: Vec<f64>,
+    /// Whether the fall was over its threshold in the last window.
+    next_start: Option<Millis>,
+}
+
+impl ModelWatch {
+    /// A watch against this reference; `None` if the reference has no calibration.
+    #[must_use]
+    pub fn new(reference: &Reference, budget: BudgetDays) -> Option<Self> {
+        let calibration = reference.calibration.as_ref()?;
+        let monitored = quantities::monitored(reference, &calibration.slices, &[]);
+        let quantities: Vec<_> = monitored.iter().map(|one| one.quantity).collect();
+        let fits = monitored.iter().map(|one| calibration.fits.get(&one.key()).cloned()).collect();
+        let budgets = budget.budgets(calibration.window_ms);
+        Some(Self {
+            window_ms: calibration.window_ms,
+            watch: Watch::new(&quantities, fits, calibration.season, budgets),
+            monitored,
+            sampler: Sampler::new(reference),
+            volume: calibration.volume.clone(),
+        })
+    }
+
+    /// Length of the windows that are judged.
+    #[must_use]
+    pub fn window_ms(&self) -> Millis {
+        self.window_ms
+    }
+
+    /// The quantities, in the order of the readings.
+    #[must_use]
+    pub fn monitored(&self) -> &[Monitored] {
+        &self.monitored
+    }
+
+    /// A memory of nothing.
+    #[must_use]
+    pub fn state(&self) -> ModelWatchState {
+        ModelWatchState { watch: self.watch.state(), shortfalls: Vec::new(), next_start: None }
+    }
+
+    /// Takes in the window that starts at `start` and says what stands out, loudest first.
+    pub fn step(&self, state: &mut ModelWatchState, start: Millis, counted: Counted<'_>) -> Vec<Finding> {
+        let samples = self.sampler.samples(&self.monitored, counted);
+        let readings = self.watch.step(&mut state.watch, &samples, start);
+        let volume = self.step_volume(state, start, counted.whole);
+        state.next_start = Some(start + self.window_ms);
+        findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume)
+    }
+
+    /// Readings of the last step are not kept; this reads one window without taking it in.
+    #[must_use]
+    pub fn peek(&self, state: &ModelWatchState, start: Millis, counted: Counted<'_>) -> Vec<Reading> {
+        let samples = self.sampler.samples(&self.monitored, counted);
+        self.watch.step(&mut state.watch.clone(), &samples, start)
+    }
+
+    /// How far traffic fell short, with the threshold, if it fell by more.
+    fn step_volume(&self, state: &mut ModelWatchState, start: Millis, counts: &[u64]) -> Option<(f64, f64)> {
+        let fit = self.volume.as_ref()?;
+        let rows = counts.get(Layout::ROWS).copied().unwrap_or(0) as f64;
+        let row = self.watch.design().row(start);
+        state.shortfalls.insert(0, fit.shortfall(rows, &row));
+        state.shortfalls.truncate(VOLUME_WINDOWS);
+        let fall = worst_fall(state.shortfalls.iter().copied());
+        (fall > fit.threshold).then_some((fall, fit.threshold))
+    }
+}
+
+/// A state as a checkpoint writes it.
+#[derive(Serialize, Deserialize)]
+struct StoredState {
+    watch: String,
+    shortfalls: Vec<u64>,
+    next_start: Option<Millis>,
+}
+
+impl ModelWatchState {
+    /// Start of the window that follows the last one taken in.
+    #[must_use]
+    pub fn next_start(&self) -> Option<Millis> {
+        self.next_start
+    }
+
+    /// The state as text for a checkpoint.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON, which numbers and text always can.
+    pub fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&StoredState {
+            watch: STANDARD.encode(self.watch.encode()),
+            shortfalls: self.shortfalls.iter().map(|x| x.to_bits()).collect(),
+            next_start: self.next_start,
+        })
+    }
+
+    /// Reads a state back; `None` if the text is not one.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        let stored: StoredState = serde_json::from_str(text).ok()?;
+        Some(Self {
+            watch: WatchState::decode(&STANDARD.decode(stored.watch).ok()?)?,
+            shortfalls: stored.shortfalls.into_iter().take(VOLUME_WINDOWS).map(f64::from_bits).collect(),
+            next_start: stored.next_start,
+        })
+    }
+}
+
+/// Name of a loudness as alerts write their severity.
+#[must_use]
+pub fn severity(loudness: Loudness) -> &'static str {
+    match loudness {
+        Loudness::Warn => "warning",
+        Loudness::Page => "critical",
+    }
+}

@@ -1,0 +1,356 @@
+//! The monitored quantities of a reference: what is measured of which column, on which counters, with which tolerance.
+//!
+//! The list follows from the reference alone, so whoever holds the reference watches the same things.
+
+use std::ops::Range;
+
+use anchorwatch_detectors::binning::Binning;
+use anchorwatch_detectors::calibrated::{Family, Law, Quantity, quantile_cells};
+use anchorwatch_detectors::latency::BUCKETS;
+
+use crate::reference::{Column, ColumnCounts, Moment, Reference, Role, Slice};
+
+/// Fewest baseline values of a column for it to be watched.
+const FEWEST_VALUES: u64 = 50;
+
+/// Least baseline share of a tail that is worth watching.
+const LEAST_TAIL: f64 = 2e-4;
+
+/// Least baseline share of a category that is watched on its own, and the most categories that are.
+const LEAST_LEVEL: f64 = 0.004;
+const MOST_LEVELS: usize = 40;
+
+/// Tolerated changes of shares.
+const TOLERATED_RATE: f64 = 0.002;
+const TOLERATED_LEVEL: f64 = 0.008;
+const TOLERATED_MISSING_OF_SLICE: f64 = 0.01;
+
+/// Tolerated difference of a slice, in standard deviations of an event.
+const TOLERATED_OF_SLICE: f64 = 0.1;
+
+/// Name under which the quantities of score against label stand.
+pub const PERFORMANCE: &str = "performance";
+
+/// Name of the latency among the columns.
+pub const LATENCY: &str = "latency_ms";
+
+/// What is read off the counters of a window.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Measure {
+    /// Mean of a column's score of this degree, less one.
+    Score { column: usize, degree: usize },
+    /// The same of the latency.
+    LatencyScore { degree: usize },
+    /// Share of cells among the values of a column, or among all of its rows.
+    Cells { column: usize, cells: Vec<Range<usize>>, of_rows: bool },
+    /// Share of rows without a usable value.
+    Missing { column: usize },
+    /// Share of rows with a value of another type.
+    WrongType { column: usize },
+    /// Share of latencies in this bucket or a later one.
+    LatencyFrom { bucket: usize },
+    /// Mean of a joint term.
+    Term(usize),
+}
+
+/// One monitored quantity with its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Monitored {
+    /// Column, `latency_ms`, `performance`, or two columns joined by a colon.
+    pub feature: String,
+    /// What changed if it alarms: `location`, `missing`, `level`, ….
+    pub kind: &'static str,
+    /// Category, quantile or column that the kind is about.
+    pub about: Option<About>,
+    /// The slice that is compared with the rest; `None` for the whole.
+    pub slice: Option<Slice>,
+    pub(super) quantity: Quantity,
+    pub(super) measure: Measure,
+}
+
+/// What a kind is about, where one column has several quantities of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum About {
+    /// Position of a category in the column's binning.
+    Category(usize),
+    /// Quantile of the baseline.
+    Quantile(f64),
+    /// Another column.
+    Column(String),
+}
+
+impl Monitored {
+    /// Key of its fit in the reference.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let slice = match &self.slice {
+            None => String::new(),
+            Some(Slice::Segment(value)) => format!("segment {value}/"),
+            Some(Slice::Version(value)) => format!("version {value}/"),
+        };
+        let about = match &self.about {
+            None => String::new(),
+            Some(About::Category(place)) => format!("/{place}"),
+            Some(About::Quantile(q)) => format!("/{q}"),
+            Some(About::Column(name)) => format!("/{name}"),
+        };
+        format!("{slice}{}/{}{about}", self.feature, self.kind)
+    }
+
+    /// The family whose part of the budget it shares.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.quantity.family
+    }
+}
+
+/// All monitored quantities of a reference; `slices` are compared with the rest of their window. `variances` are those
+/// of one event's joint terms, which only calibration needs.
+pub(super) fn monitored(reference: &Reference, slices: &[Slice], variances: &[f64]) -> Vec<Monitored> {
+    let mut list = List { reference, variances, all: Vec::new() };
+    for (index, column) in reference.columns.iter().enumerate() {
+        list.column(index, column);
+    }
+    list.latency();
+    list.performance();
+    list.pairs();
+    for slice in slices {
+        list.slice(slice);
+    }
+    list.all
+}
+
+struct List<'a> {
+    reference: &'a Reference,
+    variances: &'a [f64],
+    all: Vec<Monitored>,
+}
+
+fn mean(variance: f64, family: Family) -> Quantity {
+    Quantity {
+        law: Law::Mean { variance },
+        family,
+        rises_only: false,
+        tolerance: None,
+        prior: 0.0,
+        tail_of: None,
+        borrows: false,
+    }
+}
+
+fn share(family: Family, tolerance: f64) -> Quantity {
+    Quantity { law: Law::Share, tolerance: Some(tolerance), ..mean(0.0, family) }
+}
+
+impl List<'_> {
+    fn push(&mut self, feature: &str, kind: &'static str, quantity: Quantity, measure: Measure) {
+        let (feature, about, slice) = (feature.to_owned(), None, None);
+        self.all.push(Monitored { feature, kind, about, slice, quantity, measure });
+    }
+
+    fn push_about(&mut self, feature: &str, kind: &'static str, about: About, quantity: Quantity, measure: Measure) {
+        self.push(feature, kind, quantity, measure);
+        if let Some(last) = self.all.last_mut() {
+            last.about = Some(about);
+        }
+    }
+
+    fn column(&mut self, index: usize, column: &Column) {
+        let counts = self.reference.layout().column(&self.reference.profile, index);
+        if counts.present() < FEWEST_VALUES {
+            return;
+        }
+        match (&column.binning, column.role) {
+            (_, Role::Label) if two_values(column, counts).is_some() => self.label_rate(index, column, counts),
+            (Binning::Numeric(_), _) => self.numeric(index, column, counts),
+            (Binning::Categorical(_), _) => self.categorical(index, column, counts),
+        }
+        if column.role != Role::Label {
+            self.push(&column.name, "missing", share(Family::Rate, TOLERATED_RATE), Measure::Missing { column: index });
+            let wrong = Quantity { rises_only: true, ..share(Family::Rate, TOLERATED_RATE) };
+            self.push(&column.name, "wrong_type", wrong, Measure::WrongType { column: index });
+        }
+    }
+
+    fn numeric(&mut self, index: usize, column: &Column, counts: ColumnCounts<'_>) {
+        let family = if column.role == Role::Label { Family::Performance } else { Family::Marginal };
+        for (degree, kind) in ["location", "spread", "skew", "shape"].into_iter().enumerate() {
+            self.push(&column.name, kind, mean(1.0, family), Measure::Score { column: index, degree });
+        }
+        if column.role == Role::Label {
+            return;
+        }
+        let last = counts.cells.len();
+        let tail = |borrows, tolerance| Quantity {
+            law: Law::Share,
+            rises_only: true,
+            tolerance,
+            tail_of: Some(index),
+            borrows,
+            ..mean(0.0, Family::Rate)
+        };
+        if let (Some((low, high)), Binning::Numeric(knots)) = (column.usual, &column.binning) {
+            let cells = vec![0..knots.cell(low), knots.cell(high) + 1..last];
+            let measure = Measure::Cells { column: index, cells, of_rows: false };
+            self.push(&column.name, "range", tail(true, Some(TOLERATED_RATE)), measure);
+        }
+        for (q, kind) in [(0.995, "tail_high"), (0.999, "tail_high"), (0.005, "tail_low"), (0.001, "tail_low")] {
+            let cells = match kind {
+                "tail_high" => quantile_cells(counts.cells, q)..last,
+                _ => 0..quantile_cells(counts.cells, q).saturating_sub(1),
+            };
+            let hits: u64 = counts.cells.get(cells.clone()).unwrap_or_default().iter().sum();
+            if hits as f64 >= LEAST_TAIL * counts.present() as f64 {
+                let measure = Measure::Cells { column: index, cells: vec![cells], of_rows: false };
+                self.push_about(&column.name, kind, About::Quantile(q), tail(false, None), measure);
+            }
+        }
+    }
+
+    fn categorical(&mut self, index: usize, column: &Column, counts: ColumnCounts<'_>) {
+        let total = counts.total() as f64;
+        let Some((_, known)) = counts.cells.split_last() else { return };
+        // A category that the baseline saw once stands for others that it happened not to see (Good 1953).
+        let once = known.iter().filter(|count| **count == 1).count();
+        let new = Quantity {
+            rises_only: true,
+            prior: once as f64 / total,
+            ..share(Family::Rate, TOLERATED_RATE)
+        };
+        let unseen = known.len();
+        let cells = vec![unseen..unseen + 1];
+        self.push(&column.name, "new_category", new, Measure::Cells { column: index, cells, of_rows: true });
+        let mut heaviest: Vec<usize> = (0..known.len()).collect();
+        heaviest.sort_by_key(|place| (std::cmp::Reverse(known[*place]), *place));
+        heaviest.truncate(MOST_LEVELS);
+        heaviest.retain(|place| known[*place] as f64 >= LEAST_LEVEL * total);
+        let level = share(Family::Marginal, TOLERATED_LEVEL);
+        // Of two categories one says all.
+        let told = if heaviest.len() == 2 { 1 } else { heaviest.len() };
+        for place in &heaviest[..told] {
+            let cells = vec![*place..*place + 1];
+            let measure = Measure::Cells { column: index, cells, of_rows: true };
+            self.push_about(&column.name, "level", About::Category(*place), level, measure);
+        }
+        let rare = (0..known.len()).filter(|place| !heaviest.contains(place)).map(|place| place..place + 1);
+        let measure = Measure::Cells { column: index, cells: rare.collect(), of_rows: true };
+        self.push(&column.name, "rare_levels", level, measure);
+    }
+
+    /// A label of two values: the share of its more frequent one.
+    fn label_rate(&mut self, index: usize, column: &Column, counts: ColumnCounts<'_>) {
+        let Some(cell) = two_values(column, counts) else { return };
+        let measure = Measure::Cells { column: index, cells: vec![cell..cell + 1], of_rows: false };
+        self.push(&column.name, "label_rate", share(Family::Performance, TOLERATED_LEVEL), measure);
+    }
+
+    fn latency(&mut self) {
+        let counts = self.reference.layout();
+        let counts = counts.latency(&self.reference.profile);
+        let total: u64 = counts.iter().sum();
+        if !self.reference.has_latency || total < FEWEST_VALUES {
+            return;
+        }
+        for (degree, kind) in ["location", "spread", "skew", "shape"].into_iter().enumerate() {
+            self.push(LATENCY, kind, mean(1.0, Family::Marginal), Measure::LatencyScore { degree });
+        }
+        let tail = Quantity {
+            law: Law::Share,
+            rises_only: true,
+            // A number of its own beside those of the columns.
+            tail_of: Some(self.reference.columns.len()),
+            ..mean(0.0, Family::Rate)
+        };
+        for q in [0.5, 0.9, 0.99, 0.999] {
+            let bucket = quantile_cells(counts, q);
+            let hits: u64 = counts.get(bucket..).unwrap_or_default().iter().sum();
+            if bucket < BUCKETS && hits as f64 >= LEAST_TAIL * total as f64 {
+                let measure = Measure::LatencyFrom { bucket };
+                self.push_about(LATENCY, "latency_above", About::Quantile(q), tail, measure);
+            }
+        }
+        let beyond = counts.iter().rposition(|count| *count > 0).map_or(BUCKETS, |last| (last + 9).min(BUCKETS));
+        if beyond < BUCKETS {
+            let range = Quantity { borrows: true, tolerance: Some(TOLERATED_RATE), ..tail };
+            self.push(LATENCY, "range", range, Measure::LatencyFrom { bucket: beyond });
+        }
+    }
+
+    fn variance(&self, term: usize) -> f64 {
+        self.variances.get(term).copied().unwrap_or(1.0).max(1e-6)
+    }
+
+    fn performance(&mut self) {
+        let reference = self.reference;
+        let Some(residual) = &reference.joint.residual else { return };
+        for (term, kind) in ["calibration", "slope", "brier"].into_iter().enumerate() {
+            let quantity = mean(self.variance(term), Family::Performance);
+            self.push(PERFORMANCE, kind, quantity, Measure::Term(term));
+        }
+        for (index, column) in residual.columns.iter().enumerate() {
+            let term = Moment::ALL.len() + index;
+            let quantity = mean(self.variance(term), Family::Performance);
+            let name = reference.columns.get(*column).map_or_else(String::new, |column| column.name.clone());
+            self.push_about(PERFORMANCE, "concept", About::Column(name), quantity, Measure::Term(term));
+        }
+    }
+
+    fn pairs(&mut self) {
+        let reference = self.reference;
+        let name = |column: usize| reference.columns.get(column).map_or("", |column| column.name.as_str());
+        for (index, (a, b)) in reference.joint.pairs.iter().enumerate() {
+            let term = reference.joint.residual_terms() + index;
+            let quantity = mean(self.variance(term), Family::Pair);
+            let feature = format!("{}:{}", name(*a), name(*b));
+            self.push(&feature, "correlation", quantity, Measure::Term(term));
+        }
+    }
+
+    fn slice(&mut self, slice: &Slice) {
+        let family = match slice {
+            Slice::Segment(_) => Family::Segment,
+            Slice::Version(_) => Family::Version,
+        };
+        let contrast = |variance: f64| Quantity {
+            tolerance: Some(TOLERATED_OF_SLICE * variance.sqrt()),
+            ..mean(variance, family)
+        };
+        let first = self.all.len();
+        for (index, column) in self.reference.columns.iter().enumerate() {
+            let counts = self.reference.layout().column(&self.reference.profile, index);
+            if column.role == Role::Label || counts.present() < FEWEST_VALUES {
+                continue;
+            }
+            if matches!(column.binning, Binning::Numeric(_)) {
+                let degrees: &[&'static str] = match slice {
+                    Slice::Segment(_) => &["location"],
+                    Slice::Version(_) => &["location", "spread"],
+                };
+                for (degree, kind) in degrees.iter().enumerate() {
+                    self.push(&column.name, kind, contrast(1.0), Measure::Score { column: index, degree });
+                }
+            }
+            let missing = share(family, TOLERATED_MISSING_OF_SLICE);
+            self.push(&column.name, "missing", missing, Measure::Missing { column: index });
+        }
+        if self.reference.has_latency {
+            self.push(LATENCY, "location", contrast(1.0), Measure::LatencyScore { degree: 0 });
+        }
+        if self.reference.joint.residual.is_some() {
+            let variance = self.variance(0);
+            self.push(PERFORMANCE, "calibration", contrast(variance), Measure::Term(0));
+        }
+        self.all[first..].iter_mut().for_each(|one| one.slice = Some(slice.clone()));
+    }
+}
+
+/// The heavier cell of a label that has two values; `None` if it has more.
+fn two_values(column: &Column, counts: ColumnCounts<'_>) -> Option<usize> {
+    let used: Vec<usize> = (0..counts.cells.len()).filter(|cell| counts.cells[*cell] > 0).collect();
+    let known = match &column.binning {
+        Binning::Categorical(categories) => categories.categories().len(),
+        Binning::Numeric(_) => counts.cells.len(),
+    };
+    let few = used.len() <= 2 && used.iter().all(|cell| *cell < known);
+    few.then(|| used.into_iter().max_by_key(|cell| counts.cells[*cell])).flatten()
+}

@@ -1,0 +1,136 @@
+//! From the counters of a window to one sample per monitored quantity.
+
+use std::collections::HashMap;
+
+use anchorwatch_detectors::calibrated::{Sample, orthonormal_scores};
+
+use super::quantities::{Measure, Monitored};
+use crate::reference::{Joint, Layout, Reference, Slice};
+
+/// Degrees of the scores of a column.
+const DEGREES: usize = 4;
+
+/// Reads samples off counters in the live layout of a reference.
+#[derive(Debug)]
+pub struct Sampler {
+    layout: Layout,
+    joint: Joint,
+    /// Scores by column, degree and cell; the latency's stand last.
+    scores: Vec<Vec<Vec<f64>>>,
+}
+
+/// Counters of one window: of everything, and of the slices that are compared with the rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Counted<'a> {
+    /// All events.
+    pub whole: &'a [u64],
+    /// Counters by slice; a slice without events may be left out.
+    pub slices: &'a HashMap<Slice, Vec<u64>>,
+}
+
+impl Sampler {
+    /// A sampler for the windows that are counted against this reference.
+    #[must_use]
+    pub fn new(reference: &Reference) -> Self {
+        let layout = reference.live_layout();
+        let own = reference.layout();
+        let columns = (0..own.columns()).map(|column| own.column(&reference.profile, column).cells);
+        let scores = columns
+            .chain([own.latency(&reference.profile)])
+            .map(|cells| orthonormal_scores(cells, DEGREES))
+            .collect();
+        Self { layout, joint: reference.joint.clone(), scores }
+    }
+
+    /// Scores of degree one of a column's cells; empty if it has none.
+    #[must_use]
+    pub fn location_scores(&self, column: usize) -> &[f64] {
+        self.scores.get(column).and_then(|degrees| degrees.first()).map_or(&[], Vec::as_slice)
+    }
+
+    /// One sample per quantity.
+    #[must_use]
+    pub fn samples(&self, monitored: &[Monitored], counted: Counted<'_>) -> Vec<Sample> {
+        let one = |one: &Monitored| match &one.slice {
+            None => self.measure(&one.measure, counted.whole),
+            Some(slice) => counted.slices.get(slice).map_or_else(Sample::default, |part| {
+                let part = self.measure(&one.measure, part);
+                match one.measure {
+                    Measure::Missing { .. } => part,
+                    _ => contrast(part, self.measure(&one.measure, counted.whole)),
+                }
+            }),
+        };
+        monitored.iter().map(one).collect()
+    }
+
+    fn measure(&self, measure: &Measure, counts: &[u64]) -> Sample {
+        match measure {
+            Measure::Score { column, degree } => {
+                self.scored(*column, *degree, self.layout.column(counts, *column).cells)
+            }
+            Measure::LatencyScore { degree } => {
+                self.scored(self.layout.columns(), *degree, self.layout.latency(counts))
+            }
+            Measure::Cells { column, cells, of_rows } => {
+                let column = self.layout.column(counts, *column);
+                let hits = |range: &std::ops::Range<usize>| -> u64 {
+                    column.cells.get(range.clone()).unwrap_or_default().iter().sum()
+                };
+                let all = if *of_rows { column.total() } else { column.present() };
+                Sample { sum: cells.iter().map(hits).sum::<u64>() as f64, count: all as f64 }
+            }
+            Measure::Missing { column } => {
+                let column = self.layout.column(counts, *column);
+                Sample { sum: (column.missing + column.non_finite) as f64, count: column.total() as f64 }
+            }
+            Measure::WrongType { column } => {
+                let column = self.layout.column(counts, *column);
+                Sample { sum: column.wrong_type as f64, count: column.total() as f64 }
+            }
+            Measure::LatencyFrom { bucket } => {
+                let buckets = self.layout.latency(counts);
+                let hits: u64 = buckets.get(*bucket..).unwrap_or_default().iter().sum();
+                Sample { sum: hits as f64, count: buckets.iter().sum::<u64>() as f64 }
+            }
+            Measure::Term(term) => {
+                let (count, sum) = self.joint.sum(&self.layout, counts, *term);
+                Sample { sum, count }
+            }
+        }
+    }
+
+    fn scored(&self, column: usize, degree: usize, cells: &[u64]) -> Sample {
+        let Some(scores) = self.scores.get(column).and_then(|degrees| degrees.get(degree)) else {
+            return Sample::default();
+        };
+        let sum = cells.iter().zip(scores).filter(|(n, _)| **n > 0).map(|(n, score)| *n as f64 * score).sum();
+        Sample { sum, count: cells.iter().sum::<u64>() as f64 }
+    }
+}
+
+/// Mean of a part less that of the rest, with the effective number of events of the difference: what moves everybody
+/// cancels.
+fn contrast(part: Sample, whole: Sample) -> Sample {
+    let rest = Sample { sum: whole.sum - part.sum, count: whole.count - part.count };
+    if part.count <= 0.0 || rest.count <= 0.0 {
+        return Sample::default();
+    }
+    let count = 1.0 / (1.0 / part.count + 1.0 / rest.count);
+    Sample { sum: (part.sum / part.count - rest.sum / rest.count) * count, count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moves_everybody_cancels_in_a_contrast() {
+        let (part, rest) = (Sample { sum: 3.0, count: 10.0 }, Sample { sum: 30.0, count: 100.0 });
+        let whole = |shift: f64| Sample { sum: part.sum + rest.sum + 110.0 * shift, count: 110.0 };
+        let moved = |shift: f64| Sample { sum: part.sum + 10.0 * shift, ..part };
+        let apart = contrast(moved(0.5), whole(0.5));
+        assert!(apart.sum.abs() < 1e-9 && (apart.count - 100.0 / 11.0).abs() < 1e-9, "{apart:?}");
+        assert_eq!(contrast(part, part), Sample::default(), "there is no rest");
+    }
+}

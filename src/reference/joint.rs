@@ -1,0 +1,216 @@
+//! What counts per column cannot say: how score and label, and pairs of columns, go together. Each term is the sum of
+//! a bounded score of one event, kept as an integer, so that it merges and subtracts exactly like a count.
+//!
+//! Here live the choice of terms and the amounts that one event adds. The scores of a column's cells are the first
+//! orthonormal polynomial of its mid-rank under the baseline, in fixed point, stored with the reference: whoever counts
+//! again gets the same integers.
+
+use serde::{Deserialize, Serialize};
+
+use super::Layout;
+
+/// One in the fixed point of a column's scores.
+const SCORE_ONE: f64 = 1_024.0;
+
+/// Largest score of a cell, in standard deviations.
+const LARGEST_SCORE: f64 = 8.0;
+
+/// One in the fixed point of a residual.
+const RESIDUAL_ONE: f64 = 4_096.0;
+
+/// What is added to a term so that it is never negative: more than the largest product. The sum of 10¹¹ events fits.
+const BIAS: i64 = 1 << 27;
+
+/// Terms of the residual between score and label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResidualTerms {
+    /// Position of the score's column.
+    pub score: usize,
+    /// Position of the label's column.
+    pub label: usize,
+    /// Residuals are divided by this, and then bounded by 1: 1 for a label of 0 and 1.
+    pub scale: f64,
+    /// For each cell of the score, the standardised logit of its middle (or its rank score), in fixed point.
+    pub slope: Vec<i32>,
+    /// Columns whose scores are multiplied with the residual: which input has another effect than it had.
+    pub columns: Vec<usize>,
+}
+
+/// The terms of a reference.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Joint {
+    /// For each column, the scores of its cells in fixed point; empty for columns without.
+    pub scores: Vec<Vec<i32>>,
+    /// Score against label, if the baseline has both.
+    pub residual: Option<ResidualTerms>,
+    /// Pairs of columns.
+    pub pairs: Vec<(usize, usize)>,
+}
+
+/// Moments of the residual itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Mean of label minus score.
+    Calibration,
+    /// Mean of the residual times the score's logit.
+    Slope,
+    /// Mean of the squared residual.
+    Brier,
+}
+
+impl Moment {
+    /// All, in the order of their counters.
+    pub const ALL: [Self; 3] = [Self::Calibration, Self::Slope, Self::Brier];
+}
+
+/// What one event shows of score and label.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// The model's output.
+    pub score: f64,
+    /// The truth.
+    pub label: f64,
+}
+
+impl Joint {
+    /// Scores of a column's cells as fixed point, bounded.
+    #[must_use]
+    pub fn fixed(scores: &[f64]) -> Vec<i32> {
+        scores.iter().map(|x| (x.clamp(-LARGEST_SCORE, LARGEST_SCORE) * SCORE_ONE).round() as i32).collect()
+    }
+
+    /// Number of terms: the residual's moments, then its columns, then the pairs.
+    #[must_use]
+    pub fn terms(&self) -> usize {
+        self.residual_terms() + self.pairs.len()
+    }
+
+    /// Number of counters: events and sum of each term.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        2 * self.terms()
+    }
+
+    /// Whether there are no terms.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.terms() == 0
+    }
+
+    /// Number of terms of the residual, which stand before the pairs.
+    #[must_use]
+    pub fn residual_terms(&self) -> usize {
+        self.residual.as_ref().map_or(0, |terms| Moment::ALL.len() + terms.columns.len())
+    }
+
+    /// Whether the terms fit these columns, given the number of cells of each.
+    #[must_use]
+    pub fn fits(&self, cells: &[usize]) -> bool {
+        let scored = |column: &usize| {
+            self.scores.get(*column).zip(cells.get(*column)).is_some_and(|(scores, cells)| scores.len() == *cells)
+        };
+        let residual = self.residual.as_ref().is_none_or(|terms| {
+            cells.get(terms.score).is_some_and(|cells| *cells == terms.slope.len())
+                && terms.label < cells.len()
+                && terms.scale.is_finite()
+                && terms.scale > 0.0
+                && terms.columns.iter().all(scored)
+        });
+        residual && self.pairs.iter().all(|(a, b)| scored(a) && scored(b))
+    }
+
+    /// Hands out each term that one event has, as an integer. `cells` gives the cell of each column, `usize::MAX` where
+    /// the value is none.
+    pub fn each(&self, cells: &[usize], outcome: Option<Outcome>, mut put: impl FnMut(usize, i64)) {
+        let score = |column: usize| {
+            let scores = self.scores.get(column)?;
+            scores.get(*cells.get(column)?).map(|score| i64::from(*score))
+        };
+        if let Some((terms, outcome)) = self.residual.as_ref().zip(outcome) {
+            let residual = ((outcome.label - outcome.score) / terms.scale).clamp(-1.0, 1.0);
+            let residual = (residual * RESIDUAL_ONE).round() as i64;
+            put(0, residual);
+            if let Some(slope) = cells.get(terms.score).and_then(|cell| terms.slope.get(*cell)) {
+                put(1, residual * i64::from(*slope));
+            }
+            put(2, residual * residual);
+            for (index, column) in terms.columns.iter().enumerate() {
+                if let Some(score) = score(*column) {
+                    put(Moment::ALL.len() + index, residual * score);
+                }
+            }
+        }
+        let first = self.residual_terms();
+        for (index, (a, b)) in self.pairs.iter().enumerate() {
+            if let Some((a, b)) = score(*a).zip(score(*b)) {
+                put(first + index, a * b);
+            }
+        }
+    }
+
+    /// Hands out what one event adds to which of the joint counters.
+    pub fn add(&self, cells: &[usize], outcome: Option<Outcome>, mut put: impl FnMut(usize, u64)) {
+        self.each(cells, outcome, |term, value| {
+            put(2 * term, 1);
+            put(2 * term + 1, u64::try_from(value + BIAS).unwrap_or(0));
+        });
+    }
+
+    /// What one stands for in the integers of a term.
+    #[must_use]
+    pub fn one(&self, term: usize) -> f64 {
+        let residual = self.residual_terms();
+        match term {
+            _ if term >= residual => SCORE_ONE * SCORE_ONE,
+            0 => RESIDUAL_ONE,
+            2 => RESIDUAL_ONE * RESIDUAL_ONE,
+            _ => RESIDUAL_ONE * SCORE_ONE,
+        }
+    }
+
+    /// Events that have a term, and its sum over them.
+    #[must_use]
+    pub fn sum(&self, layout: &Layout, counts: &[u64], term: usize) -> (f64, f64) {
+        let at = |place: usize| counts.get(layout.joint(place)).copied().unwrap_or(0);
+        let (events, sum) = (at(2 * term), at(2 * term + 1));
+        let unbiased = i128::from(sum) - i128::from(events) * i128::from(BIAS);
+        (events as f64, unbiased as f64 / self.one(term))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joint() -> Joint {
+        Joint {
+            scores: vec![vec![-1_024, 1_024], vec![-2_048, 0, 2_048], vec![]],
+            residual: Some(ResidualTerms {
+                score: 1,
+                label: 2,
+                scale: 1.0,
+                slope: vec![-1_024, 0, 1_024],
+                columns: vec![0],
+            }),
+            pairs: vec![(0, 1)],
+        }
+    }
+
+    #[test]
+    fn sums_of_signed_products_come_back_from_unsigned_counters() {
+        let joint = joint();
+        assert!(joint.fits(&[2, 3, 3]) && !joint.fits(&[2, 2, 3]));
+        let layout = Layout::of_joint_only(joint.len());
+        let mut counts = vec![0_u64; layout.len()];
+        let events = [([0, 2, 1], 0.75, 0.0), ([1, 0, 1], 0.25, 1.0), ([usize::MAX, 2, 1], 0.5, 1.0)];
+        for (cells, score, label) in events {
+            joint.add(&cells, Some(Outcome { score, label }), |place, amount| counts[layout.joint(place)] += amount);
+        }
+        let sum = |term| joint.sum(&layout, &counts, term);
+        assert_eq!(sum(Moment::Calibration as usize), (3.0, 0.5));
+        assert_eq!(sum(Moment::Slope as usize), (3.0, -0.75 - 0.75 + 0.5));
+        assert_eq!(sum(Moment::Brier as usize), (3.0, 0.5625 + 0.5625 + 0.25));
+        assert_eq!(sum(3), (2.0, 0.75 + 0.75));
+        assert_eq!(sum(4), (2.0, -2.0 - 2.0));
+    }
+}
