@@ -40,6 +40,7 @@ pub use rules::placeholders;
 
 use crate::config;
 use crate::subject::Millis;
+use crate::monitor::calibrated::CALIBRATED;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
 use digest::Digests;
 use group::{Group, GroupId};
@@ -147,8 +148,12 @@ impl Alerts {
     /// Takes in one judged window. The whole of a version must come before its segments.
     pub fn observe(&mut self, window: &WindowView) {
         let id = (window.model.clone(), window.version.clone());
-        let pace = self.pace();
-        let factor = self.settings.escalate.factor;
+        let mut pace = self.pace();
+        if window.horizon == CALIBRATED {
+            // The budget has already counted every look: no further windows are asked for.
+            (pace.fire_after, pace.of_last, pace.clear_after, pace.escalate_after) = (1, 1, 1, 0);
+        }
+        let factor = self.settings.escalate.factor.filter(|_| window.horizon != CALIBRATED);
         let version = self.versions.entry(id.clone()).or_default();
         version.reference.clone_from(&window.reference);
         let mut changed = false;
@@ -163,6 +168,7 @@ impl Alerts {
             let before = life.clone();
             if sign == Sign::Over {
                 life.finding = finding(window, &key, &verdicts, life.since);
+                life.escalated |= verdicts.iter().any(|verdict| verdict.severity == Some(Severity::Critical));
                 life.escalated |= life
                     .finding
                     .as_ref()

@@ -87,6 +87,7 @@ fn verdict(column: &str, shows: Shows) -> VerdictView {
         reference_rows: 0,
         level,
         kind: AlertKind::Drift,
+        severity: None,
         inhibited_by: None,
         moved: Vec::new(),
     }

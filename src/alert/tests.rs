@@ -39,6 +39,7 @@ fn verdict(kind: AlertKind, column: &str, factor: f64) -> VerdictView {
         reference_rows: 100,
         level: if factor >= 1.0 { Level::Drift } else { Level::Stable },
         kind,
+        severity: None,
         inhibited_by: None,
         moved: Vec::new(),
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::table::{span, when, write_json, write_table};
 use crate::config::{self, Span};
-use crate::monitor::calibrated::{About, BudgetDays, Counted, Finding, ModelWatch, severity};
+use crate::monitor::calibrated::{About, BudgetDays, Counted, Finding, ModelWatch, category_name, severity};
 use crate::reference::{Layout, Reference, Slice};
 use crate::registry::{BaselineOptions, Format, build, read_series};
 use crate::subject::Millis;
@@ -211,7 +211,7 @@ impl BacktestCommand {
             windows += 1;
             let counted = Counted { whole: &window.whole, slices: &window.slices };
             let rows = window.whole.get(Layout::ROWS).copied().unwrap_or(0) as f64;
-            let findings = watch.step(&mut state, window.start, counted);
+            let findings = watch.step(&mut state, window.start, counted).findings;
             let loud = findings
                 .into_iter()
                 .filter(|finding| finding.loudness == Loudness::Page || self.severity == Severity::Warning);
@@ -239,7 +239,7 @@ fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Mill
         None => finding.kind.to_owned(),
         Some(About::Quantile(q)) => format!("{}:{q}", finding.kind),
         Some(About::Column(name)) => format!("{}:{name}", finding.kind),
-        Some(About::Category(place)) => format!("{}:{}", finding.kind, category(reference, &finding.feature, *place)),
+        Some(About::Category(place)) => format!("{}:{}", finding.kind, category_name(reference, &finding.feature, *place)),
     };
     let (segment, version) = match finding.slice {
         None => (None, None),
@@ -263,11 +263,6 @@ fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Mill
         expected: finding.means.map(|(_, expected)| expected),
         feature: finding.feature,
     }
-}
-
-fn category(reference: &Reference, column: &str, place: usize) -> String {
-    let column = reference.columns.iter().find(|one| one.name == column);
-    column.map_or_else(|| place.to_string(), |column| column.binning.label(place))
 }
 
 fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {

@@ -74,6 +74,9 @@ pub(super) fn restore(
                 engine.share_troubles();
             }
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
+            name if name.starts_with(super::watches::DOCUMENT_PREFIX) => {
+                engine.watches.restore(text).map_err(failed)?;
+            }
             name => {
                 engine.alerts.restore(name, text).map_err(failed)?;
             }

@@ -15,6 +15,7 @@ mod ingest;
 mod tell;
 mod trouble;
 mod unknown;
+mod watches;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -92,6 +93,7 @@ pub struct Engine {
     partitions: Partitions,
     windows: Windows,
     judge: Judge,
+    watches: watches::Watches,
     alerts: Alerts,
     actions: Actions,
     facts: HashMap<(String, String), VersionFacts>,
@@ -118,7 +120,7 @@ impl Engine {
     /// A core that has seen nothing.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let settings = WindowSettings::new(&config.windows, config.segments.as_ref());
+        let settings = WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.window.millis());
         let min_rows = config.windows.min_rows;
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
@@ -141,6 +143,7 @@ impl Engine {
                 config.alerts.clear_below,
                 config.segments.as_ref().map(|segments| segments.field.clone()),
             ),
+            watches: watches::Watches::new(&config.monitor),
             alerts: Alerts::new(
                 config.alerts.clone(),
                 config.sinks.iter().map(SinkFilter::of).collect(),
@@ -207,6 +210,7 @@ impl Engine {
         let in_use =
             |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
         self.judge.retain(in_use);
+        self.watches.retain(in_use, |model, version| facts.contains_key(&(model.to_owned(), version.to_owned())));
     }
 
     /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
@@ -244,6 +248,7 @@ impl Engine {
                 let covered = self.windows.covered(id, index, edge);
                 let Some((plan, counts)) = self.windows.window(id, index, edge) else { continue };
                 let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
+                let plan_is_calibrated = plan.reference.calibration.is_some();
                 let mut view = self.judge.judge(plan, place, counts);
                 if let (Some(limit), Some(silent), None) = (self.silence_after, silent, &subject.segment) {
                     view.verdicts.push(crate::monitor::silence(silent, limit));
@@ -252,10 +257,13 @@ impl Engine {
                 if coverage < settings.min_coverage {
                     withhold_all(&mut view);
                 }
-                self.alerts.observe(&view);
+                if self.watches.classical_alerts(plan_is_calibrated) {
+                    self.alerts.observe(&view);
+                }
                 progress.windows.push(view);
             }
         }
+        self.watch_windows(edge, &mut progress);
         self.tell(end, now, &mut progress);
         progress
     }
@@ -356,6 +364,7 @@ impl Engine {
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
+        documents.extend(self.watches.take_documents().map(|(name, text)| (name, Some(text))));
         if let Some(text) = self.completeness.take_document() {
             documents.insert(documents::GAPS.to_owned(), Some(text));
         }

@@ -90,6 +90,7 @@ impl Reading {
             reference_rows,
             level,
             kind: AlertKind::Latency,
+            severity: None,
             inhibited_by: None,
             moved: self.moved,
         }

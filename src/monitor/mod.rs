@@ -295,6 +295,7 @@ impl Judge {
             reference_rows: judgement.reference_rows,
             level,
             kind: judgement.kind,
+            severity: None,
             inhibited_by: None,
             moved,
         }
@@ -317,6 +318,7 @@ pub fn silence(silent: Millis, limit: Millis) -> VerdictView {
         reference_rows: 0,
         level: if silent >= limit { Level::Drift } else { Level::Stable },
         kind: AlertKind::Volume,
+        severity: None,
         inhibited_by: None,
         moved: Vec::new(),
     }

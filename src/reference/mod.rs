@@ -85,6 +85,9 @@ pub struct Column {
     /// each moved out by half the interquartile range or the last gap of the baseline, whichever is more.
     #[serde(default)]
     pub usual: Option<(f64, f64)>,
+    /// Categories that the baseline saw once only, kept apart or not: they stand for others that it happened not to see.
+    #[serde(default)]
+    pub seen_once: u64,
     /// What the builder noticed and decided, one sentence each.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -231,7 +231,8 @@ impl Planner<'_> {
         let required = asked.and_then(|column: &SchemaColumn| column.required).unwrap_or(false);
         let notes = self.notes(tally, kind, &binning);
         let name = name.to_owned();
-        Ok(Ok(Column { name, role, kind, required, single_precision, binning, usual, notes }))
+        let seen_once = if usual.is_none() { tally.texts.once() } else { 0 };
+        Ok(Ok(Column { name, role, kind, required, single_precision, binning, usual, seen_once, notes }))
     }
 
     /// The schema's kind, if at least one value can be read so.

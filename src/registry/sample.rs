@@ -171,6 +171,11 @@ impl TextTally {
         (!self.pruned && !self.identifier && self.too_long == 0).then_some(self.weights.len())
     }
 
+    /// Texts that were met once only.
+    pub(super) fn once(&self) -> u64 {
+        self.weights.values().filter(|weight| **weight == 1).count() as u64
+    }
+
     /// The heaviest `most` texts, in alphabetical order so that equal sets make equal binnings.
     pub(super) fn heaviest(&self, most: usize) -> Vec<String> {
         let mut texts: Vec<(&String, u64)> =

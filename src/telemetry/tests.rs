@@ -27,6 +27,7 @@ fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
         reference_rows: 10_000,
         level,
         kind: AlertKind::Drift,
+        severity: None,
         inhibited_by: None,
         moved: Vec::new(),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::alert::{AlertKind, Moved};
+use crate::alert::{AlertKind, Moved, Severity};
 use crate::reference::Role;
 use crate::subject::{Millis, Subject};
 
@@ -89,6 +89,8 @@ pub struct VerdictView {
     pub level: Level,
     /// Kind of alert that it can raise.
     pub kind: AlertKind,
+    /// Severity of that alert, where the verdict itself says; else the configuration does.
+    pub severity: Option<Severity>,
     /// The data fault that keeps this verdict from alerting, `missing`.
     pub inhibited_by: Option<String>,
     /// Bins that moved most, at most five.

@@ -401,6 +401,22 @@ impl Windows {
         self.subjects.window(id, horizon, edge, length, &self.versions[index].plans)
     }
 
+    /// Sum of a subject's panes in `[from, to)`, with the plan they follow; `None` before the subject was first seen,
+    /// and where the plan began later than `from`.
+    #[must_use]
+    pub fn sum(&self, id: SubjectId, from: i64, to: i64) -> Option<(Arc<Plan>, Vec<u64>)> {
+        let subject = self.subjects.name(id)?;
+        let state = &self.versions[*self.by_name.get(&*subject.model)?.get(&*subject.version)?];
+        let (begins, plan) = state.plans.at(to - 1)?;
+        (begins <= from).then(|| (Arc::clone(plan), self.subjects.sum(id, from, to, plan.layout.len())))
+    }
+
+    /// Whether a subject was seen before this pane.
+    #[must_use]
+    pub fn seen_before(&self, id: SubjectId, pane: i64) -> bool {
+        self.subjects.seen_before(id, pane)
+    }
+
     /// How long a subject has been silent at `end`: time since the end of its newest pane; `None` before its first.
     #[must_use]
     pub fn silence(&self, id: SubjectId, end: Millis) -> Option<Millis> {

@@ -33,6 +33,8 @@ pub struct WindowSettings {
     pub min_coverage: f64,
     /// Horizons, shortest first.
     pub horizons: Vec<HorizonSettings>,
+    /// Panes of the windows that are judged under the false-alarm budget; they do not overlap.
+    pub watch_panes: i64,
     /// Segment field and bound.
     pub segments: Option<Segments>,
 }
@@ -40,7 +42,7 @@ pub struct WindowSettings {
 impl WindowSettings {
     /// Translates the configuration; lengths that are no multiple of a pane are rounded up to one.
     #[must_use]
-    pub fn new(windows: &WindowsConfig, segments: Option<&Segments>) -> Self {
+    pub fn new(windows: &WindowsConfig, segments: Option<&Segments>, watch: Millis) -> Self {
         let pane_ms = windows.pane.millis().max(1);
         let panes = |millis: Millis| ((millis + pane_ms - 1) / pane_ms).max(1);
         let mut horizons: Vec<HorizonSettings> = windows
@@ -62,6 +64,7 @@ impl WindowSettings {
             stalled_after: windows.stalled_after.millis(),
             min_coverage: windows.min_coverage,
             horizons,
+            watch_panes: panes(watch),
             segments: segments.cloned(),
         }
     }
@@ -91,6 +94,7 @@ impl WindowSettings {
     /// Panes that must be kept behind the closing edge so that every horizon can still subtract them.
     #[must_use]
     pub fn kept_panes(&self) -> i64 {
-        self.horizons.iter().map(|horizon| horizon.panes + horizon.every).max().unwrap_or(1)
+        let rolling = self.horizons.iter().map(|horizon| horizon.panes + horizon.every).max().unwrap_or(1);
+        rolling.max(self.watch_panes)
     }
 }

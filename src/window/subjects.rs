@@ -244,6 +244,14 @@ impl Subjects {
         state.totals.get_mut(horizon)?.advance(edge, length, plans, &state.panes)
     }
 
+    pub(super) fn sum(&self, id: SubjectId, from: i64, to: i64, counters: usize) -> Vec<u64> {
+        let mut total = vec![0; counters];
+        if let Some(state) = self.state(id) {
+            state.panes.range(from..to).for_each(|(_, pane)| pane.add_to(&mut total));
+        }
+        total
+    }
+
     pub(super) fn restore(&mut self, id: SubjectId, subject: Subject, version: &mut VersionState) {
         match &subject.segment {
             None => version.whole = Some(id),

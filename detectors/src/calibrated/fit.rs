@@ -88,7 +88,7 @@ impl Fit {
         let used_rows: Vec<Vec<f64>> = used.iter().map(|&i| rows[i].clone()).collect();
         let freedom = fit.fit_season(quantity, &used_rows, &means, &counts, design, total);
         let residuals: Vec<f64> =
-            used_rows.iter().zip(&means).map(|(row, mean)| mean - fit.predict(row)).collect();
+            used_rows.iter().zip(&means).map(|(row, mean)| mean + quantity.prior - fit.predict(row)).collect();
         fit.fit_spread(&residuals, &counts, freedom, few);
         Some(fit)
     }
@@ -134,7 +134,7 @@ impl Fit {
         if width == 0 || windows <= 4 * width {
             return 1.0;
         }
-        let season = weighted_regression(rows, means, counts);
+        let mut season = weighted_regression(rows, means, counts);
         let predicted = |row: &Vec<f64>| season[0] + season[1..].iter().zip(row).map(|(a, b)| a * b).sum::<f64>();
         let squares = |at: &dyn Fn(usize) -> f64| -> f64 {
             (0..windows).map(|i| counts[i] * (means[i] - at(i)).powi(2)).sum()
@@ -145,6 +145,7 @@ impl Fit {
         if f <= SEASON_F {
             return 1.0;
         }
+        season[0] += quantity.prior;
         self.season = Some(season);
         if quantity.law == Law::Share {
             self.floor = Some((0.5 / total).max(0.02 * self.mean));

@@ -9,9 +9,10 @@ mod calibrate;
 mod findings;
 mod quantities;
 mod sampler;
+mod verdicts;
 
 use anchorwatch_detectors::calibrated::{
-    Budget, Budgets, Loudness, Reading, VolumeFit, Watch, WatchState, worst_fall,
+    Budget, Budgets, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,11 +25,20 @@ pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_w
 pub use findings::Finding;
 pub use quantities::{About, LATENCY, Monitored, PERFORMANCE};
 pub use sampler::{Counted, Sampler};
+pub use verdicts::{Place, views};
 
 use findings::{Readings, findings};
 
+/// Name that the windows judged under the budget have among the horizons.
+pub const CALIBRATED: &str = "calibrated";
+
 /// Windows of traffic that a fall may span.
 const VOLUME_WINDOWS: usize = 8;
+
+/// Most bytes of a state that is read back: 100,000 quantities.
+const MOST_BYTES: usize = 1 << 26;
+
+const COMPRESSION_LEVEL: i32 = 1;
 
 /// Fewest windows between two false alarms that a budget may stand for, however long the windows are.
 const FEWEST_WINDOWS: f64 = 2_000.0;
@@ -114,19 +124,13 @@ impl ModelWatch {
     }
 
     /// Takes in the window that starts at `start` and says what stands out, loudest first.
-    pub fn step(&self, state: &mut ModelWatchState, start: Millis, counted: Counted<'_>) -> Vec<Finding> {
+    pub fn step(&self, state: &mut ModelWatchState, start: Millis, counted: Counted<'_>) -> Judged {
         let samples = self.sampler.samples(&self.monitored, counted);
         let readings = self.watch.step(&mut state.watch, &samples, start);
         let volume = self.step_volume(state, start, counted.whole);
         state.next_start = Some(start + self.window_ms);
-        findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume)
-    }
-
-    /// Readings of the last step are not kept; this reads one window without taking it in.
-    #[must_use]
-    pub fn peek(&self, state: &ModelWatchState, start: Millis, counted: Counted<'_>) -> Vec<Reading> {
-        let samples = self.sampler.samples(&self.monitored, counted);
-        self.watch.step(&mut state.watch.clone(), &samples, start)
+        let findings = findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume);
+        Judged { samples, readings, findings }
     }
 
     /// How far traffic fell short, with the threshold, if it fell by more.
@@ -139,6 +143,17 @@ impl ModelWatch {
         let fall = worst_fall(state.shortfalls.iter().copied());
         (fall > fit.threshold).then_some((fall, fit.threshold))
     }
+}
+
+/// What one step brought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// One sample per monitored quantity.
+    pub samples: Vec<Sample>,
+    /// One reading per monitored quantity.
+    pub readings: Vec<Reading>,
+    /// What stands out, loudest first.
+    pub findings: Vec<Finding>,
 }
 
 /// A state as a checkpoint writes it.
@@ -161,8 +176,10 @@ impl ModelWatchState {
     /// # Errors
     /// When it cannot be written as JSON, which numbers and text always can.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
+        let bytes = self.watch.encode();
+        let packed = zstd::bulk::compress(&bytes, COMPRESSION_LEVEL).unwrap_or_default();
         serde_json::to_string(&StoredState {
-            watch: STANDARD.encode(self.watch.encode()),
+            watch: STANDARD.encode(packed),
             shortfalls: self.shortfalls.iter().map(|x| x.to_bits()).collect(),
             next_start: self.next_start,
         })
@@ -173,11 +190,22 @@ impl ModelWatchState {
     pub fn decode(text: &str) -> Option<Self> {
         let stored: StoredState = serde_json::from_str(text).ok()?;
         Some(Self {
-            watch: WatchState::decode(&STANDARD.decode(stored.watch).ok()?)?,
+            watch: WatchState::decode(&unpack(&STANDARD.decode(stored.watch).ok()?)?)?,
             shortfalls: stored.shortfalls.into_iter().take(VOLUME_WINDOWS).map(f64::from_bits).collect(),
             next_start: stored.next_start,
         })
     }
+}
+
+fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
+    zstd::bulk::decompress(packed, MOST_BYTES).ok()
+}
+
+/// Name of a category of a column, by its place in the reference.
+#[must_use]
+pub fn category_name(reference: &Reference, column: &str, place: usize) -> String {
+    let column = reference.columns.iter().find(|one| one.name == column);
+    column.map_or_else(|| place.to_string(), |column| column.binning.label(place))
 }
 
 /// Name of a loudness as alerts write their severity.

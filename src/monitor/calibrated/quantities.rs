@@ -210,11 +210,10 @@ impl List<'_> {
     fn categorical(&mut self, index: usize, column: &Column, counts: ColumnCounts<'_>) {
         let total = counts.total() as f64;
         let Some((_, known)) = counts.cells.split_last() else { return };
-        // A category that the baseline saw once stands for others that it happened not to see (Good 1953).
-        let once = known.iter().filter(|count| **count == 1).count();
+        // Good 1953: the mass of what was not seen is the share of what was seen once.
         let new = Quantity {
             rises_only: true,
-            prior: once as f64 / total,
+            prior: column.seen_once as f64 / total,
             ..share(Family::Rate, TOLERATED_RATE)
         };
         let unseen = known.len();

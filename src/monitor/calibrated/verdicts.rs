@@ -1,0 +1,164 @@
+//! From a judged step to the windows that the rest of the system knows: one verdict per column of the whole, one more
+//! for whatever else stands out, and a window per segment in which something does.
+
+use std::collections::BTreeMap;
+
+use anchorwatch_detectors::calibrated::{Loudness, Reading};
+use anchorwatch_detectors::distributions::normal_sf;
+
+use super::findings::Finding;
+use super::quantities::{About, LATENCY, Monitored};
+use super::{CALIBRATED, Judged};
+use crate::alert::{AlertKind, Moved, Severity};
+use crate::reference::{Layout, Reference, Role, Slice};
+use crate::subject::Millis;
+use crate::view::{Level, VerdictView, WindowView};
+
+/// Where and when a window was judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Model name.
+    pub model: &'a str,
+    /// Model version.
+    pub version: &'a str,
+    /// Content address of the reference.
+    pub reference_id: &'a str,
+    /// First instant, inclusive.
+    pub start: Millis,
+    /// Last instant, exclusive.
+    pub end: Millis,
+    /// Share of the window's time in which no record is known to be missing.
+    pub coverage: f64,
+    /// Whether categories are named.
+    pub show_categories: bool,
+}
+
+/// The window of the whole, then one for each segment of the calibration.
+#[must_use]
+pub fn views(
+    place: Place<'_>,
+    reference: &Reference,
+    monitored: &[Monitored],
+    judged: &Judged,
+    rows: &BTreeMap<Option<String>, u64>,
+) -> Vec<WindowView> {
+    let window = |segment: Option<String>, verdicts: Vec<VerdictView>| WindowView {
+        model: place.model.to_owned(),
+        version: place.version.to_owned(),
+        rows: rows.get(&segment).copied().unwrap_or(0),
+        segment,
+        horizon: CALIBRATED.to_owned(),
+        start: place.start,
+        end: place.end,
+        coverage: place.coverage,
+        reference: place.reference_id.to_owned(),
+        level: verdicts.iter().map(|verdict| verdict.level).max().unwrap_or_default(),
+        verdicts,
+        latency: None,
+        columns: Vec::new(),
+    };
+    // A version is compared with the others where events of several are counted together: in backtests.
+    let told = |slice: Option<&Slice>| -> Vec<&Finding> {
+        judged.findings.iter().filter(|finding| finding.slice.as_ref() == slice).collect()
+    };
+    let of_whole = told(None);
+    let mut whole: Vec<VerdictView> =
+        of_whole.iter().map(|finding| verdict(place, reference, finding)).collect();
+    for (feature, (reading, n)) in calm(monitored, judged) {
+        if of_whole.iter().all(|finding| finding.feature != feature) {
+            whole.push(quiet(reference, feature, reading, n));
+        }
+    }
+    let segments = reference.calibration.iter().flat_map(|calibration| &calibration.slices);
+    let of_segment = |slice: &Slice| {
+        let Slice::Segment(value) = slice else { return None };
+        let verdicts = told(Some(slice)).into_iter().map(|finding| verdict(place, reference, finding)).collect();
+        Some(window(Some(value.clone()), verdicts))
+    };
+    [window(None, whole)].into_iter().chain(segments.filter_map(of_segment)).collect()
+}
+
+/// Hottest reading of each column of the whole, pairs left out.
+fn calm<'a>(monitored: &'a [Monitored], judged: &'a Judged) -> BTreeMap<&'a str, (&'a Reading, f64)> {
+    let mut hottest: BTreeMap<&str, (&Reading, f64)> = BTreeMap::new();
+    for ((one, reading), sample) in monitored.iter().zip(&judged.readings).zip(&judged.samples) {
+        if one.slice.is_some() || one.kind == "correlation" || reading.threshold <= 0.0 {
+            continue;
+        }
+        let entry = hottest.entry(one.feature.as_str()).or_insert((reading, sample.count));
+        if reading.heat > entry.0.heat {
+            *entry = (reading, sample.count);
+        }
+    }
+    hottest
+}
+
+/// Column name as verdicts write it.
+fn column_of(feature: &str) -> &str {
+    if feature == LATENCY { "latency" } else { feature }
+}
+
+fn role_of(reference: &Reference, feature: &str) -> Option<Role> {
+    reference.columns.iter().find(|column| column.name == feature).map(|column| column.role)
+}
+
+fn quiet(reference: &Reference, feature: &str, reading: &Reading, n: f64) -> VerdictView {
+    VerdictView {
+        column: column_of(feature).to_owned(),
+        role: role_of(reference, feature),
+        detector: CALIBRATED.to_owned(),
+        statistic: (n > 0.0).then_some(reading.z.abs()),
+        threshold: (n > 0.0).then_some(reading.threshold),
+        p_value: None,
+        adjusted_p_value: None,
+        rows: n as u64,
+        reference_rows: reference.profile.get(Layout::ROWS).copied().unwrap_or(0),
+        level: if n > 0.0 { Level::Stable } else { Level::Insufficient },
+        kind: AlertKind::Drift,
+        severity: None,
+        inhibited_by: None,
+        moved: Vec::new(),
+    }
+}
+
+fn verdict(place: Place<'_>, reference: &Reference, finding: &Finding) -> VerdictView {
+    let about = match &finding.about {
+        None => String::new(),
+        Some(About::Quantile(q)) => format!(" {q}"),
+        Some(About::Column(name)) => format!(" {name}"),
+        Some(About::Category(at)) => match place.show_categories {
+            true => format!(" {}", super::category_name(reference, &finding.feature, *at)),
+            false => format!(" category {}", at + 1),
+        },
+    };
+    let moved = finding.means.map(|(to, from)| Moved { bin: format!("{}{about}", finding.kind), from, to });
+    VerdictView {
+        column: column_of(&finding.feature).to_owned(),
+        role: role_of(reference, &finding.feature),
+        detector: CALIBRATED.to_owned(),
+        statistic: Some(finding.statistic.abs()),
+        threshold: Some(finding.threshold),
+        p_value: Some((2.0 * normal_sf(finding.statistic.abs())).min(1.0)),
+        adjusted_p_value: None,
+        rows: finding.rows as u64,
+        reference_rows: reference.profile.get(Layout::ROWS).copied().unwrap_or(0),
+        level: Level::Drift,
+        kind: kind_of(finding),
+        severity: Some(match finding.loudness {
+            Loudness::Warn => Severity::Warning,
+            Loudness::Page => Severity::Critical,
+        }),
+        inhibited_by: None,
+        moved: moved.into_iter().collect(),
+    }
+}
+
+fn kind_of(finding: &Finding) -> AlertKind {
+    match (finding.feature.as_str(), finding.kind) {
+        (_, "missing" | "wrong_type" | "new_category") => AlertKind::DataFault,
+        (LATENCY, _) => AlertKind::Latency,
+        (_, "range") => AlertKind::DataFault,
+        (_, "volume") => AlertKind::Volume,
+        _ => AlertKind::Drift,
+    }
+}
