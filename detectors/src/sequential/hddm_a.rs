@@ -43,12 +43,12 @@ fn build(
     values: &Values,
     [drift, warning]: [&Parameter; 2],
     first: u64,
-    sides: f64,
+    numerator: f64,
 ) -> Result<Detector, BuildError> {
     let (drift, warning) = (values.get(drift), values.get(warning));
     values.demand(drift <= warning, "the chance of an alarm must not exceed that of a warning")?;
     let two_sided = values.on(&TWO_SIDED);
-    Ok(HddmA { drift, warning, two_sided, first, sides, means: Means::default(), signal: Signal::Stable }
+    Ok(HddmA { drift, warning, two_sided, first, numerator, means: Means::default(), signal: Signal::Stable }
         .into())
 }
 
@@ -68,7 +68,7 @@ pub struct HddmA {
     /// The first number of values that is judged.
     first: u64,
     /// What is divided by the confidence in the test.
-    sides: f64,
+    numerator: f64,
     means: Means,
     signal: Signal,
 }
@@ -85,7 +85,7 @@ impl HddmA {
             return None;
         }
         let scale = (n - k) as f64 / k as f64 * (1.0 / n as f64);
-        Some((scale / 2.0 * (self.sides / confidence).ln()).sqrt())
+        Some((scale / 2.0 * (self.numerator / confidence).ln()).sqrt())
     }
 
     fn exceeds(&self, cut: &RunningMean, difference: f64, confidence: f64) -> bool {
@@ -100,9 +100,17 @@ impl HddmA {
         self.means.highest.mean - self.means.all.mean
     }
 
-    fn at(&self, confidence: f64) -> bool {
-        self.exceeds(&self.means.lowest, self.rise(), confidence)
-            || self.two_sided && self.exceeds(&self.means.highest, self.fall(), confidence)
+    /// Whether a rise, and whether a fall, is beyond chance at a confidence.
+    fn sides(&self, confidence: f64) -> [bool; 2] {
+        let rises = self.exceeds(&self.means.lowest, self.rise(), confidence);
+        [rises, self.two_sided && self.exceeds(&self.means.highest, self.fall(), confidence)]
+    }
+
+    /// Whether a side warns that does not alarm; as in river, the other side may alarm at the same time.
+    #[must_use]
+    pub fn warns(&self) -> bool {
+        let alarms = self.sides(self.drift);
+        self.means.all.n >= self.first && self.sides(self.warning).iter().zip(alarms).any(|(w, a)| *w && !a)
     }
 
     fn move_cuts(&mut self) {
@@ -128,8 +136,8 @@ impl Sequential for HddmA {
         self.move_cuts();
         self.signal = match () {
             () if self.means.all.n < self.first => Signal::Stable,
-            () if self.at(self.drift) => Signal::Drift,
-            () if self.at(self.warning) => Signal::Warning,
+            () if self.sides(self.drift).contains(&true) => Signal::Drift,
+            () if self.warns() => Signal::Warning,
             () => Signal::Stable,
         };
         self.signal

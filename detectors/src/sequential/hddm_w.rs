@@ -153,12 +153,23 @@ pub struct HddmW {
 }
 
 impl HddmW {
-    fn excess(&self, confidence: f64) -> f64 {
-        let rise = self.averages.rise.excess(1.0, confidence, &self.settings);
-        if !self.settings.two_sided {
-            return rise;
-        }
-        rise.max(self.averages.fall.excess(-1.0, confidence, &self.settings))
+    /// How far a rise, and a fall, is beyond chance at a confidence.
+    fn sides(&self, confidence: f64) -> [f64; 2] {
+        let fall = if self.settings.two_sided {
+            self.averages.fall.excess(-1.0, confidence, &self.settings)
+        } else {
+            0.0
+        };
+        [self.averages.rise.excess(1.0, confidence, &self.settings), fall]
+    }
+
+    /// Whether a side warns that does not alarm; as in river, the other side may alarm at the same time.
+    #[must_use]
+    pub fn warns(&self) -> bool {
+        let alarms = self.sides(self.settings.drift);
+        let warnings = self.sides(self.settings.warning);
+        self.averages.all.n >= self.settings.first
+            && warnings.iter().zip(alarms).any(|(warning, alarm)| *warning > 1.0 && alarm <= 1.0)
     }
 }
 
@@ -175,8 +186,8 @@ impl Sequential for HddmW {
         fall.take(bound - all.mean, all, value, &settings);
         self.signal = match () {
             () if self.averages.all.n < settings.first => Signal::Stable,
-            () if self.excess(settings.drift) > 1.0 => Signal::Drift,
-            () if self.excess(settings.warning) > 1.0 => Signal::Warning,
+            () if self.statistic() > 1.0 => Signal::Drift,
+            () if self.warns() => Signal::Warning,
             () => Signal::Stable,
         };
         self.signal
@@ -184,7 +195,8 @@ impl Sequential for HddmW {
 
     /// The difference of the averages over what chance allows, of the worse side.
     fn statistic(&self) -> f64 {
-        self.excess(self.settings.drift)
+        let [rise, fall] = self.sides(self.settings.drift);
+        rise.max(fall)
     }
 
     fn threshold(&self) -> f64 {

@@ -131,10 +131,10 @@ pub struct Kswin {
 }
 
 impl Kswin {
-    /// The p-value of the last test, exact for values without ties; 1 before the first test.
+    /// The p-value of the last test, exact for values without ties; `None` while the window fills.
     #[must_use]
-    pub fn p_value(&self) -> f64 {
-        equal_sizes_sf(self.stat_size as u64, self.distance)
+    pub fn p_value(&self) -> Option<f64> {
+        (self.window.len() >= self.window_size).then(|| equal_sizes_sf(self.stat_size as u64, self.distance))
     }
 }
 
@@ -142,6 +142,7 @@ impl Sequential for Kswin {
     fn step(&mut self, value: f64) -> Signal {
         if self.signal == Signal::Drift {
             self.window.clear();
+            self.distance = 0;
         }
         self.signal = Signal::Stable;
         self.window.push_back(value);

@@ -29,6 +29,8 @@ pub(crate) fn judge_stream(case: &Case, datasets: &Datasets) -> Verdict {
         let signal = detector.update(value);
         let warns = match &detector {
             Detector::Eddm(eddm) => eddm.warns(),
+            Detector::HddmA(hddm) => hddm.warns(),
+            Detector::HddmW(hddm) => hddm.warns(),
             _ => signal == Signal::Warning,
         };
         alarms.extend((signal == Signal::Drift).then_some(index));
@@ -60,7 +62,8 @@ fn judge_final(detector: &Detector, want: &Map<String, Value>, check: &mut Check
             (Detector::Adwin(adwin), "estimation") => adwin.mean(),
             (Detector::Adwin(adwin), "variance_sum") => adwin.squares(),
             (Detector::Adwin(_), "n_detections_since_reset") => number(want),
-            (Detector::Kswin(kswin), "p_value") => kswin.p_value(),
+            // River says 0 before there is a test.
+            (Detector::Kswin(kswin), "p_value") => kswin.p_value().unwrap_or(0.0),
             (Detector::PageHinkley(_), "mean") => number(&state["page_hinkley"]["sums"]["mean"]["mean"]),
             (Detector::PageHinkley(_), sum) => number(&state["page_hinkley"]["sums"][sum]),
             (_, other) => panic!("nothing known of {other}"),
