@@ -161,7 +161,7 @@ detectors! {
 }
 
 /// Every detector that can be built by name; conventions of a peer carry its name.
-pub const ALL: [Spec; 22] = [
+pub const ALL: [Spec; 23] = [
     adwin::SPEC,
     kswin::SPEC,
     kswin::FROUROS,
@@ -181,6 +181,7 @@ pub const ALL: [Spec; 22] = [
     bounded_mean::SPEC,
     confidence_sequence::SPEC,
     ecdd::FROUROS,
+    stepd::SPEC,
     stepd::FROUROS,
     mean_deviation::CUSUM_FROUROS,
     mean_deviation::AVERAGE_FROUROS,

@@ -2,15 +2,15 @@
 //!
 //! Nishida and Yamauchi 2007, as frouros computes it: continuity corrected, one-sided tail of the absolute value, so
 //! that a difference smaller than the correction counts as its opposite. Values above 1/2 are ones; which of right and
-//! wrong they mean does not matter. Where frouros alarms on a stream of equal values, whose spread is nil, this
-//! detector is silent.
+//! wrong they mean does not matter. On a stream of equal values, whose spread is nil, frouros alarms as soon as it
+//! judges; its convention does so too, the plain detector is silent.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::parameters::{Parameter, Spec};
-use super::{Sequential, Signal};
+use super::parameters::{Parameter, Spec, Values};
+use super::{BuildError, Detector, Sequential, Signal};
 use crate::distributions::normal_sf;
 
 const DRIFT: Parameter =
@@ -26,18 +26,28 @@ const WINDOW: Parameter = Parameter::whole(
 );
 
 /// How to build it by name.
+pub(super) const SPEC: Spec = Spec {
+    name: "stepd",
+    about: "error rate of the latest values against the rest (Nishida and Yamauchi 2007)",
+    parameters: &[DRIFT, WARNING, WINDOW],
+    build: |values| build(values, false),
+};
+
+/// How to build frouros' convention by name.
 pub(super) const FROUROS: Spec = Spec {
     name: "stepd_frouros",
-    about: "error rate of the latest values against the rest (Nishida and Yamauchi 2007), as frouros",
+    about: "STEPD as frouros, which alarms on streams of equal values",
     parameters: &[DRIFT, WARNING, WINDOW],
-    build: |values| {
-        let (drift, warning) = (values.get(&DRIFT), values.get(&WARNING));
-        values.demand(drift <= warning, "alpha_d must not exceed alpha_w")?;
-        let size = values.count(&WINDOW) as usize;
-        Ok(Stepd { drift, warning, size, window: VecDeque::new(), n: 0, ones: 0, signal: Signal::Stable }
-            .into())
-    },
+    build: |values| build(values, true),
 };
+
+fn build(values: &Values, as_frouros: bool) -> Result<Detector, BuildError> {
+    let (drift, warning) = (values.get(&DRIFT), values.get(&WARNING));
+    values.demand(drift <= warning, "alpha_d must not exceed alpha_w")?;
+    let size = values.count(&WINDOW) as usize;
+    let window = VecDeque::new();
+    Ok(Stepd { drift, warning, size, as_frouros, window, n: 0, ones: 0, signal: Signal::Stable }.into())
+}
 
 /// The detector with its state: the window, one byte per value, and two counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +55,7 @@ pub struct Stepd {
     drift: f64,
     warning: f64,
     size: usize,
+    as_frouros: bool,
     window: VecDeque<bool>,
     n: u64,
     ones: u64,
@@ -65,7 +76,8 @@ impl Stepd {
         let old = self.ones.saturating_sub(latest_ones) as f64 / before as f64;
         let difference = (old - latest_ones as f64 / latest as f64).abs() - 0.5 * inverse;
         let spread = (rate * (1.0 - rate) * inverse).sqrt();
-        (spread > 0.0).then(|| (difference / spread).abs())
+        let without_spread = self.as_frouros.then_some(f64::INFINITY);
+        if spread > 0.0 { Some((difference / spread).abs()) } else { without_spread }
     }
 
     fn p_value(&self) -> f64 {
