@@ -23,7 +23,7 @@
 //! let mut detector = sequential::build("cusum", &given)?;
 //! assert_eq!(detector.update(10.3), Signal::Stable);
 //! let delay = (1..100).find(|_| detector.update(16.0) == Signal::Drift);
-//! assert_eq!(delay, Some(4));
+//! assert_eq!(delay, Some(5));
 //! # Ok::<(), sequential::BuildError>(())
 //! ```
 

@@ -90,7 +90,7 @@ impl Default for Options {
 /// let reference = vec![500; 10];
 /// let mut detector = Ranks::new(reference, &Options::default());
 /// let delay = (1..1000).find(|_| detector.update(9) == Signal::Drift);
-/// assert_eq!(delay, Some(25));
+/// assert_eq!(delay, Some(17));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ranks {
@@ -244,7 +244,9 @@ impl Numeric {
 /// Distinct order statistics that part a sorted sample into about equal cells.
 fn edges(sorted: &[f64], cells: usize) -> Vec<f64> {
     let n = sorted.len();
-    let rank = |i: usize| (i.saturating_mul(n)).div_ceil(cells.max(1)).max(1) - 1;
+    // More cells than values would only repeat edges.
+    let cells = cells.min(n);
+    let rank = |i: usize| (i.saturating_mul(n)).div_ceil(cells).max(1) - 1;
     let mut edges: Vec<f64> = (1..cells).filter_map(|i| sorted.get(rank(i)).copied()).collect();
     edges.dedup();
     edges

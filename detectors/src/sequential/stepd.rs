@@ -67,7 +67,7 @@ impl Stepd {
     fn z(&self) -> Option<f64> {
         let latest = self.window.len() as u64;
         let before = self.n.checked_sub(latest).filter(|&before| before > 0)?;
-        if latest < self.size as u64 || self.n < 2 * self.size as u64 {
+        if latest < self.size as u64 || self.n < (self.size as u64).saturating_mul(2) {
             return None;
         }
         let latest_ones = self.window.iter().filter(|&&one| one).count() as u64;
