@@ -17,6 +17,7 @@
 //! | [`contingency`] | tables of categories: chi-square, G, Fisher, two proportions |
 //! | [`multiple`] | many tests at one look: adjusted p-values, e-BH |
 //! | [`samples`] | statistics of raw samples |
+//! | [`sequential`] | detectors of a change in a stream, one value at a time |
 //! | [`distributions`] | tail probabilities and intervals alone |
 //!
 //! ```
@@ -42,6 +43,7 @@ pub mod gap_tie;
 pub mod latency;
 pub mod multiple;
 pub mod samples;
+pub mod sequential;
 pub mod two_sample;
 
 pub use batch::{BatchDetector, Score};

@@ -15,6 +15,8 @@ mod data;
 mod laws;
 #[path = "golden/numeric.rs"]
 mod numeric;
+#[path = "golden/sequential.rs"]
+mod sequential;
 #[path = "golden/streamed.rs"]
 mod streamed;
 
@@ -27,7 +29,7 @@ use data::Datasets;
 
 /// Files of cases, each with the function that judges one of them.
 type Judge = fn(&Case, &Datasets) -> Verdict;
-const FILES: [(&str, Judge); 7] = [
+const FILES: [(&str, Judge); 10] = [
     ("batch_numeric", numeric::judge),
     ("batch_binned", binned::judge_numeric),
     ("categorical", binned::judge_categorical),
@@ -35,6 +37,9 @@ const FILES: [(&str, Judge); 7] = [
     ("multiple_testing", laws::judge_multiple),
     ("latency", streamed::judge_latency),
     ("stream_state", streamed::judge_state),
+    ("sequential_river", sequential::judge_stream),
+    ("sequential_frouros", sequential::judge_stream),
+    ("sequential", sequential::judge_bets),
 ];
 
 /// What was asked of us and came out how.
@@ -42,6 +47,7 @@ const FILES: [(&str, Judge); 7] = [
 struct Tally {
     passed: usize,
     failed: Vec<String>,
+    as_peers: usize,
     other_tiers: usize,
     not_offered: BTreeMap<String, usize>,
 }
@@ -49,6 +55,8 @@ struct Tally {
 impl Tally {
     fn take(&mut self, case: &Case, verdict: Verdict) {
         match verdict {
+            Verdict::Peer(errors) if errors.is_empty() => self.as_peers += 1,
+            Verdict::Peer(errors) => self.failed.push(format!("{case}: {}", errors.join("; "))),
             _ if case.tier != "core" => self.other_tiers += 1,
             Verdict::NotOffered => *self.not_offered.entry(case.detector.clone()).or_default() += 1,
             Verdict::Judged(errors) if errors.is_empty() => self.passed += 1,
@@ -84,6 +92,7 @@ fn main() -> ExitCode {
     for (detector, cases) in &tally.not_offered {
         println!("golden: not offered: {detector} ({cases} core cases)");
     }
+    println!("golden: {} cases of peers' conventions passed", tally.as_peers);
     println!("golden: not asked here: {} cases of other tiers", tally.other_tiers);
     println!("golden: {} core passed, {} failed", tally.passed, tally.failed.len());
     if tally.failed.is_empty() && tally.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

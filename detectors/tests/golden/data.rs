@@ -8,13 +8,20 @@ use anchorwatch_detectors::samples::sorted;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::case::number;
+use crate::case::{number, numbers};
 
 /// All data sets of the folder.
 #[derive(Deserialize)]
 pub(crate) struct Datasets {
     numeric: BTreeMap<String, Sides<Side>>,
     categorical: BTreeMap<String, Sides<Vec<Option<String>>>>,
+    streams: BTreeMap<String, Stream>,
+}
+
+/// A stream: numbers, or a text of the digits 0 and 1.
+#[derive(Deserialize)]
+struct Stream {
+    values: Value,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +117,14 @@ pub(crate) struct Cells {
 }
 
 impl Datasets {
+    /// The values of a stream.
+    pub(crate) fn stream(&self, name: &str) -> Vec<f64> {
+        match &self.streams[name].values {
+            Value::String(bits) => bits.chars().map(|bit| f64::from(u8::from(bit == '1'))).collect(),
+            values => numbers(values),
+        }
+    }
+
     pub(crate) fn read(folder: &Path) -> Self {
         let path = folder.join("datasets.json");
         let text =
