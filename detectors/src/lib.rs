@@ -15,6 +15,11 @@
 //! | [`divergence`] | statistics without order: PSI, Jensen–Shannon, Hellinger, total variation |
 //! | [`contingency`] | tables of categories: chi-square, G, Fisher, two proportions |
 //! | [`multiple`] | many tests at one look: adjusted p-values, e-BH |
+//! | [`performance`] | metrics of labelled predictions: classification, regression, calibration |
+//! | [`estimate`] | performance without labels: CBPE, calibration, label shift |
+//! | [`quality`] | missing, out-of-range and unseen rates; limits from chunks |
+//! | [`multivariate`] | several columns at once: Hotelling, correlations, PCA, mean discrepancy |
+//! | [`burn`] | burn rates of an error budget on paired windows |
 //! | [`samples`] | statistics of raw samples |
 //! | [`distributions`] | tail probabilities and intervals alone |
 //!
@@ -32,13 +37,19 @@
 
 pub mod batch;
 pub mod binning;
+pub mod burn;
 pub mod contingency;
 pub mod counts;
 pub mod distributions;
 pub mod divergence;
+pub mod estimate;
+pub mod fixed_point;
 pub mod gap_tie;
 pub mod latency;
 pub mod multiple;
+pub mod multivariate;
+pub mod performance;
+pub mod quality;
 pub mod samples;
 pub mod two_sample;
 

@@ -13,6 +13,8 @@ pub(crate) struct Case {
     pub(crate) tier: String,
     pub(crate) detector: String,
     #[serde(default)]
+    pub(crate) convention: String,
+    #[serde(default)]
     pub(crate) data: String,
     #[serde(default)]
     pub(crate) params: Map<String, Value>,
@@ -141,6 +143,11 @@ impl<'a> Check<'a> {
             self.value(&format!("{name}[{index}]"), got, want);
         }
         self
+    }
+
+    /// What the case expects under a name, if anything.
+    pub(crate) fn wanted(&self, name: &str) -> Option<&'a Value> {
+        self.case.expected_extra.get(name)
     }
 
     /// Compares with the tolerance of the statistic.
