@@ -20,6 +20,7 @@
 //! | [`quality`] | missing, out-of-range and unseen rates; limits from chunks |
 //! | [`multivariate`] | several columns at once: Hotelling, correlations, PCA, mean discrepancy |
 //! | [`burn`] | burn rates of an error budget on paired windows |
+//! | [`compat`] | what other tools compute, convention by convention |
 //! | [`samples`] | statistics of raw samples |
 //! | [`distributions`] | tail probabilities and intervals alone |
 //!
@@ -38,6 +39,7 @@
 pub mod batch;
 pub mod binning;
 pub mod burn;
+pub mod compat;
 pub mod contingency;
 pub mod counts;
 pub mod distributions;

@@ -9,12 +9,18 @@
 mod binned;
 #[path = "golden/case.rs"]
 mod case;
+#[path = "golden/compat.rs"]
+mod compat;
 #[path = "golden/data.rs"]
 mod data;
 #[path = "golden/laws.rs"]
 mod laws;
+#[path = "golden/multivariate.rs"]
+mod multivariate;
 #[path = "golden/numeric.rs"]
 mod numeric;
+#[path = "golden/performance.rs"]
+mod performance;
 #[path = "golden/streamed.rs"]
 mod streamed;
 
@@ -27,7 +33,7 @@ use data::Datasets;
 
 /// Files of cases, each with the function that judges one of them.
 type Judge = fn(&Case, &Datasets) -> Verdict;
-const FILES: [(&str, Judge); 7] = [
+const FILES: [(&str, Judge); 10] = [
     ("batch_numeric", numeric::judge),
     ("batch_binned", binned::judge_numeric),
     ("categorical", binned::judge_categorical),
@@ -35,6 +41,9 @@ const FILES: [(&str, Judge); 7] = [
     ("multiple_testing", laws::judge_multiple),
     ("latency", streamed::judge_latency),
     ("stream_state", streamed::judge_state),
+    ("performance", performance::judge),
+    ("multivariate", multivariate::judge),
+    ("quality_threshold", multivariate::judge_quality),
 ];
 
 /// What was asked of us and came out how.
@@ -53,6 +62,26 @@ impl Tally {
             Verdict::NotOffered => *self.not_offered.entry(case.detector.clone()).or_default() += 1,
             Verdict::Judged(errors) if errors.is_empty() => self.passed += 1,
             Verdict::Judged(errors) => self.failed.push(format!("{case}: {}", errors.join("; "))),
+        }
+    }
+}
+
+/// The guide's table of other tools' conventions, whose figures are those of the cases in this repository.
+const GUIDE: &str = include_str!("../../docs/guide/compat.md");
+
+impl Tally {
+    #[expect(clippy::print_stdout, reason = "the tally is what this test is run for")]
+    fn take_peers(&mut self, peers: &compat::Tally) {
+        for ((convention, detector), (passed, asked)) in &peers.by_detector {
+            println!("golden: compat {convention} {detector}: {passed} of {asked}");
+        }
+        let (passed, asked) = peers.sums();
+        println!("golden: compat: {passed} of {asked} cases of other tools' conventions passed");
+        for difference in &peers.failed {
+            println!("golden: compat: differs: {difference}");
+        }
+        if std::env::var_os("ANCHORWATCH_GOLDEN").is_none() {
+            self.failed.extend(peers.contradictions(GUIDE));
         }
     }
 }
@@ -78,6 +107,7 @@ fn main() -> ExitCode {
             tally.failed.len() - before.1
         );
     }
+    tally.take_peers(&compat::Tally::of(&folder, &datasets));
     for failure in &tally.failed {
         println!("golden: FAILED {failure}");
     }

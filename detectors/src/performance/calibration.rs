@@ -128,23 +128,26 @@ impl CalibrationBins {
     }
 }
 
-/// The expected calibration error on `bins` bins of `floor(n / bins)` sorted scores each, the last with the remainder.
+/// The expected calibration error on bins of `floor(n / bins)` sorted scores each, the last with the remainder.
 ///
-/// `NannyML`'s form. Pairs without a score are left out; equal scores keep the order of the arrays. `None` for no
-/// bins or fewer scores than bins.
+/// `NannyML`'s form: with a large remainder there are more than `bins` bins, and with at most twice as many scores as bins
+/// there are `n / 2` of them. Pairs without a score are left out; equal scores keep the order of the arrays. `None` for
+/// no bins or fewer than four scores.
 #[must_use]
 pub fn expected_error_equal_count(labels: &[bool], scores: &[f64], bins: usize) -> Option<f64> {
     let mut pairs: Vec<(f64, bool)> = scores.iter().copied().zip(labels.iter().copied()).collect();
     pairs.retain(|(score, _)| !score.is_nan());
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let size = pairs.len().checked_div(bins).filter(|&size| size > 0)?;
-    let (full, last) = pairs.split_at(size * (bins - 1));
+    let n = pairs.len();
+    let bins = if n <= bins.saturating_mul(2) { n / 2 } else { bins };
+    let size = n.checked_div(bins).filter(|_| n >= 4)?;
+    let (full, last) = pairs.split_at((n / size - 1) * size);
     let gap = |bin: &[(f64, bool)]| {
         let sum = |sum: f64, (score, label): &(f64, bool)| sum + f64::from(u8::from(*label)) - score;
         bin.iter().fold(0.0, sum).abs()
     };
     let error: f64 = full.chunks(size).chain(std::iter::once(last)).map(gap).sum();
-    Some(error / pairs.len() as f64)
+    Some(error / n as f64)
 }
 
 #[cfg(test)]
@@ -163,6 +166,7 @@ mod tests {
         assert_eq!(CalibrationBins::new(3).expected_error(), None);
         assert_eq!(expected_error_equal_count(&[true], &[0.5], 0), None);
         assert_eq!(expected_error_equal_count(&[true], &[0.5], 2), None);
+        assert_eq!(expected_error_equal_count(&[true; 5], &[0.5; 5], 9), Some(0.5));
         assert!(log_loss(true, 0.0) < 36.05 && log_loss(false, 1.0) > 36.0);
     }
 

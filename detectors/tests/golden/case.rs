@@ -24,11 +24,15 @@ pub(crate) struct Case {
     expected_p_value: Value,
     #[serde(default)]
     pub(crate) expected_extra: Map<String, Value>,
+    #[serde(default)]
     tolerance: Tolerance,
     tolerance_p: Option<Tolerance>,
+    /// All other keys: those of a stream's case.
+    #[serde(flatten)]
+    pub(crate) other: Map<String, Value>,
 }
 
-#[derive(Deserialize, Clone, Copy)]
+#[derive(Deserialize, Clone, Copy, Default)]
 pub(crate) struct Tolerance {
     rel: f64,
     abs: f64,

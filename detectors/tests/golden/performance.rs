@@ -5,8 +5,8 @@ use anchorwatch_detectors::estimate::sampling_error::SamplingErrors;
 use anchorwatch_detectors::estimate::{Isotonic, Trust};
 use anchorwatch_detectors::performance::calibration::expected_error_equal_count;
 use anchorwatch_detectors::performance::{
-    CalibrationBins, ClassificationMetrics, ClassificationState, Confusion, RegressionMetrics, RegressionScale,
-    RegressionState,
+    CalibrationBins, ClassificationMetrics, ClassificationState, Confusion, RegressionMetrics,
+    RegressionScale, RegressionState,
 };
 use anchorwatch_detectors::samples::Moments;
 
@@ -103,8 +103,7 @@ fn judge_isotonic(data: &Binary, check: &mut Check<'_>) {
 
 fn judge_cbpe(case: &Case, data: &Binary, check: &mut Check<'_>) {
     let fit = (case.text("calibration") == "isotonic").then(|| fit(data)).flatten();
-    let calibrated =
-        |&score: &f64| fit.as_ref().map_or(score, |fit| fit.apply(score));
+    let calibrated = |&score: &f64| fit.as_ref().map_or(score, |fit| fit.apply(score));
     let probabilities: Vec<f64> = data.cur_score.iter().map(calibrated).collect();
     let estimate = estimate_samples(&data.cur_score, &probabilities, data.threshold, Trust::Trusted);
     check
@@ -119,7 +118,9 @@ fn judge_cbpe(case: &Case, data: &Binary, check: &mut Check<'_>) {
     // The peer rounds cumulative counts to five decimals before it forms these two.
     for (name, got) in [("roc_auc", estimate.roc_auc), ("average_precision", estimate.average_precision)] {
         if let Some(want) = case.expected_extra.get(name).map(crate::case::number) {
-            check.holds(got.is_some_and(|got| (got - want).abs() <= 1e-5), || format!("{name}: {got:?}, want {want}"));
+            check.holds(got.is_some_and(|got| (got - want).abs() <= 1e-5), || {
+                format!("{name}: {got:?}, want {want}")
+            });
         }
     }
 }
