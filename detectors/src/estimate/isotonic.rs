@@ -38,8 +38,8 @@ impl Isotonic {
     ///
     /// ```
     /// use anchorwatch_detectors::estimate::Isotonic;
-    /// let fit = Isotonic::fit(&[0.2, 0.4, 0.6, 0.8], &[false, true, false, true]).expect("four pairs");
-    /// assert_eq!((fit.apply(0.1), fit.apply(0.5), fit.apply(0.7)), (0.0, 0.5, 0.75));
+    /// let fit = Isotonic::fit(&[0.125, 0.25, 0.5, 0.75], &[false, true, false, true]).expect("four pairs");
+    /// assert_eq!((fit.apply(0.1), fit.apply(0.375), fit.apply(0.625)), (0.0, 0.5, 0.75));
     /// ```
     #[must_use]
     pub fn fit(scores: &[f64], labels: &[bool]) -> Option<Self> {
