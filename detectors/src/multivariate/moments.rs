@@ -1,7 +1,7 @@
 //! Mean and covariance of rows, from raw rows or from a mergeable state of fixed-point sums.
 //!
 //! The state counts rows in units of the reference's spread around its mean, so that sums stay small and exact. Not here:
-//! what is compared ([`super::hotelling`], [`super::correlation`]).
+//! what is compared ([`mod@super::hotelling`], [`super::correlation`]).
 
 use crate::counts::CountsError;
 use crate::fixed_point::{FixedPoint, merge_sums, subtract_sums};
