@@ -22,6 +22,7 @@
 //! | [`burn`] | burn rates of an error budget on paired windows |
 //! | [`compat`] | what other tools compute, convention by convention |
 //! | [`samples`] | statistics of raw samples |
+//! | [`sequential`] | detectors of a change in a stream, one value at a time |
 //! | [`distributions`] | tail probabilities and intervals alone |
 //!
 //! ```
@@ -53,6 +54,7 @@ pub mod multivariate;
 pub mod performance;
 pub mod quality;
 pub mod samples;
+pub mod sequential;
 pub mod two_sample;
 
 pub use batch::{BatchDetector, Score};

@@ -21,6 +21,8 @@ mod multivariate;
 mod numeric;
 #[path = "golden/performance.rs"]
 mod performance;
+#[path = "golden/sequential.rs"]
+mod sequential;
 #[path = "golden/streamed.rs"]
 mod streamed;
 
@@ -33,7 +35,7 @@ use data::Datasets;
 
 /// Files of cases, each with the function that judges one of them.
 type Judge = fn(&Case, &Datasets) -> Verdict;
-const FILES: [(&str, Judge); 10] = [
+const FILES: [(&str, Judge); 13] = [
     ("batch_numeric", numeric::judge),
     ("batch_binned", binned::judge_numeric),
     ("categorical", binned::judge_categorical),
@@ -44,6 +46,9 @@ const FILES: [(&str, Judge); 10] = [
     ("performance", performance::judge),
     ("multivariate", multivariate::judge),
     ("quality_threshold", multivariate::judge_quality),
+    ("sequential_river", sequential::judge_stream),
+    ("sequential_frouros", sequential::judge_stream),
+    ("sequential", sequential::judge_bets),
 ];
 
 /// What was asked of us and came out how.
@@ -51,6 +56,7 @@ const FILES: [(&str, Judge); 10] = [
 struct Tally {
     passed: usize,
     failed: Vec<String>,
+    as_peers: usize,
     other_tiers: usize,
     not_offered: BTreeMap<String, usize>,
 }
@@ -58,6 +64,8 @@ struct Tally {
 impl Tally {
     fn take(&mut self, case: &Case, verdict: Verdict) {
         match verdict {
+            Verdict::Peer(errors) if errors.is_empty() => self.as_peers += 1,
+            Verdict::Peer(errors) => self.failed.push(format!("{case}: {}", errors.join("; "))),
             _ if case.tier != "core" => self.other_tiers += 1,
             Verdict::NotOffered => *self.not_offered.entry(case.detector.clone()).or_default() += 1,
             Verdict::Judged(errors) if errors.is_empty() => self.passed += 1,
@@ -114,6 +122,7 @@ fn main() -> ExitCode {
     for (detector, cases) in &tally.not_offered {
         println!("golden: not offered: {detector} ({cases} core cases)");
     }
+    println!("golden: {} cases of peers' conventions passed", tally.as_peers);
     println!("golden: not asked here: {} cases of other tiers", tally.other_tiers);
     println!("golden: {} core passed, {} failed", tally.passed, tally.failed.len());
     if tally.failed.is_empty() && tally.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -42,6 +42,8 @@ pub(crate) struct Tolerance {
 pub(crate) enum Verdict {
     /// Compared; the list says what differed.
     Judged(Vec<String>),
+    /// Compared with a peer whose convention this crate offers by name; the list says what differed.
+    Peer(Vec<String>),
     /// This crate has no such detector.
     NotOffered,
 }

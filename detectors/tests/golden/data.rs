@@ -8,7 +8,7 @@ use anchorwatch_detectors::samples::sorted;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::case::number;
+use crate::case::{number, numbers};
 
 /// All data sets of the folder.
 #[derive(Deserialize)]
@@ -18,6 +18,7 @@ pub(crate) struct Datasets {
     binary: BTreeMap<String, Binary>,
     regression: BTreeMap<String, Regression>,
     multivariate: BTreeMap<String, Rows>,
+    streams: BTreeMap<String, Stream>,
 }
 
 /// A binary classifier's scores and labels.
@@ -42,6 +43,12 @@ pub(crate) struct Regression {
 pub(crate) struct Rows {
     pub(crate) reference: Vec<Vec<f64>>,
     pub(crate) current: Vec<Vec<f64>>,
+}
+
+/// A stream: numbers, or a text of the digits 0 and 1.
+#[derive(Deserialize)]
+struct Stream {
+    values: Value,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +144,14 @@ pub(crate) struct Cells {
 }
 
 impl Datasets {
+    /// The values of a stream.
+    pub(crate) fn stream(&self, name: &str) -> Vec<f64> {
+        match &self.streams[name].values {
+            Value::String(bits) => bits.chars().map(|bit| f64::from(u8::from(bit == '1'))).collect(),
+            values => numbers(values),
+        }
+    }
+
     pub(crate) fn read(folder: &Path) -> Self {
         let path = folder.join("datasets.json");
         let text =
