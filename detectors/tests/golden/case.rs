@@ -13,8 +13,6 @@ pub(crate) struct Case {
     pub(crate) tier: String,
     pub(crate) detector: String,
     #[serde(default)]
-    pub(crate) convention: String,
-    #[serde(default)]
     pub(crate) data: String,
     #[serde(default)]
     pub(crate) params: Map<String, Value>,
@@ -99,6 +97,11 @@ impl Case {
     /// A parameter's text, or nothing.
     pub(crate) fn text(&self, parameter: &str) -> &str {
         self.params.get(parameter).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// Whose convention the case follows.
+    pub(crate) fn convention(&self) -> &str {
+        self.other.get("convention").and_then(Value::as_str).unwrap_or("")
     }
 
     /// A parameter's numbers.

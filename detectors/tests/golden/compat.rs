@@ -50,7 +50,7 @@ impl Tally {
     }
 
     fn take(&mut self, case: &Case, verdict: Verdict) {
-        let convention = case.convention.split_whitespace().next().unwrap_or("").to_owned();
+        let convention = case.convention().split_whitespace().next().unwrap_or("").to_owned();
         let (passed, asked) = self.by_detector.entry((convention, case.detector.clone())).or_default();
         *asked += 1;
         match verdict {

@@ -82,7 +82,7 @@ fn judge_correlation(rows: &Rows, check: &mut Check<'_>) {
 }
 
 fn judge_mmd(case: &Case, rows: &Rows, check: &mut Check<'_>) {
-    let bandwidth = match case.convention.as_str() {
+    let bandwidth = match case.convention() {
         "evidently" => Bandwidth::CrossMedian,
         "frouros" => Bandwidth::Sigma(case.param("sigma")),
         _ => Bandwidth::ReferenceMedian,

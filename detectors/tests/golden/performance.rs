@@ -74,7 +74,7 @@ fn judge_classification(data: &Binary, check: &mut Check<'_>) {
 
 fn judge_calibration_error(case: &Case, data: &Binary, check: &mut Check<'_>) {
     let (truth, bins) = (labels(&data.cur_y), case.param("bins") as usize);
-    let error = if case.convention.starts_with("nannyml") {
+    let error = if case.convention().starts_with("nannyml") {
         expected_error_equal_count(&truth, &data.cur_score, bins)
     } else {
         let mut curve = CalibrationBins::new(bins);
