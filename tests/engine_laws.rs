@@ -55,7 +55,7 @@ fn column(name: &str, role: Role, binning: Binning) -> Column {
         single_precision: false,
         binning,
         usual: None,
-        seen_once: 0,
+        unseen_beyond: 0.0,
         notes: Vec::new(),
     }
 }

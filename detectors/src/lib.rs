@@ -16,6 +16,12 @@
 //! | [`divergence`] | statistics without order: PSI, Jensen–Shannon, Hellinger, total variation |
 //! | [`contingency`] | tables of categories: chi-square, G, Fisher, two proportions |
 //! | [`multiple`] | many tests at one look: adjusted p-values, e-BH |
+//! | [`performance`] | metrics of labelled predictions: classification, regression, calibration |
+//! | [`estimate`] | performance without labels: CBPE, calibration, label shift |
+//! | [`quality`] | missing, out-of-range and unseen rates; limits from chunks |
+//! | [`multivariate`] | several columns at once: Hotelling, correlations, PCA, mean discrepancy |
+//! | [`burn`] | burn rates of an error budget on paired windows |
+//! | [`compat`] | what other tools compute, convention by convention |
 //! | [`samples`] | statistics of raw samples |
 //! | [`sequential`] | detectors of a change in a stream, one value at a time |
 //! | [`distributions`] | tail probabilities and intervals alone |
@@ -34,14 +40,21 @@
 
 pub mod batch;
 pub mod binning;
+pub mod burn;
 pub mod calibrated;
+pub mod compat;
 pub mod contingency;
 pub mod counts;
 pub mod distributions;
 pub mod divergence;
+pub mod estimate;
+pub mod fixed_point;
 pub mod gap_tie;
 pub mod latency;
 pub mod multiple;
+pub mod multivariate;
+pub mod performance;
+pub mod quality;
 pub mod samples;
 pub mod sequential;
 pub mod two_sample;

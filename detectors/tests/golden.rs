@@ -9,12 +9,18 @@
 mod binned;
 #[path = "golden/case.rs"]
 mod case;
+#[path = "golden/compat.rs"]
+mod compat;
 #[path = "golden/data.rs"]
 mod data;
 #[path = "golden/laws.rs"]
 mod laws;
+#[path = "golden/multivariate.rs"]
+mod multivariate;
 #[path = "golden/numeric.rs"]
 mod numeric;
+#[path = "golden/performance.rs"]
+mod performance;
 #[path = "golden/sequential.rs"]
 mod sequential;
 #[path = "golden/streamed.rs"]
@@ -29,7 +35,7 @@ use data::Datasets;
 
 /// Files of cases, each with the function that judges one of them.
 type Judge = fn(&Case, &Datasets) -> Verdict;
-const FILES: [(&str, Judge); 10] = [
+const FILES: [(&str, Judge); 13] = [
     ("batch_numeric", numeric::judge),
     ("batch_binned", binned::judge_numeric),
     ("categorical", binned::judge_categorical),
@@ -37,6 +43,9 @@ const FILES: [(&str, Judge); 10] = [
     ("multiple_testing", laws::judge_multiple),
     ("latency", streamed::judge_latency),
     ("stream_state", streamed::judge_state),
+    ("performance", performance::judge),
+    ("multivariate", multivariate::judge),
+    ("quality_threshold", multivariate::judge_quality),
     ("sequential_river", sequential::judge_stream),
     ("sequential_frouros", sequential::judge_stream),
     ("sequential", sequential::judge_bets),
@@ -65,6 +74,26 @@ impl Tally {
     }
 }
 
+/// The guide's table of other tools' conventions, whose figures are those of the cases in this repository.
+const GUIDE: &str = include_str!("../../docs/guide/compat.md");
+
+impl Tally {
+    #[expect(clippy::print_stdout, reason = "the tally is what this test is run for")]
+    fn take_peers(&mut self, peers: &compat::Tally) {
+        for ((convention, detector), (passed, asked)) in &peers.by_detector {
+            println!("golden: compat {convention} {detector}: {passed} of {asked}");
+        }
+        let (passed, asked) = peers.sums();
+        println!("golden: compat: {passed} of {asked} cases of other tools' conventions passed");
+        for difference in &peers.failed {
+            println!("golden: compat: differs: {difference}");
+        }
+        if std::env::var_os("ANCHORWATCH_GOLDEN").is_none() {
+            self.failed.extend(peers.contradictions(GUIDE));
+        }
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "the tally is what this test is run for")]
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--list") {
@@ -86,6 +115,7 @@ fn main() -> ExitCode {
             tally.failed.len() - before.1
         );
     }
+    tally.take_peers(&compat::Tally::of(&folder, &datasets));
     for failure in &tally.failed {
         println!("golden: FAILED {failure}");
     }

@@ -43,7 +43,7 @@ fn made() -> Reference {
         single_precision: name == "y",
         binning,
         usual: None,
-        seen_once: 0,
+        unseen_beyond: 0.0,
         notes: Vec::new(),
     };
     let numeric = || Binning::Numeric(NumericBinning::new(vec![0.0, 1.0, 2.5]).expect("knots"));

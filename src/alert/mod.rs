@@ -39,8 +39,8 @@ pub use route::{DEFAULT_GROUP_BY, Destination, explain};
 pub use rules::placeholders;
 
 use crate::config;
-use crate::subject::Millis;
 use crate::monitor::calibrated::CALIBRATED;
+use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
 use digest::Digests;
 use group::{Group, GroupId};

@@ -154,9 +154,9 @@ impl BacktestCommand {
         let mut options = BaselineOptions::new("backtest", "0.0.0", file);
         let roles = &mut options.roles;
         for mapping in &self.columns {
-            let (meaning, column) = mapping
-                .split_once('=')
-                .with_context(|| format!("--columns {mapping}: expected MEANING=COLUMN, such as ts=event_time"))?;
+            let (meaning, column) = mapping.split_once('=').with_context(|| {
+                format!("--columns {mapping}: expected MEANING=COLUMN, such as ts=event_time")
+            })?;
             let role = match meaning.trim() {
                 "ts" => &mut roles.time,
                 "model" => &mut roles.model,
@@ -200,9 +200,13 @@ impl BacktestCommand {
             series.rows,
             options.roles.time
         );
-        let mut assumptions = calibration.map(|calibration| calibration.assumptions.clone()).unwrap_or_default();
+        let mut assumptions =
+            calibration.map(|calibration| calibration.assumptions.clone()).unwrap_or_default();
         if series.left_out > 0 {
-            assumptions.push(format!("{} events have no readable time or are beyond the windows kept", series.left_out));
+            assumptions.push(format!(
+                "{} events have no readable time or are beyond the windows kept",
+                series.left_out
+            ));
         }
         let mut state = watch.state();
         let mut alarms = Vec::new();
@@ -239,7 +243,9 @@ fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Mill
         None => finding.kind.to_owned(),
         Some(About::Quantile(q)) => format!("{}:{q}", finding.kind),
         Some(About::Column(name)) => format!("{}:{name}", finding.kind),
-        Some(About::Category(place)) => format!("{}:{}", finding.kind, category_name(reference, &finding.feature, *place)),
+        Some(About::Category(place)) => {
+            format!("{}:{}", finding.kind, category_name(reference, &finding.feature, *place))
+        }
     };
     let (segment, version) = match finding.slice {
         None => (None, None),

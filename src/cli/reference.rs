@@ -111,7 +111,7 @@ struct Create {
     #[arg(long, default_value_t = 256)]
     points: usize,
     /// Most categories of a column; the others count as unseen.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 500)]
     max_categories: usize,
     /// Commit of the training code.
     #[arg(long)]

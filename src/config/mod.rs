@@ -32,7 +32,7 @@ pub use action::*;
 pub use alerts::*;
 pub use deliver::*;
 pub use http::*;
-pub use judging::{FalseAlarms, Verdicts, Detector, FaultFloors, Floors, LatencySettings, Monitor};
+pub use judging::{Detector, FalseAlarms, FaultFloors, Floors, LatencySettings, Monitor, Verdicts};
 pub use kafka::*;
 pub use load::{json_schema, load, parse};
 pub use memory::*;

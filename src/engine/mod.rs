@@ -120,7 +120,8 @@ impl Engine {
     /// A core that has seen nothing.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let settings = WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.window.millis());
+        let settings =
+            WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.window.millis());
         let min_rows = config.windows.min_rows;
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
@@ -210,7 +211,8 @@ impl Engine {
         let in_use =
             |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
         self.judge.retain(in_use);
-        self.watches.retain(in_use, |model, version| facts.contains_key(&(model.to_owned(), version.to_owned())));
+        self.watches
+            .retain(in_use, |model, version| facts.contains_key(&(model.to_owned(), version.to_owned())));
     }
 
     /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what

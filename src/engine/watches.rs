@@ -85,7 +85,8 @@ impl Watches {
 
     /// Takes a document back. A state that cannot be read begins anew.
     pub(super) fn restore(&mut self, text: &str) -> Result<(), serde_json::Error> {
-        let (model, version, reference, state): (String, String, String, String) = serde_json::from_str(text)?;
+        let (model, version, reference, state): (String, String, String, String) =
+            serde_json::from_str(text)?;
         if let Some(state) = ModelWatchState::decode(&state) {
             self.states.insert((model, version), (reference, state));
         }

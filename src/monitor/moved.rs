@@ -88,7 +88,7 @@ mod tests {
             single_precision: false,
             binning: Binning::Categorical(CategoricalBinning::new(names).expect("distinct")),
             usual: None,
-            seen_once: 0,
+            unseen_beyond: 0.0,
             notes: Vec::new(),
         };
         let counts = |cells| ColumnCounts { cells, missing: 0, non_finite: 0, wrong_type: 0 };

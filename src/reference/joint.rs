@@ -107,7 +107,10 @@ impl Joint {
     #[must_use]
     pub fn fits(&self, cells: &[usize]) -> bool {
         let scored = |column: &usize| {
-            self.scores.get(*column).zip(cells.get(*column)).is_some_and(|(scores, cells)| scores.len() == *cells)
+            self.scores
+                .get(*column)
+                .zip(cells.get(*column))
+                .is_some_and(|(scores, cells)| scores.len() == *cells)
         };
         let residual = self.residual.as_ref().is_none_or(|terms| {
             cells.get(terms.score).is_some_and(|cells| *cells == terms.slope.len())
@@ -204,7 +207,9 @@ mod tests {
         let mut counts = vec![0_u64; layout.len()];
         let events = [([0, 2, 1], 0.75, 0.0), ([1, 0, 1], 0.25, 1.0), ([usize::MAX, 2, 1], 0.5, 1.0)];
         for (cells, score, label) in events {
-            joint.add(&cells, Some(Outcome { score, label }), |place, amount| counts[layout.joint(place)] += amount);
+            joint.add(&cells, Some(Outcome { score, label }), |place, amount| {
+                counts[layout.joint(place)] += amount
+            });
         }
         let sum = |term| joint.sum(&layout, &counts, term);
         assert_eq!(sum(Moment::Calibration as usize), (3.0, 0.5));

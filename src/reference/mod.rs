@@ -85,9 +85,10 @@ pub struct Column {
     /// each moved out by half the interquartile range or the last gap of the baseline, whichever is more.
     #[serde(default)]
     pub usual: Option<(f64, f64)>,
-    /// Categories that the baseline saw once only, kept apart or not: they stand for others that it happened not to see.
+    /// Values among the unseen, of as many as the baseline has, that are to be expected beyond those it has there: it
+    /// happened not to see them.
     #[serde(default)]
-    pub seen_once: u64,
+    pub unseen_beyond: f64,
     /// What the builder noticed and decided, one sentence each.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -154,7 +154,7 @@ impl BaselineOptions {
             ignore: vec!["id".to_owned(), "label_ts".to_owned()],
             segment_field: None,
             points: 256,
-            max_categories: 200,
+            max_categories: 500,
             max_windows: 2_048,
             window_ms: 3_600_000,
             git_commit: None,

@@ -180,7 +180,8 @@ impl Planner<'_> {
     fn has_role(&self, name: &str) -> bool {
         let roles = &self.options.roles;
         let named = [&roles.time, &roles.score, &roles.prediction, &roles.label, &roles.latency];
-        named.into_iter().any(|role| role == name) || [&roles.model, &roles.version, &roles.segment].contains(&&name.to_owned())
+        named.into_iter().any(|role| role == name)
+            || [&roles.model, &roles.version, &roles.segment].contains(&&name.to_owned())
     }
 
     fn is_ignored(&self, field: &Field) -> bool {
@@ -231,8 +232,9 @@ impl Planner<'_> {
         let required = asked.and_then(|column: &SchemaColumn| column.required).unwrap_or(false);
         let notes = self.notes(tally, kind, &binning);
         let name = name.to_owned();
-        let seen_once = if usual.is_none() { tally.texts.once() } else { 0 };
-        Ok(Ok(Column { name, role, kind, required, single_precision, binning, usual, seen_once, notes }))
+        let kept = self.options.max_categories;
+        let unseen_beyond = if usual.is_none() { tally.texts.unseen_beyond(kept) } else { 0.0 };
+        Ok(Ok(Column { name, role, kind, required, single_precision, binning, usual, unseen_beyond, notes }))
     }
 
     /// The schema's kind, if at least one value can be read so.

@@ -19,6 +19,8 @@ pub(super) const LONGEST_TEXT: usize = 256;
 
 /// Share of different values above which a text column is taken for an identifier.
 const IDENTIFIER_SHARE: f64 = 0.9;
+/// Fewest texts of one weight for their number to say anything.
+const FEWEST_TO_SMOOTH: f64 = 5.0;
 /// Values below which nothing is taken for an identifier.
 const IDENTIFIER_LEAST: u64 = 100;
 
@@ -171,9 +173,22 @@ impl TextTally {
         (!self.pruned && !self.identifier && self.too_long == 0).then_some(self.weights.len())
     }
 
-    /// Texts that were met once only.
-    pub(super) fn once(&self) -> u64 {
-        self.weights.values().filter(|weight| **weight == 1).count() as u64
+    /// How many values more than the baseline has are to be expected outside the heaviest `most` texts: those that it
+    /// happened not to see, and those that it saw so rarely because it happened to (Good 1953).
+    pub(super) fn unseen_beyond(&self, most: usize) -> f64 {
+        let mut weights: Vec<u64> = self.weights.values().copied().collect();
+        weights.sort_unstable_by(|a, b| b.cmp(a));
+        let mut texts_of: HashMap<u64, f64> = HashMap::new();
+        weights.iter().for_each(|weight| *texts_of.entry(*weight).or_default() += 1.0);
+        let of = |weight: u64| texts_of.get(&weight).copied().unwrap_or(0.0);
+        let dropped = weights.get(most..).unwrap_or_default().iter();
+        let more = dropped.map(|weight| match (of(*weight), of(weight + 1)) {
+            (many, next) if many >= FEWEST_TO_SMOOTH && next > 0.0 => {
+                ((weight + 1) as f64 * next / many - *weight as f64).max(0.0)
+            }
+            _ => 0.0,
+        });
+        of(1) + more.sum::<f64>()
     }
 
     /// The heaviest `most` texts, in alphabetical order so that equal sets make equal binnings.

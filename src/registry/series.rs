@@ -294,7 +294,10 @@ impl<'a> Counter<'a> {
             None => Vec::new(),
             Some(packed) => {
                 let unpack = |bytes: &Option<Vec<u8>>| {
-                    bytes.as_ref().and_then(|bytes| decode_sparse(bytes, self.layout.len()).ok()).unwrap_or_default()
+                    bytes
+                        .as_ref()
+                        .and_then(|bytes| decode_sparse(bytes, self.layout.len()).ok())
+                        .unwrap_or_default()
                 };
                 packed.iter().map(unpack).collect()
             }
@@ -351,5 +354,6 @@ fn latency_index(layout: &Layout, cell: Cell<'_>) -> usize {
         Cell::Raw(text) => text.trim().parse().ok(),
         Cell::Text(_) | Cell::Bool(_) | Cell::Time(_) | Cell::Nested => None,
     };
-    ms.and_then(latency::bucket).map_or_else(|| layout.latency_invalid(), |bucket| layout.latency_bucket(bucket))
+    ms.and_then(latency::bucket)
+        .map_or_else(|| layout.latency_invalid(), |bucket| layout.latency_bucket(bucket))
 }

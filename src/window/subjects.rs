@@ -161,7 +161,14 @@ impl Subjects {
     }
 
     /// Increments counters of a pane; `amended` when windows may already contain it.
-    pub(super) fn count(&mut self, id: SubjectId, pane: i64, len: usize, slots: &[(usize, u64)], amended: bool) {
+    pub(super) fn count(
+        &mut self,
+        id: SubjectId,
+        pane: i64,
+        len: usize,
+        slots: &[(usize, u64)],
+        amended: bool,
+    ) {
         let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { return };
         state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let entry = state.panes.entry(pane).or_insert_with(|| Pane::new(len));
@@ -175,7 +182,10 @@ impl Subjects {
         let fresh = state.dirty.insert(pane);
         self.dirty_bytes += if fresh { len } else { 0 };
         if amended {
-            state.totals.iter_mut().for_each(|total| slots.iter().for_each(|(slot, amount)| total.amend(pane, *slot, *amount)));
+            state
+                .totals
+                .iter_mut()
+                .for_each(|total| slots.iter().for_each(|(slot, amount)| total.amend(pane, *slot, *amount)));
         }
         if fresh || !was_dense {
             bound_dense(state, pane);

@@ -81,7 +81,14 @@ impl Evidence {
         side(&self.processes[..4]) >= side(&self.processes[4..])
     }
 
-    fn mean_bets(&self, quantity: &Quantity, fit: &Fit, sample: Sample, standard: f64, tolerance: f64) -> [f64; 8] {
+    fn mean_bets(
+        &self,
+        quantity: &Quantity,
+        fit: &Fit,
+        sample: Sample,
+        standard: f64,
+        tolerance: f64,
+    ) -> [f64; 8] {
         let limit = fit.clip.unwrap_or(LARGEST).min(LARGEST);
         let fresh = (standard - fit.memory * self.previous) / (1.0 - fit.memory * fit.memory).sqrt();
         let fresh = fresh.clamp(-limit, limit);

@@ -55,7 +55,12 @@ impl Fit {
     /// Fits a quantity on the windows of its baseline; `rows` are the regressors of each. `None` when too few windows
     /// have events.
     #[must_use]
-    pub fn new(quantity: &Quantity, windows: &[Sample], rows: &[Vec<f64>], design: SeasonDesign) -> Option<Self> {
+    pub fn new(
+        quantity: &Quantity,
+        windows: &[Sample],
+        rows: &[Vec<f64>],
+        design: SeasonDesign,
+    ) -> Option<Self> {
         let used: Vec<usize> = (0..windows.len()).filter(|&i| windows[i].count > 0.0).collect();
         if used.len() < FEWEST_WINDOWS {
             return None;
@@ -87,8 +92,11 @@ impl Fit {
         };
         let used_rows: Vec<Vec<f64>> = used.iter().map(|&i| rows[i].clone()).collect();
         let freedom = fit.fit_season(quantity, &used_rows, &means, &counts, design, total);
-        let residuals: Vec<f64> =
-            used_rows.iter().zip(&means).map(|(row, mean)| mean + quantity.prior - fit.predict(row)).collect();
+        let residuals: Vec<f64> = used_rows
+            .iter()
+            .zip(&means)
+            .map(|(row, mean)| mean + quantity.prior - fit.predict(row))
+            .collect();
         fit.fit_spread(&residuals, &counts, freedom, few);
         Some(fit)
     }
@@ -135,7 +143,8 @@ impl Fit {
             return 1.0;
         }
         let mut season = weighted_regression(rows, means, counts);
-        let predicted = |row: &Vec<f64>| season[0] + season[1..].iter().zip(row).map(|(a, b)| a * b).sum::<f64>();
+        let predicted =
+            |row: &Vec<f64>| season[0] + season[1..].iter().zip(row).map(|(a, b)| a * b).sum::<f64>();
         let squares = |at: &dyn Fn(usize) -> f64| -> f64 {
             (0..windows).map(|i| counts[i] * (means[i] - at(i)).powi(2)).sum()
         };

@@ -69,7 +69,8 @@ pub(super) fn inflations(memory: f64) -> [f64; SPANS.len()] {
 
 impl Judged<'_> {
     fn weigh(&self, window: Window) -> Weighed {
-        let (sum, count, expected) = (f64::from(window.sum), f64::from(window.count), f64::from(window.expected));
+        let (sum, count, expected) =
+            (f64::from(window.sum), f64::from(window.count), f64::from(window.expected));
         if count <= 0.0 {
             return Weighed::default();
         }

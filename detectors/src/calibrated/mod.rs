@@ -37,6 +37,6 @@ pub use history::{REMEMBERED, SPANS};
 pub use quantity::{Family, Law, Quantity, Sample};
 pub use score::{orthonormal_scores, quantile_cells};
 pub use season::{SeasonDesign, weighted_regression};
-pub use volume::{VolumeFit, worst_fall};
 pub use state::WatchState;
+pub use volume::{VolumeFit, worst_fall};
 pub use watch::{Budgets, Loudness, Reading, Watch, calibrate};

@@ -20,7 +20,8 @@ pub fn orthonormal_scores(baseline: &[u64], degrees: usize) -> Vec<Vec<f64>> {
             2.0 * middle - 1.0
         })
         .collect();
-    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(&shares).map(|((a, b), p)| a * b * p).sum() };
+    let dot =
+        |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).zip(&shares).map(|((a, b), p)| a * b * p).sum() };
     let mut basis = vec![vec![1.0; ranks.len()]];
     for degree in 1..=degrees {
         let mut row: Vec<f64> = ranks.iter().map(|rank| rank.powi(degree as i32)).collect();

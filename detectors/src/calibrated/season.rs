@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn regression_finds_the_coefficients_and_leaves_out_what_repeats() {
-        let rows: Vec<Vec<f64>> = (0..50).map(|i| vec![f64::from(i), f64::from(i % 7), 2.0 * f64::from(i)]).collect();
+        let rows: Vec<Vec<f64>> =
+            (0..50).map(|i| vec![f64::from(i), f64::from(i % 7), 2.0 * f64::from(i)]).collect();
         let values: Vec<f64> = rows.iter().map(|row| 3.0 + 0.5 * row[0] - 2.0 * row[1]).collect();
         let found = weighted_regression(&rows, &values, &vec![1.0; 50]);
         let errors: Vec<f64> = found.iter().zip([3.0, 0.5, -2.0, 0.0]).map(|(a, b)| (a - b).abs()).collect();

@@ -30,7 +30,8 @@ impl VolumeFit {
         let rows = if seasonal { rows } else { &none };
         let coefficients = weighted_regression(rows, &roots, &vec![1.0; roots.len()]);
         let mut fit = Self { coefficients, scale: 1.0, threshold: 5.0 };
-        let mut sizes: Vec<f64> = roots.iter().zip(rows).map(|(y, row)| (y - fit.predict(row)).abs()).collect();
+        let mut sizes: Vec<f64> =
+            roots.iter().zip(rows).map(|(y, row)| (y - fit.predict(row)).abs()).collect();
         sizes.sort_by(f64::total_cmp);
         let at = |q: f64| sizes[((sizes.len() - 1) as f64 * q).round() as usize];
         fit.scale = (1.4826 * at(0.5)).max(at(0.98) / 2.326).max(0.5);

@@ -97,7 +97,9 @@ pub fn calibrate(
     let clumping = clumping(quantities, windows, &fits);
     for (quantity, fit) in quantities.iter().zip(&mut fits) {
         let factor = quantity.tail_of.and_then(|column| clumping.get(column).copied());
-        if let (true, Some(fit), Some(factor)) = (quantity.borrows, fit, factor.filter(|factor| *factor > 1.5)) {
+        if let (true, Some(fit), Some(factor)) =
+            (quantity.borrows, fit, factor.filter(|factor| *factor > 1.5))
+        {
             fit.between = (factor - 1.0) * fit.variance / fit.typical_count.max(1.0);
         }
     }
@@ -107,7 +109,12 @@ pub fn calibrate(
 impl Watch {
     /// Watches these quantities with the fits of [`calibrate`]; one without a fit is never judged.
     #[must_use]
-    pub fn new(quantities: &[Quantity], fits: Vec<Option<Fit>>, design: SeasonDesign, budgets: Budgets) -> Self {
+    pub fn new(
+        quantities: &[Quantity],
+        fits: Vec<Option<Fit>>,
+        design: SeasonDesign,
+        budgets: Budgets,
+    ) -> Self {
         let (warn, page) = (split(budgets.warn, quantities), split(budgets.page, quantities));
         let fits = fits.into_iter().chain(std::iter::repeat(None));
         let watched = quantities.iter().zip(fits).zip(warn.into_iter().zip(page));
@@ -173,7 +180,10 @@ impl Watch {
 
 impl Watched {
     fn step(&self, state: &mut WatchState, index: usize, sample: Sample, expected: f64) -> Reading {
-        state.put(index, Window { sum: sample.sum as f32, count: sample.count as f32, expected: expected as f32 });
+        state.put(
+            index,
+            Window { sum: sample.sum as f32, count: sample.count as f32, expected: expected as f32 },
+        );
         let judged = Judged {
             quantity: &self.quantity,
             fit: &self.fit,
@@ -220,8 +230,11 @@ fn clumping(quantities: &[Quantity], windows: &[Vec<Sample>], fits: &[Option<Fit
     let mut clumping = vec![1.0_f64; columns];
     for (index, (quantity, fit)) in quantities.iter().zip(fits).enumerate() {
         let (Some(column), Some(fit), false) = (quantity.tail_of, fit, quantity.borrows) else { continue };
-        let used: Vec<Sample> =
-            windows.iter().filter_map(|window| window.get(index).copied()).filter(|sample| sample.count > 0.0).collect();
+        let used: Vec<Sample> = windows
+            .iter()
+            .filter_map(|window| window.get(index).copied())
+            .filter(|sample| sample.count > 0.0)
+            .collect();
         let squares: f64 = used
             .iter()
             .map(|sample| (sample.sum / sample.count - fit.mean).powi(2) * sample.count / fit.variance)

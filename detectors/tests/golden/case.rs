@@ -99,6 +99,11 @@ impl Case {
         self.params.get(parameter).and_then(Value::as_str).unwrap_or("")
     }
 
+    /// Whose convention the case follows.
+    pub(crate) fn convention(&self) -> &str {
+        self.other.get("convention").and_then(Value::as_str).unwrap_or("")
+    }
+
     /// A parameter's numbers.
     pub(crate) fn list(&self, parameter: &str) -> Vec<f64> {
         numbers(self.params.get(parameter).unwrap_or(&Value::Null))
@@ -147,6 +152,11 @@ impl<'a> Check<'a> {
             self.value(&format!("{name}[{index}]"), got, want);
         }
         self
+    }
+
+    /// What the case expects under a name, if anything.
+    pub(crate) fn wanted(&self, name: &str) -> Option<&'a Value> {
+        self.case.expected_extra.get(name)
     }
 
     /// Compares with the tolerance of the statistic.

@@ -15,7 +15,34 @@ use crate::case::{number, numbers};
 pub(crate) struct Datasets {
     numeric: BTreeMap<String, Sides<Side>>,
     categorical: BTreeMap<String, Sides<Vec<Option<String>>>>,
+    binary: BTreeMap<String, Binary>,
+    regression: BTreeMap<String, Regression>,
+    multivariate: BTreeMap<String, Rows>,
     streams: BTreeMap<String, Stream>,
+}
+
+/// A binary classifier's scores and labels.
+#[derive(Deserialize)]
+pub(crate) struct Binary {
+    pub(crate) ref_y: Vec<u8>,
+    pub(crate) ref_score: Vec<f64>,
+    pub(crate) cur_y: Vec<u8>,
+    pub(crate) cur_score: Vec<f64>,
+    pub(crate) threshold: f64,
+}
+
+/// A regression model's predictions and targets.
+#[derive(Deserialize)]
+pub(crate) struct Regression {
+    pub(crate) y_true: Vec<f64>,
+    pub(crate) y_pred: Vec<f64>,
+}
+
+/// Rows of several numbers.
+#[derive(Deserialize)]
+pub(crate) struct Rows {
+    pub(crate) reference: Vec<Vec<f64>>,
+    pub(crate) current: Vec<Vec<f64>>,
 }
 
 /// A stream: numbers, or a text of the digits 0 and 1.
@@ -141,10 +168,42 @@ impl Datasets {
         Pair { reference: side(&sides.reference), current: side(&sides.current) }
     }
 
+    /// A numeric pair with its missing and infinite values.
+    pub(crate) fn numeric_rows(&self, name: &str) -> Pair {
+        let sides = self.numeric.get(name).unwrap_or_else(|| panic!("no numeric data set {name}"));
+        Pair { reference: sides.reference.values(), current: sides.current.values() }
+    }
+
+    pub(crate) fn is_numeric(&self, name: &str) -> bool {
+        self.numeric.contains_key(name)
+    }
+
+    /// A categorical pair with its missing values.
+    pub(crate) fn categorical_rows(&self, name: &str) -> (Vec<Option<&str>>, Vec<Option<&str>>) {
+        let sides = self.categorical.get(name).unwrap_or_else(|| panic!("no categorical data set {name}"));
+        (rows_of(&sides.reference), rows_of(&sides.current))
+    }
+
+    pub(crate) fn binary(&self, name: &str) -> &Binary {
+        self.binary.get(name).unwrap_or_else(|| panic!("no binary data set {name}"))
+    }
+
+    pub(crate) fn regression(&self, name: &str) -> &Regression {
+        self.regression.get(name).unwrap_or_else(|| panic!("no regression data set {name}"))
+    }
+
+    pub(crate) fn rows(&self, name: &str) -> &Rows {
+        self.multivariate.get(name).unwrap_or_else(|| panic!("no multivariate data set {name}"))
+    }
+
     pub(crate) fn categorical(&self, name: &str) -> (Vec<&str>, Vec<&str>) {
         let sides = self.categorical.get(name).unwrap_or_else(|| panic!("no categorical data set {name}"));
         (known(&sides.reference), known(&sides.current))
     }
+}
+
+fn rows_of(values: &[Option<String>]) -> Vec<Option<&str>> {
+    values.iter().map(Option::as_deref).collect()
 }
 
 fn known(values: &[Option<String>]) -> Vec<&str> {

@@ -41,7 +41,11 @@ pub(super) struct Readings<'a> {
 }
 
 /// Findings of a step. A pair is told only if neither of its columns stands out alone.
-pub(super) fn findings(monitored: &[Monitored], step: &Readings<'_>, volume: Option<(f64, f64)>) -> Vec<Finding> {
+pub(super) fn findings(
+    monitored: &[Monitored],
+    step: &Readings<'_>,
+    volume: Option<(f64, f64)>,
+) -> Vec<Finding> {
     let mut hot: Vec<(usize, &Reading, Loudness)> = step
         .readings
         .iter()

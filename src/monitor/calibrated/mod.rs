@@ -60,9 +60,8 @@ impl Default for BudgetDays {
 
 impl BudgetDays {
     fn budgets(self, window_ms: Millis) -> Budgets {
-        let of = |days: f64, least: f64| {
-            Budget { windows: Budget::per_days(days, window_ms).windows.max(least) }
-        };
+        let of =
+            |days: f64, least: f64| Budget { windows: Budget::per_days(days, window_ms).windows.max(least) };
         Budgets { warn: of(self.warning, FEWEST_WINDOWS / 4.0), page: of(self.critical, FEWEST_WINDOWS) }
     }
 }
@@ -129,7 +128,8 @@ impl ModelWatch {
         let readings = self.watch.step(&mut state.watch, &samples, start);
         let volume = self.step_volume(state, start, counted.whole);
         state.next_start = Some(start + self.window_ms);
-        let findings = findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume);
+        let findings =
+            findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume);
         Judged { samples, readings, findings }
     }
 

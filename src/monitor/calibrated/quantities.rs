@@ -148,7 +148,14 @@ impl List<'_> {
         self.all.push(Monitored { feature, kind, about, slice, quantity, measure });
     }
 
-    fn push_about(&mut self, feature: &str, kind: &'static str, about: About, quantity: Quantity, measure: Measure) {
+    fn push_about(
+        &mut self,
+        feature: &str,
+        kind: &'static str,
+        about: About,
+        quantity: Quantity,
+        measure: Measure,
+    ) {
         self.push(feature, kind, quantity, measure);
         if let Some(last) = self.all.last_mut() {
             last.about = Some(about);
@@ -161,12 +168,19 @@ impl List<'_> {
             return;
         }
         match (&column.binning, column.role) {
-            (_, Role::Label) if two_values(column, counts).is_some() => self.label_rate(index, column, counts),
+            (_, Role::Label) if two_values(column, counts).is_some() => {
+                self.label_rate(index, column, counts)
+            }
             (Binning::Numeric(_), _) => self.numeric(index, column, counts),
             (Binning::Categorical(_), _) => self.categorical(index, column, counts),
         }
         if column.role != Role::Label {
-            self.push(&column.name, "missing", share(Family::Rate, TOLERATED_RATE), Measure::Missing { column: index });
+            self.push(
+                &column.name,
+                "missing",
+                share(Family::Rate, TOLERATED_RATE),
+                Measure::Missing { column: index },
+            );
             let wrong = Quantity { rises_only: true, ..share(Family::Rate, TOLERATED_RATE) };
             self.push(&column.name, "wrong_type", wrong, Measure::WrongType { column: index });
         }
@@ -194,7 +208,9 @@ impl List<'_> {
             let measure = Measure::Cells { column: index, cells, of_rows: false };
             self.push(&column.name, "range", tail(true, Some(TOLERATED_RATE)), measure);
         }
-        for (q, kind) in [(0.995, "tail_high"), (0.999, "tail_high"), (0.005, "tail_low"), (0.001, "tail_low")] {
+        for (q, kind) in
+            [(0.995, "tail_high"), (0.999, "tail_high"), (0.005, "tail_low"), (0.001, "tail_low")]
+        {
             let cells = match kind {
                 "tail_high" => quantile_cells(counts.cells, q)..last,
                 _ => 0..quantile_cells(counts.cells, q).saturating_sub(1),
@@ -210,10 +226,9 @@ impl List<'_> {
     fn categorical(&mut self, index: usize, column: &Column, counts: ColumnCounts<'_>) {
         let total = counts.total() as f64;
         let Some((_, known)) = counts.cells.split_last() else { return };
-        // Good 1953: the mass of what was not seen is the share of what was seen once.
         let new = Quantity {
             rises_only: true,
-            prior: column.seen_once as f64 / total,
+            prior: column.unseen_beyond / total,
             ..share(Family::Rate, TOLERATED_RATE)
         };
         let unseen = known.len();
@@ -268,7 +283,8 @@ impl List<'_> {
                 self.push_about(LATENCY, "latency_above", About::Quantile(q), tail, measure);
             }
         }
-        let beyond = counts.iter().rposition(|count| *count > 0).map_or(BUCKETS, |last| (last + 9).min(BUCKETS));
+        let beyond =
+            counts.iter().rposition(|count| *count > 0).map_or(BUCKETS, |last| (last + 9).min(BUCKETS));
         if beyond < BUCKETS {
             let range = Quantity { borrows: true, tolerance: Some(TOLERATED_RATE), ..tail };
             self.push(LATENCY, "range", range, Measure::LatencyFrom { bucket: beyond });

@@ -72,7 +72,8 @@ pub fn views(
     let segments = reference.calibration.iter().flat_map(|calibration| &calibration.slices);
     let of_segment = |slice: &Slice| {
         let Slice::Segment(value) = slice else { return None };
-        let verdicts = told(Some(slice)).into_iter().map(|finding| verdict(place, reference, finding)).collect();
+        let verdicts =
+            told(Some(slice)).into_iter().map(|finding| verdict(place, reference, finding)).collect();
         Some(window(Some(value.clone()), verdicts))
     };
     [window(None, whole)].into_iter().chain(segments.filter_map(of_segment)).collect()
