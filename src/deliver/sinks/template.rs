@@ -18,7 +18,7 @@ use crate::alert::{
 };
 
 /// Steps of the template machine that one body may take.
-const FUEL: u64 = 20_000;
+const FUEL: u64 = 10_000;
 /// Largest template that is read.
 const MAX_TEMPLATE: u64 = 64 << 10;
 /// What a body is said to be when the configuration says nothing.

@@ -2,7 +2,8 @@
 //!
 //! T-1: no template takes more than a few MiB, whatever it says. Nothing that was made is kept: there is no `set`, a
 //! loop only binds what was there before, and no operator multiplies. So a text grows only inside one tag, and there by
-//! at most [`MAX_PARTS`] parts; what filters read and make is paid from one budget of the body.
+//! at most [`MAX_PARTS`] parts; what filters read and make is paid from one budget of the body. T-2: no tag is deeper
+//! than the parser's stack, since it has at most [`MAX_SIGNS`] signs and words.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -19,8 +20,10 @@ const TAGS: [&str; 6] = ["if", "elif", "else", "endif", "for", "endfor"];
 const KEYWORDS: [&str; 7] = ["in", "if", "else", "not", "and", "or", "is"];
 /// Most of `~`, `+` and `,` in one tag.
 const MAX_PARTS: usize = 32;
+/// Most signs, words and texts in one tag.
+const MAX_SIGNS: usize = 256;
 /// What the filters of one body may read and make, in bytes.
-const BUDGET: usize = 4 << 20;
+const BUDGET: usize = 2 << 20;
 /// What a call, and an item of a list, count for.
 const CALL: usize = 64;
 
@@ -62,6 +65,7 @@ struct Tag {
     /// Name of a block; `None` for what is written.
     name: Option<String>,
     parts: usize,
+    signs: usize,
     /// Whether a value was read last, so that `[` asks for its item.
     after_value: bool,
 }
@@ -72,7 +76,7 @@ impl Tag {
         let mut rest = tail.get(1..).unwrap_or_default();
         rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
         let name = (end == "%}").then(|| word(rest.trim_start()).to_owned());
-        let mut tag = Self { line, name, parts: 0, after_value: false };
+        let mut tag = Self { line, name, parts: 0, signs: 0, after_value: false };
         if let Some(name) = tag.name.as_deref().filter(|name| !TAGS.contains(name)) {
             let hint =
                 "a template keeps no values and has `if` and `for` only: write each value where it is needed";
@@ -81,6 +85,13 @@ impl Tag {
         while let Some(next) = rest.chars().next() {
             if let Some(after) = rest.strip_prefix(end) {
                 return Ok(after);
+            }
+            tag.signs += usize::from(!next.is_whitespace());
+            if tag.signs > MAX_SIGNS {
+                return Err(tag.misuse(
+                    &format!("more than {MAX_SIGNS} signs and words in one tag"),
+                    "write more tags",
+                ));
             }
             rest = match next {
                 '"' | '\'' => tag.string(rest, next),

@@ -37,6 +37,9 @@ fn a_text_that_doubles_is_refused_with_its_line() {
         ("{{ {'a': model} }}", "a map"),
         (&format!("{{{{ model{} }}}}", " ~ model".repeat(33)), "more than 32 parts"),
         (&format!("{{{{ [{}1] }}}}", "findings,".repeat(33)), "more than 32 parts"),
+        (&format!("{{{{ {}1 }}}}", "-".repeat(30_000)), "more than 256 signs"),
+        (&format!("{{{{ model{} }}}}", ".x".repeat(20_000)), "more than 256 signs"),
+        (&format!("{{{{ {}1 }}}}", "not ".repeat(20_000)), "more than 256 signs"),
     ] {
         let said = wrong(source);
         assert!(said.contains(says), "{source}: {said}");
