@@ -137,7 +137,7 @@ impl Actions {
     /// The configured actions, none of them run yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let windows = WindowSettings::new(&config.windows, None, config.monitor.window.millis());
+        let windows = WindowSettings::new(&config.windows, None, None);
         let step = |every: i64| every * windows.pane_ms;
         let steps: BTreeMap<String, Millis> =
             windows.horizons.iter().map(|horizon| (horizon.name.clone(), step(horizon.every))).collect();

@@ -121,7 +121,7 @@ impl Engine {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let settings =
-            WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.window.millis());
+            WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.watch_window());
         let min_rows = config.windows.min_rows;
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);

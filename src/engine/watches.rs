@@ -100,7 +100,7 @@ impl Engine {
         let settings = self.windows.settings();
         let (pane_ms, panes) = (settings.pane_ms, settings.watch_panes);
         let (end, length) = (edge * pane_ms, panes * pane_ms);
-        if end.rem_euclid(length) != 0 {
+        if panes == 0 || end.rem_euclid(length) != 0 {
             return;
         }
         let (from, min_coverage) = (edge - panes, settings.min_coverage);
@@ -155,9 +155,7 @@ impl Engine {
             show_categories: self.watches.show_categories,
         };
         for view in views(place, &plan.reference, watch.monitored(), &judged, &rows) {
-            if self.watches.verdicts != Verdicts::Classical {
-                self.alerts.observe(&view);
-            }
+            self.alerts.observe(&view);
             progress.windows.push(view);
         }
     }

@@ -208,7 +208,7 @@ mod tests {
         let events = [([0, 2, 1], 0.75, 0.0), ([1, 0, 1], 0.25, 1.0), ([usize::MAX, 2, 1], 0.5, 1.0)];
         for (cells, score, label) in events {
             joint.add(&cells, Some(Outcome { score, label }), |place, amount| {
-                counts[layout.joint(place)] += amount
+                counts[layout.joint(place)] += amount;
             });
         }
         let sum = |term| joint.sum(&layout, &counts, term);

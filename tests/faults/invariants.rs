@@ -81,7 +81,7 @@ fn references_of(data: &Path) -> Value {
     let mut models: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     for entry in registry.active().expect("active references") {
         let reference = registry.load_reference(entry.reference_id.as_str()).expect("a reference");
-        let described = json!({"id": entry.reference_id.as_str(), "columns": reference.columns,
+        let described = json!({"id": entry.reference_id.as_str(), "columns": reference.columns, "joint": reference.joint,
                                "takes_feedback": entry.version == "1.0.0"});
         models.entry(entry.model).or_default().insert(entry.version, described);
     }

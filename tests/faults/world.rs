@@ -143,6 +143,7 @@ impl<'k> World<'k> {
             "windows": {"pane": "1m", "horizons": [{"length": "15m"}, {"length": "24h"}], "lateness": "2m",
                         "idle_after": "1h", "min_rows": 100},
             "segments": {"field": "region"},
+            "monitor": {"verdicts": "both", "window": "15m"},
             "sinks": [
                 {"name": "slack", "type": "slack", "url": secret("slack", &self.receiver.url("/slack")),
                  "rate_per_minute": 60_000, "burst": 1_000},
