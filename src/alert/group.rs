@@ -91,6 +91,9 @@ pub(super) struct Told {
     repeat_from: Millis,
     pub(super) repeats: u32,
     alerts: BTreeSet<AlertId>,
+    /// Beginning of the youngest of them.
+    #[serde(default)]
+    youngest: Millis,
     pub(super) severity: Severity,
     pub(super) evidence: Evidence,
     /// Sinks that heard of the episode directly.
@@ -168,7 +171,8 @@ impl Group {
         if visible.is_empty() {
             return None;
         }
-        let more = visible.iter().any(|member| !told.alerts.contains(&member.id));
+        let more =
+            visible.iter().any(|member| !told.alerts.contains(&member.id) || member.since > told.youngest);
         if more || severity(visible) > told.severity || evidence(visible) > told.evidence {
             return rested.then_some(Transition::Updated);
         }
@@ -180,6 +184,7 @@ impl Group {
     pub(super) fn note(&mut self, transition: Transition, visible: &[&Member], face: Face, at: Millis) {
         let ids = visible.iter().map(|member| member.id.clone());
         let (severity, evidence) = (severity(visible), evidence(visible));
+        let youngest = visible.iter().map(|member| member.since).max().unwrap_or(at);
         match &mut self.told {
             None => {
                 self.told = Some(Told {
@@ -187,6 +192,7 @@ impl Group {
                     repeat_from: at,
                     repeats: 0,
                     alerts: ids.collect(),
+                    youngest,
                     severity,
                     evidence,
                     sinks: BTreeSet::new(),
@@ -198,6 +204,7 @@ impl Group {
                 (told.at, told.repeat_from) = (at, at);
                 told.repeats += u32::from(transition == Transition::Repeated);
                 told.alerts.extend(ids);
+                told.youngest = told.youngest.max(youngest);
                 told.severity = told.severity.max(severity);
                 told.evidence = evidence;
                 told.face = face;

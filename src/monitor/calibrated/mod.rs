@@ -70,6 +70,7 @@ impl BudgetDays {
 #[derive(Debug)]
 pub struct ModelWatch {
     window_ms: Millis,
+    time_zone: chrono_tz::Tz,
     monitored: Vec<Monitored>,
     sampler: Sampler,
     watch: Watch,
@@ -97,6 +98,7 @@ impl ModelWatch {
         let budgets = budget.budgets(calibration.window_ms);
         Some(Self {
             window_ms: calibration.window_ms,
+            time_zone: calibration.time_zone.parse().unwrap_or(chrono_tz::UTC),
             watch: Watch::new(&quantities, fits, calibration.season, budgets),
             monitored,
             sampler: Sampler::new(reference),
@@ -125,7 +127,7 @@ impl ModelWatch {
     /// Takes in the window that starts at `start` and says what stands out, loudest first.
     pub fn step(&self, state: &mut ModelWatchState, start: Millis, counted: Counted<'_>) -> Judged {
         let samples = self.sampler.samples(&self.monitored, counted);
-        let readings = self.watch.step(&mut state.watch, &samples, start);
+        let readings = self.watch.step(&mut state.watch, &samples, local(self.time_zone, start));
         let volume = self.step_volume(state, start, counted.whole);
         state.next_start = Some(start + self.window_ms);
         let findings =
@@ -137,7 +139,7 @@ impl ModelWatch {
     fn step_volume(&self, state: &mut ModelWatchState, start: Millis, counts: &[u64]) -> Option<(f64, f64)> {
         let fit = self.volume.as_ref()?;
         let rows = counts.get(Layout::ROWS).copied().unwrap_or(0) as f64;
-        let row = self.watch.design().row(start);
+        let row = self.watch.design().row(local(self.time_zone, start));
         state.shortfalls.insert(0, fit.shortfall(rows, &row));
         state.shortfalls.truncate(VOLUME_WINDOWS);
         let fall = worst_fall(state.shortfalls.iter().copied());
@@ -154,6 +156,14 @@ pub struct Judged {
     pub readings: Vec<Reading>,
     /// What stands out, loudest first.
     pub findings: Vec<Finding>,
+}
+
+/// What the clocks of a time zone show, as milliseconds since they would have shown the epoch.
+fn local(time_zone: chrono_tz::Tz, at: Millis) -> Millis {
+    use chrono::{Offset as _, TimeZone as _};
+    let Some(utc) = chrono::DateTime::from_timestamp_millis(at) else { return at };
+    let offset = time_zone.offset_from_utc_datetime(&utc.naive_utc()).fix();
+    at + i64::from(offset.local_minus_utc()) * 1_000
 }
 
 /// A state as a checkpoint writes it.
