@@ -70,6 +70,8 @@ pub(super) struct Member {
     /// What it lacks for long enough to be told.
     pub(super) evidence: Evidence,
     pub(super) since: Millis,
+    /// When it last turned into another change; the epoch if never.
+    pub(super) turned: Millis,
     pub(super) finding: Finding,
     pub(super) reference: String,
     pub(super) suppressed: Option<(Suppression, String)>,
@@ -91,9 +93,6 @@ pub(super) struct Told {
     repeat_from: Millis,
     pub(super) repeats: u32,
     alerts: BTreeSet<AlertId>,
-    /// Beginning of the youngest of them.
-    #[serde(default)]
-    youngest: Millis,
     pub(super) severity: Severity,
     pub(super) evidence: Evidence,
     /// Sinks that heard of the episode directly.
@@ -172,7 +171,7 @@ impl Group {
             return None;
         }
         let more =
-            visible.iter().any(|member| !told.alerts.contains(&member.id) || member.since > told.youngest);
+            visible.iter().any(|member| !told.alerts.contains(&member.id) || member.turned > told.at);
         if more || severity(visible) > told.severity || evidence(visible) > told.evidence {
             return rested.then_some(Transition::Updated);
         }
@@ -184,7 +183,6 @@ impl Group {
     pub(super) fn note(&mut self, transition: Transition, visible: &[&Member], face: Face, at: Millis) {
         let ids = visible.iter().map(|member| member.id.clone());
         let (severity, evidence) = (severity(visible), evidence(visible));
-        let youngest = visible.iter().map(|member| member.since).max().unwrap_or(at);
         match &mut self.told {
             None => {
                 self.told = Some(Told {
@@ -192,7 +190,6 @@ impl Group {
                     repeat_from: at,
                     repeats: 0,
                     alerts: ids.collect(),
-                    youngest,
                     severity,
                     evidence,
                     sinks: BTreeSet::new(),
@@ -204,7 +201,6 @@ impl Group {
                 (told.at, told.repeat_from) = (at, at);
                 told.repeats += u32::from(transition == Transition::Repeated);
                 told.alerts.extend(ids);
-                told.youngest = told.youngest.max(youngest);
                 told.severity = told.severity.max(severity);
                 told.evidence = evidence;
                 told.face = face;

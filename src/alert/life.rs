@@ -84,6 +84,9 @@ pub(super) struct Life {
     falls: bool,
     #[serde(default)]
     against: u32,
+    /// When the change last turned into another; the epoch if never.
+    #[serde(default)]
+    pub(super) turned: Millis,
 }
 
 /// Windows on the other side after which a change has turned into another.

@@ -178,7 +178,7 @@ impl Alerts {
             if sign == Sign::Over {
                 let latest = finding(window, &key, &verdicts, life.since);
                 if calibrated && life.has_turned(latest.as_ref()) {
-                    life.since = window.end;
+                    (life.since, life.turned) = (window.end, window.end);
                 }
                 life.finding = latest;
                 life.escalated |= verdicts.iter().any(|verdict| verdict.severity == Some(Severity::Critical));
