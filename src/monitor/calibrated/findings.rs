@@ -42,7 +42,7 @@ pub(super) struct Readings<'a> {
 
 /// Whether a quantity of this kind says that the data are broken, rather than that the world moved.
 pub(super) fn is_fault(kind: &str) -> bool {
-    matches!(kind, "missing" | "wrong_type" | "new_category" | "range")
+    matches!(kind, "missing" | "wrong_type" | "new_category" | "new_value" | "range")
 }
 
 /// Findings of a step. A pair is told only if neither of its columns stands out alone.

@@ -208,6 +208,18 @@ impl List<'_> {
             let measure = Measure::Cells { column: index, cells, of_rows: false };
             self.push(&column.name, "range", tail(true, Some(TOLERATED_RATE)), measure);
         }
+        // Where every value of the baseline is a cut point, what falls between them is new: another unit, other rounding.
+        if counts.cells.iter().step_by(2).all(|count| *count == 0) {
+            let once = counts.cells.iter().filter(|count| **count == 1).count();
+            let new = Quantity {
+                rises_only: true,
+                prior: once as f64 / counts.present() as f64,
+                ..share(Family::Rate, TOLERATED_RATE)
+            };
+            let cells = (0..last).step_by(2).map(only).collect();
+            let measure = Measure::Cells { column: index, cells, of_rows: false };
+            self.push(&column.name, "new_value", new, measure);
+        }
         for (q, kind) in
             [(0.995, "tail_high"), (0.999, "tail_high"), (0.005, "tail_low"), (0.001, "tail_low")]
         {
