@@ -86,6 +86,8 @@ pub struct CountedSeries {
     pub left_out: u64,
     /// Variance of one event, by joint term.
     pub term_variances: Vec<f64>,
+    /// Columns of the reference that no row had a field for.
+    pub absent: Vec<String>,
 }
 
 impl CountedSeries {
@@ -118,6 +120,12 @@ impl CountedSeries {
                 .map(move |index| self.unpack(gap_from + index * self.window_ms, &[]));
             empty.chain([self.unpack(*start, packed)])
         })
+    }
+
+    /// The window that starts at this instant; empty if it has no rows.
+    #[must_use]
+    pub fn window(&self, start: Millis) -> SeriesWindow {
+        self.unpack(start, self.windows.get(&start).map_or(&[], Vec::as_slice))
     }
 
     fn unpack(&self, start: Millis, packed: &[Option<Vec<u8>>]) -> SeriesWindow {
@@ -185,7 +193,9 @@ pub(super) fn series(
         counter.take(&binding, &table);
         advance(source.position());
     }
-    Ok(counter.finish())
+    let columns = reading.reference.columns.iter().zip(&binding.columns);
+    let absent = columns.filter(|(_, field)| field.is_none()).map(|(column, _)| column.name.clone());
+    Ok(CountedSeries { absent: absent.collect(), ..counter.finish() })
 }
 
 impl<'a> Counter<'a> {
@@ -330,6 +340,7 @@ impl<'a> Counter<'a> {
             rows: self.rows,
             left_out: self.left_out,
             term_variances: self.spreads.iter().map(variance).collect(),
+            absent: Vec::new(),
         }
     }
 }

@@ -2,17 +2,20 @@
 //! windows, judged window by window.
 //!
 //! Here live the quantities of a reference ([`quantities`]), their samples in a window ([`sampler`]), the calibration
-//! of a baseline ([`calibrate`]) and the watch over live windows ([`ModelWatch`]). The statistics themselves are in
+//! of a baseline ([`calibrate`]), the watch over live windows ([`ModelWatch`]), what stands behind an alarm ([`explain`])
+//! and what a budget costs in delay ([`sensitivity`]). The statistics themselves are in
 //! [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
 
 mod calibrate;
+pub mod explain;
 mod findings;
 mod quantities;
 mod sampler;
+pub mod sensitivity;
 mod verdicts;
 
 use anchorwatch_detectors::calibrated::{
-    Budget, Budgets, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
+    Budget, Budgets, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -59,7 +62,9 @@ impl Default for BudgetDays {
 }
 
 impl BudgetDays {
-    fn budgets(self, window_ms: Millis) -> Budgets {
+    /// The same in windows of this length, bounded below: a budget of a few long windows would mean nothing.
+    #[must_use]
+    pub fn budgets(self, window_ms: Millis) -> Budgets {
         let of =
             |days: f64, least: f64| Budget { windows: Budget::per_days(days, window_ms).windows.max(least) };
         Budgets { warn: of(self.warning, FEWEST_WINDOWS / 4.0), page: of(self.critical, FEWEST_WINDOWS) }
@@ -116,6 +121,12 @@ impl ModelWatch {
     #[must_use]
     pub fn monitored(&self) -> &[Monitored] {
         &self.monitored
+    }
+
+    /// What the baseline says of a quantity; `None` if it hardly shows it.
+    #[must_use]
+    pub fn fit(&self, quantity: usize) -> Option<&Fit> {
+        self.watch.fit(quantity)
     }
 
     /// A memory of nothing.
