@@ -39,7 +39,7 @@ pub use route::{DEFAULT_GROUP_BY, Destination, explain};
 pub use rules::placeholders;
 
 use crate::config;
-use crate::monitor::calibrated::CALIBRATED;
+use crate::monitor::calibrated::is_under_budget;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
 use digest::Digests;
@@ -149,11 +149,12 @@ impl Alerts {
     pub fn observe(&mut self, window: &WindowView) {
         let id = (window.model.clone(), window.version.clone());
         let mut pace = self.pace();
-        if window.horizon == CALIBRATED {
+        let budgeted = is_under_budget(&window.horizon);
+        if budgeted {
             // The budget has already counted every look: no further windows are asked for.
             (pace.fire_after, pace.of_last, pace.clear_after, pace.escalate_after) = (1, 1, 1, 0);
         }
-        let factor = self.settings.escalate.factor.filter(|_| window.horizon != CALIBRATED);
+        let factor = self.settings.escalate.factor.filter(|_| !budgeted);
         let version = self.versions.entry(id.clone()).or_default();
         version.reference.clone_from(&window.reference);
         let mut changed = false;

@@ -92,6 +92,8 @@ impl Publisher {
             memory: engine.memory(),
             unknown: engine.unknown_models(),
             not_admitted: engine.not_admitted(),
+            joins: engine.joins(),
+            labels: engine.labels(),
             last_checkpoint_at,
             actions_suspended: actions.suspended.clone(),
         };
