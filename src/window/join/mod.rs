@@ -229,6 +229,7 @@ impl Join {
         let Some(of_model) = models.get_mut(model) else { return };
         if early.at > prediction.at.saturating_add(settings.wait) {
             of_model.fates.unmatched += 1;
+            of_model.fates.expired += 1;
             return;
         }
         of_model.fates.joined += 1;
