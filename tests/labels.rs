@@ -12,7 +12,8 @@ use anchorwatch::event::Record;
 use anchorwatch::monitor::calibrated::{
     CALIBRATED, PERFORMANCE, PERFORMANCE_WINDOWS, Series, SeriesWindow, calibrate, joint_terms,
 };
-use anchorwatch::reference::{Column, ColumnKind, Outcome, Provenance, Reference, Role, Value};
+use anchorwatch::monitor::estimate::{calibrated_scores, outcome_cells};
+use anchorwatch::reference::{Calibration, Column, ColumnKind, Outcome, Provenance, Reference, Role, Value};
 use anchorwatch::view::{AlertState, JoinView, LabelsView, Level, WindowView};
 use anchorwatch::window::WatchedVersion;
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
@@ -133,7 +134,11 @@ fn build() -> Reference {
     let windows = windows.into_iter();
     let windows = windows.map(|(start, whole)| SeriesWindow { start, whole, slices: HashMap::new() });
     let series = Series { window_ms: HOUR, slices: Vec::new(), term_variances: squares, windows };
-    reference.calibration = Some(calibrate(&reference, series));
+    let calibration = calibrate(&reference, series);
+    let mut outcomes = outcome_cells(&reference);
+    rows.iter().for_each(|(_, cells, outcome)| outcomes[cells[1]][usize::from(outcome.label > 0.5)] += 1);
+    let calibrated_scores = calibrated_scores(&outcomes);
+    reference.calibration = Some(Calibration { calibrated_scores, ..calibration });
     reference
 }
 
@@ -361,6 +366,31 @@ fn what_is_not_labelled_in_time_is_judged_without_it() {
     assert!((0.05..0.5).contains(&latest.coverage().expect("predictions")), "{latest:?}");
     assert!(latest.delay_p99.expect("labels") <= 12.5 * 3_600.0);
     assert_eq!(join.joined + join.expired, 30 * PER_HOUR.unsigned_abs(), "{join:?}");
+}
+
+#[test]
+fn performance_is_estimated_before_any_label_and_marked_when_inputs_drift() {
+    let settings = settings(USUAL);
+    let mut sent = send(10, Plan { hours: 20, changes_at: 20, lost: 100 });
+    let (seen, engine) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    assert!(seen.joins[0].joined == 0 && seen.labels[0].latest.as_ref().is_some_and(|one| one.labelled == 0));
+    let estimates = engine.estimates();
+    let estimate = &estimates[0];
+    let near = |value: Option<f64>, expected: f64| value.is_some_and(|value| (value - expected).abs() < 0.05);
+    assert!(near(estimate.accuracy, 0.75) && near(estimate.brier, 0.1675), "{estimate:?}");
+    assert!(near(estimate.roc_auc, 0.83) && !estimate.calibration_at_risk, "{estimate:?}");
+    // From the tenth hour on nothing but the largest value comes.
+    for (_, json) in sent.partitions[0].iter_mut().filter(|(at, _)| *at >= START + 10 * HOUR) {
+        for x in 0..9 {
+            let score = x as f64 / 10.0 + 0.05;
+            *json = json
+                .replace(&format!("\"x\":{x}"), "\"x\":9")
+                .replace(&format!("\"score\":{score}"), "\"score\":0.95");
+        }
+    }
+    let (_, engine) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    let estimate = &engine.estimates()[0];
+    assert!(estimate.calibration_at_risk && near(estimate.accuracy, 0.95), "{estimate:?}");
 }
 
 #[test]

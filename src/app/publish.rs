@@ -94,6 +94,7 @@ impl Publisher {
             not_admitted: engine.not_admitted(),
             joins: engine.joins(),
             labels: engine.labels(),
+            estimates: engine.estimates(),
             last_checkpoint_at,
             actions_suspended: actions.suspended.clone(),
         };

@@ -8,8 +8,10 @@ use super::{Engine, Progress};
 use crate::config::{Config, Verdicts};
 use crate::event::{Event, Named, Scalar};
 use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place, views};
+use crate::monitor::estimate::estimate;
+use crate::reference::Reference;
 use crate::subject::Millis;
-use crate::view::{JoinView, LabelsView};
+use crate::view::{EstimateView, JoinView, LabelsView, WindowView};
 use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, truth};
 
 /// Names of the documents of this module's watches.
@@ -20,6 +22,8 @@ pub(super) const WATCH_PREFIX: &str = "performance-watch/";
 pub(super) struct Labels {
     pub(super) join: Join,
     pub(super) watches: Watches,
+    /// By model and version; not part of the checkpoint, since every window brings them anew.
+    pub(super) estimates: BTreeMap<(String, String), EstimateView>,
 }
 
 impl Labels {
@@ -34,7 +38,22 @@ impl Labels {
                 grace: windows.correction + windows.pane_ms,
             }),
             watches: Watches::new(&config.monitor, WATCH_PREFIX, ModelWatch::of_performance),
+            estimates: BTreeMap::new(),
         }
+    }
+
+    /// Shows what a window that was judged lets expect of the performance.
+    pub(super) fn estimate(&mut self, reference: &Reference, counts: &[u64], windows: &[WindowView]) {
+        if let Some(estimate) = estimate(reference, counts, windows) {
+            self.estimates.insert((estimate.model.clone(), estimate.version.clone()), estimate);
+        }
+    }
+
+    /// Forgets versions that are no longer watched.
+    pub(super) fn retain(&mut self, in_use: impl Fn(&str) -> bool, watched: impl Fn(&str, &str) -> bool) {
+        self.estimates.retain(|(model, version), _| watched(model, version));
+        self.join.retain(&watched);
+        self.watches.retain(in_use, watched);
     }
 
     /// Takes in an event that was counted.
@@ -68,6 +87,12 @@ impl Engine {
     #[must_use]
     pub fn labels(&self) -> Vec<LabelsView> {
         self.labels.join.versions()
+    }
+
+    /// Performance expected of the latest window of each version, without labels.
+    #[must_use]
+    pub fn estimates(&self) -> Vec<EstimateView> {
+        self.labels.estimates.values().cloned().collect()
     }
 
     /// Judges the windows of prediction time whose labels are final at this edge.

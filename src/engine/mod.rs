@@ -219,8 +219,7 @@ impl Engine {
         let watched =
             |model: &str, version: &str| facts.contains_key(&(model.to_owned(), version.to_owned()));
         self.watches.retain(in_use, watched);
-        self.labels.watches.retain(in_use, watched);
-        self.labels.join.retain(watched);
+        self.labels.retain(in_use, watched);
     }
 
     /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what

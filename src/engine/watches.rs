@@ -184,7 +184,9 @@ impl Engine {
             coverage,
             show_categories: self.watches.show_categories,
         };
-        for view in views(place, &plan.reference, watch.monitored(), &judged, &rows) {
+        let judged = views(place, &plan.reference, watch.monitored(), &judged, &rows);
+        self.labels.estimate(&plan.reference, &counts, &judged);
+        for view in judged {
             if self.watches.verdicts != Verdicts::Classical {
                 self.alerts.observe(&view);
             }

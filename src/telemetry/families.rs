@@ -135,6 +135,10 @@ families! {
         performance_mean_residual: GaugeVec [model version] "Mean of label minus score in the latest window of prediction time that was judged.";
         performance_mean_squared_residual: GaugeVec [model version] "Mean squared difference of label and score in that window: the Brier score, where labels are 0 and 1.";
         performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";
+        estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
+        estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";
+        estimated_brier: GaugeVec [model version] "Brier score that they let expect.";
+        estimate_calibration_at_risk: GaugeVec [model version] "1 while a feature or the score drifts, so that the estimates may no longer hold, else 0.";
         kafka_queue_bytes: GaugeVec [] "Bytes that the Kafka client has fetched and that wait to be counted.";
         kafka_round_trip_seconds: GaugeVec [broker] "Average time of a request to a broker.";
         state_writable: GaugeVec [] "1 while checkpoints can be written, 0 while reading is paused because they cannot.";

@@ -15,6 +15,10 @@ pub(super) fn show(families: &Families, status: &StatusView) {
         &families.performance_mean_residual,
         &families.performance_mean_squared_residual,
         &families.performance_window_end_timestamp_seconds,
+        &families.estimated_accuracy,
+        &families.estimated_roc_auc,
+        &families.estimated_brier,
+        &families.estimate_calibration_at_risk,
     ];
     all.iter().for_each(|family| family.reset());
     for join in &status.joins {
@@ -30,6 +34,14 @@ pub(super) fn show(families: &Families, status: &StatusView) {
         if let Some(latest) = &labels.latest {
             performance(families, labels, latest);
         }
+    }
+    for estimate in &status.estimates {
+        let subject = [estimate.model.as_str(), estimate.version.as_str()];
+        set(&families.estimated_accuracy, subject, None, estimate.accuracy);
+        set(&families.estimated_roc_auc, subject, None, estimate.roc_auc);
+        set(&families.estimated_brier, subject, None, estimate.brier);
+        let at_risk = f64::from(u8::from(estimate.calibration_at_risk));
+        set(&families.estimate_calibration_at_risk, subject, None, Some(at_risk));
     }
 }
 

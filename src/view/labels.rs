@@ -59,6 +59,29 @@ impl PerformanceView {
     }
 }
 
+/// What the scores of the latest window let expect of the performance, without any label.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct EstimateView {
+    /// Model name.
+    pub model: String,
+    /// Model version.
+    pub version: String,
+    /// First instant, inclusive.
+    pub start: Millis,
+    /// Last instant, exclusive.
+    pub end: Millis,
+    /// Scores behind it.
+    pub predictions: u64,
+    /// Expected share of right predictions, where a score from 0.5 on is a positive.
+    pub accuracy: Option<f64>,
+    /// Expected area under the ROC curve.
+    pub roc_auc: Option<f64>,
+    /// Expected Brier score.
+    pub brier: Option<f64>,
+    /// A feature or the score drifts in this window: the relation of score and label may have changed with it.
+    pub calibration_at_risk: bool,
+}
+
 /// How far the labels of a version have come.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct LabelsView {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{JoinView, LabelsView};
+use super::{EstimateView, JoinView, LabelsView};
 use crate::subject::Millis;
 
 /// Counters of the conservation law; they are part of the checkpoint and survive a restart.
@@ -177,6 +177,8 @@ pub struct StatusView {
     pub joins: Vec<JoinView>,
     /// How far the labels of each version have come.
     pub labels: Vec<LabelsView>,
+    /// Performance expected of the latest window of each version, without labels; begins anew after a restart.
+    pub estimates: Vec<EstimateView>,
     /// Wall-clock time of the last durable checkpoint.
     pub last_checkpoint_at: Option<Millis>,
     /// Why no action is started or sent; absent if actions are not suspended.
