@@ -170,8 +170,7 @@ impl Group {
         if visible.is_empty() {
             return None;
         }
-        let more =
-            visible.iter().any(|member| !told.alerts.contains(&member.id) || member.turned > told.at);
+        let more = visible.iter().any(|member| !told.alerts.contains(&member.id) || member.turned > told.at);
         if more || severity(visible) > told.severity || evidence(visible) > told.evidence {
             return rested.then_some(Transition::Updated);
         }

@@ -39,7 +39,7 @@ pub use route::{DEFAULT_GROUP_BY, Destination, explain};
 pub use rules::placeholders;
 
 use crate::config;
-use crate::monitor::calibrated::CALIBRATED;
+use crate::monitor::calibrated::is_under_budget;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
 use digest::Digests;
@@ -151,21 +151,21 @@ impl Alerts {
     pub fn observe(&mut self, window: &WindowView) {
         let id = (window.model.clone(), window.version.clone());
         let mut pace = self.pace();
-        if window.horizon == CALIBRATED {
+        let budgeted = is_under_budget(&window.horizon);
+        if budgeted {
             // The budget has already counted every look: no further windows are asked for.
             (pace.fire_after, pace.of_last, pace.escalate_after) = (1, 1, 0);
             // A change that shows at some hours only is over when a whole day is quiet.
             let length = (window.end - window.start).max(1);
             pace.clear_after = u32::try_from(DAY / length).unwrap_or(1).clamp(1, 24);
         }
-        let factor = self.settings.escalate.factor.filter(|_| window.horizon != CALIBRATED);
+        let factor = self.settings.escalate.factor.filter(|_| !budgeted);
         let version = self.versions.entry(id.clone()).or_default();
         version.reference.clone_from(&window.reference);
         let mut changed = false;
         for (key, verdicts) in version.concerned(window) {
-            let calibrated = window.horizon == CALIBRATED;
             // There a segment is compared with the rest of its window, so it says something of its own.
-            let sign = if calibrated {
+            let sign = if budgeted {
                 sign_under_budget(&verdicts, window.rows)
             } else if version.whole_is_over(&key, &window.horizon) {
                 Sign::Quiet
@@ -177,7 +177,7 @@ impl Alerts {
             let before = life.clone();
             if sign == Sign::Over {
                 let latest = finding(window, &key, &verdicts, life.since);
-                if calibrated && life.has_turned(latest.as_ref()) {
+                if budgeted && life.has_turned(latest.as_ref()) {
                     (life.since, life.turned) = (window.end, window.end);
                 }
                 life.finding = latest;

@@ -92,6 +92,9 @@ impl Publisher {
             memory: engine.memory(),
             unknown: engine.unknown_models(),
             not_admitted: engine.not_admitted(),
+            joins: engine.joins(),
+            labels: engine.labels(),
+            estimates: engine.estimates(),
             last_checkpoint_at,
             actions_suspended: actions.suspended.clone(),
         };

@@ -80,6 +80,8 @@ pub struct Events {
     pub max_depth: usize,
     /// Drops events whose `id` was seen shortly before. Absent: every event counts.
     pub dedup: Option<Dedup>,
+    /// Labels that come later than their prediction.
+    pub labels: LateLabels,
 }
 
 /// Finding events that were produced twice. Feedback and predictions of one `id` are not each other's duplicates.
@@ -97,6 +99,29 @@ impl Default for Dedup {
     }
 }
 
+/// Labels that come in feedback events with the `id` of their prediction. They are joined for models whose baseline has
+/// score and label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LateLabels {
+    /// How much later than its prediction a label may be, by event time. Performance is judged at the latest so long after
+    /// the window of the predictions.
+    pub wait: Span,
+    /// Most predictions of all models that wait for their label, at about 130 bytes of memory each and two per numeric
+    /// feature; the oldest leave first. 0 joins none.
+    #[schemars(range(max = 100_000_000))]
+    pub max: usize,
+    /// Labelled share of a window's predictions at which its performance is judged before `wait` is over.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub complete: f64,
+}
+
+impl Default for LateLabels {
+    fn default() -> Self {
+        Self { wait: Span::from_hours(7 * 24), max: 200_000, complete: 0.95 }
+    }
+}
+
 impl Default for Events {
     fn default() -> Self {
         Self {
@@ -106,6 +131,7 @@ impl Default for Events {
             max_features: 1_024,
             max_depth: 16,
             dedup: None,
+            labels: LateLabels::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{Engine, RestoreError, RestoreReport, Restored, SubjectId};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{EventCount, LawCounters};
-use crate::window::{Partitions, Plan};
+use crate::window::{JOIN_DOCUMENTS, Partitions, Plan};
 
 pub(super) const CORE: &str = "core";
 pub(super) const ACTIONS: &str = "actions";
@@ -77,11 +77,20 @@ pub(super) fn restore(
             name if name.starts_with(super::watches::DOCUMENT_PREFIX) => {
                 engine.watches.restore(text).map_err(failed)?;
             }
+            name if name.starts_with(super::labels::WATCH_PREFIX) => {
+                engine.labels.watches.restore(text).map_err(failed)?;
+            }
+            // They need the plans of the core: below.
+            name if name.starts_with(JOIN_DOCUMENTS) => {}
             name => {
                 engine.alerts.restore(name, text).map_err(failed)?;
             }
         }
     }
+    let windows = &engine.windows;
+    let plan = |model: &str, version: &str, reference: &str| windows.plan_of(model, version, reference);
+    let joined = engine.labels.join.restore(&restored.documents, plan);
+    joined.map_err(|(name, source)| RestoreError { name, source })?;
     engine.partitions = Partitions::restore(restored.positions);
     for (id, subject) in restored.subjects {
         engine.windows.restore_subject(id, subject);

@@ -12,6 +12,7 @@ mod command;
 mod completeness;
 mod documents;
 mod ingest;
+mod labels;
 mod tell;
 mod trouble;
 mod unknown;
@@ -31,6 +32,7 @@ use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
 use crate::event::{Limits, NameRules};
 use crate::fault::{Place, reach};
+use crate::monitor::calibrated::ModelWatch;
 use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
@@ -94,6 +96,7 @@ pub struct Engine {
     windows: Windows,
     judge: Judge,
     watches: watches::Watches,
+    labels: labels::Labels,
     alerts: Alerts,
     actions: Actions,
     facts: HashMap<(String, String), VersionFacts>,
@@ -123,6 +126,7 @@ impl Engine {
         let settings =
             WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.watch_window());
         let min_rows = config.windows.min_rows;
+        let labels = labels::Labels::new(config, &settings);
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
         Self {
@@ -144,7 +148,8 @@ impl Engine {
                 config.alerts.clear_below,
                 config.segments.as_ref().map(|segments| segments.field.clone()),
             ),
-            watches: watches::Watches::new(&config.monitor),
+            watches: watches::Watches::new(&config.monitor, watches::DOCUMENT_PREFIX, ModelWatch::new),
+            labels,
             alerts: Alerts::new(
                 config.alerts.clone(),
                 config.sinks.iter().map(SinkFilter::of).collect(),
@@ -211,8 +216,10 @@ impl Engine {
         let in_use =
             |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
         self.judge.retain(in_use);
-        self.watches
-            .retain(in_use, |model, version| facts.contains_key(&(model.to_owned(), version.to_owned())));
+        let watched =
+            |model: &str, version: &str| facts.contains_key(&(model.to_owned(), version.to_owned()));
+        self.watches.retain(in_use, watched);
+        self.labels.retain(in_use, watched);
     }
 
     /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
@@ -266,6 +273,7 @@ impl Engine {
             }
         }
         self.watch_windows(edge, &mut progress);
+        self.judge_labels(edge, &mut progress);
         self.tell(end, now, &mut progress);
         progress
     }
@@ -285,7 +293,8 @@ impl Engine {
     pub fn dirty_bytes(&self) -> usize {
         /// A row of the outbox with a full notification, and one about a refused record.
         const ROWS: [usize; 2] = [4_096, 256];
-        self.windows.dirty_bytes() + self.outbox.len() * ROWS[0] + self.refused.len() * ROWS[1]
+        let counts = self.windows.dirty_bytes() + self.labels.join.dirty_bytes();
+        counts + self.outbox.len() * ROWS[0] + self.refused.len() * ROWS[1]
     }
 
     /// Where a partition goes on; `None` if it was never read.
@@ -366,7 +375,9 @@ impl Engine {
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
-        documents.extend(self.watches.take_documents().map(|(name, text)| (name, Some(text))));
+        let watches = self.watches.take_documents().chain(self.labels.watches.take_documents());
+        documents.extend(watches.map(|(name, text)| (name, Some(text))));
+        documents.extend(self.labels.join.take_documents());
         if let Some(text) = self.completeness.take_document() {
             documents.insert(documents::GAPS.to_owned(), Some(text));
         }

@@ -6,17 +6,22 @@ use std::sync::Arc;
 
 use super::{Engine, Progress, SubjectId};
 use crate::config::{Monitor, Verdicts};
-use crate::monitor::calibrated::{BudgetDays, Counted, ModelWatch, ModelWatchState, Place, views};
-use crate::reference::{Layout, Slice};
+use crate::monitor::calibrated::{BudgetDays, Counted, Judged, ModelWatch, ModelWatchState, Place, views};
+use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 use crate::window::Plan;
 
 /// Names of this module's documents.
 pub(super) const DOCUMENT_PREFIX: &str = "watch/";
 
+/// What is watched of a reference.
+type Make = fn(&Reference, BudgetDays) -> Option<ModelWatch>;
+
 /// Watches by reference, and what they remember by version.
 #[derive(Debug)]
 pub(super) struct Watches {
+    prefix: &'static str,
+    make: Make,
     verdicts: Verdicts,
     budget: BudgetDays,
     show_categories: bool,
@@ -28,9 +33,12 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    pub(super) fn new(monitor: &Monitor) -> Self {
+    /// Watches that `make` makes, with documents under a prefix of their own.
+    pub(super) fn new(monitor: &Monitor, prefix: &'static str, make: Make) -> Self {
         let days = |span: crate::config::Span| span.millis() as f64 / 86_400_000.0;
         Self {
+            prefix,
+            make,
             verdicts: monitor.verdicts,
             budget: BudgetDays {
                 warning: days(monitor.one_false_alarm_in.warning),
@@ -42,6 +50,31 @@ impl Watches {
             states: BTreeMap::new(),
             dirty: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn verdicts(&self) -> Verdicts {
+        self.verdicts
+    }
+
+    pub(super) fn show_categories(&self) -> bool {
+        self.show_categories
+    }
+
+    /// Takes the window of a version that starts at `start` in; `None` if nothing watches it.
+    pub(super) fn step(
+        &mut self,
+        plan: &Plan,
+        id: (String, String),
+        start: Millis,
+        counted: Counted<'_>,
+    ) -> Option<(Arc<ModelWatch>, Judged)> {
+        let watch = self.watch(plan)?;
+        let known = self.states.remove(&id).filter(|(reference, _)| *reference == plan.reference_id);
+        let (_, mut state) = known.unwrap_or_else(|| (plan.reference_id.clone(), watch.state()));
+        let judged = watch.step(&mut state, start, counted);
+        self.states.insert(id.clone(), (plan.reference_id.clone(), state));
+        self.dirty.insert(id);
+        Some((watch, judged))
     }
 
     /// Whether the classical verdicts of a version alert.
@@ -60,9 +93,9 @@ impl Watches {
 
     /// The watch against a plan's reference; `None` if that has no calibration for windows of this length.
     fn watch(&mut self, plan: &Plan) -> Option<Arc<ModelWatch>> {
-        let (budget, window_ms) = (self.budget, self.window_ms);
+        let (budget, window_ms, make) = (self.budget, self.window_ms, self.make);
         let known = self.watches.entry(plan.reference_id.clone()).or_insert_with(|| {
-            let watch = ModelWatch::new(&plan.reference, budget)?;
+            let watch = make(&plan.reference, budget)?;
             (watch.window_ms() == window_ms).then(|| Arc::new(watch))
         });
         known.clone()
@@ -71,11 +104,12 @@ impl Watches {
     /// Documents of the versions whose state changed since the last call.
     pub(super) fn take_documents(&mut self) -> impl Iterator<Item = (String, String)> + use<> {
         let dirty = std::mem::take(&mut self.dirty).into_iter();
+        let prefix = self.prefix;
         let documents: Vec<_> = dirty
             .filter_map(|id| {
                 let (reference, state) = self.states.get(&id)?;
                 let (model, version) = id;
-                let name = format!("{DOCUMENT_PREFIX}{model}/{version}");
+                let name = format!("{prefix}{model}/{version}");
                 let text = serde_json::to_string(&(model, version, reference, state.encode().ok()?)).ok()?;
                 Some((name, text))
             })
@@ -127,7 +161,6 @@ impl Engine {
     ) {
         let Some(subject) = self.windows.subject(whole).cloned() else { return };
         let Some((plan, counts)) = self.windows.sum(whole, from, to) else { return };
-        let Some(watch) = self.watches.watch(&plan) else { return };
         let mut slices = HashMap::new();
         let mut rows = BTreeMap::from([(None, counts.get(Layout::ROWS).copied().unwrap_or(0))]);
         for id in segments {
@@ -139,12 +172,9 @@ impl Engine {
         }
         let pane_ms = self.windows.settings().pane_ms;
         let id = (subject.model.to_string(), subject.version.to_string());
-        let known = self.watches.states.remove(&id).filter(|(reference, _)| *reference == plan.reference_id);
-        let (_, mut state) = known.unwrap_or_else(|| (plan.reference_id.clone(), watch.state()));
         let start = from * pane_ms;
-        let judged = watch.step(&mut state, start, Counted { whole: &counts, slices: &slices });
-        self.watches.states.insert(id.clone(), (plan.reference_id.clone(), state));
-        self.watches.dirty.insert(id);
+        let counted = Counted { whole: &counts, slices: &slices };
+        let Some((watch, judged)) = self.watches.step(&plan, id, start, counted) else { return };
         let place = Place {
             model: &subject.model,
             version: &subject.version,
@@ -154,7 +184,9 @@ impl Engine {
             coverage,
             show_categories: self.watches.show_categories,
         };
-        for view in views(place, &plan.reference, watch.monitored(), &judged, &rows) {
+        let judged = views(place, &plan.reference, watch.monitored(), &judged, &rows);
+        self.labels.estimate(&plan.reference, &counts, &judged);
+        for view in judged {
             self.alerts.observe(&view);
             progress.windows.push(view);
         }

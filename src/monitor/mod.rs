@@ -8,6 +8,7 @@
 pub mod calibrated;
 mod calibration;
 mod chance;
+pub mod estimate;
 mod faults;
 mod latency;
 mod moved;

@@ -166,6 +166,9 @@ pub struct Calibration {
     pub volume: Option<VolumeFit>,
     /// What the baseline was too short or too poor for, one sentence each.
     pub assumptions: Vec<String>,
+    /// Share of positives by cell of the score, never falling; absent without a score or labels of 0 and 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated_scores: Option<Vec<f64>>,
 }
 
 /// A part of the traffic that is compared with the rest of the same window.

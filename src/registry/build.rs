@@ -17,7 +17,8 @@ use super::series::{CountedSeries, MOST_WINDOWS, Reading, series};
 use super::source::{Source, read_error};
 use super::survey::survey;
 use crate::monitor::calibrated::{Series, calibrate, joint_terms, slices_worth_watching};
-use crate::reference::{Column, Joint, Layout, Provenance, Reference, Role, Slice};
+use crate::monitor::estimate::calibrated_scores;
+use crate::reference::{Calibration, Column, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
 
 /// Builds a reference from a file of baseline rows.
@@ -85,7 +86,9 @@ fn calibrate_on_windows(
         term_variances: counted.term_variances.clone(),
         windows: counted.windows(None),
     };
-    reference.calibration = Some(calibrate(reference, series));
+    let calibration = calibrate(reference, series);
+    let calibrated_scores = calibrated_scores(&counted.outcomes);
+    reference.calibration = Some(Calibration { calibrated_scores, ..calibration });
     Ok(())
 }
 

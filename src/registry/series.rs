@@ -15,6 +15,7 @@ use super::plan::read;
 use super::source::{Cell, Field, Place, Source, Table};
 use super::time::instant;
 use crate::monitor::calibrated::SeriesWindow;
+use crate::monitor::estimate::{class_of, outcome_cells};
 use crate::reference::{Column, Layout, Outcome, Reference, Role, Slice, Value};
 use crate::subject::Millis;
 
@@ -88,6 +89,8 @@ pub struct CountedSeries {
     pub term_variances: Vec<f64>,
     /// Columns of the reference that no row had a field for.
     pub absent: Vec<String>,
+    /// Rows with a label of 0 and of 1, by cell of the score; none if there are labels of another value.
+    pub outcomes: Vec<[u64; 2]>,
 }
 
 impl CountedSeries {
@@ -170,6 +173,9 @@ struct Counter<'a> {
     segments: HashMap<String, usize>,
     versions: HashMap<String, usize>,
     spreads: Vec<Spread>,
+    outcomes: Vec<[u64; 2]>,
+    /// Labels that are neither 0 nor 1.
+    other_labels: bool,
     cells: Vec<usize>,
     additions: Vec<(usize, u64)>,
     terms: Vec<(usize, u64)>,
@@ -218,6 +224,8 @@ impl<'a> Counter<'a> {
                 Slice::Segment(_) => None,
             }),
             spreads: vec![Spread::default(); reading.reference.joint.terms()],
+            outcomes: outcome_cells(reading.reference),
+            other_labels: false,
             cells: Vec::new(),
             additions: Vec::new(),
             terms: Vec::new(),
@@ -262,11 +270,11 @@ impl<'a> Counter<'a> {
         self.terms.clear();
         self.cells.clear();
         self.additions.push((Layout::ROWS, 1));
-        let (mut score, mut label) = (None, None);
+        let (mut score, mut label, mut score_at) = (None, None, usize::MAX);
         for (position, (column, field)) in reference.columns.iter().zip(&binding.columns).enumerate() {
             let value = field.map_or(Value::Missing, |field| read(column.kind, table.cell(field, row)));
             match column.role {
-                Role::Score => score = crate::window::truth(value),
+                Role::Score => (score, score_at) = (crate::window::truth(value), column.slot(value)),
                 Role::Label => label = crate::window::truth(value),
                 Role::Feature | Role::Prediction => {}
             }
@@ -279,6 +287,13 @@ impl<'a> Counter<'a> {
         }
         if let Some(field) = binding.latency {
             self.additions.push((latency_index(&self.layout, table.cell(field, row)), 1));
+        }
+        if let Some(label) = label {
+            match (class_of(label), self.outcomes.get_mut(score_at)) {
+                (Some(class), Some(outcomes)) => outcomes[class] += 1,
+                (Some(_), None) => {}
+                (None, _) => self.other_labels = true,
+            }
         }
         let outcome = score.zip(label).map(|(score, label)| Outcome { score, label });
         let (layout, terms) = (&self.layout, &mut self.terms);
@@ -339,6 +354,7 @@ impl<'a> Counter<'a> {
             window_ms: self.reading.window_ms,
             rows: self.rows,
             left_out: self.left_out,
+            outcomes: if self.other_labels { Vec::new() } else { self.outcomes },
             term_variances: self.spreads.iter().map(variance).collect(),
             absent: Vec::new(),
         }

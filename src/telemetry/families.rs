@@ -128,6 +128,17 @@ families! {
         latency_objective_exceeded_ratio: GaugeVec [model version segment horizon] "Share of predictions in the latest window that took longer than the objective.";
         alerts_active: GaugeVec [model version kind state] "Alerts that are not resolved, by state: pending, firing, acknowledged, insufficient or no_data.";
         window_coverage_ratio: GaugeVec [model version segment horizon] "Share of the latest window's time in which no record is known to be missing.";
+        labels_waiting: GaugeVec [model] "Predictions that wait for their label.";
+        labels_early: GaugeVec [model] "Labels that wait for their prediction.";
+        label_coverage_ratio: GaugeVec [model version state] "Share of predictions that have a label: of the latest window judged (final), and of those that are over but not judged yet (provisional).";
+        label_delay_seconds: GaugeVec [model version q] "Delay of labels after their prediction in the latest window judged, at the quantile q.";
+        performance_mean_residual: GaugeVec [model version] "Mean of label minus score in the latest window of prediction time that was judged.";
+        performance_mean_squared_residual: GaugeVec [model version] "Mean squared difference of label and score in that window: the Brier score, where labels are 0 and 1.";
+        performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";
+        estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
+        estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";
+        estimated_brier: GaugeVec [model version] "Brier score that they let expect.";
+        estimate_calibration_at_risk: GaugeVec [model version] "1 while a feature or the score drifts, so that the estimates may no longer hold, else 0.";
         kafka_queue_bytes: GaugeVec [] "Bytes that the Kafka client has fetched and that wait to be counted.";
         kafka_round_trip_seconds: GaugeVec [broker] "Average time of a request to a broker.";
         state_writable: GaugeVec [] "1 while checkpoints can be written, 0 while reading is paused because they cannot.";
@@ -171,6 +182,8 @@ families! {
         delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
     }
     persisted {
+        labels_total [model outcome] "Labels in feedback events with an id: joined, unmatched (no prediction with that id came, or it came too long before); and ids that came twice (repeated).";
+        predictions_unlabelled_total [model reason] "Predictions that no longer wait for a label: expired after events.labels.wait, dropped because too many waited, or late for a window that was judged.";
         events_total [model version] "Events counted, since the state file was created.";
         records_read_total [] "Records read: refused + late + future + unmatched + duplicate + counted.";
         records_counted_total [] "Records counted in a window.";

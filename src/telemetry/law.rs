@@ -9,14 +9,14 @@ use prometheus::{IntCounterVec, Opts};
 
 use super::families::{PERSISTED, PREFIX, Spec};
 use crate::event::Refusal;
-use crate::view::{EventCount, LawCounters};
+use crate::view::{EventCount, JoinView, LawCounters};
 use crate::window::NotAdmitted;
 
 /// Shows the latest published values; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct LawCollector {
     descriptions: Vec<Desc>,
-    latest: Arc<Mutex<(LawCounters, Vec<EventCount>)>>,
+    latest: Arc<Mutex<(LawCounters, Vec<EventCount>, Vec<JoinView>)>>,
 }
 
 type Rows = Vec<(Vec<String>, u64)>;
@@ -31,8 +31,8 @@ impl LawCollector {
         Ok(Self { descriptions, latest: Arc::default() })
     }
 
-    pub(super) fn publish(&self, law: LawCounters, events: Vec<EventCount>) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = (law, events);
+    pub(super) fn publish(&self, law: LawCounters, events: Vec<EventCount>, joins: Vec<JoinView>) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = (law, events, joins);
     }
 }
 
@@ -42,20 +42,26 @@ impl Collector for LawCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (law, events) = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (law, events, joins) = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         PERSISTED
             .iter()
-            .flat_map(|spec| family(spec, rows(spec, &law, &events)).unwrap_or_default())
+            .flat_map(|spec| family(spec, rows(spec, &law, &events, &joins)).unwrap_or_default())
             .collect()
     }
 }
 
-fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount]) -> Rows {
+fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount], joins: &[JoinView]) -> Rows {
     let one = |value| vec![(Vec::new(), value)];
     match spec.name.strip_prefix(PREFIX).unwrap_or_default() {
         "events_total" => {
             let row = |count: &EventCount| (vec![count.model.clone(), count.version.clone()], count.events);
             events.iter().map(row).collect()
+        }
+        "labels_total" => joined(joins, |join| {
+            [("joined", join.joined), ("unmatched", join.unmatched), ("repeated", join.repeated)]
+        }),
+        "predictions_unlabelled_total" => {
+            joined(joins, |join| [("expired", join.expired), ("dropped", join.dropped), ("late", join.late)])
         }
         "records_read_total" => one(law.read),
         "records_counted_total" => one(law.counted),
@@ -68,6 +74,13 @@ fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount]) -> Rows {
         "records_duplicate_total" => one(law.duplicate),
         _ => Vec::new(),
     }
+}
+
+/// One row per model and fate.
+fn joined(joins: &[JoinView], fates: impl Fn(&JoinView) -> [(&'static str, u64); 3]) -> Rows {
+    let rows =
+        |join: &JoinView| fates(join).map(|(fate, count)| (vec![join.model.clone(), fate.to_owned()], count));
+    joins.iter().flat_map(rows).collect()
 }
 
 /// Every known reason from the first scrape on, so that a rate sees the first refusal.

@@ -164,7 +164,8 @@ impl Metrics {
     /// Shows the law's counters, lag, watermark, queues and outbox.
     pub fn status(&self, status: &StatusView) {
         let families = &self.families;
-        self.law.publish(status.law.clone(), status.events.clone());
+        self.law.publish(status.law.clone(), status.events.clone(), status.joins.clone());
+        super::labels::show(families, status);
         families.watermark_timestamp_seconds.reset();
         if let Some(watermark) = status.watermark {
             families.watermark_timestamp_seconds.with_label_values::<&str>(&[]).set(seconds(watermark));

@@ -1,6 +1,7 @@
 //! What the process tells about itself: each metric's name, labels and help in one table, and logs.
 
 mod families;
+mod labels;
 mod law;
 pub mod logs;
 mod metrics;

@@ -10,8 +10,9 @@ use super::{Kind, Metrics, TABLE, metrics_page};
 use crate::alert::{AlertKind, Severity};
 use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
-    AlertState, AlertView, ColumnRatios, EventCount, LatencyQuantile, LatencyView, LawCounters, Level,
-    OutboxView, PositionView, QueueView, StatusView, TargetView, VerdictView, WindowView,
+    AlertState, AlertView, ColumnRatios, EstimateView, EventCount, JoinView, LabelsView, LatencyQuantile,
+    LatencyView, LawCounters, Level, OutboxView, PerformanceView, PositionView, QueueView, StatusView,
+    TargetView, VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -100,6 +101,29 @@ fn status() -> StatusView {
         watermark: Some(60_000),
         queues: vec![QueueView { queue: "windows".into(), depth: 3, capacity: 64 }],
         outbox: vec![OutboxView { target: "ops".into(), pending: 1 }],
+        joins: vec![JoinView { model: "fraud".into(), joined: 4, expired: 2, ..JoinView::default() }],
+        labels: vec![LabelsView {
+            model: "fraud".into(),
+            version: "1.0.0".into(),
+            provisional_predictions: 8,
+            provisional_labelled: 2,
+            latest: Some(PerformanceView {
+                predictions: 10,
+                labelled: 9,
+                mean_residual: Some(-0.01),
+                mean_squared_residual: Some(0.1),
+                delay_p50: Some(3_600.0),
+                ..PerformanceView::default()
+            }),
+        }],
+        estimates: vec![EstimateView {
+            model: "fraud".into(),
+            version: "1.0.0".into(),
+            accuracy: Some(0.9),
+            roc_auc: Some(0.8),
+            brier: Some(0.1),
+            ..EstimateView::default()
+        }],
         ..StatusView::default()
     }
 }
@@ -214,6 +238,10 @@ fn persisted_counters_are_what_the_engine_says_also_after_a_restart() {
     assert!(text.contains("\nanchorwatch_records_read_total 9\n"), "{text}");
     assert!(text.contains("anchorwatch_records_refused_total{reason=\"not_json\"} 2"), "{text}");
     assert!(text.contains("anchorwatch_records_refused_total{reason=\"too_large\"} 0"), "{text}");
+    assert!(text.contains("anchorwatch_labels_total{model=\"fraud\",outcome=\"joined\"} 4"), "{text}");
+    let coverage =
+        "anchorwatch_label_coverage_ratio{model=\"fraud\",state=\"provisional\",version=\"1.0.0\"} 0.25";
+    assert!(text.contains(coverage), "{text}");
     assert!(text.contains("anchorwatch_events_total{model=\"fraud\",version=\"1.0.0\"} 7"), "{text}");
     assert!(text.contains("anchorwatch_consumer_lag_records{partition=\"0\",topic=\"t\"} 3"), "{text}");
 }

@@ -6,6 +6,7 @@
 mod action;
 mod alert;
 mod board;
+mod labels;
 mod outbox;
 mod registry;
 mod scrape;
@@ -15,6 +16,7 @@ mod window;
 pub use action::{ActionView, ActionsView, HeldView};
 pub use alert::{AlertState, AlertStateError, AlertView, SilenceState, SilenceView};
 pub use board::Board;
+pub use labels::{EstimateView, JoinView, LabelsView, PerformanceView};
 pub use outbox::{
     DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
 };

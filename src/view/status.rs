@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{EstimateView, JoinView, LabelsView};
 use crate::subject::Millis;
 
 /// Counters of the conservation law; they are part of the checkpoint and survive a restart.
@@ -152,7 +153,7 @@ pub struct OutboxView {
 }
 
 /// Where the process stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct StatusView {
     /// The conservation law.
     pub law: LawCounters,
@@ -172,6 +173,12 @@ pub struct StatusView {
     pub unknown: Vec<UnknownView>,
     /// Versions that are not counted, or not in their segments, and why.
     pub not_admitted: Vec<NotAdmittedView>,
+    /// Predictions and labels that wait for each other, by model.
+    pub joins: Vec<JoinView>,
+    /// How far the labels of each version have come.
+    pub labels: Vec<LabelsView>,
+    /// Performance expected of the latest window of each version, without labels; begins anew after a restart.
+    pub estimates: Vec<EstimateView>,
     /// Wall-clock time of the last durable checkpoint.
     pub last_checkpoint_at: Option<Millis>,
     /// Why no action is started or sent; absent if actions are not suspended.

@@ -5,6 +5,10 @@
 //! two bytes each), and a total per horizon. A subject whose last pane has left the longest window gives its panes' share
 //! back and must be admitted again when it returns. Those that were admitted are never sent away for others.
 
+use std::collections::{HashMap, HashSet};
+
+use super::WatchedVersion;
+
 /// Panes of one subject that stay unpacked; a partition that lags far behind the others would else hold many open.
 pub(super) const DENSE_PANES: usize = 4;
 /// What a pane costs besides its counters: its place in the tree and its allocation.
@@ -107,6 +111,27 @@ impl Budget {
     pub(super) fn totals_left(&mut self, charge: &mut Charge) {
         self.charged -= std::mem::take(&mut charge.totals);
     }
+}
+
+/// The versions that are watched, and those that are too many for their model: the serving one and the newest stay.
+pub(super) fn admitted(
+    versions: &[WatchedVersion],
+    most: usize,
+) -> (Vec<&WatchedVersion>, Vec<&WatchedVersion>) {
+    let rank = |version: &WatchedVersion| {
+        let number = semver::Version::parse(&version.version).ok();
+        (std::cmp::Reverse(version.takes_feedback), std::cmp::Reverse(number))
+    };
+    let mut by_model: HashMap<&str, Vec<&WatchedVersion>> = HashMap::new();
+    for version in versions {
+        by_model.entry(&version.model).or_default().push(version);
+    }
+    let mut surplus = HashSet::new();
+    for versions in by_model.values_mut().filter(|versions| versions.len() > most) {
+        versions.sort_by_key(|version| rank(version));
+        surplus.extend(versions[most..].iter().map(|version| (&*version.model, &*version.version)));
+    }
+    versions.iter().partition(|version| !surplus.contains(&(&*version.model, &*version.version)))
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! From an event to the counters it increments.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use anchorwatch_detectors::latency;
 
+use super::Windows;
 use super::plan::Plan;
 use crate::event::{Event, Scalar};
 use crate::reference::{Layout, Outcome, Value, code_text};
@@ -22,6 +24,11 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn as_slice(&self) -> &[(usize, u64)] {
         &self.additions
+    }
+
+    /// Cell of each column; `usize::MAX` where the event has no value for one.
+    pub(super) fn cells(&self) -> &[usize] {
+        &self.cells
     }
 
     /// Finds the counters; false if there are none, which is feedback without a label column.
@@ -96,6 +103,16 @@ impl Slots {
                 .map_or(plan.layout.latency_invalid(), |bucket| plan.layout.latency_bucket(bucket)),
         };
         self.additions.push((index, 1));
+    }
+}
+
+impl Windows {
+    /// Model, version and plan of the last event that was counted, and the cells of its values.
+    #[must_use]
+    pub fn last_counted(&self) -> Option<(&str, &str, &Arc<Plan>, &[usize])> {
+        let (index, plan) = self.counted.as_ref()?;
+        let state = self.versions.get(*index)?;
+        Some((&state.model, &state.version, plan, self.slots.cells()))
     }
 }
 

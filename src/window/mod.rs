@@ -11,6 +11,7 @@ mod count;
 mod dedup;
 mod gaps;
 mod horizon;
+mod join;
 mod pane;
 mod partition;
 mod plan;
@@ -29,10 +30,12 @@ pub use admission::NotAdmitted;
 pub(crate) use count::truth;
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
+pub use join::{FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
 pub use partition::{Partition, PartitionId, Partitions, Patience};
 pub use plan::{Plan, Plans};
 pub use settings::{HorizonSettings, WindowSettings};
 
+use admission::admitted;
 use count::Slots;
 use subjects::{Subjects, VersionState};
 
@@ -82,6 +85,8 @@ pub struct Windows {
     /// partitions are interleaved, which the oldest pane counted so far would.
     start: Option<i64>,
     slots: Slots,
+    /// Version and plan of the last event that was counted.
+    counted: Option<(usize, Arc<Plan>)>,
     last_version: usize,
     versions_per_model: usize,
     /// What the last event was not admitted to.
@@ -101,6 +106,7 @@ impl Windows {
             closed: None,
             start: None,
             slots: Slots::default(),
+            counted: None,
             last_version: 0,
             versions_per_model: usize::MAX,
             not_admitted: None,
@@ -289,6 +295,7 @@ impl Windows {
                 Some(_) => self.leave_out(index, NotAdmitted::SegmentMemory),
             }
         }
+        self.counted = Some((index, plan));
         Outcome::Counted
     }
 
@@ -479,22 +486,4 @@ impl Windows {
             versions[index].plans.at(pane).map(|(_, plan)| plan.reference_id.clone())
         })
     }
-}
-
-/// The versions that are watched, and those that are too many for their model: the serving one and the newest stay.
-fn admitted(versions: &[WatchedVersion], most: usize) -> (Vec<&WatchedVersion>, Vec<&WatchedVersion>) {
-    let rank = |version: &WatchedVersion| {
-        let number = semver::Version::parse(&version.version).ok();
-        (std::cmp::Reverse(version.takes_feedback), std::cmp::Reverse(number))
-    };
-    let mut by_model: HashMap<&str, Vec<&WatchedVersion>> = HashMap::new();
-    for version in versions {
-        by_model.entry(&version.model).or_default().push(version);
-    }
-    let mut surplus = std::collections::HashSet::new();
-    for versions in by_model.values_mut().filter(|versions| versions.len() > most) {
-        versions.sort_by_key(|version| rank(version));
-        surplus.extend(versions[most..].iter().map(|version| (&*version.model, &*version.version)));
-    }
-    versions.iter().partition(|version| !surplus.contains(&(&*version.model, &*version.version)))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Windows;
 use crate::reference::{Layout, Reference, Role};
 
 /// A reference made ready for counting.
@@ -91,6 +92,12 @@ impl Plans {
         self.0.last().map(|(_, plan)| plan)
     }
 
+    /// The newest plan with this reference.
+    #[must_use]
+    pub fn with_reference(&self, reference_id: &str) -> Option<&Arc<Plan>> {
+        self.0.iter().rev().map(|(_, plan)| plan).find(|plan| plan.reference_id == reference_id)
+    }
+
     /// `(first pane, reference id)` of every plan, for the checkpoint.
     pub fn entries(&self) -> impl Iterator<Item = (i64, &str)> {
         self.0.iter().map(|(from, plan)| (*from, plan.reference_id.as_str()))
@@ -100,5 +107,14 @@ impl Plans {
     pub fn forget_before(&mut self, pane: i64) {
         let keep = self.0.iter().rposition(|(from, _)| *from <= pane).unwrap_or(0);
         self.0.drain(..keep);
+    }
+}
+
+impl Windows {
+    /// The plan of a version that has this reference.
+    #[must_use]
+    pub fn plan_of(&self, model: &str, version: &str, reference_id: &str) -> Option<Arc<Plan>> {
+        let state = &self.versions[*self.by_name.get(model)?.get(version)?];
+        state.plans.with_reference(reference_id).cloned()
     }
 }

@@ -213,6 +213,29 @@ pub fn estimate_samples(scores: &[f64], probabilities: &[f64], threshold: f64, t
     })
 }
 
+/// The estimate of counts per score cell, lowest scores first: the calibrated probability of each cell, and whether its
+/// predictions are positive. Scores of one cell count as ties. What one list has beyond another is left out.
+///
+/// ```
+/// use anchorwatch_detectors::estimate::{Trust, cbpe::estimate_cells};
+/// let estimate = estimate_cells(&[2, 2], &[0.25, 1.0], &[false, true], Trust::Trusted);
+/// assert_eq!((estimate.count, estimate.accuracy()), (4, Some(0.875)));
+/// ```
+#[must_use]
+pub fn estimate_cells(counts: &[u64], probabilities: &[f64], positive: &[bool], trust: Trust) -> Estimate {
+    let mut confusion = [0.0; 4];
+    let (mut positives, mut negatives) = (Vec::new(), Vec::new());
+    for ((&count, &p), &decided) in counts.iter().zip(probabilities).zip(positive) {
+        let (share, rest) = (count as f64 * p, count as f64 * (1.0 - p));
+        let shares = if decided { [share, rest, 0.0, 0.0] } else { [0.0, 0.0, share, rest] };
+        confusion.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
+        positives.push(share);
+        negatives.push(rest);
+    }
+    let count = counts.iter().take(positives.len()).sum();
+    estimate(count, confusion, trust, || (positives, negatives))
+}
+
 fn estimate(
     count: u64,
     [true_positive, false_positive, false_negative, true_negative]: [f64; 4],

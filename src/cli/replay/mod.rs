@@ -230,6 +230,7 @@ fn split(
     let slices = reference.calibration.as_ref()?.slices.clone();
     let series_of_first = Series {
         window_ms: reference.calibration.as_ref()?.window_ms,
+        time_zone: reference.calibration.as_ref()?.time_zone.parse().unwrap_or(chrono_tz::UTC),
         slices,
         term_variances: series.term_variances.clone(),
         windows: first(),

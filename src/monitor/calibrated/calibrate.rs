@@ -73,6 +73,7 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         fits,
         volume: VolumeFit::new(&traffic, &rows, season),
         assumptions: assumptions(&starts, series.window_ms),
+        calibrated_scores: None,
     }
 }
 

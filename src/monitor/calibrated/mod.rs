@@ -15,13 +15,13 @@ pub mod sensitivity;
 mod verdicts;
 
 use anchorwatch_detectors::calibrated::{
-    Budget, Budgets, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
+    Budget, Budgets, Family, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::reference::{Layout, Reference};
+use crate::reference::{Calibration, Layout, Reference};
 use crate::subject::Millis;
 
 pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_watching};
@@ -31,9 +31,19 @@ pub use sampler::{Counted, Sampler};
 pub use verdicts::{Place, views};
 
 use findings::{Readings, findings};
+use quantities::Measure;
 
 /// Name that the windows judged under the budget have among the horizons.
 pub const CALIBRATED: &str = "calibrated";
+
+/// Name of the windows of prediction time in which performance is judged once the labels are there.
+pub const PERFORMANCE_WINDOWS: &str = "performance";
+
+/// Whether verdicts of windows with this name are under the budget.
+#[must_use]
+pub fn is_under_budget(horizon: &str) -> bool {
+    horizon == CALIBRATED || horizon == PERFORMANCE_WINDOWS
+}
 
 /// Windows of traffic that a fall may span.
 const VOLUME_WINDOWS: usize = 8;
@@ -98,17 +108,46 @@ impl ModelWatch {
     pub fn new(reference: &Reference, budget: BudgetDays) -> Option<Self> {
         let calibration = reference.calibration.as_ref()?;
         let monitored = quantities::monitored(reference, &calibration.slices, &[]);
+        Some(Self::of(reference, calibration, monitored, budget.budgets(calibration.window_ms)))
+    }
+
+    /// A watch over nothing but what score and label say of each other, for labels that come later. Each quantity has
+    /// the threshold that it has among all others. `None` if the reference has no calibration or no such quantity.
+    #[must_use]
+    pub fn of_performance(reference: &Reference, budget: BudgetDays) -> Option<Self> {
+        let calibration = reference.calibration.as_ref()?;
+        let mut monitored = quantities::monitored(reference, &calibration.slices, &[]);
+        monitored.retain(|one| one.family() == Family::Performance);
+        let family = monitored.len();
+        monitored.retain(|one| matches!(one.measure, Measure::Term(_)));
+        if monitored.is_empty() {
+            return None;
+        }
+        // Fewer share the family's part of the budget: it is made smaller by as much.
+        let less = family as f64 / monitored.len() as f64;
+        let mut budgets = budget.budgets(calibration.window_ms);
+        (budgets.warn.windows, budgets.page.windows) =
+            (budgets.warn.windows * less, budgets.page.windows * less);
+        let watch = Self::of(reference, calibration, monitored, budgets);
+        Some(Self { volume: None, ..watch })
+    }
+
+    fn of(
+        reference: &Reference,
+        calibration: &Calibration,
+        monitored: Vec<Monitored>,
+        budgets: Budgets,
+    ) -> Self {
         let quantities: Vec<_> = monitored.iter().map(|one| one.quantity).collect();
         let fits = monitored.iter().map(|one| calibration.fits.get(&one.key()).cloned()).collect();
-        let budgets = budget.budgets(calibration.window_ms);
-        Some(Self {
+        Self {
             window_ms: calibration.window_ms,
             time_zone: calibration.time_zone.parse().unwrap_or(chrono_tz::UTC),
             watch: Watch::new(&quantities, fits, calibration.season, budgets),
             monitored,
             sampler: Sampler::new(reference),
             volume: calibration.volume.clone(),
-        })
+        }
     }
 
     /// Length of the windows that are judged.

@@ -1,0 +1,141 @@
+//! Labels that come later: feedback is joined to its prediction, and a window of prediction time is judged under the
+//! false-alarm budget once its labels are complete, or as complete as they get.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::watches::Watches;
+use super::{Engine, Progress};
+use crate::config::{Config, Verdicts};
+use crate::event::{Event, Named, Scalar};
+use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place, views};
+use crate::monitor::estimate::estimate;
+use crate::reference::Reference;
+use crate::subject::Millis;
+use crate::view::{EstimateView, JoinView, LabelsView, WindowView};
+use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, truth};
+
+/// Names of the documents of this module's watches.
+pub(super) const WATCH_PREFIX: &str = "performance-watch/";
+
+/// The join, and the watches over what it brings.
+#[derive(Debug)]
+pub(super) struct Labels {
+    pub(super) join: Join,
+    pub(super) watches: Watches,
+    /// By model and version; not part of the checkpoint, since every window brings them anew.
+    pub(super) estimates: BTreeMap<(String, String), EstimateView>,
+}
+
+impl Labels {
+    pub(super) fn new(config: &Config, windows: &WindowSettings) -> Self {
+        let settings = &config.events.labels;
+        Self {
+            join: Join::new(JoinSettings {
+                wait: settings.wait.millis(),
+                max: settings.max,
+                complete: settings.complete,
+                window_ms: windows.watch_panes * windows.pane_ms,
+                grace: windows.correction + windows.pane_ms,
+            }),
+            watches: Watches::new(&config.monitor, WATCH_PREFIX, ModelWatch::of_performance),
+            estimates: BTreeMap::new(),
+        }
+    }
+
+    /// Shows what a window that was judged lets expect of the performance.
+    pub(super) fn estimate(&mut self, reference: &Reference, counts: &[u64], windows: &[WindowView]) {
+        if let Some(estimate) = estimate(reference, counts, windows) {
+            self.estimates.insert((estimate.model.clone(), estimate.version.clone()), estimate);
+        }
+    }
+
+    /// Forgets versions that are no longer watched.
+    pub(super) fn retain(&mut self, in_use: impl Fn(&str) -> bool, watched: impl Fn(&str, &str) -> bool) {
+        self.estimates.retain(|(model, version), _| watched(model, version));
+        self.join.retain(&watched);
+        self.watches.retain(in_use, watched);
+    }
+
+    /// Takes in an event that was counted.
+    pub(super) fn observe(&mut self, windows: &Windows, named: &Named<'_>, event: &Event<'_>, at: Millis) {
+        let Some(id) = event.id.as_deref().filter(|id| !id.is_empty()) else { return };
+        let Some((model, version, plan, cells)) = windows.last_counted() else { return };
+        if !self.join.concerns(plan) {
+            return;
+        }
+        let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
+        if event.is_feedback() {
+            if let Some(label) = number(event.label.as_ref()) {
+                self.join.fed_back(&named.model, id, label, at);
+            }
+        } else if event.label.is_none()
+            && let Some(score) = number(event.score.as_ref())
+        {
+            self.join.predicted(Predicted { model, version, plan, cells, score, id, at });
+        }
+    }
+}
+
+impl Engine {
+    /// What waits for its label or its prediction, by model.
+    #[must_use]
+    pub fn joins(&self) -> Vec<JoinView> {
+        self.labels.join.models()
+    }
+
+    /// How far the labels of each version have come.
+    #[must_use]
+    pub fn labels(&self) -> Vec<LabelsView> {
+        self.labels.join.versions()
+    }
+
+    /// Performance expected of the latest window of each version, without labels.
+    #[must_use]
+    pub fn estimates(&self) -> Vec<EstimateView> {
+        self.labels.estimates.values().cloned().collect()
+    }
+
+    /// Judges the windows of prediction time whose labels are final at this edge.
+    pub(super) fn judge_labels(&mut self, edge: i64, progress: &mut Progress) {
+        let settings = self.windows.settings();
+        let (end, length) = (edge * settings.pane_ms, settings.watch_panes * settings.pane_ms);
+        if end.rem_euclid(length) != 0 {
+            return;
+        }
+        self.labels.join.close(end);
+        while let Some(window) = self.labels.join.next_final() {
+            self.judge_performance(&window, progress);
+        }
+    }
+
+    fn judge_performance(&mut self, window: &FinalWindow, progress: &mut Progress) {
+        let coverage = self.coverage(window.start, window.end);
+        if coverage < self.windows.settings().min_coverage {
+            return;
+        }
+        let slices = HashMap::new();
+        let counted = Counted { whole: &window.counts, slices: &slices };
+        let watches = &mut self.labels.watches;
+        let id = (window.model.clone(), window.version.clone());
+        let Some((watch, judged)) = watches.step(&window.plan, id, window.start, counted) else { return };
+        let place = Place {
+            model: &window.model,
+            version: &window.version,
+            reference_id: &window.plan.reference_id,
+            start: window.start,
+            end: window.end,
+            coverage,
+            show_categories: watches.show_categories(),
+        };
+        let rows = BTreeMap::from([(None, window.labelled)]);
+        let views = views(place, &window.plan.reference, watch.monitored(), &judged, &rows);
+        let alerts = watches.verdicts() != Verdicts::Classical;
+        for mut view in views.into_iter().filter(|view| view.segment.is_none()) {
+            PERFORMANCE_WINDOWS.clone_into(&mut view.horizon);
+            if alerts {
+                self.alerts.observe(&view);
+            }
+            progress.windows.push(view);
+        }
+    }
+}

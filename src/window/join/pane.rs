@@ -1,0 +1,190 @@
+//! Performance panes: what the labels say of the predictions of one window of prediction time.
+//!
+//! A label belongs to the window of its prediction, and is added once the watermark has passed its own window: what is
+//! judged at an edge so does not depend on how far a partition happens to be ahead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anchorwatch_detectors::counts::merge;
+use anchorwatch_detectors::latency;
+use serde::{Deserialize, Serialize};
+
+use crate::reference::{Joint, Layout, Moment, Outcome};
+use crate::subject::Millis;
+use crate::view::PerformanceView;
+use crate::window::Plan;
+
+/// Sums over labelled predictions. Two of them add up to that of all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// Labelled predictions.
+    pub(super) labelled: u64,
+    /// Counters of the residual's terms, as in the joint counters of a window.
+    pub(super) terms: Vec<u64>,
+    /// Delays of the labels, by bucket: those of latencies, with a second for a millisecond.
+    pub(super) delays: BTreeMap<usize, u64>,
+}
+
+impl Tally {
+    /// Adds one labelled prediction; `cells` is as [`Joint::add`] wants it.
+    pub(super) fn add(&mut self, joint: &Joint, cells: &[usize], outcome: Outcome, delay: Millis) {
+        self.labelled += 1;
+        // The terms of pairs, which stand behind those of the residual, were counted with the prediction.
+        self.terms.resize(2 * joint.residual_terms(), 0);
+        joint.add(cells, Some(outcome), |place, amount| {
+            if let Some(term) = self.terms.get_mut(place) {
+                *term = term.saturating_add(amount);
+            }
+        });
+        if let Some(bucket) = latency::bucket(delay.max(0) as f64 / 1_000.0) {
+            *self.delays.entry(bucket).or_default() += 1;
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.labelled += other.labelled;
+        self.terms.resize(self.terms.len().max(other.terms.len()), 0);
+        merge(&mut self.terms, &other.terms);
+        for (bucket, count) in &other.delays {
+            *self.delays.entry(*bucket).or_default() += count;
+        }
+    }
+
+    fn delay(&self, q: f64) -> Option<f64> {
+        let mut counts = vec![0; latency::BUCKETS];
+        for (bucket, count) in &self.delays {
+            if let Some(counter) = counts.get_mut(*bucket) {
+                *counter = *count;
+            }
+        }
+        latency::quantile(&counts, q)
+    }
+}
+
+/// One window of prediction time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pane {
+    /// Predictions that wait for a label or have one.
+    pub(super) seen: u64,
+    /// Labels whose own window is closed.
+    pub(super) settled: Tally,
+    /// Labels of windows that are not, by the start of their window.
+    pub(super) coming: BTreeMap<Millis, Tally>,
+}
+
+impl Pane {
+    /// Adds the labels of windows that end by `edge` to the settled ones; answers whether there were any.
+    fn settle(&mut self, edge: Millis, window_ms: Millis) -> bool {
+        let open = self.coming.split_off(&(edge - window_ms + 1));
+        let closed = std::mem::replace(&mut self.coming, open);
+        closed.values().for_each(|tally| self.settled.merge(tally));
+        !closed.is_empty()
+    }
+}
+
+/// A version with the reference that its predictions were counted with, and the windows that are not judged yet.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) model: String,
+    pub(super) version: String,
+    pub(super) plan: Arc<Plan>,
+    /// Windows that start before this one are judged.
+    pub(super) next: Millis,
+    pub(super) panes: BTreeMap<Millis, Pane>,
+    pub(super) dirty: BTreeSet<Millis>,
+    pub(super) latest: Option<PerformanceView>,
+}
+
+impl Lane {
+    pub(super) fn new(model: &str, version: &str, plan: Arc<Plan>) -> Self {
+        Self {
+            model: model.to_owned(),
+            version: version.to_owned(),
+            plan,
+            next: Millis::MIN,
+            panes: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            latest: None,
+        }
+    }
+
+    pub(super) fn is(&self, model: &str, version: &str, reference_id: &str) -> bool {
+        self.version == version && self.model == model && self.plan.reference_id == reference_id
+    }
+
+    /// The pane of a window, unless that is judged.
+    pub(super) fn pane(&mut self, start: Millis) -> Option<&mut Pane> {
+        if start < self.next {
+            return None;
+        }
+        self.dirty.insert(start);
+        Some(self.panes.entry(start).or_default())
+    }
+
+    pub(super) fn settle(&mut self, edge: Millis, window_ms: Millis) {
+        for (start, pane) in &mut self.panes {
+            if pane.settle(edge, window_ms) {
+                self.dirty.insert(*start);
+            }
+        }
+    }
+
+    /// Counters of a judged window as those of any other, with nothing but the labelled rows and the residual's terms.
+    pub(super) fn counts(&self, tally: &Tally) -> Vec<u64> {
+        let layout = &self.plan.layout;
+        let mut counts = vec![0; layout.len()];
+        counts[Layout::ROWS] = tally.labelled;
+        for (place, term) in tally.terms.iter().enumerate() {
+            if let Some(counter) = counts.get_mut(layout.joint(place)) {
+                *counter = *term;
+            }
+        }
+        counts
+    }
+
+    /// Figures of a judged window.
+    pub(super) fn figures(
+        &self,
+        (start, end): (Millis, Millis),
+        pane: &Pane,
+        counts: &[u64],
+    ) -> PerformanceView {
+        let joint = &self.plan.reference.joint;
+        let scale = joint.residual.as_ref().map_or(1.0, |terms| terms.scale);
+        let mean = |moment: Moment| {
+            let (n, sum) = joint.sum(&self.plan.layout, counts, moment as usize);
+            (n > 0.0).then(|| sum / n)
+        };
+        PerformanceView {
+            start,
+            end,
+            predictions: pane.seen,
+            labelled: pane.settled.labelled,
+            mean_residual: mean(Moment::Calibration).map(|mean| mean * scale),
+            mean_squared_residual: mean(Moment::Brier).map(|mean| mean * scale * scale),
+            delay_p50: pane.settled.delay(0.5),
+            delay_p90: pane.settled.delay(0.9),
+            delay_p99: pane.settled.delay(0.99),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Millis = 3_600_000;
+
+    #[test]
+    fn a_label_counts_once_its_own_window_is_closed() {
+        let tally = |labelled| Tally { labelled, terms: vec![labelled, 7], delays: [(3, labelled)].into() };
+        let mut pane = Pane { coming: [(0, tally(2)), (HOUR, tally(3))].into(), ..Pane::default() };
+        assert!(!pane.settle(HOUR - 1, HOUR));
+        assert!(pane.settle(HOUR, HOUR));
+        assert_eq!(pane.settled, tally(2));
+        assert!(pane.settle(2 * HOUR, HOUR) && pane.coming.is_empty());
+        assert_eq!((pane.settled.labelled, pane.settled.terms[1]), (5, 14));
+        assert_eq!(pane.settled.delays, [(3, 5)].into());
+    }
+}

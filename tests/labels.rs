@@ -1,0 +1,475 @@
+//! Labels that come hours after their prediction, out of order and in a partition of their own: performance is judged by
+//! the time of the prediction, the same in any order and across any restart.
+#![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use anchorwatch::action::VersionFacts;
+use anchorwatch::config::{self, Config};
+use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored};
+use anchorwatch::event::Record;
+use anchorwatch::monitor::calibrated::{
+    CALIBRATED, PERFORMANCE, PERFORMANCE_WINDOWS, Series, SeriesWindow, calibrate, joint_terms,
+};
+use anchorwatch::monitor::estimate::{calibrated_scores, outcome_cells};
+use anchorwatch::reference::{Calibration, Column, ColumnKind, Outcome, Provenance, Reference, Role, Value};
+use anchorwatch::view::{AlertState, JoinView, LabelsView, Level, WindowView};
+use anchorwatch::window::WatchedVersion;
+use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
+use proptest::prelude::*;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+/// A full hour.
+const START: i64 = 1_700_002_800_000;
+const NOW: i64 = START + 10_000 * HOUR;
+const PER_HOUR: i64 = 90;
+
+fn settings(labels: &str) -> Config {
+    let text = format!(
+        r#"
+kafka: {{ bootstrap: "127.0.0.1:9", topics: [t] }}
+windows: {{ pane: 15m, horizons: [{{ length: 1h, every: 1h }}], lateness: 15m, correction: 30m, min_rows: 20 }}
+events: {{ labels: {labels} }}
+"#
+    );
+    config::parse(&text, "test").expect("valid settings")
+}
+
+const USUAL: &str = "{ wait: 40h }";
+
+/// Small random numbers that depend on nothing but the seed.
+fn random(seed: u64) -> impl FnMut(u64) -> i64 {
+    let mut state = seed.wrapping_mul(2) | 1;
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from((state >> 33) % below).expect("small")
+    }
+}
+
+fn column(name: &str, role: Role, kind: ColumnKind, binning: Binning) -> Column {
+    Column {
+        name: name.to_owned(),
+        role,
+        kind,
+        required: true,
+        single_precision: false,
+        binning,
+        usual: None,
+        unseen_beyond: 0.0,
+        notes: Vec::new(),
+    }
+}
+
+/// One row: the feature, the score that follows from it, and a label that is 1 as often as the score says.
+fn row(random: &mut impl FnMut(u64) -> i64) -> (i64, f64, bool) {
+    let x = random(10);
+    (x, x as f64 / 10.0 + 0.05, random(20) < 2 * x + 1)
+}
+
+/// Two weeks of a well calibrated model.
+fn reference() -> Arc<Reference> {
+    static REFERENCE: OnceLock<Arc<Reference>> = OnceLock::new();
+    Arc::clone(REFERENCE.get_or_init(|| Arc::new(build())))
+}
+
+fn build() -> Reference {
+    let numeric = |knots: Vec<f64>| Binning::Numeric(NumericBinning::new(knots).expect("ascending"));
+    let labels = CategoricalBinning::new(vec!["0".to_owned(), "1".to_owned()]).expect("distinct");
+    let columns = vec![
+        column("x", Role::Feature, ColumnKind::Numeric, numeric((0..10).map(f64::from).collect())),
+        column(
+            "score",
+            Role::Score,
+            ColumnKind::Numeric,
+            numeric((0..10).map(|x| f64::from(x) / 10.0 + 0.05).collect()),
+        ),
+        column("label", Role::Label, ColumnKind::CodedCategory, Binning::Categorical(labels)),
+    ];
+    let mut random = random(1);
+    let rows: Vec<(i64, [usize; 3], Outcome)> = (0..14 * 24 * PER_HOUR)
+        .map(|i| {
+            let (x, score, label) = row(&mut random);
+            let label = f64::from(u8::from(label));
+            let values = [x as f64, score, label].map(Value::Number);
+            let cells = [0, 1, 2].map(|place: usize| columns[place].slot(values[place]));
+            (START - 15 * 24 * HOUR + i * HOUR / PER_HOUR, cells, Outcome { score, label })
+        })
+        .collect();
+    let mut reference = Reference {
+        model: "m".to_owned(),
+        version: "1.0.0".to_owned(),
+        columns,
+        has_latency: false,
+        profile: Vec::new(),
+        window_ms: None,
+        windows: Vec::new(),
+        segment_field: None,
+        segments: BTreeMap::new(),
+        joint: Default::default(),
+        calibration: None,
+        provenance: Provenance::default(),
+    };
+    let count = |counts: &mut Vec<u64>, reference: &Reference, cells: &[usize; 3]| {
+        let layout = reference.layout();
+        counts[0] += 1;
+        cells.iter().enumerate().for_each(|(column, cell)| counts[layout.index(column, *cell)] += 1);
+    };
+    let mut profile = vec![0; reference.layout().len()];
+    rows.iter().for_each(|(_, cells, _)| count(&mut profile, &reference, cells));
+    reference.joint = joint_terms(&reference.columns, &profile);
+    reference.profile = profile;
+    assert!(reference.joint.residual.is_some());
+    let layout = reference.live_layout();
+    let (mut windows, mut squares) = (BTreeMap::new(), vec![0.0; reference.joint.terms()]);
+    for (at, cells, outcome) in &rows {
+        let counts = windows.entry(at.div_euclid(HOUR) * HOUR).or_insert_with(|| vec![0; layout.len()]);
+        count(counts, &reference, cells);
+        reference.joint.add(cells, Some(*outcome), |place, amount| counts[layout.joint(place)] += amount);
+        reference.joint.each(cells, Some(*outcome), |term, value| {
+            squares[term] += (value as f64 / reference.joint.one(term)).powi(2) / rows.len() as f64;
+        });
+    }
+    let windows = windows.into_iter();
+    let windows = windows.map(|(start, whole)| SeriesWindow { start, whole, slices: HashMap::new() });
+    let series = Series {
+        window_ms: HOUR,
+        time_zone: chrono_tz::UTC,
+        slices: Vec::new(),
+        term_variances: squares,
+        windows,
+    };
+    let calibration = calibrate(&reference, series);
+    let mut outcomes = outcome_cells(&reference);
+    rows.iter().for_each(|(_, cells, outcome)| outcomes[cells[1]][usize::from(outcome.label > 0.5)] += 1);
+    let calibrated_scores = calibrated_scores(&outcomes);
+    reference.calibration = Some(Calibration { calibrated_scores, ..calibration });
+    reference
+}
+
+fn engine(settings: &Config) -> Engine {
+    let mut engine = Engine::new(settings);
+    engine.set_catalog(&catalog());
+    (0..2).for_each(|partition| engine.assign("t", partition, None));
+    engine
+}
+
+fn catalog() -> [CatalogEntry; 1] {
+    let watched = WatchedVersion {
+        model: "m".to_owned(),
+        version: "1.0.0".to_owned(),
+        reference_id: "ref".to_owned(),
+        reference: reference(),
+        takes_feedback: true,
+    };
+    [CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }]
+}
+
+/// What becomes of the labels of a stream.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    hours: i64,
+    /// From this hour on labels are as often 1 as before, but where the score says 0.
+    changes_at: i64,
+    /// Of a hundred predictions, those whose label never comes.
+    lost: i64,
+}
+
+/// What was sent: predictions in one partition, their labels in another, 1 to 30 hours later.
+#[derive(Debug, Default)]
+struct Sent {
+    partitions: [Vec<(i64, String)>; 2],
+    labels: u64,
+    twice: u64,
+    unknown: u64,
+}
+
+fn send(seed: u64, plan: Plan) -> Sent {
+    let mut random = random(seed);
+    let mut sent = Sent::default();
+    for i in 0..plan.hours * PER_HOUR {
+        let at = START + i * HOUR / PER_HOUR;
+        let (x, score, mut label) = row(&mut random);
+        if i >= plan.changes_at * PER_HOUR {
+            label = random(20) < 2 * (9 - x) + 1;
+        }
+        sent.partitions[0].push((
+            at,
+            format!(
+                r#"{{"model":"m","version":"1.0.0","id":"p{i}","ts":{at},"features":{{"x":{x}}},"score":{score}}}"#
+            ),
+        ));
+        if random(100) < plan.lost {
+            continue;
+        }
+        let told_at = at + HOUR + random((29 * HOUR).unsigned_abs());
+        let feedback = |id: String, at: i64| {
+            (at, format!(r#"{{"model":"m","id":"{id}","label":{},"ts":{at}}}"#, u8::from(label)))
+        };
+        sent.partitions[1].push(feedback(format!("p{i}"), told_at));
+        sent.labels += 1;
+        match random(40) {
+            0 => {
+                sent.partitions[1].push(feedback(format!("p{i}"), told_at + random(600_000)));
+                sent.twice += 1;
+            }
+            1 => {
+                sent.partitions[1].push(feedback(format!("nobody-{i}"), told_at));
+                sent.unknown += 1;
+            }
+            _ => {}
+        }
+    }
+    // Within the lateness labels come in any order.
+    let mut keyed: Vec<_> =
+        sent.partitions[1].drain(..).map(|one| (one.0 + random((14 * MINUTE).unsigned_abs()), one)).collect();
+    keyed.sort();
+    let last = keyed.last().map_or(START, |(_, (at, _))| *at) + 80 * HOUR;
+    sent.partitions[1] = keyed.into_iter().map(|(_, one)| one).collect();
+    // Both partitions go on, so that the watermark passes everything.
+    sent.partitions[0]
+        .push((last, format!(r#"{{"model":"m","version":"1.0.0","ts":{last},"features":{{"x":1}}}}"#)));
+    sent.partitions[1].push((last, format!(r#"{{"model":"m","label":1,"ts":{last}}}"#)));
+    sent
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    windows: BTreeMap<(i64, String), WindowView>,
+    told: Vec<String>,
+    joins: Vec<JoinView>,
+    labels: Vec<LabelsView>,
+}
+
+/// Hands over runs of the partitions as `choices` say.
+fn run(
+    sent: &Sent,
+    settings: &Config,
+    choices: &[(usize, usize)],
+    mut between: impl FnMut(Engine) -> Engine,
+) -> (Seen, Engine) {
+    let (mut engine, mut seen, mut next) = (engine(settings), Seen::default(), [0; 2]);
+    let mut choices = choices.iter().cycle();
+    while next.iter().zip(&sent.partitions).any(|(next, records)| *next < records.len()) {
+        let (partition, length) = *choices.next().expect("a cycle never ends");
+        for (_, json) in sent.partitions[partition].iter().skip(next[partition]).take(length) {
+            let record = Record {
+                topic: "t",
+                partition: i32::try_from(partition).expect("small"),
+                offset: i64::try_from(next[partition]).expect("small"),
+                timestamp: None,
+                appended_at: None,
+                key: None,
+                headers: &[],
+                payload: Some(json.as_bytes()),
+            };
+            engine.ingest(&record, NOW);
+            next[partition] += 1;
+        }
+        assert!(engine.law().holds(), "L-1");
+        let (progress, more) = engine.advance(NOW, usize::MAX);
+        assert!(!more);
+        for window in progress.windows {
+            seen.windows.insert((window.start, window.horizon.clone()), window);
+        }
+        seen.told.extend(progress.notifications.into_iter().map(|one| one.key + &one.summary));
+        engine = between(engine);
+    }
+    (seen.joins, seen.labels) = (engine.joins(), engine.labels());
+    (seen, engine)
+}
+
+fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engine {
+    apply(stored, engine.checkpoint());
+    let mut restarted = Engine::new(settings);
+    restarted.restore(stored.clone(), |_| Some(reference())).expect("its own documents");
+    restarted.set_catalog(&catalog());
+    (0..2).for_each(|partition| restarted.assign("t", partition, None));
+    assert_eq!((restarted.joins(), restarted.labels()), (engine.joins(), engine.labels()));
+    restarted
+}
+
+/// What the state file does with a checkpoint.
+fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
+    stored.subjects.extend(checkpoint.subjects);
+    for row in checkpoint.panes {
+        stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
+        stored.panes.push(row);
+    }
+    if let Some(below) = checkpoint.drop_panes_below {
+        stored.panes.retain(|row| row.pane >= below);
+    }
+    for position in checkpoint.positions {
+        stored.positions.retain(|known| known.partition != position.partition);
+        stored.positions.push(position);
+    }
+    for (name, document) in checkpoint.documents {
+        match document {
+            Some(text) => stored.documents.insert(name, text),
+            None => stored.documents.remove(&name),
+        };
+    }
+}
+
+/// In step, an hour and a half at a time.
+const IN_STEP: [(usize, usize); 2] = [(0, 135), (1, 135)];
+
+fn performance(seen: &Seen) -> Vec<&WindowView> {
+    seen.windows.values().filter(|window| window.horizon == PERFORMANCE_WINDOWS).collect()
+}
+
+#[test]
+fn a_change_of_concept_is_found_in_the_windows_of_its_predictions() {
+    let plan = Plan { hours: 120, changes_at: 72, lost: 2 };
+    let (settings, sent) = (settings(USUAL), send(5, plan));
+    let (seen, engine) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    let windows = performance(&seen);
+    assert_eq!(windows.len(), 120, "one for each hour of predictions");
+    let drifts = |window: &&&WindowView| {
+        window.verdicts.iter().any(|one| one.column == PERFORMANCE && one.level == Level::Drift)
+    };
+    let first = windows.iter().find(drifts).expect("it is found").start;
+    let change = START + plan.changes_at * HOUR;
+    assert!((change..change + 6 * HOUR).contains(&first), "after {} hours", (first - change) / HOUR);
+    let told = |seen: &Seen| seen.told.iter().filter(|told| told.contains(PERFORMANCE)).count();
+    assert!(told(&seen) > 0, "{:?}", seen.told);
+    let firing =
+        |engine: &Engine| engine.alert_views().into_iter().find(|alert| alert.state == AlertState::Firing);
+    let alert = firing(&engine).expect("it fires");
+    assert_eq!((alert.column.as_str(), alert.horizon.as_str()), (PERFORMANCE, PERFORMANCE_WINDOWS));
+    let hourly = seen.windows.values().filter(|window| window.horizon == CALIBRATED);
+    let hourly = hourly.flat_map(|window| &window.verdicts).filter(|one| one.column == PERFORMANCE);
+    assert!(hourly.clone().count() > 0 && hourly.clone().all(|one| one.level == Level::Insufficient));
+}
+
+#[test]
+fn every_label_is_accounted_for() {
+    let (settings, sent) = (settings(USUAL), send(6, Plan { hours: 60, changes_at: 60, lost: 3 }));
+    let (seen, engine) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    let join = &seen.joins[0];
+    assert_eq!(join.joined, sent.labels, "{join:?}");
+    assert_eq!(join.unmatched + join.repeated, sent.unknown + sent.twice, "{join:?}");
+    assert_eq!(join.expired, 60 * PER_HOUR.unsigned_abs() - sent.labels);
+    assert_eq!((join.waiting, join.early, join.dropped, join.late), (0, 0, 0, 0));
+    assert!(performance(&seen).iter().all(|window| window.level == Level::Stable));
+    let latest = seen.labels[0].latest.as_ref().expect("a judged window");
+    assert!(latest.coverage().expect("predictions") > 0.85 && latest.end == START + 60 * HOUR, "{latest:?}");
+    let brier = latest.mean_squared_residual.expect("labels");
+    assert!((0.1..0.25).contains(&brier) && latest.mean_residual.expect("labels").abs() < 0.2);
+    let [p50, p99] = [latest.delay_p50, latest.delay_p99].map(|delay| delay.expect("labels") / 3_600.0);
+    assert!((8.0..22.0).contains(&p50) && (25.0..31.0).contains(&p99), "{p50} {p99}");
+    // Feedback counts in the label's profile as ever.
+    assert_eq!(engine.law().counted, engine.law().read);
+}
+
+#[test]
+fn what_is_not_labelled_in_time_is_judged_without_it() {
+    let sent = send(7, Plan { hours: 30, changes_at: 30, lost: 40 });
+    let (seen, _) = run(&sent, &settings("{ wait: 12h }"), &IN_STEP, |engine| engine);
+    assert_eq!(performance(&seen).len(), 30);
+    let (latest, join) = (seen.labels[0].latest.as_ref().expect("a judged window"), &seen.joins[0]);
+    assert!((0.05..0.5).contains(&latest.coverage().expect("predictions")), "{latest:?}");
+    assert!(latest.delay_p99.expect("labels") <= 12.5 * 3_600.0);
+    assert_eq!(join.joined + join.expired, 30 * PER_HOUR.unsigned_abs(), "{join:?}");
+}
+
+#[test]
+fn performance_is_estimated_before_any_label_and_marked_when_inputs_drift() {
+    let settings = settings(USUAL);
+    let mut sent = send(10, Plan { hours: 20, changes_at: 20, lost: 100 });
+    let (seen, engine) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    assert!(seen.joins[0].joined == 0 && seen.labels[0].latest.as_ref().is_some_and(|one| one.labelled == 0));
+    let estimates = engine.estimates();
+    let estimate = &estimates[0];
+    let near = |value: Option<f64>, expected: f64| value.is_some_and(|value| (value - expected).abs() < 0.05);
+    assert!(near(estimate.accuracy, 0.75) && near(estimate.brier, 0.1675), "{estimate:?}");
+    assert!(near(estimate.roc_auc, 0.83) && !estimate.calibration_at_risk, "{estimate:?}");
+    // From the tenth hour on nothing but the largest value comes.
+    for (_, json) in sent.partitions[0].iter_mut().filter(|(at, _)| *at >= START + 10 * HOUR) {
+        for x in 0..9 {
+            let score = x as f64 / 10.0 + 0.05;
+            *json = json
+                .replace(&format!("\"x\":{x}"), "\"x\":9")
+                .replace(&format!("\"score\":{score}"), "\"score\":0.95");
+        }
+    }
+    let (_, engine) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    let estimate = &engine.estimates()[0];
+    assert!(estimate.calibration_at_risk && near(estimate.accuracy, 0.95), "{estimate:?}");
+}
+
+#[test]
+fn memory_is_bounded_and_what_leaves_is_counted() {
+    let sent = send(8, Plan { hours: 40, changes_at: 40, lost: 0 });
+    let few = settings("{ wait: 40h, max: 600 }");
+    let (seen, _) = run(&sent, &few, &IN_STEP, |engine| {
+        assert!(engine.joins().iter().all(|join| join.waiting <= 600 && join.early <= 150));
+        engine
+    });
+    assert!(seen.joins[0].dropped > 1_000, "{:?}", seen.joins);
+    let (seen, _) = run(&sent, &settings("{ max: 0 }"), &IN_STEP, |engine| engine);
+    assert!(seen.joins.is_empty() && performance(&seen).is_empty());
+}
+
+#[test]
+fn a_version_that_leaves_takes_its_waiting_predictions_along() {
+    let sent = send(9, Plan { hours: 20, changes_at: 20, lost: 0 });
+    let settings = settings(USUAL);
+    let mut half = sent;
+    half.partitions.iter_mut().for_each(|records| records.truncate(500));
+    let (_, mut engine) = run(&half, &settings, &IN_STEP, |engine| engine);
+    let mut stored = Restored::default();
+    apply(&mut stored, engine.checkpoint());
+    let kept = |stored: &Restored| stored.documents.keys().filter(|name| name.starts_with("labels/")).count();
+    assert!(engine.joins()[0].waiting > 100 && kept(&stored) > 5);
+    engine.set_catalog(&[]);
+    assert_eq!((engine.joins()[0].waiting, engine.labels()), (0, Vec::new()));
+    apply(&mut stored, engine.checkpoint());
+    assert_eq!(kept(&stored), 1, "{:?}", stored.documents.keys());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    /// J-2: windows and notifications do not depend on how far labels and predictions are ahead of one another.
+    #[test]
+    fn any_interleaving_gives_the_same_performance_windows(
+        seed in any::<u64>(),
+        choices in proptest::collection::vec((0..2_usize, 1..1_500_usize), 6..16),
+    ) {
+        let (settings, sent) = (settings(USUAL), send(seed, Plan { hours: 50, changes_at: 25, lost: 4 }));
+        let mut choices = choices;
+        choices.extend([(0, 50), (1, 50)]);
+        let (in_step, _) = run(&sent, &settings, &IN_STEP, |engine| engine);
+        for choices in [choices, vec![(1, 100_000), (0, 70)], vec![(0, 100_000), (1, 70)]] {
+            let (other, _) = run(&sent, &settings, &choices, |engine| engine);
+            prop_assert_eq!(&other.windows, &in_step.windows);
+            prop_assert_eq!(&other.told, &in_step.told);
+            prop_assert_eq!(&other.labels, &in_step.labels);
+            prop_assert_eq!(other.joins[0].joined, in_step.joins[0].joined);
+            prop_assert_eq!(other.joins[0].expired, in_step.joins[0].expired);
+        }
+    }
+
+    /// C-1: a restart from a checkpoint at any moment changes nothing, even where predictions had to leave.
+    #[test]
+    fn a_restart_at_any_moment_changes_nothing(
+        seed in any::<u64>(),
+        choices in proptest::collection::vec((0..2_usize, 1..400_usize), 4..12),
+        restarts in proptest::collection::vec(any::<bool>(), 8),
+        max in prop_oneof![Just(200_000), Just(900)],
+    ) {
+        let settings = settings(&format!("{{ wait: 40h, max: {max} }}"));
+        let sent = send(seed, Plan { hours: 50, changes_at: 25, lost: 4 });
+        let mut choices = choices;
+        choices.extend([(0, 150), (1, 150)]);
+        let (unbroken, _) = run(&sent, &settings, &choices, |engine| engine);
+        let (mut stored, mut turn) = (Restored::default(), 0);
+        let (broken, _) = run(&sent, &settings, &choices, |engine| {
+            turn += 1;
+            if restarts[turn % restarts.len()] { restart(engine, &settings, &mut stored) } else { engine }
+        });
+        prop_assert_eq!(broken, unbroken);
+    }
+}
