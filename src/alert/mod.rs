@@ -387,7 +387,8 @@ fn sign_of(verdicts: &[&VerdictView], rows: u64) -> Sign {
 /// The same of a window judged under the budget, which has verdicts on what stands out only. A window without rows
 /// changes nothing.
 fn sign_under_budget(verdicts: &[&VerdictView], rows: u64) -> Sign {
-    match verdicts.iter().any(|verdict| verdict.level == Level::Drift) {
+    let over = |verdict: &&&VerdictView| verdict.level == Level::Drift && verdict.inhibited_by.is_none();
+    match verdicts.iter().any(|verdict| over(&verdict)) {
         true => Sign::Over,
         false if rows == 0 => Sign::Between,
         false => Sign::Quiet,

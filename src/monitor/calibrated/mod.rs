@@ -7,6 +7,7 @@
 //! [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
 
 mod calibrate;
+mod cause;
 pub mod explain;
 mod findings;
 mod quantities;
@@ -25,6 +26,7 @@ use crate::reference::{Calibration, Layout, Reference};
 use crate::subject::Millis;
 
 pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_watching};
+pub use cause::{Cause, cause, follows};
 pub use findings::Finding;
 pub use quantities::{About, LATENCY, Monitored, PERFORMANCE};
 pub use sampler::{Counted, Sampler};

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anchorwatch_detectors::calibrated::{Loudness, Reading};
 use anchorwatch_detectors::distributions::normal_sf;
 
+use super::cause::{Cause, cause, follows};
 use super::findings::{Finding, is_fault};
 use super::quantities::{About, LATENCY, Monitored};
 use super::{CALIBRATED, Judged};
@@ -62,8 +63,12 @@ pub fn views(
         judged.findings.iter().filter(|finding| finding.slice.as_ref() == slice).collect()
     };
     let of_whole = told(None);
-    let mut whole: Vec<VerdictView> =
-        of_whole.iter().map(|finding| verdict(place, reference, finding)).collect();
+    let cause = cause(reference, &judged.findings);
+    let verdict = |finding: &Finding| {
+        let follows = cause.as_ref().filter(|cause| follows(reference, finding, cause));
+        VerdictView { inhibited_by: follows.map(Cause::text), ..verdict(place, reference, finding) }
+    };
+    let mut whole: Vec<VerdictView> = of_whole.iter().map(|finding| verdict(finding)).collect();
     for (feature, (reading, n)) in calm(monitored, judged) {
         if of_whole.iter().all(|finding| finding.feature != feature) {
             whole.push(quiet(reference, feature, reading, n));
@@ -72,8 +77,7 @@ pub fn views(
     let segments = reference.calibration.iter().flat_map(|calibration| &calibration.slices);
     let of_segment = |slice: &Slice| {
         let Slice::Segment(value) = slice else { return None };
-        let verdicts =
-            told(Some(slice)).into_iter().map(|finding| verdict(place, reference, finding)).collect();
+        let verdicts = told(Some(slice)).into_iter().map(&verdict).collect();
         Some(window(Some(value.clone()), verdicts))
     };
     [window(None, whole)].into_iter().chain(segments.filter_map(of_segment)).collect()

@@ -1,0 +1,155 @@
+//! What comes first among the findings of a window: one fault upstream moves many columns, and the model's output with
+//! them. The cause is named; what follows from it is listed, but does not alert on its own.
+
+use anchorwatch_detectors::calibrated::Loudness;
+
+use super::findings::{Finding, is_fault};
+use crate::reference::{Reference, Role, Slice};
+
+/// Columns with the same fault from which it is one fault upstream.
+const BURST: usize = 3;
+
+/// The finding that explains others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    /// Column that shows it most.
+    pub feature: String,
+    /// What is wrong with it.
+    pub kind: &'static str,
+    /// Where, if not everywhere.
+    pub slice: Option<Slice>,
+    /// Input columns that show the same.
+    pub columns: usize,
+    heat: f64,
+}
+
+impl Cause {
+    /// The cause in a few words: `missing in 7 columns, visib most`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let place = match &self.slice {
+            None => String::new(),
+            Some(Slice::Segment(value)) => format!(" in segment {value}"),
+            Some(Slice::Version(value)) => format!(" in version {value}"),
+        };
+        match self.columns {
+            0 | 1 => format!("{} of {}{place}", self.kind, self.feature),
+            many => format!("{} of {many} columns{place}, {} most", self.kind, self.feature),
+        }
+    }
+}
+
+fn is_input(reference: &Reference, finding: &Finding) -> bool {
+    let column = reference.columns.iter().find(|column| column.name == finding.feature);
+    column.is_some_and(|column| column.role == Role::Feature)
+}
+
+/// The cause among the findings of a window, if an input stands out: a fault that several columns share; else what is
+/// concentrated in a slice; else a fault; else the hottest drift. Only critical findings of inputs are causes.
+#[must_use]
+pub fn cause(reference: &Reference, findings: &[Finding]) -> Option<Cause> {
+    let inputs: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.loudness == Loudness::Page && is_input(reference, finding))
+        .collect();
+    let same = |one: &Finding| {
+        inputs.iter().filter(|other| other.kind == one.kind && other.slice == one.slice).count()
+    };
+    let rank = |one: &Finding| {
+        let shared = is_fault(one.kind) && same(one) >= BURST;
+        (shared, one.slice.is_some(), is_fault(one.kind))
+    };
+    let first = inputs.iter().max_by(|a, b| rank(a).cmp(&rank(b)).then(a.heat.total_cmp(&b.heat)))?;
+    Some(Cause {
+        feature: first.feature.clone(),
+        kind: first.kind,
+        slice: first.slice.clone(),
+        columns: same(first),
+        heat: first.heat,
+    })
+}
+
+/// Whether a finding follows from the cause: drift of the model's output, or of two columns together, that is weaker.
+#[must_use]
+pub fn follows(reference: &Reference, finding: &Finding, cause: &Cause) -> bool {
+    let output = reference.columns.iter().any(|column| {
+        column.name == finding.feature && matches!(column.role, Role::Score | Role::Prediction)
+    });
+    let of_pair = finding.kind == "correlation";
+    (output || of_pair) && !is_fault(finding.kind) && finding.heat <= cause.heat
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{Column, ColumnKind, Joint, Provenance};
+    use anchorwatch_detectors::binning::{Binning, NumericBinning};
+
+    fn reference() -> Reference {
+        let column = |name: &str, role| Column {
+            name: name.to_owned(),
+            role,
+            kind: ColumnKind::Numeric,
+            required: true,
+            single_precision: false,
+            binning: Binning::Numeric(NumericBinning::new(vec![0.0]).expect("one knot")),
+            usual: None,
+            unseen_beyond: 0.0,
+            notes: Vec::new(),
+        };
+        let inputs = ["a", "b", "c", "d"].map(|name| column(name, Role::Feature));
+        Reference {
+            model: "m".to_owned(),
+            version: "1.0.0".to_owned(),
+            columns: inputs.into_iter().chain([column("score", Role::Score)]).collect(),
+            has_latency: false,
+            profile: Vec::new(),
+            window_ms: None,
+            windows: Vec::new(),
+            segment_field: None,
+            segments: std::collections::BTreeMap::new(),
+            joint: Joint::default(),
+            calibration: None,
+            provenance: Provenance::default(),
+        }
+    }
+
+    fn finding(feature: &str, kind: &'static str, segment: Option<&str>, heat: f64) -> Finding {
+        Finding {
+            feature: feature.to_owned(),
+            kind,
+            about: None,
+            slice: segment.map(|value| Slice::Segment(value.to_owned())),
+            loudness: Loudness::Page,
+            heat,
+            statistic: heat,
+            threshold: 1.0,
+            span: 1,
+            means: None,
+            rows: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_fault_of_many_columns_comes_before_the_drift_that_follows_from_it() {
+        let missing = ["a", "b", "c"].map(|name| finding(name, "missing", None, 2.0));
+        let all: Vec<Finding> = missing
+            .into_iter()
+            .chain([finding("d", "location", None, 9.0), finding("score", "spread", None, 1.5)])
+            .collect();
+        let found = cause(&reference(), &all).expect("a cause");
+        assert_eq!(found.text(), "missing of 3 columns, c most");
+        assert!(follows(&reference(), &all[4], &found), "the score moves with its inputs");
+        assert!(!follows(&reference(), &all[3], &found), "another input does not");
+    }
+
+    #[test]
+    fn a_slice_comes_before_the_whole_and_outputs_alone_have_no_cause() {
+        let all = [finding("a", "location", None, 3.0), finding("a", "location", Some("DE"), 1.2)];
+        assert_eq!(cause(&reference(), &all).expect("a cause").text(), "location of a in segment DE");
+        assert_eq!(cause(&reference(), &[finding("score", "location", None, 3.0)]), None);
+        let score = finding("score", "location", None, 4.0);
+        let weak = cause(&reference(), &all).expect("a cause");
+        assert!(!follows(&reference(), &score, &weak), "what is stronger than the cause is no consequence");
+    }
+}
