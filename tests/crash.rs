@@ -87,6 +87,7 @@ fn configuration(name: &str, folder: &Path, kafka: &Kafka, receiver: &Receiver, 
             "lateness": "1h", "idle_after": "1h", "min_rows": 150,
         },
         "segments": {"field": "origin"},
+        "monitor": {"verdicts": "both"},
         "sinks": [
             {"name": "slack", "type": "slack", "url": secret("slack", &url("slack")),
              "rate_per_minute": 60_000, "burst": 1_000},

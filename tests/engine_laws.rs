@@ -2,6 +2,9 @@
 //! them over, and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "engine_laws/watermark.rs"]
+mod watermark;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -212,9 +212,11 @@ impl Journey {
         let subjects: BTreeMap<_, _> = restored.subjects.iter().map(|(id, subject)| (*id, subject)).collect();
         let mut found = Panes::new();
         for row in &restored.panes {
-            let counts = decode_sparse(&row.counts, layout.len()).expect("a packed pane");
+            let counts = decode_sparse(&row.counts, self.offline.reference.live_layout().len())
+                .expect("a packed pane");
             let tally = Tally::of_counters(&layout, &counts);
-            assert_eq!(tally.total(), counts.iter().sum::<u64>(), "every counter belongs to a column");
+            let columns = &counts[..layout.len()];
+            assert_eq!(tally.total(), columns.iter().sum::<u64>(), "every counter belongs to a column");
             let segment = subjects[&row.subject].segment.as_deref().map(str::to_owned);
             found.insert((segment, row.pane), tally);
         }
@@ -437,7 +439,7 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
             "lateness": "1h", "idle_after": "1h", "min_rows": MIN_ROWS,
         },
         "segments": {"field": "origin"},
-        "monitor": {"latency": {"objective_ms": 20}},
+        "monitor": {"verdicts": "classical", "latency": {"objective_ms": 20}},
         "alerts": {"severity": {"data_fault": "critical"}, "link_base": requests::LINK_BASE},
         "sinks": [
             {"name": "slack", "type": "slack", "url": secret("slack", &receiver.url("/slack")),

@@ -133,7 +133,13 @@ fn build() -> Reference {
     }
     let windows = windows.into_iter();
     let windows = windows.map(|(start, whole)| SeriesWindow { start, whole, slices: HashMap::new() });
-    let series = Series { window_ms: HOUR, slices: Vec::new(), term_variances: squares, windows };
+    let series = Series {
+        window_ms: HOUR,
+        time_zone: chrono_tz::UTC,
+        slices: Vec::new(),
+        term_variances: squares,
+        windows,
+    };
     let calibration = calibrate(&reference, series);
     let mut outcomes = outcome_cells(&reference);
     rows.iter().for_each(|(_, cells, outcome)| outcomes[cells[1]][usize::from(outcome.label > 0.5)] += 1);

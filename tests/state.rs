@@ -89,7 +89,7 @@ impl Place {
         let store = Store::open(&self.data()).expect("the state file");
         let registry = anchorwatch::registry::Registry::open(&self.data()).expect("the registry");
         let reference = registry.load_reference(&registry.list_references(None).expect("rows")[0].id);
-        let len = reference.expect("a reference").layout().len();
+        let len = reference.expect("a reference").live_layout().len();
         let panes = store.restore().expect("its content").panes.into_iter();
         panes
             .map(|row| {

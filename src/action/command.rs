@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::guard::{Look, Phase};
-use super::{Actions, Request, RequestState, Situation, Suspension};
+use super::{Actions, Request, RequestState, Situation, Suspension, basis};
 use crate::alert::Transition;
 use crate::engine::{CommandError, CommandOutcome};
 use crate::subject::Millis;
@@ -108,8 +108,7 @@ impl Actions {
         let Request { cause, evidence, .. } = request;
         let look = Look { action: &action, cause, evidence, own: Some(request), situation: *s };
         if let Some(guard) = self.guard(&look, Phase::Approve) {
-            let error = format!("held by {}: {guard}", guard.as_str());
-            return Err(CommandError::Conflict(error));
+            return Err(CommandError::Conflict(basis::held(guard)));
         }
         self.dirty = true;
         let request = &mut self.memory.requests[index];

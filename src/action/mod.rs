@@ -12,10 +12,12 @@
 //! | `memory.rs` | what survives a restart: budgets, requests, suspension |
 //! | `outcome.rs` | what became of a request |
 //! | `approval.rs`, `command.rs`, `tell.rs` | tokens, orders of people, what people are told |
+//! | `basis.rs` | what a row of the audit trail rests on |
 //!
 //! G-1: a request is let go at most once, and never while actions are suspended. G-2: no budget is ever exceeded.
 
 mod approval;
+mod basis;
 mod command;
 mod evidence;
 mod guard;
@@ -27,6 +29,7 @@ mod tell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use approval::ApprovalKey;
+pub use basis::{Basis, LAST_MOMENT};
 pub use command::ActionCommand;
 pub use evidence::{Evidence, ModelFacts, Signal, Situation, VersionFacts};
 pub use guard::Guard;
@@ -134,7 +137,7 @@ impl Actions {
     /// The configured actions, none of them run yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let windows = WindowSettings::new(&config.windows, None, config.monitor.window.millis());
+        let windows = WindowSettings::new(&config.windows, None, None);
         let step = |every: i64| every * windows.pane_ms;
         let steps: BTreeMap<String, Millis> =
             windows.horizons.iter().map(|horizon| (horizon.name.clone(), step(horizon.every))).collect();
@@ -320,7 +323,7 @@ impl Actions {
         if candidate.held.as_deref() != Some(guard.as_str()) {
             candidate.held = Some(guard.as_str().to_owned());
             let key = request::key(&action.name, &candidate.cause);
-            let detail = format!("held by {}: {guard}; {}", guard.as_str(), inputs(&candidate, s));
+            let detail = basis::with_inputs(&basis::held(guard), &inputs(&candidate, s));
             self.audit(s.at, &format!("{}_held", action.kind.as_str()), &key, detail);
             self.count(action, Decision::Held, Some(guard));
             self.dirty = true;
@@ -332,7 +335,8 @@ impl Actions {
 
     fn act(&mut self, action: &Action, candidate: &Candidate, s: &Situation<'_>) {
         let request = Request::new(action, &candidate.cause, candidate.evidence, s);
-        let because = format!("because of {}; {}", candidate.cause.summary, inputs(candidate, s));
+        let summary = format!("because of {}", candidate.cause.summary);
+        let because = basis::with_inputs(&summary, &inputs(candidate, s));
         let (run, what) = (run_key(action), action.kind.as_str());
         self.dirty = true;
         if self.memory.requests.iter().any(|known| known.key == request.key) {
@@ -472,11 +476,13 @@ fn inputs(candidate: &Candidate, s: &Situation<'_>) -> String {
     let model = s.models.get(&cause.model);
     let facts = format!("{current} {rollback_to:?} {model:?}");
     let text = format!("{}\n{:?}\n{own:?}\n{facts}", cause.key, candidate.evidence);
-    format!("inputs {}", request::hex(&Sha256::digest(text)))
+    request::hex(&Sha256::digest(text))
 }
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod life_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]

@@ -144,6 +144,7 @@ impl Alerts {
             severity,
             evidence: firing().map(|life| life.lacks(pace)).min().unwrap_or_default(),
             since: first.since,
+            turned: firing().map(|life| life.turned).max().unwrap_or(0),
             finding: first.finding.clone()?,
             reference: version.reference.clone(),
             suppressed: None,

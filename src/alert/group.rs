@@ -70,6 +70,8 @@ pub(super) struct Member {
     /// What it lacks for long enough to be told.
     pub(super) evidence: Evidence,
     pub(super) since: Millis,
+    /// When it last turned into another change; the epoch if never.
+    pub(super) turned: Millis,
     pub(super) finding: Finding,
     pub(super) reference: String,
     pub(super) suppressed: Option<(Suppression, String)>,
@@ -168,7 +170,7 @@ impl Group {
         if visible.is_empty() {
             return None;
         }
-        let more = visible.iter().any(|member| !told.alerts.contains(&member.id));
+        let more = visible.iter().any(|member| !told.alerts.contains(&member.id) || member.turned > told.at);
         if more || severity(visible) > told.severity || evidence(visible) > told.evidence {
             return rested.then_some(Transition::Updated);
         }

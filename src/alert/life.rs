@@ -79,9 +79,35 @@ pub(super) struct Life {
     /// Critical until it resolves.
     #[serde(default)]
     pub(super) escalated: bool,
+    /// Whether the quantity lies below what is expected, and for how many windows in a row it did not.
+    #[serde(default)]
+    falls: bool,
+    #[serde(default)]
+    against: u32,
+    /// When the change last turned into another; the epoch if never.
+    #[serde(default)]
+    pub(super) turned: Millis,
 }
 
+/// Windows on the other side after which a change has turned into another.
+const TURNED_AFTER: u32 = 6;
+
 impl Life {
+    /// Whether a firing alert's quantity lies on the other side of what is expected, and has for some windows: that is
+    /// another change.
+    pub(super) fn has_turned(&mut self, latest: Option<&Finding>) -> bool {
+        let falls = latest.is_some_and(|finding| finding.statistic < 0.0);
+        if self.state != State::Firing {
+            (self.falls, self.against) = (falls, 0);
+        }
+        self.against = if falls == self.falls { 0 } else { self.against + 1 };
+        let turned = self.against >= TURNED_AFTER;
+        if turned {
+            (self.falls, self.against) = (falls, 0);
+        }
+        turned
+    }
+
     /// Takes in one judged window that ended at `at`.
     pub(super) fn step(&mut self, sign: Sign, at: Millis, pace: Pace) -> Option<Step> {
         match sign {

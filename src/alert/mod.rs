@@ -49,6 +49,8 @@ use quiet::{Maintenance, Silences};
 use route::Tree;
 use rules::{Inhibition, LabelRule, Runbook};
 
+const DAY: Millis = 86_400_000;
+
 /// Resolved alerts that a version remembers for display.
 const REMEMBERED: usize = 50;
 
@@ -152,14 +154,20 @@ impl Alerts {
         let budgeted = is_under_budget(&window.horizon);
         if budgeted {
             // The budget has already counted every look: no further windows are asked for.
-            (pace.fire_after, pace.of_last, pace.clear_after, pace.escalate_after) = (1, 1, 1, 0);
+            (pace.fire_after, pace.of_last, pace.escalate_after) = (1, 1, 0);
+            // A change that shows at some hours only is over when a whole day is quiet.
+            let length = (window.end - window.start).max(1);
+            pace.clear_after = u32::try_from(DAY / length).unwrap_or(1).clamp(1, 24);
         }
         let factor = self.settings.escalate.factor.filter(|_| !budgeted);
         let version = self.versions.entry(id.clone()).or_default();
         version.reference.clone_from(&window.reference);
         let mut changed = false;
         for (key, verdicts) in version.concerned(window) {
-            let sign = if version.whole_is_over(&key, &window.horizon) {
+            // There a segment is compared with the rest of its window, so it says something of its own.
+            let sign = if budgeted {
+                sign_under_budget(&verdicts, window.rows)
+            } else if version.whole_is_over(&key, &window.horizon) {
                 Sign::Quiet
             } else {
                 sign_of(&verdicts, window.rows)
@@ -168,7 +176,11 @@ impl Alerts {
             let life = version.lives[index].1.entry(window.horizon.clone()).or_default();
             let before = life.clone();
             if sign == Sign::Over {
-                life.finding = finding(window, &key, &verdicts, life.since);
+                let latest = finding(window, &key, &verdicts, life.since);
+                if budgeted && life.has_turned(latest.as_ref()) {
+                    (life.since, life.turned) = (window.end, window.end);
+                }
+                life.finding = latest;
                 life.escalated |= verdicts.iter().any(|verdict| verdict.severity == Some(Severity::Critical));
                 life.escalated |= life
                     .finding
@@ -372,11 +384,21 @@ fn sign_of(verdicts: &[&VerdictView], rows: u64) -> Sign {
     }
 }
 
+/// The same of a window judged under the budget, which has verdicts on what stands out only. A window without rows
+/// changes nothing.
+fn sign_under_budget(verdicts: &[&VerdictView], rows: u64) -> Sign {
+    match verdicts.iter().any(|verdict| verdict.level == Level::Drift) {
+        true => Sign::Over,
+        false if rows == 0 => Sign::Between,
+        false => Sign::Quiet,
+    }
+}
+
 /// Evidence of the verdict that passed its threshold by the largest factor.
 fn finding(window: &WindowView, key: &AlertKey, verdicts: &[&VerdictView], since: Millis) -> Option<Finding> {
     let over = |verdict: &&&VerdictView| verdict.level == Level::Drift && verdict.inhibited_by.is_none();
     let excess = |verdict: &VerdictView| {
-        verdict.statistic.unwrap_or(0.0) / verdict.threshold.unwrap_or(1.0).max(1e-12)
+        verdict.statistic.unwrap_or(0.0).abs() / verdict.threshold.unwrap_or(1.0).max(1e-12)
     };
     let worst = verdicts.iter().filter(over).max_by(|a, b| excess(a).total_cmp(&excess(b)))?;
     Some(Finding {

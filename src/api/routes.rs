@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
-use schemars::{Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::actions::{self, Approval, Reason, Report};
@@ -51,316 +51,196 @@ pub struct Route {
 const JSON: &str = "application/json";
 const PAGE: &[&str] = &["limit", "offset"];
 
+/// A route that shows a `T` to whoever may read.
+const fn reads<T: JsonSchema>(
+    path: &'static str,
+    summary: &'static str,
+    handler: fn() -> MethodRouter<ApiState>,
+) -> Route {
+    Route {
+        path,
+        summary,
+        query: &[],
+        content_type: JSON,
+        scope: Scope::Read,
+        method: Method::Get,
+        request: None,
+        schema: SchemaGenerator::subschema_for::<T>,
+        handler,
+    }
+}
+
+/// A route that takes an order `O` and answers with a `T`.
+const fn orders<O: JsonSchema, T: JsonSchema>(
+    scope: Scope,
+    path: &'static str,
+    summary: &'static str,
+    handler: fn() -> MethodRouter<ApiState>,
+) -> Route {
+    Route {
+        scope,
+        method: Method::Post,
+        request: Some(SchemaGenerator::subschema_for::<O>),
+        ..reads::<T>(path, summary, handler)
+    }
+}
+
 /// Every route there is.
 pub const ROUTES: &[Route] = &[
     Route {
-        path: "/",
-        summary: "A page for people: links, models, alerts.",
-        query: &[],
         content_type: "text/html; charset=utf-8",
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<String>,
-        handler: || get(answer::page),
+        ..reads::<String>("/", "A page for people: links, models, alerts.", || get(answer::page))
     },
     Route {
-        path: "/metrics",
-        summary: "Metrics in the Prometheus text format 0.0.4.",
-        query: &[],
         content_type: SCRAPE_CONTENT_TYPE,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<String>,
-        handler: || get(answer::metrics),
+        ..reads::<String>("/metrics", "Metrics in the Prometheus text format 0.0.4.", || get(answer::metrics))
     },
     Route {
-        path: "/livez",
-        summary: "Whether the process works: 200, or 503 with the reasons.",
-        query: &[],
-        content_type: JSON,
         scope: Scope::Open,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Readiness>,
-        handler: || get(answer::livez),
+        ..reads::<Readiness>("/livez", "Whether the process works: 200, or 503 with the reasons.", || {
+            get(answer::livez)
+        })
     },
     Route {
-        path: "/readyz",
-        summary: "Whether events are read and judged: 200, or 503 with the reasons.",
-        query: &[],
-        content_type: JSON,
         scope: Scope::Open,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Readiness>,
-        handler: || get(answer::readyz),
+        ..reads::<Readiness>(
+            "/readyz",
+            "Whether events are read and judged: 200, or 503 with the reasons.",
+            || get(answer::readyz),
+        )
     },
+    reads::<Value>("/api/v1/openapi.json", "This API as an OpenAPI 3.1 document.", || get(answer::openapi)),
     Route {
-        path: "/api/v1/openapi.json",
-        summary: "This API as an OpenAPI 3.1 document.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || get(answer::openapi),
-    },
-    Route {
-        path: "/api/v1/models",
-        summary: "Registered models with their versions.",
         query: PAGE,
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Page<ModelView>>,
-        handler: || get(answer::models),
+        ..reads::<Page<ModelView>>("/api/v1/models", "Registered models with their versions.", || {
+            get(answer::models)
+        })
     },
+    reads::<VersionDetail>(
+        "/api/v1/models/{model}/versions/{version}",
+        "One model version with its latest windows and alerts.",
+        || get(answer::version),
+    ),
     Route {
-        path: "/api/v1/models/{model}/versions/{version}",
-        summary: "One model version with its latest windows and alerts.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<VersionDetail>,
-        handler: || get(answer::version),
-    },
-    Route {
-        path: "/api/v1/references",
-        summary: "References, without their counts.",
         query: PAGE,
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Page<ReferenceView>>,
-        handler: || get(answer::references),
+        ..reads::<Page<ReferenceView>>("/api/v1/references", "References, without their counts.", || {
+            get(answer::references)
+        })
     },
+    reads::<ReferenceView>(
+        "/api/v1/references/{id}",
+        "One reference, by its content address or an unambiguous beginning of it.",
+        || get(answer::reference),
+    ),
     Route {
-        path: "/api/v1/references/{id}",
-        summary: "One reference, by its content address or an unambiguous beginning of it.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<ReferenceView>,
-        handler: || get(answer::reference),
-    },
-    Route {
-        path: "/api/v1/windows",
-        summary: "Latest judged window of each subject and horizon, with its verdicts. An empty segment is the whole.",
         query: &["model", "version", "segment", "horizon", "limit", "offset"],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Page<WindowView>>,
-        handler: || get(answer::windows),
+        ..reads::<Page<WindowView>>(
+            "/api/v1/windows",
+            "Latest judged window of each subject and horizon, with its verdicts. An empty segment is the whole.",
+            || get(answer::windows),
+        )
     },
     Route {
-        path: "/api/v1/alerts",
-        summary: "Alerts, by state: pending, firing, acknowledged, insufficient, no_data or resolved.",
         query: &["state", "model", "limit", "offset"],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Page<AlertView>>,
-        handler: || get(answer::alerts),
+        ..reads::<Page<AlertView>>(
+            "/api/v1/alerts",
+            "Alerts, by state: pending, firing, acknowledged, insufficient, no_data or resolved.",
+            || get(answer::alerts),
+        )
     },
+    orders::<AcknowledgeRequest, Value>(
+        Scope::Silence,
+        "/api/v1/alerts/acknowledge",
+        "Takes the episode of an alert group on: it is not repeated until it resolves.",
+        || post(alerts::acknowledge),
+    ),
     Route {
-        path: "/api/v1/alerts/acknowledge",
-        summary: "Takes the episode of an alert group on: it is not repeated until it resolves.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Silence,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<AcknowledgeRequest>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(alerts::acknowledge),
-    },
-    Route {
-        path: "/api/v1/silences",
-        summary: "Silences, the newest first.",
         query: PAGE,
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<Page<SilenceView>>,
-        handler: || get(alerts::silences),
+        ..reads::<Page<SilenceView>>("/api/v1/silences", "Silences, the newest first.", || {
+            get(alerts::silences)
+        })
     },
+    orders::<SilenceRequest, Value>(
+        Scope::Silence,
+        "/api/v1/silences",
+        "Creates a silence: alerts that fit are not told until it ends.",
+        || post(alerts::silence),
+    ),
+    orders::<Nothing, Value>(Scope::Silence, "/api/v1/silences/{id}/expire", "Ends a silence now.", || {
+        post(alerts::expire)
+    }),
+    reads::<ActionsView>(
+        "/api/v1/actions",
+        "Actions: requests, what a guard holds, and whether they are suspended.",
+        || get(actions::list),
+    ),
+    reads::<ActionView>("/api/v1/actions/{key}", "One request of an action with its evidence.", || {
+        get(actions::show)
+    }),
+    orders::<Approval, Value>(
+        Scope::Approve,
+        "/api/v1/actions/{key}/approve",
+        "Lets a waiting request go; every guard is asked once more.",
+        || post(actions::approve),
+    ),
+    orders::<Reason, Value>(
+        Scope::Approve,
+        "/api/v1/actions/{key}/refuse",
+        "Says no to a waiting request.",
+        || post(actions::refuse),
+    ),
+    orders::<Report, Value>(
+        Scope::Approve,
+        "/api/v1/actions/{key}/outcome",
+        "Says what became of a request: for the automation itself, or for a person who looked.",
+        || post(actions::outcome),
+    ),
+    orders::<Reason, Value>(
+        Scope::Approve,
+        "/api/v1/actions/suspend",
+        "Nothing is started or sent from now on.",
+        || post(actions::suspend),
+    ),
+    orders::<Nothing, Value>(Scope::Approve, "/api/v1/actions/resume", "Lets actions go on.", || {
+        post(actions::resume)
+    }),
     Route {
-        path: "/api/v1/silences",
-        summary: "Creates a silence: alerts that fit are not told until it ends.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Silence,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<SilenceRequest>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(alerts::silence),
-    },
-    Route {
-        path: "/api/v1/silences/{id}/expire",
-        summary: "Ends a silence now.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Silence,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<Nothing>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(alerts::expire),
-    },
-    Route {
-        path: "/api/v1/actions",
-        summary: "Actions: requests, what a guard holds, and whether they are suspended.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<ActionsView>,
-        handler: || get(actions::list),
-    },
-    Route {
-        path: "/api/v1/actions/{key}",
-        summary: "One request of an action with its evidence.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<ActionView>,
-        handler: || get(actions::show),
-    },
-    Route {
-        path: "/api/v1/actions/{key}/approve",
-        summary: "Lets a waiting request go; every guard is asked once more.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Approve,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<Approval>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(actions::approve),
-    },
-    Route {
-        path: "/api/v1/actions/{key}/refuse",
-        summary: "Says no to a waiting request.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Approve,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<Reason>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(actions::refuse),
-    },
-    Route {
-        path: "/api/v1/actions/{key}/outcome",
-        summary: "Says what became of a request: for the automation itself, or for a person who looked.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Approve,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<Report>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(actions::outcome),
-    },
-    Route {
-        path: "/api/v1/actions/suspend",
-        summary: "Nothing is started or sent from now on.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Approve,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<Reason>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(actions::suspend),
-    },
-    Route {
-        path: "/api/v1/actions/resume",
-        summary: "Lets actions go on.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Approve,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<Nothing>),
-        schema: SchemaGenerator::subschema_for::<Value>,
-        handler: || post(actions::resume),
-    },
-    Route {
-        path: "/api/v1/outbox",
-        summary: "Deliveries, newest first, and how every target is doing.",
         query: &["state", "target", "limit", "before"],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
+        ..reads::<OutboxPage>(
+            "/api/v1/outbox",
+            "Deliveries, newest first, and how every target is doing.",
+            || get(outbox::list),
+        )
+    },
+    reads::<DeliveryDetail>("/api/v1/outbox/{number}", "One delivery with what it says.", || {
+        get(outbox::show)
+    }),
+    orders::<RetryBody, OutboxChanged>(
+        Scope::Silence,
+        "/api/v1/outbox/retry",
+        "Sends notifications again that were given up: some, or all of a target.",
+        || post(outbox::retry),
+    ),
+    Route {
         request: None,
-        schema: SchemaGenerator::subschema_for::<OutboxPage>,
-        handler: || get(outbox::list),
+        ..orders::<Nothing, OutboxChanged>(
+            Scope::Silence,
+            "/api/v1/outbox/{number}/drop",
+            "Drops a delivery that waits or was given up.",
+            || post(outbox::drop_one),
+        )
     },
-    Route {
-        path: "/api/v1/outbox/{number}",
-        summary: "One delivery with what it says.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<DeliveryDetail>,
-        handler: || get(outbox::show),
-    },
-    Route {
-        path: "/api/v1/outbox/retry",
-        summary: "Sends notifications again that were given up: some, or all of a target.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Silence,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<RetryBody>),
-        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
-        handler: || post(outbox::retry),
-    },
-    Route {
-        path: "/api/v1/outbox/{number}/drop",
-        summary: "Drops a delivery that waits or was given up.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Silence,
-        method: Method::Post,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
-        handler: || post(outbox::drop_one),
-    },
-    Route {
-        path: "/api/v1/outbox/{number}/settle",
-        summary: "Says whether an action was taken whose outcome is unknown, and whether it is asked once more.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Approve,
-        method: Method::Post,
-        request: Some(SchemaGenerator::subschema_for::<SettleBody>),
-        schema: SchemaGenerator::subschema_for::<OutboxChanged>,
-        handler: || post(outbox::settle),
-    },
-    Route {
-        path: "/api/v1/status",
-        summary: "The conservation law, positions and lag, watermark, queues, outbox.",
-        query: &[],
-        content_type: JSON,
-        scope: Scope::Read,
-        method: Method::Get,
-        request: None,
-        schema: SchemaGenerator::subschema_for::<StatusView>,
-        handler: || get(answer::status),
-    },
+    orders::<SettleBody, OutboxChanged>(
+        Scope::Approve,
+        "/api/v1/outbox/{number}/settle",
+        "Says whether an action was taken whose outcome is unknown, and whether it is asked once more.",
+        || post(outbox::settle),
+    ),
+    reads::<StatusView>(
+        "/api/v1/status",
+        "The conservation law, positions and lag, watermark, queues, outbox.",
+        || get(answer::status),
+    ),
 ];
 
 /// The routes of a listener, each behind the layer that enforces its scope.

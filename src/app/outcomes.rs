@@ -4,16 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::action::{SendRules, Settled};
+use crate::action::{LAST_MOMENT, SendRules, Settled};
 use crate::alert::ActionRequest;
 use crate::deliver::SendGuard;
 use crate::engine::Engine;
 use crate::store::{ActionDelivery, OutboxState, StoreHandle};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
-
-/// Begins the error of a delivery that the gate stopped, as the worker writes it.
-const STOPPED: &str = "held at the last moment";
 
 /// The last word before an action is sent; cheap to clone.
 #[derive(Debug, Clone)]
@@ -118,7 +115,7 @@ fn settled(state: OutboxState, error: &str) -> Option<Settled> {
     match state {
         OutboxState::Pending | OutboxState::Inflight | OutboxState::Held => None,
         OutboxState::Delivered => Some(Settled::Delivered),
-        OutboxState::Dead if error.starts_with(STOPPED) => Some(Settled::Stopped),
+        OutboxState::Dead if error.starts_with(LAST_MOMENT) => Some(Settled::Stopped),
         OutboxState::Dead => Some(Settled::Dead),
         OutboxState::Expired => Some(Settled::Expired),
         OutboxState::Unknown => Some(Settled::Unknown),

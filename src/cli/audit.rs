@@ -52,13 +52,14 @@ struct Exported<'a> {
     what: &'a str,
     key: &'a str,
     detail: &'a str,
+    guard: Option<&'a str>,
+    inputs: Option<&'a str>,
     hash: Option<&'a str>,
 }
 
 impl<'a> Exported<'a> {
     fn of(entry: &'a AuditEntry) -> Self {
-        let AuditEntry { id, row, hash } = entry;
-        let hash = hash.as_deref();
+        let AuditEntry { id, row, guard, inputs, hash } = entry;
         Self {
             id: *id,
             at: row.at,
@@ -66,7 +67,9 @@ impl<'a> Exported<'a> {
             what: &row.what,
             key: &row.key,
             detail: &row.detail,
-            hash,
+            guard: guard.as_deref(),
+            inputs: inputs.as_deref(),
+            hash: hash.as_deref(),
         }
     }
 }
@@ -102,13 +105,15 @@ fn list(store: &Store, limit: usize, output: Output, out: &mut dyn Write) -> any
     if output == Output::Json {
         return Ok(write_json(out, &entries.iter().map(Exported::of).collect::<Vec<_>>())?);
     }
-    let rows: Vec<[String; 6]> = entries
+    let rows: Vec<[String; 8]> = entries
         .into_iter()
-        .map(|AuditEntry { id, row, .. }| {
-            [id.to_string(), when(row.at), row.actor, row.what, row.key, row.detail]
+        .map(|AuditEntry { id, row, guard, inputs, .. }| {
+            let or_none = |column: Option<String>| column.unwrap_or_else(|| "-".to_owned());
+            let (guard, inputs) = (or_none(guard), or_none(inputs));
+            [id.to_string(), when(row.at), row.actor, row.what, row.key, guard, inputs, row.detail]
         })
         .collect();
-    Ok(write_table(out, ["ROW", "AT", "BY", "WHAT", "KEY", "DETAIL"], &rows)?)
+    Ok(write_table(out, ["ROW", "AT", "BY", "WHAT", "KEY", "GUARD", "INPUTS", "DETAIL"], &rows)?)
 }
 
 fn verify(store: &Store, head: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -6,18 +6,16 @@ use std::path::PathBuf;
 
 use anchorwatch_detectors::calibrated::Loudness;
 use anchorwatch_detectors::distributions::normal_sf;
-use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
+use super::CliContext;
+use super::history::{Baseline, BaselineArgs, kind_of, verdict_id};
 use super::table::{span, when, write_json, write_table};
-use crate::config::{self, Span};
-use crate::monitor::calibrated::{About, BudgetDays, Counted, Finding, ModelWatch, category_name, severity};
+use crate::monitor::calibrated::{Counted, Finding, severity};
 use crate::reference::{Layout, Reference, Slice};
-use crate::registry::{BaselineOptions, Format, build, read_series};
+use crate::registry::CountedSeries;
 use crate::subject::Millis;
-
-const DAY: f64 = 86_400_000.0;
 
 /// How the answer is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -44,41 +42,24 @@ enum Severity {
 /// Judges recorded events against a baseline: what would have alerted, and when.
 #[derive(Debug, Args)]
 pub struct BacktestCommand {
-    /// Baseline rows: Parquet, CSV, JSONL or Arrow IPC.
-    #[arg(long, value_name = "FILE")]
-    reference: PathBuf,
+    #[command(flatten)]
+    baseline: BaselineArgs,
     /// Events to judge, in any of the same formats.
     #[arg(long, value_name = "FILE")]
     events: PathBuf,
-    /// Configuration whose `monitor` section holds; without it the defaults do.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
     /// Least severity to print.
     #[arg(long, value_enum, default_value_t)]
     severity: Severity,
-    /// Columns with a meaning under another name, such as `ts=event_time,label=churned`.
-    #[arg(long, value_name = "MEANING=COLUMN", value_delimiter = ',')]
-    columns: Vec<String>,
-    /// Length of the windows that are judged; by default `monitor.window`.
-    #[arg(long)]
-    window: Option<Span>,
-    /// Columns to leave out; may be repeated or separated by commas.
-    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
-    ignore: Vec<String>,
-    /// YAML or JSON list of {name, kind, required, ignore}; columns not named are inferred.
-    #[arg(long, value_name = "FILE")]
-    schema: Option<PathBuf>,
-    /// Format of both files, if neither their names nor their first bytes tell.
-    #[arg(long, value_enum)]
-    format: Option<Format>,
 }
 
 /// An alarm that is on in a window.
 #[derive(Debug, Serialize)]
 struct Alarm {
+    /// Its address, for `explain`.
+    verdict: String,
     window_start: Millis,
     window_end: Millis,
     detector: &'static str,
@@ -120,20 +101,15 @@ impl BacktestCommand {
     ///
     /// # Errors
     /// When an input cannot be used; the message says what to do.
-    pub fn run_to(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<()> {
-        let monitor = match &self.config {
-            None => config::Monitor::default(),
-            Some(path) => config::load(path)?.monitor,
-        };
-        let days = |span: Span| span.millis() as f64 / DAY;
-        let budget = BudgetDays {
-            warning: days(monitor.one_false_alarm_in.warning),
-            critical: days(monitor.one_false_alarm_in.critical),
-        };
-        let window_ms = self.window.unwrap_or(monitor.window).millis();
-        anyhow::ensure!(window_ms >= 1_000, "--window must be at least 1s");
-        let reference = build(&self.options(self.reference.clone(), window_ms)?)?;
-        let answer = self.replay(&reference, budget, window_ms)?;
+    pub fn run_to(
+        self,
+        context: &CliContext,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let baseline = self.baseline.load(context)?;
+        let series = self.baseline.events(&baseline, &self.events)?;
+        let answer = self.replay(&baseline, &series);
         for assumption in &answer.assumptions {
             writeln!(err, "note: {assumption}")?;
         }
@@ -150,64 +126,8 @@ impl BacktestCommand {
         Ok(())
     }
 
-    fn options(&self, file: PathBuf, window_ms: Millis) -> anyhow::Result<BaselineOptions> {
-        let mut options = BaselineOptions::new("backtest", "0.0.0", file);
-        let roles = &mut options.roles;
-        for mapping in &self.columns {
-            let (meaning, column) = mapping.split_once('=').with_context(|| {
-                format!("--columns {mapping}: expected MEANING=COLUMN, such as ts=event_time")
-            })?;
-            let role = match meaning.trim() {
-                "ts" => &mut roles.time,
-                "model" => &mut roles.model,
-                "version" => &mut roles.version,
-                "segment" => &mut roles.segment,
-                "score" => &mut roles.score,
-                "prediction" => &mut roles.prediction,
-                "label" => &mut roles.label,
-                "latency_ms" => &mut roles.latency,
-                other => anyhow::bail!(
-                    "--columns {mapping}: `{other}` has no meaning; use ts, model, version, segment, score, \
-                     prediction, label or latency_ms"
-                ),
-            };
-            column.trim().clone_into(role);
-        }
-        options.ignore.extend(self.ignore.iter().cloned());
-        options.schema.clone_from(&self.schema);
-        options.format = self.format;
-        options.window_ms = window_ms;
-        options.progress = true;
-        Ok(options)
-    }
-
-    fn replay(&self, reference: &Reference, budget: BudgetDays, window_ms: Millis) -> anyhow::Result<Answer> {
-        let watch = ModelWatch::new(reference, budget).with_context(|| {
-            format!(
-                "{}: it has no readable time column `ts`, so nothing is known of how the baseline varies; name the \
-                 column with --columns ts=COLUMN",
-                self.reference.display()
-            )
-        })?;
-        let calibration = reference.calibration.as_ref();
-        let slices = calibration.map(|calibration| calibration.slices.clone()).unwrap_or_default();
-        let options = self.options(self.events.clone(), window_ms)?;
-        let series = read_series(reference, &slices, &options, window_ms, "judging")?;
-        anyhow::ensure!(
-            !series.is_empty(),
-            "{}: none of {} rows has a readable time in `{}`; name the column with --columns ts=COLUMN",
-            self.events.display(),
-            series.rows,
-            options.roles.time
-        );
-        let mut assumptions =
-            calibration.map(|calibration| calibration.assumptions.clone()).unwrap_or_default();
-        if series.left_out > 0 {
-            assumptions.push(format!(
-                "{} events have no readable time or are beyond the windows kept",
-                series.left_out
-            ));
-        }
+    fn replay(&self, baseline: &Baseline, series: &CountedSeries) -> Answer {
+        let Baseline { reference, watch, window_ms, .. } = baseline;
         let mut state = watch.state();
         let mut alarms = Vec::new();
         let mut windows = 0;
@@ -219,40 +139,35 @@ impl BacktestCommand {
             let loud = findings
                 .into_iter()
                 .filter(|finding| finding.loudness == Loudness::Page || self.severity == Severity::Warning);
-            alarms.extend(loud.map(|finding| alarm(reference, finding, window.start, window_ms, rows)));
+            alarms.extend(loud.map(|finding| alarm(reference, finding, window.start, *window_ms, rows)));
         }
-        Ok(Answer {
+        Answer {
             reference_rows: reference.provenance.rows,
-            reference_windows: calibration.map_or(0, |calibration| calibration.windows),
+            reference_windows: baseline.windows(),
             events: series.rows,
             windows,
-            window_ms,
+            window_ms: *window_ms,
             quantities: watch.monitored().len(),
             one_false_alarm_in_days: match self.severity {
-                Severity::Critical => budget.critical,
-                Severity::Warning => budget.warning,
+                Severity::Critical => baseline.budget.critical,
+                Severity::Warning => baseline.budget.warning,
             },
-            assumptions,
+            assumptions: baseline.notes_on(series),
             alarms,
-        })
+        }
     }
 }
 
 fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Millis, rows: f64) -> Alarm {
-    let kind = match &finding.about {
-        None => finding.kind.to_owned(),
-        Some(About::Quantile(q)) => format!("{}:{q}", finding.kind),
-        Some(About::Column(name)) => format!("{}:{name}", finding.kind),
-        Some(About::Category(place)) => {
-            format!("{}:{}", finding.kind, category_name(reference, &finding.feature, *place))
-        }
-    };
+    let kind = kind_of(reference, &finding.feature, finding.kind, finding.about.as_ref());
+    let verdict = verdict_id(&finding, start);
     let (segment, version) = match finding.slice {
         None => (None, None),
         Some(Slice::Segment(value)) => (Some(value), None),
         Some(Slice::Version(value)) => (None, Some(value)),
     };
     Alarm {
+        verdict,
         window_start: start,
         window_end: start + window_ms,
         detector: "anchorwatch",

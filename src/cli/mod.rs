@@ -9,15 +9,19 @@ pub mod check;
 pub mod client;
 pub mod context;
 pub mod demo;
+pub mod explain;
 pub mod health;
+mod history;
 pub mod model;
 pub mod outbox;
 pub mod reference;
+pub mod replay;
 pub mod restore;
 pub mod run;
 pub mod schema;
 mod table;
 pub mod token;
+pub mod tune;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -51,6 +55,9 @@ enum Command {
     /// Builds and shows references.
     Reference(reference::ReferenceCommand),
     Backtest(backtest::BacktestCommand),
+    Replay(replay::ReplayCommand),
+    Tune(tune::TuneCommand),
+    Explain(explain::ExplainCommand),
     /// Shows models and moves versions between stages.
     Model(model::ModelCommand),
     /// Alerts of a running daemon: list, acknowledge, silence; and where an alert would go.
@@ -84,7 +91,18 @@ impl Cli {
             Command::Token(command) => command.run_to(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Run(command) => command.run(),
             Command::Demo(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
-            Command::Backtest(command) => command.run_to(&mut out, &mut err).map(|()| ExitCode::SUCCESS),
+            Command::Backtest(command) => {
+                command.run_to(&context, &mut out, &mut err).map(|()| ExitCode::SUCCESS)
+            }
+            Command::Replay(command) => {
+                command.run_to(&context, &mut out, &mut err).map(|()| ExitCode::SUCCESS)
+            }
+            Command::Tune(command) => {
+                command.run_to(&context, &mut out, &mut err).map(|()| ExitCode::SUCCESS)
+            }
+            Command::Explain(command) => {
+                command.run_to(&context, &mut out, &mut err).map(|()| ExitCode::SUCCESS)
+            }
             Command::Reference(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),
             Command::Alerts(command) => command.run(&mut out).map(|()| ExitCode::SUCCESS),
             Command::Backup(command) => command.run_to(&context, &mut out).map(|()| ExitCode::SUCCESS),

@@ -107,6 +107,9 @@ struct Create {
     /// Length of the windows that live traffic is judged in; `monitor.window` must say the same.
     #[arg(long, default_value = "1h")]
     window: Span,
+    /// Time zone whose days and weeks the traffic follows, such as Europe/Berlin.
+    #[arg(long, default_value = "UTC")]
+    time_zone: chrono_tz::Tz,
     /// Most cut points of a numeric column.
     #[arg(long, default_value_t = 256)]
     points: usize,
@@ -143,6 +146,7 @@ impl Create {
         options.ignore.extend(self.ignore);
         options.segment_field = self.segment_by;
         options.window_ms = self.window.millis();
+        options.time_zone = self.time_zone;
         options.points = self.points;
         options.max_categories = self.max_categories;
         options.git_commit = self.git_commit;

@@ -10,7 +10,7 @@ use super::Span;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Monitor {
-    /// Which verdicts alert. All are computed and exported.
+    /// Which verdicts alert. The classical ones are always computed and exported.
     pub verdicts: Verdicts,
     /// Length of the windows that are judged under the false-alarm budget; references are calibrated for it.
     pub window: Span,
@@ -34,6 +34,14 @@ pub struct Monitor {
     pub show_categories: bool,
     /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
     pub silence_after: Option<Span>,
+}
+
+impl Monitor {
+    /// Length of the windows that are judged under the budget, in milliseconds; `None` if none are.
+    #[must_use]
+    pub fn watch_window(&self) -> Option<crate::subject::Millis> {
+        (self.verdicts != Verdicts::Classical).then(|| self.window.millis())
+    }
 }
 
 impl Default for Monitor {

@@ -14,6 +14,7 @@ use super::attempt::{Gear, Reach, deliver};
 use super::breaker::Breaker;
 use super::policy::millis;
 use super::rate::{Bucket, Rate};
+use crate::action::LAST_MOMENT;
 use crate::alert::Delivery;
 use crate::fault::{Place, reach};
 use crate::store::{Due, OutboxItem, Settlement, Stale, StoreError};
@@ -146,7 +147,7 @@ impl Worker {
         if let Delivery::Action(request) = &item.delivery
             && let Err(reason) = self.gear.settings.guard.check(request, now)
         {
-            let error = format!("held at the last moment: {reason}");
+            let error = format!("{LAST_MOMENT}: {reason}");
             return self.gear.settle(id, Settlement::Dead { error }).await;
         }
         if !self.gear.store.call(move |store| store.attempting(id, now)).await? {

@@ -124,7 +124,7 @@ impl Engine {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let settings =
-            WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.window.millis());
+            WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.watch_window());
         let min_rows = config.windows.min_rows;
         let labels = labels::Labels::new(config, &settings);
         let mut windows = Windows::new(settings);

@@ -134,7 +134,7 @@ impl Engine {
         let settings = self.windows.settings();
         let (pane_ms, panes) = (settings.pane_ms, settings.watch_panes);
         let (end, length) = (edge * pane_ms, panes * pane_ms);
-        if end.rem_euclid(length) != 0 {
+        if panes == 0 || end.rem_euclid(length) != 0 {
             return;
         }
         let (from, min_coverage) = (edge - panes, settings.min_coverage);
@@ -187,9 +187,7 @@ impl Engine {
         let judged = views(place, &plan.reference, watch.monitored(), &judged, &rows);
         self.labels.estimate(&plan.reference, &counts, &judged);
         for view in judged {
-            if self.watches.verdicts != Verdicts::Classical {
-                self.alerts.observe(&view);
-            }
+            self.alerts.observe(&view);
             progress.windows.push(view);
         }
     }

@@ -171,6 +171,13 @@ impl Joint {
         }
     }
 
+    /// The two counters that [`Self::sum`] reads as these events and this sum.
+    #[must_use]
+    pub fn counters(&self, term: usize, events: u64, sum: f64) -> [u64; 2] {
+        let biased = i128::from(events) * i128::from(BIAS) + (sum * self.one(term)).round() as i128;
+        [events, u64::try_from(biased).unwrap_or(0)]
+    }
+
     /// Events that have a term, and its sum over them.
     #[must_use]
     pub fn sum(&self, layout: &Layout, counts: &[u64], term: usize) -> (f64, f64) {
@@ -208,7 +215,7 @@ mod tests {
         let events = [([0, 2, 1], 0.75, 0.0), ([1, 0, 1], 0.25, 1.0), ([usize::MAX, 2, 1], 0.5, 1.0)];
         for (cells, score, label) in events {
             joint.add(&cells, Some(Outcome { score, label }), |place, amount| {
-                counts[layout.joint(place)] += amount
+                counts[layout.joint(place)] += amount;
             });
         }
         let sum = |term| joint.sum(&layout, &counts, term);
@@ -217,5 +224,7 @@ mod tests {
         assert_eq!(sum(Moment::Brier as usize), (3.0, 0.5625 + 0.5625 + 0.25));
         assert_eq!(sum(3), (2.0, 0.75 + 0.75));
         assert_eq!(sum(4), (2.0, -2.0 - 2.0));
+        let [events, biased] = joint.counters(4, 2, -4.0);
+        assert_eq!([events, biased], [counts[layout.joint(8)], counts[layout.joint(9)]]);
     }
 }

@@ -154,6 +154,8 @@ pub struct Calibration {
     pub window_ms: Millis,
     /// Number of windows behind it.
     pub windows: usize,
+    /// Time zone in which the day and the week of the season are counted, `Europe/Berlin`.
+    pub time_zone: String,
     /// The regressors of the season.
     pub season: SeasonDesign,
     /// Slices that are compared with the rest of their window.

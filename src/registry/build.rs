@@ -81,6 +81,7 @@ fn calibrate_on_windows(
     }
     let series = Series {
         window_ms: options.window_ms,
+        time_zone: options.time_zone,
         slices: watched,
         term_variances: counted.term_variances.clone(),
         windows: counted.windows(None),

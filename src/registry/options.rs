@@ -125,6 +125,8 @@ pub struct BaselineOptions {
     pub max_windows: usize,
     /// Length of the windows that are judged under the false-alarm budget, in milliseconds.
     pub window_ms: Millis,
+    /// Time zone whose days and weeks the traffic follows.
+    pub time_zone: chrono_tz::Tz,
     /// Commit of the training code.
     pub git_commit: Option<String>,
     /// Person or job that creates the reference.
@@ -157,6 +159,7 @@ impl BaselineOptions {
             max_categories: 500,
             max_windows: 2_048,
             window_ms: 3_600_000,
+            time_zone: chrono_tz::UTC,
             git_commit: None,
             creator: None,
             notes: None,

@@ -87,6 +87,8 @@ pub struct CountedSeries {
     pub left_out: u64,
     /// Variance of one event, by joint term.
     pub term_variances: Vec<f64>,
+    /// Columns of the reference that no row had a field for.
+    pub absent: Vec<String>,
     /// Rows with a label of 0 and of 1, by cell of the score; none if there are labels of another value.
     pub outcomes: Vec<[u64; 2]>,
 }
@@ -121,6 +123,12 @@ impl CountedSeries {
                 .map(move |index| self.unpack(gap_from + index * self.window_ms, &[]));
             empty.chain([self.unpack(*start, packed)])
         })
+    }
+
+    /// The window that starts at this instant; empty if it has no rows.
+    #[must_use]
+    pub fn window(&self, start: Millis) -> SeriesWindow {
+        self.unpack(start, self.windows.get(&start).map_or(&[], Vec::as_slice))
     }
 
     fn unpack(&self, start: Millis, packed: &[Option<Vec<u8>>]) -> SeriesWindow {
@@ -191,7 +199,9 @@ pub(super) fn series(
         counter.take(&binding, &table);
         advance(source.position());
     }
-    Ok(counter.finish())
+    let columns = reading.reference.columns.iter().zip(&binding.columns);
+    let absent = columns.filter(|(_, field)| field.is_none()).map(|(column, _)| column.name.clone());
+    Ok(CountedSeries { absent: absent.collect(), ..counter.finish() })
 }
 
 impl<'a> Counter<'a> {
@@ -346,6 +356,7 @@ impl<'a> Counter<'a> {
             left_out: self.left_out,
             outcomes: if self.other_labels { Vec::new() } else { self.outcomes },
             term_variances: self.spreads.iter().map(variance).collect(),
+            absent: Vec::new(),
         }
     }
 }

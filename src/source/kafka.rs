@@ -7,6 +7,11 @@
 //! Every partition is taken up at the record *before* its position, whose hash must be the one that was counted last:
 //! if it is not, the topic was created anew, and what the policy says is done instead of counting other records.
 
+mod connection;
+mod error;
+mod partition;
+mod recovery;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,231 +22,23 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{self, TokenFile};
-use super::notes::{Context, Notes, PartitionEnd, SourceStatistics};
-use super::watchdog::{Remedy, Watched};
-use crate::config::{Config, Kafka, SecretError, StartPolicy};
-use crate::engine::{Position, Resume, record_hash};
+use self::connection::{connect, consumer_settings};
+pub use self::error::SourceError;
+use self::partition::{Assigned, First, Resuming, Turn};
+pub use self::partition::{Assignment, Begin, Discovered, Incoming, Reset};
+use super::client::TokenFile;
+use super::notes::{Context, Notes, SourceStatistics};
+use crate::config::{Config, StartPolicy};
+use crate::engine::{Position, Resume};
 use crate::event::Record;
 use crate::subject::Millis;
-use crate::window::GapReason;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The rules that keep our offsets ours, and news in time.
-const SETTINGS: [(&str, &str); 7] = [
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("enable.partition.eof", "true"),
-    ("auto.offset.reset", "error"),
-    ("allow.auto.create.topics", "false"),
-    ("fetch.queue.backoff.ms", "5"),
-    ("topic.metadata.refresh.interval.ms", "30000"),
-];
-
-/// Settings that the configuration may not change, since correctness rests on them.
-const OURS: [&str; 4] =
-    ["enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "auto.offset.reset"];
-
-/// Most of one answer: librdkafka takes twice as much at most.
-const MAX_FETCH: u64 = 1_000_000_000;
-
 /// Errors after which a topic may be another one, or a broker may have lost records.
 const DOUBTS: [&str; 5] =
     ["UnknownTopicOrPartition", "UnknownTopic", "UnknownPartition", "UnknownTopicId", "InconsistentTopicId"];
-
-/// Why a source cannot be opened or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// librdkafka refuses a property.
-    #[error("kafka.properties: {0}")]
-    Properties(KafkaError),
-    /// A secret property cannot be read.
-    #[error("kafka: a secret cannot be read: {0}")]
-    Secrets(SecretError),
-    /// A file of the configuration cannot be read.
-    #[error("{field}: cannot read {path}: {source}")]
-    File {
-        /// Field that names it.
-        field: String,
-        /// The file.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// This build cannot do what the configuration asks.
-    #[error("{asked} needs librdkafka with `{feature}`, and this program was built with: {features}")]
-    NotBuiltIn {
-        /// What asks for it.
-        asked: String,
-        /// Name of the feature.
-        feature: String,
-        /// Features that there are.
-        features: String,
-    },
-    /// A partition has no usable offset and the policy is to halt.
-    #[error(
-        "partition {partition} of topic `{topic}` has no usable checkpoint and kafka.start is `halt`: \
-         set kafka.start to earliest or latest to go on"
-    )]
-    Halted {
-        /// Topic name.
-        topic: String,
-        /// Partition number.
-        partition: i32,
-    },
-    /// The position is no longer that of the log, and the policy is to halt.
-    #[error(
-        "topic `{topic}`, partition {partition}, offset {offset}: {}; kafka.start is `halt`: set it to earliest or \
-         latest to go on, with the gap recorded", reason.as_str()
-    )]
-    HaltedAtGap {
-        /// Topic name.
-        topic: String,
-        /// Partition number.
-        partition: i32,
-        /// Offset of the next record to count.
-        offset: i64,
-        /// What is wrong.
-        reason: GapReason,
-    },
-    /// The assignment was refused.
-    #[error("cannot assign partitions: {0}")]
-    Assign(KafkaError),
-}
-
-/// Where a partition that is not assigned yet begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
-    /// Behind the last record counted.
-    At(Resume),
-    /// At the first record not older than this.
-    Time(Millis),
-    /// At its first record: it was added to a topic that is being read.
-    First,
-    /// As the configuration says.
-    Policy,
-}
-
-/// A partition that was just assigned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assignment {
-    /// Topic name.
-    pub topic: String,
-    /// Partition number.
-    pub partition: i32,
-    /// Offset at which it begins, where that is neither its position nor the beginning of the log.
-    pub at: Option<i64>,
-}
-
-/// What a look at the cluster's topics found.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Discovered {
-    /// Partitions assigned now.
-    pub new: Vec<Assignment>,
-    /// How many partitions each topic that was found has.
-    pub counts: BTreeMap<String, i32>,
-}
-
-/// A position that no longer holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reset {
-    /// Topic name.
-    pub topic: String,
-    /// Partition number.
-    pub partition: i32,
-    /// Offset at which reading goes on.
-    pub to: i64,
-    /// What was wrong.
-    pub reason: GapReason,
-}
-
-/// What polling brings.
-#[derive(Debug)]
-pub enum Incoming<'a> {
-    /// A record to be counted.
-    Record(Record<'a>),
-    /// A record that was counted in an earlier run.
-    Earlier(Record<'a>),
-    /// The position of a partition has reached the end of its log.
-    AtEnd {
-        /// Topic name.
-        topic: &'a str,
-        /// Partition number.
-        partition: i32,
-    },
-}
-
-/// Records that are read again before counting goes on.
-#[derive(Debug, Clone, Copy)]
-struct Resuming {
-    /// Offset of the next record to count.
-    until: i64,
-    /// Hash of the record before it.
-    hash: Option<u64>,
-    /// Whether the log ended before that offset.
-    ended: bool,
-}
-
-/// A partition that is read.
-#[derive(Debug)]
-struct Assigned {
-    topic: String,
-    partition: i32,
-    resuming: Option<Resuming>,
-    /// Its records are not those that were counted: none is handed over until the position was reset.
-    is_other: bool,
-    watched: Watched,
-    /// End of its log in the last statistics.
-    high: i64,
-}
-
-/// Where reading begins, the offset to remember as position, and what is read again.
-type First = (Offset, Option<i64>, Option<Resuming>);
-
-/// What to do with a record.
-#[derive(Debug, PartialEq, Eq)]
-enum Turn {
-    Count,
-    Remember,
-    Drop,
-}
-
-impl Assigned {
-    fn new(topic: &str, partition: i32, resuming: Option<Resuming>) -> Self {
-        Self {
-            topic: topic.to_owned(),
-            partition,
-            resuming,
-            is_other: false,
-            watched: Watched::default(),
-            high: 0,
-        }
-    }
-
-    fn is(&self, topic: &str, partition: i32) -> bool {
-        self.partition == partition && self.topic == topic
-    }
-
-    /// What becomes of a record: those before the position only prove that the log is the same.
-    fn turn(&mut self, record: &Record<'_>) -> Turn {
-        if self.is_other {
-            return Turn::Drop;
-        }
-        let Some(Resuming { until, hash, .. }) = self.resuming else { return Turn::Count };
-        if record.offset >= until {
-            // The record before the position was compacted away, or it agreed.
-            self.resuming = None;
-            return Turn::Count;
-        }
-        if record.offset == until - 1 {
-            self.is_other = hash.is_some_and(|hash| hash != record_hash(record));
-            self.resuming = None;
-        }
-        if self.is_other { Turn::Drop } else { Turn::Remember }
-    }
-}
 
 /// A consumer of all partitions of the configured topics.
 pub struct KafkaSource {
@@ -264,31 +61,6 @@ impl std::fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSource").field("assigned", &self.assigned).finish_non_exhaustive()
     }
-}
-
-fn consumer_settings(kafka: &Kafka) -> Result<ClientConfig, SourceError> {
-    let mut settings = ClientConfig::new();
-    SETTINGS.iter().for_each(|(name, value)| {
-        settings.set(*name, *value);
-    });
-    let mut settings = client::settings(kafka, settings)?;
-    SETTINGS.iter().filter(|(name, _)| OURS.contains(name)).for_each(|(name, value)| {
-        settings.set(*name, *value);
-    });
-    let fetch = &kafka.fetch;
-    let bytes = |kib: u32| (u64::from(kib) << 10).min(MAX_FETCH);
-    let response = bytes(fetch.response_kib);
-    settings
-        .set("group.id", &kafka.group)
-        .set("queued.max.messages.kbytes", fetch.queue_kib.to_string())
-        .set("fetch.message.max.bytes", bytes(fetch.partition_kib).to_string())
-        .set("fetch.max.bytes", response.to_string())
-        .set("receive.message.max.bytes", (response * 2).to_string())
-        .set("statistics.interval.ms", kafka.statistics_every.millis().min(86_400_000).to_string());
-    if let Some(rack) = &kafka.rack {
-        settings.set("client.rack", rack);
-    }
-    Ok(settings)
 }
 
 impl KafkaSource {
@@ -519,107 +291,6 @@ impl KafkaSource {
         }
     }
 
-    /// Whether something seemed wrong that [`KafkaSource::resets`] looks at.
-    #[must_use]
-    pub fn needs_reset(&self) -> bool {
-        self.needs_reset
-    }
-
-    /// Partitions whose position lies outside their log or whose log is another one, with the offset at which the policy
-    /// goes on; the consumer has been moved there. Empty unless something seemed wrong.
-    ///
-    /// # Errors
-    /// When the policy is to halt.
-    pub fn resets(&mut self, position: impl Fn(&str, i32) -> Option<i64>) -> Result<Vec<Reset>, SourceError> {
-        if !std::mem::take(&mut self.needs_reset) {
-            return Ok(Vec::new());
-        }
-        let mut resets = Vec::new();
-        for index in 0..self.assigned.len() {
-            let (topic, partition) = (self.assigned[index].topic.clone(), self.assigned[index].partition);
-            let Some(next) = position(&topic, partition) else { continue };
-            let Some((low, high)) = self.watermarks(&topic, partition) else {
-                self.needs_reset = true;
-                continue;
-            };
-            let reason = match next {
-                _ if self.assigned[index].is_other => GapReason::OtherRecord,
-                next if next < low => GapReason::Truncated,
-                next if next > high => GapReason::BehindEnd,
-                _ => {
-                    self.take_up_again(index, next, low)?;
-                    continue;
-                }
-            };
-            let to = match self.start {
-                StartPolicy::Earliest => low,
-                StartPolicy::Latest => high,
-                StartPolicy::Halt => {
-                    return Err(SourceError::HaltedAtGap { topic, partition, offset: next, reason });
-                }
-            };
-            self.reassign(index, to, None)?;
-            resets.push(Reset { topic, partition, to, reason });
-        }
-        Ok(resets)
-    }
-
-    /// The position is inside the log: reading goes on there, after what is still to be read again.
-    fn take_up_again(&mut self, index: usize, next: i64, low: i64) -> Result<(), SourceError> {
-        let resuming = self.assigned[index].resuming.filter(|resuming| !resuming.ended);
-        let first = resuming.map_or(next, |_| (next - self.reach.max(1)).max(low));
-        let hash = resuming.and_then(|resuming| resuming.hash).filter(|_| low < next);
-        let resuming = (first < next).then_some(Resuming { until: next, hash, ended: false });
-        self.reassign(index, first, resuming)
-    }
-
-    /// Drops what was prefetched of a partition and reads on at `offset`.
-    fn reassign(&mut self, index: usize, offset: i64, resuming: Option<Resuming>) -> Result<(), SourceError> {
-        let one = &mut self.assigned[index];
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&one.topic, one.partition);
-        self.consumer.incremental_unassign(&list).map_err(SourceError::Assign)?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&one.topic, one.partition, Offset::Offset(offset))
-            .map_err(SourceError::Assign)?;
-        self.consumer.incremental_assign(&list).map_err(SourceError::Assign)?;
-        (one.resuming, one.is_other) = (resuming, false);
-        if self.paused {
-            self.note(self.consumer.pause(&list));
-        }
-        Ok(())
-    }
-
-    /// After errors that a topic created anew or a broker that lost records would cause: takes every partition up at the
-    /// record before its position once more.
-    ///
-    /// # Errors
-    /// When librdkafka refuses the assignment.
-    pub fn settle_doubts(&mut self, resume: impl Fn(&str, i32) -> Option<Resume>) -> Result<(), SourceError> {
-        if !std::mem::take(&mut self.doubt) {
-            return Ok(());
-        }
-        for index in 0..self.assigned.len() {
-            let one = &self.assigned[index];
-            if one.resuming.is_none()
-                && !one.is_other
-                && let Some(resume) = resume(&one.topic, one.partition)
-            {
-                self.prove(index, resume)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a partition up at the record before its position, which must be the one that was counted.
-    fn prove(&mut self, index: usize, resume: Resume) -> Result<(), SourceError> {
-        let Resume { next_offset: until, last_record_hash: hash } = resume;
-        if hash.is_none() || until == 0 {
-            return self.reassign(index, until, None);
-        }
-        self.reassign(index, until - 1, Some(Resuming { until, hash, ended: false }))
-    }
-
     /// Stops handing over records; news and errors still come. What was prefetched is fetched again later.
     pub fn pause(&mut self) {
         if !std::mem::replace(&mut self.paused, true) {
@@ -647,60 +318,6 @@ impl KafkaSource {
             all.add_partition(&one.topic, one.partition);
         }
         all
-    }
-
-    /// Looks for partitions that have silently stopped, and helps: `resume` is where the counting stands. Gives how many
-    /// were taken up anew, and whether the whole client was; its partitions are to be discovered again then.
-    ///
-    /// # Errors
-    /// When librdkafka refuses.
-    pub fn watch(
-        &mut self,
-        ends: &[PartitionEnd],
-        now: Millis,
-        resume: impl Fn(&str, i32) -> Option<Resume>,
-    ) -> Result<(usize, bool), SourceError> {
-        if let Some((code, reason)) = self.consumer.client().fatal_error() {
-            tracing::error!(?code, reason, "the Kafka client cannot go on: it is made anew");
-            self.rebuild()?;
-            return Ok((0, true));
-        }
-        let mut reassigned = 0;
-        if self.paused {
-            return Ok((0, false));
-        }
-        for end in ends {
-            let (topic, partition) = (end.topic.as_str(), end.partition);
-            let Some(index) = self.assigned.iter().position(|one| one.is(topic, partition)) else { continue };
-            // A log only ever grows, unless it is another one or its end was lost.
-            let before = std::mem::replace(&mut self.assigned[index].high, end.high);
-            self.doubt |= end.high < before;
-            match self.assigned[index].watched.look(end.end, now) {
-                None => {}
-                Some(Remedy::Rebuild) => {
-                    tracing::error!(topic, partition, "nothing comes: the Kafka client is made anew");
-                    self.rebuild()?;
-                    return Ok((reassigned, true));
-                }
-                Some(Remedy::Reassign) => {
-                    tracing::warn!(topic, partition, "nothing comes: the partition is taken up anew");
-                    if let Some(resume) = resume(topic, partition) {
-                        self.prove(index, resume)?;
-                        reassigned += 1;
-                    }
-                }
-            }
-        }
-        Ok((reassigned, false))
-    }
-
-    fn rebuild(&mut self) -> Result<(), SourceError> {
-        let (consumer, notes) = connect(&self.settings, self.token.as_ref())?;
-        let old = std::mem::replace(&mut self.consumer, consumer);
-        self.notes = notes;
-        self.assigned.clear();
-        close(old);
-        Ok(())
     }
 
     /// Commits positions to the group, for whoever looks at its lag. Best effort: ours are in the checkpoint.
@@ -761,24 +378,6 @@ impl KafkaSource {
     #[must_use]
     pub fn take_statistics(&self) -> Option<SourceStatistics> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).take_statistics()
-    }
-}
-
-fn connect(
-    settings: &ClientConfig,
-    token: Option<&TokenFile>,
-) -> Result<(BaseConsumer<Context>, Arc<Mutex<Notes>>), SourceError> {
-    let context = Context::new(token.cloned());
-    let notes = context.notes();
-    let consumer = settings.create_with_context(context).map_err(SourceError::Properties)?;
-    Ok((consumer, notes))
-}
-
-/// Ends a client beside the thread that polls, since its end may wait for a broker.
-fn close(consumer: BaseConsumer<Context>) {
-    let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(consumer));
-    if let Err(error) = spawned {
-        tracing::debug!(%error, "the old Kafka client was ended in place");
     }
 }
 

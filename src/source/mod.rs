@@ -1,8 +1,8 @@
 //! Step 1 of 10: records in, acknowledgement back.
 //!
-//! `kafka.rs` reads topics, with `client.rs` (connection and credentials), `notes.rs` (errors and statistics) and
-//! `watchdog.rs` (a client that has silently stopped); `dead_letter.rs` writes pointers to refused records;
-//! `embedded.rs` is the broker of the demo.
+//! `kafka.rs` reads topics, with `kafka/` (settings, partitions, recovery), `client.rs` (connection and credentials),
+//! `notes.rs` (errors and statistics) and `watchdog.rs` (a client that has silently stopped); `dead_letter.rs` writes
+//! pointers to refused records; `embedded.rs` is the broker of the demo.
 
 mod client;
 mod dead_letter;

@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 
 use super::checkpoint::bounded;
 use super::{Store, StoreError};
+use crate::action::Basis;
 use crate::engine::AuditRow;
 
 /// Begins the digest of the rows from before the chain.
 const GENESIS: &[u8] = b"anchorwatch audit trail";
 
-const COLUMNS: &str = "id, at, actor, what, key, detail, hash";
+const COLUMNS: &str = "id, at, actor, what, key, detail, guard, inputs, hash";
 
 /// One row of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct AuditEntry {
     pub id: i64,
     /// The decision.
     pub row: AuditRow,
+    /// The guard that kept an action back.
+    pub guard: Option<String>,
+    /// Digest of what the decision of an action rested on.
+    pub inputs: Option<String>,
     /// Its place in the chain; `None` for rows from before there was one.
     pub hash: Option<String>,
 }
@@ -129,11 +134,11 @@ impl Chain {
         let broken = BrokenAudit::Row { id: entry.id };
         let Some(hash) = &entry.hash else {
             self.proof.unchained += 1;
-            add(&mut self.genesis, entry.id, &entry.row);
+            add(&mut self.genesis, entry);
             return if self.proof.head.is_none() { Ok(()) } else { Err(broken) };
         };
         let before = self.proof.head.clone().unwrap_or_else(|| digits(self.genesis.clone()));
-        if *hash != chained(&before, entry.id, &entry.row) {
+        if *hash != chained(&before, entry) {
             return Err(broken);
         }
         self.proof.rows += 1;
@@ -151,7 +156,13 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         key: row.get(4)?,
         detail: row.get(5)?,
     };
-    Ok(AuditEntry { id: row.get(0)?, row: decision, hash: row.get(6)? })
+    Ok(AuditEntry {
+        id: row.get(0)?,
+        row: decision,
+        guard: row.get(6)?,
+        inputs: row.get(7)?,
+        hash: row.get(8)?,
+    })
 }
 
 fn digits(digest: Sha256) -> String {
@@ -159,20 +170,31 @@ fn digits(digest: Sha256) -> String {
 }
 
 /// The hash of a row: of the hash before it and of each field with its length, so that no two rows read alike.
-fn chained(before: &str, id: i64, row: &AuditRow) -> String {
+fn chained(before: &str, entry: &AuditEntry) -> String {
     let mut digest = Sha256::new_with_prefix(before.as_bytes());
-    add(&mut digest, id, row);
+    add(&mut digest, entry);
     digits(digest)
 }
 
-fn add(digest: &mut Sha256, id: i64, row: &AuditRow) {
-    let AuditRow { at, actor, what, key, detail } = row;
+fn add(digest: &mut Sha256, entry: &AuditEntry) {
+    let AuditEntry { id, row: AuditRow { at, actor, what, key, detail }, guard, inputs, hash: _ } = entry;
     digest.update(id.to_le_bytes());
     digest.update(at.to_le_bytes());
     for text in [actor, what, key, detail] {
-        digest.update((text.len() as u64).to_le_bytes());
-        digest.update(text.as_bytes());
+        add_text(digest, text);
     }
+    // A row without either hashes as it did before there were these columns.
+    if guard.is_some() || inputs.is_some() {
+        for column in [guard, inputs] {
+            digest.update([u8::from(column.is_some())]);
+            add_text(digest, column.as_deref().unwrap_or_default());
+        }
+    }
+}
+
+fn add_text(digest: &mut Sha256, text: &str) {
+    digest.update((text.len() as u64).to_le_bytes());
+    digest.update(text.as_bytes());
 }
 
 /// Appends to the audit trail inside the caller's transaction.
@@ -191,11 +213,15 @@ pub(in crate::store) fn append_audit(connection: &Connection, row: &AuditRow) ->
         .prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'audit'), 0)")?
         .query_row([], |row| row.get(0))?;
     let id = last.max(newest_id) + 1;
+    let Basis { guard, inputs } = Basis::of(row);
+    let (guard, inputs) = (guard.map(|guard| guard.as_str().to_owned()), inputs.map(str::to_owned));
+    let entry = AuditEntry { id, row: row.clone(), guard, inputs, hash: None };
+    let hash = chained(&before, &entry);
+    let AuditEntry { guard, inputs, .. } = entry;
+    let sql = format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
     connection
-        .prepare_cached(
-            "INSERT INTO audit (id, at, actor, what, key, detail, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![id, row.at, row.actor, row.what, row.key, row.detail, chained(&before, id, row)])?;
+        .prepare_cached(&sql)?
+        .execute(params![id, row.at, row.actor, row.what, row.key, row.detail, guard, inputs, hash])?;
     Ok(())
 }
 
@@ -204,8 +230,7 @@ fn genesis(connection: &Connection) -> rusqlite::Result<String> {
     let mut digest = Sha256::new_with_prefix(GENESIS);
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM audit ORDER BY id"))?;
     for found in statement.query_map([], entry)? {
-        let AuditEntry { id, row, .. } = found?;
-        add(&mut digest, id, &row);
+        add(&mut digest, &found?);
     }
     Ok(digits(digest))
 }

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
+use sha2::{Digest, Sha256};
 
-use super::{BrokenAudit, append_audit};
+use super::{AuditEntry, BrokenAudit, append_audit};
 use crate::engine::{AuditRow, Checkpoint};
 use crate::store::Store;
 
@@ -13,7 +14,11 @@ fn row(index: usize) -> AuditRow {
         actor: "anchorwatch".to_owned(),
         what: ["retrain_held", "retrain_sent", "action_delivered"][index % 3].to_owned(),
         key: format!("key-{}", index / 3),
-        detail: format!("held by cooldown: {index}"),
+        detail: match index % 3 {
+            0 => format!("held by cooldown: {index}; inputs {index:032x}"),
+            1 => format!("because of {index}; inputs {index:032x}"),
+            _ => "again: ok".to_owned(),
+        },
     }
 }
 
@@ -91,6 +96,36 @@ fn rows_from_before_the_chain_are_held_together_by_the_first_row_after_them() {
 }
 
 #[test]
+fn rows_chained_before_there_were_columns_for_guard_and_inputs_still_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(&folder, 0);
+    // As the version before wrote it: the hash of the empty trail, then each field with its length.
+    let old = row(0);
+    let mut digest = Sha256::new_with_prefix(super::digits(Sha256::new_with_prefix(super::GENESIS)));
+    digest.update(1_i64.to_le_bytes());
+    digest.update(old.at.to_le_bytes());
+    for text in [&old.actor, &old.what, &old.key, &old.detail] {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text);
+    }
+    let sql = "INSERT INTO audit (id, at, actor, what, key, detail, hash) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
+    let hash = super::digits(digest);
+    let connection = tampering(&folder);
+    connection.execute(sql, params![old.at, old.actor, old.what, old.key, old.detail, hash]).unwrap();
+    append_audit(&store.connection, &row(0)).unwrap();
+    append_audit(&store.connection, &row(2)).unwrap();
+    assert_eq!(store.verify_audit(Some(&hash)).unwrap().unwrap().rows, 3);
+    let basis: Vec<_> =
+        store.audit(9).unwrap().into_iter().map(|entry| (entry.guard, entry.inputs)).collect();
+    let digits = Some(format!("{:032x}", 0));
+    assert_eq!(basis, [(None, None), (Some("cooldown".to_owned()), digits), (None, None)]);
+    connection.execute("UPDATE audit SET guard = 'samples' WHERE id = 1", []).unwrap();
+    assert_eq!(store.verify_audit(None).unwrap(), Err(BrokenAudit::Row { id: 1 }));
+    connection.execute("UPDATE audit SET guard = NULL WHERE id <= 2", []).unwrap();
+    assert_eq!(store.verify_audit(None).unwrap(), Err(BrokenAudit::Row { id: 2 }));
+}
+
+#[test]
 fn a_row_that_was_put_at_the_end_without_the_chain_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(&folder, 3);
@@ -101,11 +136,15 @@ fn a_row_that_was_put_at_the_end_without_the_chain_is_found() {
 
 #[test]
 fn fields_cannot_be_moved_into_one_another() {
-    let connection = |key: &str, detail: &str| {
+    let chained = |key: &str, detail: &str, guard: Option<&str>, inputs: Option<&str>| {
         let row = AuditRow { key: key.to_owned(), detail: detail.to_owned(), ..row(0) };
-        super::chained("", 1, &row)
+        let (guard, inputs) = (guard.map(str::to_owned), inputs.map(str::to_owned));
+        super::chained("", &AuditEntry { id: 1, row, guard, inputs, hash: None })
     };
-    assert_ne!(connection("ab", "c"), connection("a", "bc"));
+    assert_ne!(chained("ab", "c", None, None), chained("a", "bc", None, None));
+    assert_ne!(chained("a", "b", Some("cd"), Some("e")), chained("a", "b", Some("c"), Some("de")));
+    assert_ne!(chained("a", "b", Some("c"), None), chained("a", "b", None, Some("c")));
+    assert_ne!(chained("a", "b", Some(""), None), chained("a", "b", None, None));
 }
 
 #[test]
@@ -131,7 +170,7 @@ const ROWS: usize = 12;
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        (0..ROWS, 0..6_usize).prop_map(|(row, field)| Change::Field(row, field)),
+        (0..ROWS, 0..8_usize).prop_map(|(row, field)| Change::Field(row, field)),
         (0..ROWS - 1).prop_map(Change::Remove),
         (0..ROWS, 1..ROWS).prop_map(|(a, apart)| Change::Swap(a, (a + apart) % ROWS)),
         (0..ROWS).prop_map(Change::Duplicate),
@@ -150,6 +189,8 @@ fn make(connection: &Connection, change: &Change) {
                 "UPDATE audit SET key = 'key-of-another' WHERE id = ?1",
                 "UPDATE audit SET detail = '' WHERE id = ?1",
                 "UPDATE audit SET id = id + 1000 WHERE id = ?1",
+                "UPDATE audit SET guard = iif(guard IS NULL, 'samples', NULL) WHERE id = ?1",
+                "UPDATE audit SET inputs = coalesce(inputs, '') || '0' WHERE id = ?1",
             ];
             connection.execute(sql[*field], [id(*row)]).unwrap();
         }
@@ -163,8 +204,8 @@ fn make(connection: &Connection, change: &Change) {
             }
         }
         Change::Duplicate(row) => {
-            let sql = "INSERT INTO audit (at, actor, what, key, detail, hash)
-                       SELECT at, actor, what, key, detail, hash FROM audit WHERE id = ?1";
+            let sql = "INSERT INTO audit (at, actor, what, key, detail, guard, inputs, hash)
+                       SELECT at, actor, what, key, detail, guard, inputs, hash FROM audit WHERE id = ?1";
             connection.execute(sql, [id(*row)]).unwrap();
         }
         // As if the chain began later than it did.

@@ -41,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("004_outbox.sql"),
     include_str!("005_audit_chain.sql"),
     include_str!("006_sums.sql"),
+    include_str!("007_audit_basis.sql"),
 ];
 
 /// Name of the state file in its folder.

@@ -33,7 +33,7 @@ pub struct WindowSettings {
     pub min_coverage: f64,
     /// Horizons, shortest first.
     pub horizons: Vec<HorizonSettings>,
-    /// Panes of the windows that are judged under the false-alarm budget; they do not overlap.
+    /// Panes of the windows that are judged under the false-alarm budget; they do not overlap; 0 for none.
     pub watch_panes: i64,
     /// Segment field and bound.
     pub segments: Option<Segments>,
@@ -42,7 +42,7 @@ pub struct WindowSettings {
 impl WindowSettings {
     /// Translates the configuration; lengths that are no multiple of a pane are rounded up to one.
     #[must_use]
-    pub fn new(windows: &WindowsConfig, segments: Option<&Segments>, watch: Millis) -> Self {
+    pub fn new(windows: &WindowsConfig, segments: Option<&Segments>, watch: Option<Millis>) -> Self {
         let pane_ms = windows.pane.millis().max(1);
         let panes = |millis: Millis| ((millis + pane_ms - 1) / pane_ms).max(1);
         let mut horizons: Vec<HorizonSettings> = windows
@@ -64,7 +64,7 @@ impl WindowSettings {
             stalled_after: windows.stalled_after.millis(),
             min_coverage: windows.min_coverage,
             horizons,
-            watch_panes: panes(watch),
+            watch_panes: watch.map_or(0, panes),
             segments: segments.cloned(),
         }
     }

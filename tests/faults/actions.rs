@@ -51,7 +51,7 @@ fn an_action_that_was_taken_but_not_answered_is_held() {
 fn an_end_while_an_action_is_under_way_holds_it() {
     let mut rng = workload::rng("under way");
     let records = workload::stream();
-    for round in 0..times(2, 50) {
+    for round in 0..times(2, 500) {
         let mut world = World::new(&format!("under_way-{round}"), Kafka::shared(), |_| {});
         ACTIONS
             .iter()

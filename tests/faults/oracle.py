@@ -24,6 +24,7 @@ from collections import Counter, defaultdict
 from decimal import Decimal
 
 LATENCY_BUCKETS = 512
+BIAS = 1 << 27
 MISSING, NON_FINITE, WRONG_TYPE = 0, 1, 2
 
 
@@ -218,26 +219,67 @@ class Reference:
             offset += self.columns[-1].cells + 3
         self.latency = offset
         self.length = offset + LATENCY_BUCKETS + 2
+        self.joint = described["joint"]
         role = {column.role: column for column in self.columns if column.role != "feature"}
         self.score, self.prediction, self.label = (role.get(r) for r in ("score", "prediction", "label"))
 
     def counters(self, event):
-        """Indices that the event increments; empty if there are none."""
-        found = []
+        """What the event adds to which counter; empty if nothing."""
+        places = {}
         if event["label"] is not None and self.label:
-            found.append(self.label.index(event["label"]))
+            places[self.label] = self.label.index(event["label"])
         if event["feedback"]:
-            return found
-        found.append(0)
+            return {place: 1 for place in places.values()}
         features = event["features"] or {}
         for column in self.columns:
             if column.role == "feature":
-                found.append(column.index(features.get(column.name)))
+                places[column] = column.index(features.get(column.name))
         for column, value in ((self.score, event["score"]), (self.prediction, event["prediction"])):
             if column:
-                found.append(column.index(value))
-        found.append(self.latency + latency_place(event["latency"]))
+                places[column] = column.index(value)
+        found = {place: 1 for place in places.values()}
+        found[0] = found[self.latency + latency_place(event["latency"])] = 1
+        cells = [places.get(column, math.inf) - column.offset for column in self.columns]
+        cells = [cell if cell < column.cells else None for cell, column in zip(cells, self.columns)]
+        for term, value in self.terms(cells, number(event["score"]), number(event["label"])):
+            found[self.length + 2 * term] = 1
+            found[self.length + 2 * term + 1] = value + BIAS
         return found
+
+    def terms(self, cells, score, label):
+        """The joint terms that an event has: how score and label, and two columns, go together."""
+        scores, residual = self.joint["scores"], self.joint["residual"]
+        first = 0
+
+        def scored(column):
+            at = cells[column]
+            return scores[column][at] if at is not None and at < len(scores[column]) else None
+
+        if residual is not None:
+            first = 3 + len(residual["columns"])
+            if score is not None and label is not None:
+                off = min(max((label - score) / residual["scale"], -1.0), 1.0) * 4096.0
+                off = int(math.copysign(math.floor(abs(off) + 0.5), off))
+                yield 0, off
+                at = cells[residual["score"]]
+                if at is not None:
+                    yield 1, off * residual["slope"][at]
+                yield 2, off * off
+                for index, column in enumerate(residual["columns"]):
+                    if scored(column) is not None:
+                        yield 3 + index, off * scored(column)
+        for index, (a, b) in enumerate(self.joint["pairs"]):
+            if scored(a) is not None and scored(b) is not None:
+                yield first + index, scored(a) * scored(b)
+
+
+def number(value):
+    """A score or label as a number."""
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, (int, float)):
+        return float(value)
+    return {"0": 0.0, "false": 0.0, "1": 1.0, "true": 1.0}.get(value) if isinstance(value, str) else None
 
 
 def latency_place(latency):

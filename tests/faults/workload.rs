@@ -49,6 +49,26 @@ pub(crate) fn seed() -> u64 {
     })
 }
 
+/// Says how to run a test again when it has failed.
+pub(crate) struct Replay;
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let form = std::env::var("ANCHORWATCH_FAULTS")
+                .map_or_else(|_| String::new(), |form| format!("ANCHORWATCH_FAULTS={form} "));
+            // One at a time, tests run on the main thread: then what was asked for is run again.
+            let asked = || std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+            let thread = std::thread::current();
+            let test = thread.name().filter(|name| *name != "main").map_or_else(asked, str::to_owned);
+            let seed = seed();
+            eprintln!(
+                "replay: {form}ANCHORWATCH_SEED={seed} cargo test --features failpoints --test faults {test} -- --nocapture"
+            );
+        }
+    }
+}
+
 /// Random numbers of a case: the same for the same seed.
 pub(crate) fn rng(case: &str) -> StdRng {
     let mixed = case.bytes().fold(seed(), |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));

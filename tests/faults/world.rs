@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::outcome::Outcome;
 use crate::support::{Daemon, Kafka, Receiver, free_port, http, wait_until};
-use crate::workload::{self, PARTITIONS, Planned};
+use crate::workload::{self, PARTITIONS, Planned, Replay};
 
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -86,6 +86,7 @@ pub(crate) struct World<'k> {
     pub(crate) partitions: i32,
     positions: BTreeMap<i32, i64>,
     logs: String,
+    replay: Replay,
 }
 
 impl<'k> World<'k> {
@@ -114,6 +115,7 @@ impl<'k> World<'k> {
             partitions: PARTITIONS,
             positions: BTreeMap::new(),
             logs: String::new(),
+            replay: Replay,
         };
         let mut config = world.configuration();
         bend(&mut config);
@@ -141,6 +143,7 @@ impl<'k> World<'k> {
             "windows": {"pane": "1m", "horizons": [{"length": "15m"}, {"length": "24h"}], "lateness": "2m",
                         "idle_after": "1h", "min_rows": 100},
             "segments": {"field": "region"},
+            "monitor": {"verdicts": "both", "window": "15m"},
             "sinks": [
                 {"name": "slack", "type": "slack", "url": secret("slack", &self.receiver.url("/slack")),
                  "rate_per_minute": 60_000, "burst": 1_000},

@@ -33,6 +33,7 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
                   "secret_properties": {"ssl.key.password": secret(folder, "key", &format!("{SECRET}KAFKA"))}},
         "windows": {"pane": "1h", "horizons": [{"length": "6h", "every": "1h"}, {"length": "24h", "every": "2h"}],
                     "lateness": "1h", "idle_after": "1s", "min_rows": 150},
+        "monitor": {"verdicts": "classical"},
         "alerts": {"fire_after": 1, "of_last": 1},
         "sinks": [
             {"name": "dead", "type": "slack",

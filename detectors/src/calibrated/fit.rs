@@ -10,6 +10,12 @@ use crate::distributions::normal_isf;
 /// Fewest baseline windows with events for a quantity to be judged at all.
 const FEWEST_WINDOWS: usize = 5;
 
+/// Fewest windows of a baseline that can show its windows to be steadier than independent events make them.
+const FEWEST_TO_NARROW: f64 = 24.0;
+
+/// Least part of the variance of independent events that is believed.
+const NARROWEST: f64 = 0.02;
+
 /// F statistic from which a season is believed.
 const SEASON_F: f64 = 2.0;
 
@@ -97,7 +103,7 @@ impl Fit {
             .zip(&means)
             .map(|(row, mean)| mean + quantity.prior - fit.predict(row))
             .collect();
-        fit.fit_spread(&residuals, &counts, freedom, few);
+        fit.fit_spread(quantity, &residuals, &counts, freedom, few);
         Some(fit)
     }
 
@@ -162,7 +168,14 @@ impl Fit {
         width + 1.0
     }
 
-    fn fit_spread(&mut self, residuals: &[f64], counts: &[f64], freedom: f64, few: bool) {
+    fn fit_spread(
+        &mut self,
+        quantity: &Quantity,
+        residuals: &[f64],
+        counts: &[f64],
+        freedom: f64,
+        few: bool,
+    ) {
         let windows = residuals.len() as f64;
         let left = (windows - freedom).max(1.0);
         let squares = residuals.iter().zip(counts).map(|(e, n)| e * e * n / self.variance);
@@ -171,6 +184,9 @@ impl Fit {
             let upper = dispersion + dispersion * (2.0 / (windows - freedom).max(4.0)).sqrt();
             let typical = (counts.iter().map(|n| n.ln()).sum::<f64>() / windows).exp();
             self.between = ((upper - 1.0) * self.variance / typical).max(0.0);
+        } else if !few && windows >= FEWEST_TO_NARROW && quantity.law != Law::Share {
+            // Events of a window that share their value make its mean steadier than independent ones would.
+            self.stretch = (dispersion * (1.0 + 2.0 * (2.0 / left).sqrt())).clamp(NARROWEST, 1.0);
         }
         let standard: Vec<f64> =
             residuals.iter().zip(counts).map(|(e, n)| e * self.precision(*n).sqrt()).collect();

@@ -240,6 +240,7 @@ fn register(folder: &Path) -> anyhow::Result<()> {
     let mut registry = Registry::open(&folder.join("data"))?;
     for version in ["0.9.0", "1.0.0"] {
         let mut options = BaselineOptions::new("flights", version, &baseline);
+        options.time_zone = chrono_tz::America::New_York;
         options.segment_field = Some("origin".to_owned());
         registry.add_reference(&build(&options)?)?;
         registry.set_stage("flights", version, Stage::Production, false)?;

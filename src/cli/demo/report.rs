@@ -42,7 +42,8 @@ impl Incident {
     /// while the incident's rows were in a window.
     fn explains(&self, alert: &Episode) -> bool {
         let named = self.fields.iter().any(|field| {
-            *field == alert.column || (field == "latency_ms" && alert.kind == AlertKind::Latency)
+            alert.column.split(':').any(|column| column == field)
+                || (field == "latency_ms" && alert.kind == AlertKind::Latency)
         });
         let consequence = self.is_season() && OUTPUTS.contains(&alert.column.as_str());
         (named || consequence) && (self.begins()..self.ends() + AFTERMATH).contains(&alert.since)

@@ -1,11 +1,14 @@
 //! Bodies that the operator writes: a template of MiniJinja, strict, bounded in work and size.
 //!
 //! Unknown names are errors, never empty texts. For JSON every value is written as JSON, so that no text can break out
-//! of its place. A template sees the notification and nothing else: no environment, no files, no other template.
+//! of its place. A template sees the notification and nothing else: no environment, no files, no other template. What
+//! could make a value grow without end is not part of the language (`language.rs`).
+
+mod language;
 
 use std::path::{Path, PathBuf};
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
 use super::MAX_BODY;
@@ -15,7 +18,7 @@ use crate::alert::{
 };
 
 /// Steps of the template machine that one body may take.
-const FUEL: u64 = 100_000;
+const FUEL: u64 = 10_000;
 /// Largest template that is read.
 const MAX_TEMPLATE: u64 = 64 << 10;
 /// What a body is said to be when the configuration says nothing.
@@ -100,6 +103,12 @@ impl Template {
     /// As of [`Template::load`].
     pub fn parse(path: &Path, source: String, content_type: Option<&str>) -> Result<Self, TemplateError> {
         let content_type = content_type.unwrap_or(JSON).to_owned();
+        language::check(&source).map_err(|language::Misuse { line, what, hint }| TemplateError::Wrong {
+            path: path.to_owned(),
+            line,
+            what,
+            hint,
+        })?;
         let template = Self { path: path.to_owned(), source, content_type };
         for notification in samples() {
             template.render(&notification)?;
@@ -125,8 +134,7 @@ impl Template {
     /// large a body or, for JSON, one that is none.
     pub fn render(&self, notification: &Notification) -> Result<Vec<u8>, TemplateError> {
         let escape = if self.is_json() { AutoEscape::Json } else { AutoEscape::None };
-        #[expect(deprecated, reason = "a feature without content would be needed to say that serde is meant")]
-        let mut environment = Environment::new();
+        let mut environment = language::environment();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(64);
@@ -160,9 +168,9 @@ impl Template {
         let hint = match error.kind() {
             ErrorKind::UndefinedError => "docs/guide/deliveries.md lists what a template can say",
             ErrorKind::OutOfFuel => "it takes too many steps: loop over `findings` only",
-            ErrorKind::WriteFailure => "a body may have at most 64 KiB",
+            ErrorKind::WriteFailure => "a body, and any text in it, may have at most 64 KiB",
             ErrorKind::UnknownFilter | ErrorKind::UnknownFunction | ErrorKind::UnknownTest => {
-                "the built-in filters, tests and functions of MiniJinja are known"
+                "docs/guide/deliveries.md lists the filters, tests and functions that are known"
             }
             ErrorKind::TemplateNotFound => "a template cannot take in others",
             _ => "the syntax is that of Jinja",
@@ -287,7 +295,7 @@ mod tests {
             ("{\"m\": {{ model }", 1, "syntax"),
             ("{\"m\": \"{{ model }}\"}", 0, "without quotes around them"),
             ("{\"first\":\n{{ findings[0].column }}}", 2, "lists what a template can say"),
-            ("{{ model|shout }}", 1, "built-in filters"),
+            ("{{ model|shout }}", 1, "lists the filters"),
         ] {
             let text = wrong(source);
             assert!(text.starts_with(&format!("body.json, line {line}: ")) && text.contains(says), "{text}");
@@ -300,7 +308,7 @@ mod tests {
         assert!(wrong(endless).contains("too many steps"));
         let huge = "[{% for a in range(9000) %}{{ summary }},{% endfor %}1]";
         assert!(wrong(huge).contains("64 KiB"), "{}", wrong(huge));
-        assert!(wrong("{% include '/etc/passwd' %}").contains("include"));
+        assert!(wrong("{% include '/etc/passwd' %}").contains("the tag `include`"));
         assert!(wrong("{{ env }}").contains("undefined"));
     }
 }

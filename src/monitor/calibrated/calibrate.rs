@@ -37,6 +37,8 @@ pub struct SeriesWindow {
 pub struct Series<I> {
     /// Length of a window.
     pub window_ms: Millis,
+    /// Time zone whose days and weeks the traffic follows.
+    pub time_zone: chrono_tz::Tz,
     /// Slices to be compared with the rest.
     pub slices: Vec<Slice>,
     /// Variance of one event, by joint term.
@@ -53,7 +55,7 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
     let sampler = Sampler::new(reference);
     let (mut starts, mut samples, mut traffic) = (Vec::new(), Vec::<Vec<Sample>>::new(), Vec::new());
     for window in series.windows {
-        starts.push(window.start);
+        starts.push(super::local(series.time_zone, window.start));
         traffic.push(window.whole.get(Layout::ROWS).copied().unwrap_or(0) as f64);
         let counted = Counted { whole: &window.whole, slices: &window.slices };
         samples.push(sampler.samples(&monitored, counted));
@@ -65,6 +67,7 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
     Calibration {
         window_ms: series.window_ms,
         windows: starts.len(),
+        time_zone: series.time_zone.name().to_owned(),
         season,
         slices: series.slices,
         fits,

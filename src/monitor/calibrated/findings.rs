@@ -40,6 +40,11 @@ pub(super) struct Readings<'a> {
     pub(super) readings: &'a [Reading],
 }
 
+/// Whether a quantity of this kind says that the data are broken, rather than that the world moved.
+pub(super) fn is_fault(kind: &str) -> bool {
+    matches!(kind, "missing" | "wrong_type" | "new_category" | "new_value" | "range")
+}
+
 /// Findings of a step. A pair is told only if neither of its columns stands out alone.
 pub(super) fn findings(
     monitored: &[Monitored],
@@ -66,7 +71,7 @@ pub(super) fn findings(
         if of_pair && one.feature.split(':').any(|side| alone.contains(side)) {
             continue;
         }
-        if !told.insert((&one.feature, &one.slice)) {
+        if !told.insert((&one.feature, &one.slice, is_fault(one.kind))) {
             continue;
         }
         let sample = step.samples.get(index).copied().unwrap_or_default();

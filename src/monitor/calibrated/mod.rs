@@ -2,17 +2,20 @@
 //! windows, judged window by window.
 //!
 //! Here live the quantities of a reference ([`quantities`]), their samples in a window ([`sampler`]), the calibration
-//! of a baseline ([`calibrate`]) and the watch over live windows ([`ModelWatch`]). The statistics themselves are in
+//! of a baseline ([`calibrate`]), the watch over live windows ([`ModelWatch`]), what stands behind an alarm ([`explain`])
+//! and what a budget costs in delay ([`sensitivity`]). The statistics themselves are in
 //! [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
 
 mod calibrate;
+pub mod explain;
 mod findings;
 mod quantities;
 mod sampler;
+pub mod sensitivity;
 mod verdicts;
 
 use anchorwatch_detectors::calibrated::{
-    Budget, Budgets, Family, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
+    Budget, Budgets, Family, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -69,7 +72,9 @@ impl Default for BudgetDays {
 }
 
 impl BudgetDays {
-    fn budgets(self, window_ms: Millis) -> Budgets {
+    /// The same in windows of this length, bounded below: a budget of a few long windows would mean nothing.
+    #[must_use]
+    pub fn budgets(self, window_ms: Millis) -> Budgets {
         let of =
             |days: f64, least: f64| Budget { windows: Budget::per_days(days, window_ms).windows.max(least) };
         Budgets { warn: of(self.warning, FEWEST_WINDOWS / 4.0), page: of(self.critical, FEWEST_WINDOWS) }
@@ -80,6 +85,7 @@ impl BudgetDays {
 #[derive(Debug)]
 pub struct ModelWatch {
     window_ms: Millis,
+    time_zone: chrono_tz::Tz,
     monitored: Vec<Monitored>,
     sampler: Sampler,
     watch: Watch,
@@ -136,6 +142,7 @@ impl ModelWatch {
         let fits = monitored.iter().map(|one| calibration.fits.get(&one.key()).cloned()).collect();
         Self {
             window_ms: calibration.window_ms,
+            time_zone: calibration.time_zone.parse().unwrap_or(chrono_tz::UTC),
             watch: Watch::new(&quantities, fits, calibration.season, budgets),
             monitored,
             sampler: Sampler::new(reference),
@@ -155,6 +162,12 @@ impl ModelWatch {
         &self.monitored
     }
 
+    /// What the baseline says of a quantity; `None` if it hardly shows it.
+    #[must_use]
+    pub fn fit(&self, quantity: usize) -> Option<&Fit> {
+        self.watch.fit(quantity)
+    }
+
     /// A memory of nothing.
     #[must_use]
     pub fn state(&self) -> ModelWatchState {
@@ -164,7 +177,7 @@ impl ModelWatch {
     /// Takes in the window that starts at `start` and says what stands out, loudest first.
     pub fn step(&self, state: &mut ModelWatchState, start: Millis, counted: Counted<'_>) -> Judged {
         let samples = self.sampler.samples(&self.monitored, counted);
-        let readings = self.watch.step(&mut state.watch, &samples, start);
+        let readings = self.watch.step(&mut state.watch, &samples, local(self.time_zone, start));
         let volume = self.step_volume(state, start, counted.whole);
         state.next_start = Some(start + self.window_ms);
         let findings =
@@ -176,7 +189,7 @@ impl ModelWatch {
     fn step_volume(&self, state: &mut ModelWatchState, start: Millis, counts: &[u64]) -> Option<(f64, f64)> {
         let fit = self.volume.as_ref()?;
         let rows = counts.get(Layout::ROWS).copied().unwrap_or(0) as f64;
-        let row = self.watch.design().row(start);
+        let row = self.watch.design().row(local(self.time_zone, start));
         state.shortfalls.insert(0, fit.shortfall(rows, &row));
         state.shortfalls.truncate(VOLUME_WINDOWS);
         let fall = worst_fall(state.shortfalls.iter().copied());
@@ -193,6 +206,14 @@ pub struct Judged {
     pub readings: Vec<Reading>,
     /// What stands out, loudest first.
     pub findings: Vec<Finding>,
+}
+
+/// What the clocks of a time zone show, as milliseconds since they would have shown the epoch.
+fn local(time_zone: chrono_tz::Tz, at: Millis) -> Millis {
+    use chrono::{Offset as _, TimeZone as _};
+    let Some(utc) = chrono::DateTime::from_timestamp_millis(at) else { return at };
+    let offset = time_zone.offset_from_utc_datetime(&utc.naive_utc()).fix();
+    at + i64::from(offset.local_minus_utc()) * 1_000
 }
 
 /// A state as a checkpoint writes it.

@@ -169,7 +169,7 @@ impl List<'_> {
         }
         match (&column.binning, column.role) {
             (_, Role::Label) if two_values(column, counts).is_some() => {
-                self.label_rate(index, column, counts)
+                self.label_rate(index, column, counts);
             }
             (Binning::Numeric(_), _) => self.numeric(index, column, counts),
             (Binning::Categorical(_), _) => self.categorical(index, column, counts),
@@ -208,6 +208,18 @@ impl List<'_> {
             let measure = Measure::Cells { column: index, cells, of_rows: false };
             self.push(&column.name, "range", tail(true, Some(TOLERATED_RATE)), measure);
         }
+        // Where every value of the baseline is a cut point, what falls between them is new: another unit, other rounding.
+        if counts.cells.iter().step_by(2).all(|count| *count == 0) {
+            let once = counts.cells.iter().filter(|count| **count == 1).count();
+            let new = Quantity {
+                rises_only: true,
+                prior: once as f64 / counts.present() as f64,
+                ..share(Family::Rate, TOLERATED_RATE)
+            };
+            let cells = (0..last).step_by(2).map(only).collect();
+            let measure = Measure::Cells { column: index, cells, of_rows: false };
+            self.push(&column.name, "new_value", new, measure);
+        }
         for (q, kind) in
             [(0.995, "tail_high"), (0.999, "tail_high"), (0.005, "tail_low"), (0.001, "tail_low")]
         {
@@ -232,7 +244,7 @@ impl List<'_> {
             ..share(Family::Rate, TOLERATED_RATE)
         };
         let unseen = known.len();
-        let cells = vec![unseen..unseen + 1];
+        let cells = vec![only(unseen)];
         self.push(&column.name, "new_category", new, Measure::Cells { column: index, cells, of_rows: true });
         let mut heaviest: Vec<usize> = (0..known.len()).collect();
         heaviest.sort_by_key(|place| (std::cmp::Reverse(known[*place]), *place));
@@ -242,11 +254,11 @@ impl List<'_> {
         // Of two categories one says all.
         let told = if heaviest.len() == 2 { 1 } else { heaviest.len() };
         for place in &heaviest[..told] {
-            let cells = vec![*place..*place + 1];
+            let cells = vec![only(*place)];
             let measure = Measure::Cells { column: index, cells, of_rows: true };
             self.push_about(&column.name, "level", About::Category(*place), level, measure);
         }
-        let rare = (0..known.len()).filter(|place| !heaviest.contains(place)).map(|place| place..place + 1);
+        let rare = (0..known.len()).filter(|place| !heaviest.contains(place)).map(only);
         let measure = Measure::Cells { column: index, cells: rare.collect(), of_rows: true };
         self.push(&column.name, "rare_levels", level, measure);
     }
@@ -254,7 +266,7 @@ impl List<'_> {
     /// A label of two values: the share of its more frequent one.
     fn label_rate(&mut self, index: usize, column: &Column, counts: ColumnCounts<'_>) {
         let Some(cell) = two_values(column, counts) else { return };
-        let measure = Measure::Cells { column: index, cells: vec![cell..cell + 1], of_rows: false };
+        let measure = Measure::Cells { column: index, cells: vec![only(cell)], of_rows: false };
         self.push(&column.name, "label_rate", share(Family::Performance, TOLERATED_LEVEL), measure);
     }
 
@@ -357,6 +369,11 @@ impl List<'_> {
         }
         self.all[first..].iter_mut().for_each(|one| one.slice = Some(slice.clone()));
     }
+}
+
+/// One cell as a range.
+fn only(cell: usize) -> Range<usize> {
+    cell..cell + 1
 }
 
 /// The heavier cell of a label that has two values; `None` if it has more.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anchorwatch_detectors::calibrated::{Loudness, Reading};
 use anchorwatch_detectors::distributions::normal_sf;
 
-use super::findings::Finding;
+use super::findings::{Finding, is_fault};
 use super::quantities::{About, LATENCY, Monitored};
 use super::{CALIBRATED, Judged};
 use crate::alert::{AlertKind, Moved, Severity};
@@ -108,7 +108,7 @@ fn quiet(reference: &Reference, feature: &str, reading: &Reading, n: f64) -> Ver
         column: column_of(feature).to_owned(),
         role: role_of(reference, feature),
         detector: CALIBRATED.to_owned(),
-        statistic: (n > 0.0).then_some(reading.z.abs()),
+        statistic: (n > 0.0).then_some(reading.z),
         threshold: (n > 0.0).then_some(reading.threshold),
         p_value: None,
         adjusted_p_value: None,
@@ -137,7 +137,7 @@ fn verdict(place: Place<'_>, reference: &Reference, finding: &Finding) -> Verdic
         column: column_of(&finding.feature).to_owned(),
         role: role_of(reference, &finding.feature),
         detector: CALIBRATED.to_owned(),
-        statistic: Some(finding.statistic.abs()),
+        statistic: Some(finding.statistic),
         threshold: Some(finding.threshold),
         p_value: Some((2.0 * normal_sf(finding.statistic.abs())).min(1.0)),
         adjusted_p_value: None,
@@ -156,9 +156,8 @@ fn verdict(place: Place<'_>, reference: &Reference, finding: &Finding) -> Verdic
 
 fn kind_of(finding: &Finding) -> AlertKind {
     match (finding.feature.as_str(), finding.kind) {
-        (_, "missing" | "wrong_type" | "new_category") => AlertKind::DataFault,
         (LATENCY, _) => AlertKind::Latency,
-        (_, "range") => AlertKind::DataFault,
+        (_, kind) if is_fault(kind) => AlertKind::DataFault,
         (_, "volume") => AlertKind::Volume,
         _ => AlertKind::Drift,
     }

@@ -1,0 +1,314 @@
+//! A baseline and recorded events, as the commands read them that judge the past: their common arguments, the reference
+//! with its watch, and what has to be said about the input.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::CliContext;
+use super::table::when;
+use crate::config::{self, Monitor, Span};
+use crate::monitor::calibrated::{About, BudgetDays, Finding, ModelWatch, category_name};
+use crate::reference::{Reference, Slice};
+use crate::registry::{BaselineOptions, BuildError, CountedSeries, Format, Registry, build, read_series};
+use crate::subject::Millis;
+
+const DAY: f64 = 86_400_000.0;
+
+/// Shortest window that is judged, in milliseconds.
+const SHORTEST_WINDOW: Millis = 1_000;
+
+/// Fewest digits by which a registered reference is called.
+const FEWEST_DIGITS: usize = 4;
+
+/// The baseline, and how files are read.
+#[derive(Debug, Args)]
+pub(super) struct BaselineArgs {
+    /// Baseline rows (Parquet, CSV, JSONL or Arrow IPC), or the first digits of a registered reference.
+    #[arg(long, value_name = "FILE|ID")]
+    pub(super) reference: PathBuf,
+    /// Configuration whose `monitor` section holds; without it the defaults do.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Columns with a meaning under another name, such as `ts=event_time,label=churned`.
+    #[arg(long, value_name = "MEANING=COLUMN", value_delimiter = ',')]
+    pub(super) columns: Vec<String>,
+    /// Length of the windows that are judged; by default that of the registered reference, or `monitor.window`.
+    #[arg(long)]
+    pub(super) window: Option<Span>,
+    /// Columns to leave out; may be repeated or separated by commas.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub(super) ignore: Vec<String>,
+    /// YAML or JSON list of {name, kind, required, ignore}; columns not named are inferred.
+    #[arg(long, value_name = "FILE")]
+    pub(super) schema: Option<PathBuf>,
+    /// Format of the files, if neither their names nor their first bytes tell.
+    #[arg(long, value_enum)]
+    pub(super) format: Option<Format>,
+}
+
+/// A baseline that is ready to judge.
+pub(super) struct Baseline {
+    pub(super) reference: Reference,
+    pub(super) monitor: Monitor,
+    pub(super) budget: BudgetDays,
+    pub(super) window_ms: Millis,
+    pub(super) watch: ModelWatch,
+    /// Whether it was built from rows, not taken from the registry.
+    from_rows: bool,
+}
+
+/// The budgets of a configuration.
+pub(super) fn budget(monitor: &Monitor) -> BudgetDays {
+    let days = |span: Span| span.millis() as f64 / DAY;
+    BudgetDays {
+        warning: days(monitor.one_false_alarm_in.warning),
+        critical: days(monitor.one_false_alarm_in.critical),
+    }
+}
+
+impl BaselineArgs {
+    /// Builds the reference from its rows, or takes it from the registry.
+    pub(super) fn load(&self, context: &CliContext) -> anyhow::Result<Baseline> {
+        let monitor = match &self.config {
+            None => Monitor::default(),
+            Some(path) => config::load(path)?.monitor,
+        };
+        let asked = self.window.map(Span::millis);
+        if let Some(window_ms) = asked {
+            anyhow::ensure!(window_ms >= SHORTEST_WINDOW, "--window must be at least 1s");
+        }
+        let from_rows = self.reference.exists();
+        let reference = if from_rows {
+            let window_ms = asked.unwrap_or(monitor.window.millis());
+            build(&self.options(&self.reference, window_ms)?).map_err(as_named_here)?
+        } else {
+            self.registered(context)?
+        };
+        let budget = budget(&monitor);
+        let watch = ModelWatch::new(&reference, budget).with_context(|| {
+            format!(
+                "{}: it has no readable time column `ts`, so nothing is known of how the baseline varies; name the \
+                 column with --columns ts=COLUMN",
+                self.reference.display()
+            )
+        })?;
+        let window_ms = watch.window_ms();
+        if let Some(asked) = asked.filter(|asked| *asked != window_ms) {
+            anyhow::bail!(
+                "--window {} does not fit: the reference was calibrated for windows of {}",
+                Span::from_millis(asked),
+                Span::from_millis(window_ms)
+            );
+        }
+        Ok(Baseline { reference, monitor, budget, window_ms, watch, from_rows })
+    }
+
+    fn registered(&self, context: &CliContext) -> anyhow::Result<Reference> {
+        let value = self.reference.to_string_lossy();
+        let digits = value.len() >= FEWEST_DIGITS && value.chars().all(|c| c.is_ascii_hexdigit());
+        let folder = &context.data_dir;
+        anyhow::ensure!(
+            digits && folder.exists(),
+            "cannot read {value}: there is no such file, and it is not the address of a reference in {}; \
+             `anchorwatch reference list` shows those",
+            folder.display()
+        );
+        Ok(Registry::open(folder)?.load_reference(&value)?)
+    }
+
+    /// How a file of the baseline's shape is read.
+    pub(super) fn options(&self, file: &Path, window_ms: Millis) -> anyhow::Result<BaselineOptions> {
+        let mut options = BaselineOptions::new("backtest", "0.0.0", file);
+        let roles = &mut options.roles;
+        for mapping in &self.columns {
+            let (meaning, column) = mapping.split_once('=').with_context(|| {
+                format!("--columns {mapping}: expected MEANING=COLUMN, such as ts=event_time")
+            })?;
+            let role = match meaning.trim() {
+                "ts" => &mut roles.time,
+                "model" => &mut roles.model,
+                "version" => &mut roles.version,
+                "segment" => &mut roles.segment,
+                "score" => &mut roles.score,
+                "prediction" => &mut roles.prediction,
+                "label" => &mut roles.label,
+                "latency_ms" => &mut roles.latency,
+                other => anyhow::bail!(
+                    "--columns {mapping}: `{other}` has no meaning; use ts, model, version, segment, score, \
+                     prediction, label or latency_ms"
+                ),
+            };
+            column.trim().clone_into(role);
+        }
+        options.ignore.extend(self.ignore.iter().cloned());
+        options.schema.clone_from(&self.schema);
+        options.format = self.format;
+        options.window_ms = window_ms;
+        options.progress = true;
+        Ok(options)
+    }
+
+    /// The baseline's own rows as windows.
+    pub(super) fn own_windows(&self, baseline: &Baseline) -> anyhow::Result<CountedSeries> {
+        anyhow::ensure!(
+            baseline.from_rows,
+            "{}: a registered reference keeps no rows; give the file that it was built from",
+            self.reference.display()
+        );
+        self.read(baseline, &self.reference, "resampling")
+    }
+
+    /// Recorded events as windows.
+    pub(super) fn events(&self, baseline: &Baseline, file: &Path) -> anyhow::Result<CountedSeries> {
+        let series = self.read(baseline, file, "judging")?;
+        anyhow::ensure!(series.rows > 0, "{} has no events", file.display());
+        anyhow::ensure!(
+            !series.is_empty(),
+            "{}: none of {} events has a readable time in `{}`; name the column with --columns ts=COLUMN",
+            file.display(),
+            series.rows,
+            self.options(file, baseline.window_ms)?.roles.time
+        );
+        Ok(series)
+    }
+
+    fn read(&self, baseline: &Baseline, file: &Path, what: &'static str) -> anyhow::Result<CountedSeries> {
+        let options = self.options(file, baseline.window_ms)?;
+        let calibration = baseline.reference.calibration.as_ref();
+        let slices = calibration.map_or(&[][..], |calibration| &calibration.slices);
+        Ok(read_series(&baseline.reference, slices, &options, baseline.window_ms, what)?)
+    }
+
+    /// These arguments as somebody would type them.
+    pub(super) fn typed(&self) -> String {
+        let mut words = vec!["--reference".to_owned(), quoted(&self.reference.to_string_lossy())];
+        let mut add = |name: &str, value: String| words.extend([name.to_owned(), quoted(&value)]);
+        if let Some(config) = &self.config {
+            add("--config", config.display().to_string());
+        }
+        if let Some(window) = self.window {
+            add("--window", window.to_string());
+        }
+        if let Some(schema) = &self.schema {
+            add("--schema", schema.display().to_string());
+        }
+        for (name, list) in [("--columns", &self.columns), ("--ignore", &self.ignore)] {
+            if !list.is_empty() {
+                add(name, list.join(","));
+            }
+        }
+        if let Some(format) = self.format.as_ref().and_then(clap::ValueEnum::to_possible_value) {
+            add("--format", format.get_name().to_owned());
+        }
+        words.join(" ")
+    }
+}
+
+/// Options of `reference create` go by other names here.
+fn as_named_here(error: BuildError) -> BuildError {
+    match error {
+        BuildError::NoSuchColumn { path, column, named_by, hint } if named_by.ends_with("-column") => {
+            BuildError::NoSuchColumn { path, column, named_by: "--columns".to_owned(), hint }
+        }
+        other => other,
+    }
+}
+
+impl Baseline {
+    /// What the baseline was too short or too poor for.
+    pub(super) fn assumptions(&self) -> Vec<String> {
+        let calibration = self.reference.calibration.as_ref();
+        calibration.map(|calibration| calibration.assumptions.clone()).unwrap_or_default()
+    }
+
+    /// Windows behind the calibration.
+    pub(super) fn windows(&self) -> usize {
+        self.reference.calibration.as_ref().map_or(0, |calibration| calibration.windows)
+    }
+
+    /// What has to be said of events before they are judged.
+    pub(super) fn notes_on(&self, events: &CountedSeries) -> Vec<String> {
+        let mut notes = self.assumptions();
+        if events.left_out > 0 {
+            let left_out = events.left_out;
+            notes.push(format!("{left_out} events have no readable time or are beyond the windows kept"));
+        }
+        if !events.absent.is_empty() {
+            notes.push(format!("the events have no field for: {}", events.absent.join(", ")));
+        }
+        let ranges = events.range().zip(self.reference.provenance.time_range);
+        if let Some(((first, _), (begin, end))) = ranges {
+            if first + self.window_ms <= begin {
+                notes.push(format!(
+                    "the events begin at {}, before the baseline, which begins at {}",
+                    when(first),
+                    when(begin)
+                ));
+            } else if first + self.window_ms <= end {
+                notes.push(format!(
+                    "the events begin at {}, before the baseline ends at {}: the windows that both hold say little",
+                    when(first),
+                    when(end)
+                ));
+            }
+        }
+        notes
+    }
+}
+
+/// What changed, with the category, quantile or column that it is about.
+pub(super) fn kind_of(reference: &Reference, feature: &str, kind: &str, about: Option<&About>) -> String {
+    match about {
+        None => kind.to_owned(),
+        Some(About::Quantile(q)) => format!("{kind}:{q}"),
+        Some(About::Column(name)) => format!("{kind}:{name}"),
+        Some(About::Category(place)) => format!("{kind}:{}", category_name(reference, feature, *place)),
+    }
+}
+
+/// Address of an alarm in a window, as `explain` takes it.
+pub(super) fn verdict_id(finding: &Finding, start: Millis) -> String {
+    format!("{}@{start}{}", finding.feature, slice_suffix(finding.slice.as_ref()))
+}
+
+/// How a verdict's address names a slice.
+pub(super) fn slice_suffix(slice: Option<&Slice>) -> String {
+    match slice {
+        None => String::new(),
+        Some(Slice::Segment(value)) => format!("/segment={value}"),
+        Some(Slice::Version(value)) => format!("/version={value}"),
+    }
+}
+
+/// A slice for people.
+pub(super) fn slice_name(slice: Option<&Slice>) -> String {
+    match slice {
+        None => String::new(),
+        Some(Slice::Segment(value)) => format!("segment {value}"),
+        Some(Slice::Version(value)) => format!("version {value}"),
+    }
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_come_out_as_a_shell_takes_them() {
+        assert_eq!(quoted("f00@1704340800000/segment=s03"), "f00@1704340800000/segment=s03");
+        assert_eq!(quoted("a b's"), "'a b'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

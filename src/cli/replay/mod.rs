@@ -1,0 +1,349 @@
+//! `anchorwatch replay --null`: how often a configuration really alarms while nothing drifts.
+//!
+//! Here live the streams without drift ([`blocks`], [`urns`]), their replay through a fresh watch, and the comparison
+//! with the stated budget.
+
+mod blocks;
+mod random;
+mod urns;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anchorwatch_detectors::calibrated::Loudness;
+use anchorwatch_detectors::distributions::chi_square_isf;
+use clap::Args;
+use serde::Serialize;
+
+use self::random::SplitMix64;
+use self::urns::Urns;
+use super::CliContext;
+use super::history::{Baseline, BaselineArgs, slice_name};
+use super::table::{Output, span, write_json, write_table};
+use crate::monitor::calibrated::{
+    BudgetDays, Counted, Finding, ModelWatch, Series, SeriesWindow, calibrate, severity,
+};
+use crate::reference::{Layout, Reference};
+use crate::registry::CountedSeries;
+use crate::subject::Millis;
+
+const DAY: f64 = 86_400_000.0;
+
+/// Fewest windows of a half for it to be calibrated on.
+const FEWEST_OF_HALF: usize = 24;
+
+/// What alarmed, at most so many lines of it.
+const MOST_KINDS: usize = 5;
+
+/// Measures how often this configuration alarms while nothing drifts, beside its stated budget.
+#[derive(Debug, Args)]
+pub struct ReplayCommand {
+    #[command(flatten)]
+    baseline: BaselineArgs,
+    /// Replay a stream without drift, made of the baseline.
+    #[arg(long, required = true)]
+    null: bool,
+    /// Draw every row uniformly from the whole baseline, instead of runs of windows at the same hour.
+    #[arg(long)]
+    permute: bool,
+    /// Windows to replay.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    windows: u32,
+    /// Seed of what is drawn; the same seed draws the same.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Alarms of one severity in one stream.
+#[derive(Debug, Serialize)]
+struct Row {
+    /// `resampled`, `permuted` or `split`.
+    stream: &'static str,
+    windows: usize,
+    severity: &'static str,
+    /// The stated budget.
+    one_false_alarm_in_days: f64,
+    /// The budget in windows, as it is in force.
+    one_false_alarm_in_windows: f64,
+    /// False alarms that the budget allows in so many windows.
+    allowed: f64,
+    /// Runs of windows in which an alarm was on.
+    episodes: usize,
+    windows_with_alarm: usize,
+    /// Days of data for each episode; `None` if there was none.
+    observed_days: Option<f64>,
+    /// Lower bound of the mean number of days between episodes, at 95 %.
+    at_least_days: f64,
+    /// Whether the episodes could come from a rate within the budget (at 95 %).
+    within_budget: bool,
+}
+
+/// What alarmed, how often.
+#[derive(Debug, Serialize)]
+struct Alarmed {
+    stream: &'static str,
+    severity: &'static str,
+    feature: String,
+    kind: &'static str,
+    slice: String,
+    windows: usize,
+}
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+struct Answer {
+    reference_rows: u64,
+    reference_windows: usize,
+    window_ms: Millis,
+    quantities: usize,
+    seed: u64,
+    notes: Vec<String>,
+    rows: Vec<Row>,
+    alarmed: Vec<Alarmed>,
+}
+
+/// Alarms of one severity, counted.
+#[derive(Debug, Default)]
+struct Tally {
+    episodes: usize,
+    windows: usize,
+    on: bool,
+    kinds: BTreeMap<(String, &'static str, String), usize>,
+}
+
+impl Tally {
+    fn take(&mut self, findings: &[Finding], loudness: Loudness) {
+        let loud: Vec<&Finding> = findings.iter().filter(|finding| finding.loudness >= loudness).collect();
+        self.episodes += usize::from(!loud.is_empty() && !self.on);
+        self.windows += usize::from(!loud.is_empty());
+        self.on = !loud.is_empty();
+        for finding in loud {
+            let key = (finding.feature.clone(), finding.kind, slice_name(finding.slice.as_ref()));
+            *self.kinds.entry(key).or_default() += 1;
+        }
+    }
+}
+
+/// One stream through a fresh watch.
+#[derive(Debug, Default)]
+struct Replayed {
+    windows: usize,
+    tallies: [Tally; 2],
+}
+
+fn replay(watch: &ModelWatch, stream: impl Iterator<Item = SeriesWindow>) -> Replayed {
+    let mut replayed = Replayed::default();
+    let mut state = watch.state();
+    for window in stream {
+        let counted = Counted { whole: &window.whole, slices: &window.slices };
+        let findings = watch.step(&mut state, window.start, counted).findings;
+        replayed.windows += 1;
+        for (tally, loudness) in replayed.tallies.iter_mut().zip(Loudness::ALL) {
+            tally.take(&findings, loudness);
+        }
+    }
+    replayed
+}
+
+impl ReplayCommand {
+    /// Runs the command; the answer goes to `out`, what was assumed to `err`.
+    ///
+    /// # Errors
+    /// When an input cannot be used; the message says what to do.
+    pub fn run_to(
+        self,
+        context: &CliContext,
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let baseline = self.baseline.load(context)?;
+        let series = self.baseline.own_windows(&baseline)?;
+        let answer = self.measure(&baseline, &series);
+        for note in &answer.notes {
+            writeln!(err, "note: {note}")?;
+        }
+        match self.output {
+            Output::Json => write_json(out, &answer)?,
+            Output::Table => print_table(out, &answer)?,
+        }
+        Ok(())
+    }
+
+    fn measure(&self, baseline: &Baseline, series: &CountedSeries) -> Answer {
+        let mut answer = Answer {
+            reference_rows: baseline.reference.provenance.rows,
+            reference_windows: baseline.windows(),
+            window_ms: baseline.window_ms,
+            quantities: baseline.watch.monitored().len(),
+            seed: self.seed,
+            notes: baseline.assumptions(),
+            rows: Vec::new(),
+            alarmed: Vec::new(),
+        };
+        let starts: Vec<Millis> = series.windows(None).map(|window| window.start).collect();
+        let mut random = SplitMix64::new(self.seed);
+        let placed = blocks::resample(&starts, baseline.window_ms, self.windows as usize, &mut random);
+        let resampled =
+            placed.iter().map(|one| SeriesWindow { start: one.start, ..series.window(starts[one.source]) });
+        let (name, replayed) = if self.permute {
+            let urns = Urns::new(&baseline.reference, &series.term_variances, series.windows(None));
+            let drawn = resampled.map(|window| {
+                let rows = window.whole.get(Layout::ROWS).copied().unwrap_or(0);
+                urns.draw(window.start, rows, &mut random)
+            });
+            ("permuted", replay(&baseline.watch, drawn))
+        } else {
+            ("resampled", replay(&baseline.watch, resampled))
+        };
+        answer.take(name, baseline.budget, replayed);
+        match split(&baseline.reference, baseline.budget, series, &starts) {
+            Some(replayed) => answer.take("split", baseline.budget, replayed),
+            None => answer.notes.push(format!(
+                "half of the baseline has fewer than {FEWEST_OF_HALF} windows: nothing was calibrated on one half \
+                 and replayed on the other"
+            )),
+        }
+        answer
+    }
+}
+
+/// The second half of the baseline as it was, judged by a watch that knows only the first.
+fn split(
+    reference: &Reference,
+    budget: BudgetDays,
+    series: &CountedSeries,
+    starts: &[Millis],
+) -> Option<Replayed> {
+    let half = *starts.get(starts.len() / 2)?;
+    if starts.len() / 2 < FEWEST_OF_HALF {
+        return None;
+    }
+    let first = || series.windows(None).take_while(move |window| window.start < half);
+    let mut reference = reference.clone();
+    reference.profile.fill(0);
+    for window in first() {
+        reference.profile.iter_mut().zip(&window.whole).for_each(|(sum, count)| *sum += count);
+    }
+    let slices = reference.calibration.as_ref()?.slices.clone();
+    let series_of_first = Series {
+        window_ms: reference.calibration.as_ref()?.window_ms,
+        time_zone: reference.calibration.as_ref()?.time_zone.parse().unwrap_or(chrono_tz::UTC),
+        slices,
+        term_variances: series.term_variances.clone(),
+        windows: first(),
+    };
+    reference.calibration = Some(calibrate(&reference, series_of_first));
+    let watch = ModelWatch::new(&reference, budget)?;
+    Some(replay(&watch, series.windows(None).skip_while(|window| window.start < half)))
+}
+
+impl Answer {
+    fn take(&mut self, stream: &'static str, budget: BudgetDays, replayed: Replayed) {
+        let budgets = budget.budgets(self.window_ms);
+        let stated = [(budget.warning, budgets.warn), (budget.critical, budgets.page)];
+        let days = replayed.windows as f64 * self.window_ms as f64 / DAY;
+        for ((loudness, tally), (one_in, in_force)) in
+            Loudness::ALL.into_iter().zip(replayed.tallies).zip(stated)
+        {
+            let allowed = replayed.windows as f64 / in_force.windows;
+            let (least, most) = poisson_bounds(tally.episodes);
+            self.rows.push(Row {
+                stream,
+                windows: replayed.windows,
+                severity: severity(loudness),
+                one_false_alarm_in_days: one_in,
+                one_false_alarm_in_windows: in_force.windows,
+                allowed,
+                episodes: tally.episodes,
+                windows_with_alarm: tally.windows,
+                observed_days: (tally.episodes > 0).then(|| days / tally.episodes as f64),
+                at_least_days: days / most,
+                within_budget: least <= allowed,
+            });
+            let mut kinds: Vec<_> = tally.kinds.into_iter().collect();
+            kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            let told = kinds.into_iter().take(MOST_KINDS);
+            self.alarmed.extend(told.map(|((feature, kind, slice), windows)| Alarmed {
+                stream,
+                severity: severity(loudness),
+                feature,
+                kind,
+                slice,
+                windows,
+            }));
+        }
+    }
+}
+
+/// One-sided bounds of the mean of a Poisson count, each at 95 % (Garwood 1936).
+fn poisson_bounds(count: usize) -> (f64, f64) {
+    let count = count as f64;
+    let half = |p: f64, df: f64| chi_square_isf(p, df).unwrap_or(0.0) / 2.0;
+    let least = if count > 0.0 { half(0.95, 2.0 * count) } else { 0.0 };
+    (least, half(0.05, 2.0 * count + 2.0))
+}
+
+fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{} rows in {} windows of {}; {} quantities; seed {}",
+        answer.reference_rows,
+        answer.reference_windows,
+        span(answer.window_ms),
+        answer.quantities,
+        answer.seed,
+    )?;
+    let rows: Vec<[String; 9]> = answer
+        .rows
+        .iter()
+        .map(|row| {
+            [
+                row.stream.to_owned(),
+                row.severity.to_owned(),
+                row.windows.to_string(),
+                format!("1 in {:.0}d", row.one_false_alarm_in_days),
+                format!("{:.2}", row.allowed),
+                row.episodes.to_string(),
+                row.windows_with_alarm.to_string(),
+                row.observed_days.map_or_else(
+                    || format!("> {:.0}d", row.at_least_days),
+                    |days| format!("{days:.0}d (> {:.0}d)", row.at_least_days),
+                ),
+                if row.within_budget { "yes" } else { "NO" }.to_owned(),
+            ]
+        })
+        .collect();
+    let heading =
+        ["STREAM", "SEVERITY", "WINDOWS", "BUDGET", "ALLOWED", "ALARMS", "IN WINDOWS", "ONE IN", "WITHIN"];
+    write_table(out, heading, &rows)?;
+    if answer.alarmed.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let rows: Vec<[String; 6]> = answer
+        .alarmed
+        .iter()
+        .map(|one| {
+            let (feature, slice) = (one.feature.clone(), one.slice.clone());
+            let kind = one.kind.to_owned();
+            [one.stream.to_owned(), one.severity.to_owned(), feature, slice, kind, one.windows.to_string()]
+        })
+        .collect();
+    write_table(out, ["STREAM", "SEVERITY", "FEATURE", "SLICE", "KIND", "WINDOWS"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_a_count_are_those_of_garwood() {
+        let (least, most) = poisson_bounds(0);
+        assert!(least == 0.0 && (most - 2.9957).abs() < 1e-3, "{least} {most}");
+        let (least, most) = poisson_bounds(10);
+        assert!((least - 5.4254).abs() < 1e-3 && (most - 16.9622).abs() < 1e-3, "{least} {most}");
+    }
+}

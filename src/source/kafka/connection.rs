@@ -1,0 +1,72 @@
+//! The client: the settings on which correctness rests, its beginning and its end.
+
+use std::sync::{Arc, Mutex};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
+
+use super::SourceError;
+use crate::config::Kafka;
+use crate::source::client::{self, TokenFile};
+use crate::source::notes::{Context, Notes};
+
+/// The rules that keep our offsets ours, and news in time.
+const SETTINGS: [(&str, &str); 7] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("auto.offset.reset", "error"),
+    ("allow.auto.create.topics", "false"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+
+/// Settings that the configuration may not change, since correctness rests on them.
+const OURS: [&str; 4] =
+    ["enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "auto.offset.reset"];
+
+/// Most of one answer: librdkafka takes twice as much at most.
+const MAX_FETCH: u64 = 1_000_000_000;
+
+pub(super) fn consumer_settings(kafka: &Kafka) -> Result<ClientConfig, SourceError> {
+    let mut settings = ClientConfig::new();
+    SETTINGS.iter().for_each(|(name, value)| {
+        settings.set(*name, *value);
+    });
+    let mut settings = client::settings(kafka, settings)?;
+    SETTINGS.iter().filter(|(name, _)| OURS.contains(name)).for_each(|(name, value)| {
+        settings.set(*name, *value);
+    });
+    let fetch = &kafka.fetch;
+    let bytes = |kib: u32| (u64::from(kib) << 10).min(MAX_FETCH);
+    let response = bytes(fetch.response_kib);
+    settings
+        .set("group.id", &kafka.group)
+        .set("queued.max.messages.kbytes", fetch.queue_kib.to_string())
+        .set("fetch.message.max.bytes", bytes(fetch.partition_kib).to_string())
+        .set("fetch.max.bytes", response.to_string())
+        .set("receive.message.max.bytes", (response * 2).to_string())
+        .set("statistics.interval.ms", kafka.statistics_every.millis().min(86_400_000).to_string());
+    if let Some(rack) = &kafka.rack {
+        settings.set("client.rack", rack);
+    }
+    Ok(settings)
+}
+
+pub(super) fn connect(
+    settings: &ClientConfig,
+    token: Option<&TokenFile>,
+) -> Result<(BaseConsumer<Context>, Arc<Mutex<Notes>>), SourceError> {
+    let context = Context::new(token.cloned());
+    let notes = context.notes();
+    let consumer = settings.create_with_context(context).map_err(SourceError::Properties)?;
+    Ok((consumer, notes))
+}
+
+/// Ends a client beside the thread that polls, since its end may wait for a broker.
+pub(super) fn close(consumer: BaseConsumer<Context>) {
+    let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(consumer));
+    if let Err(error) = spawned {
+        tracing::debug!(%error, "the old Kafka client was ended in place");
+    }
+}

@@ -1,0 +1,82 @@
+//! The watermark against a reading of everything that happened: who is waited for, and what the slowest of them has seen.
+
+use anchorwatch::window::{Partitions, Patience};
+use proptest::prelude::*;
+
+const PATIENCE: Patience = Patience { lateness: 10, idle_after: 60, stalled_after: 600 };
+const PARTITIONS: i32 = 3;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Happened {
+    /// A record with this event time.
+    Record(i32, i64),
+    /// A record that says nothing about time, such as a refused one.
+    Refused(i32),
+    /// The position is at the end of the log.
+    AtEnd(i32),
+    /// The watermark was asked for.
+    Look,
+}
+
+fn happened() -> impl Strategy<Value = (i64, Happened)> {
+    let partition = || 0..PARTITIONS;
+    let what = prop_oneof![
+        4 => (partition(), 0..1_000_i64).prop_map(|(partition, time)| Happened::Record(partition, time)),
+        1 => partition().prop_map(Happened::Refused),
+        2 => partition().prop_map(Happened::AtEnd),
+        4 => Just(Happened::Look),
+    ];
+    (prop_oneof![0..20_i64, 50..70_i64, 300..700_i64], what)
+}
+
+/// What the history says of one partition at its last look: the newest event time, and whether it is waited for.
+fn told(history: &[(i64, Happened)], partition: i32) -> (Option<i64>, bool) {
+    let now = history.last().map_or(0, |(now, _)| *now);
+    let is_record =
+        |what: &Happened| matches!(what, Happened::Record(of, _) | Happened::Refused(of) if *of == partition);
+    let newest = history.iter().filter_map(|(_, what)| match what {
+        Happened::Record(of, time) if *of == partition => Some(*time),
+        _ => None,
+    });
+    let since_record = history.iter().rposition(|(_, what)| is_record(what)).map_or(0, |last| last + 1);
+    let rest = &history[since_record..];
+    let at_end = rest.iter().find(|(_, what)| *what == Happened::AtEnd(partition)).map(|(at, _)| *at);
+    let first_look = rest.iter().find(|(_, what)| *what == Happened::Look).map_or(now, |(at, _)| *at);
+    let idle = at_end.is_some_and(|at| now - at >= PATIENCE.idle_after);
+    let stalled = at_end.is_none() && now - first_look >= PATIENCE.stalled_after;
+    (newest.max(), !idle && !stalled)
+}
+
+proptest! {
+    /// W-5: the watermark is the slowest partition that is waited for, or the newest of all where none is.
+    #[test]
+    fn the_watermark_is_what_the_history_says(steps in prop::collection::vec(happened(), 1..60)) {
+        let mut partitions = Partitions::default();
+        (0..PARTITIONS).for_each(|partition| _ = partitions.entry("t", partition));
+        let (mut now, mut history) = (0, Vec::new());
+        for (offset, (later, what)) in (0..).zip(steps) {
+            now += later;
+            history.push((now, what));
+            match what {
+                Happened::Record(partition, time) => {
+                    let state = partitions.entry("t", partition);
+                    state.passed(offset, 0);
+                    state.saw(time);
+                }
+                Happened::Refused(partition) => partitions.entry("t", partition).passed(offset, 0),
+                Happened::AtEnd(partition) => _ = partitions.entry("t", partition).at_end.get_or_insert(now),
+                Happened::Look => {
+                    let all: Vec<_> = (0..PARTITIONS).map(|partition| told(&history, partition)).collect();
+                    let awaited: Vec<_> = all.iter().filter(|(_, awaited)| *awaited).collect();
+                    let expected = if awaited.is_empty() {
+                        all.iter().filter_map(|(newest, _)| *newest).max()
+                    } else {
+                        awaited.iter().map(|(newest, _)| *newest).min().flatten()
+                    };
+                    let found = partitions.watermark(now, PATIENCE);
+                    prop_assert_eq!(found, expected.map(|newest| newest - PATIENCE.lateness), "{:?}", history);
+                }
+            }
+        }
+    }
+}
