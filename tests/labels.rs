@@ -400,6 +400,16 @@ fn performance_is_estimated_before_any_label_and_marked_when_inputs_drift() {
 }
 
 #[test]
+fn labels_are_joined_where_the_classical_verdicts_alert() {
+    let (mut settings, sent) = (settings(USUAL), send(11, Plan { hours: 30, changes_at: 0, lost: 0 }));
+    settings.monitor.verdicts = config::Verdicts::Classical;
+    let (seen, _) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    let latest = seen.labels[0].latest.as_ref().expect("a final window");
+    assert!(latest.mean_squared_residual.is_some_and(|brier| brier > 0.3), "{latest:?}");
+    assert!(performance(&seen).is_empty(), "nothing is judged under the budget");
+}
+
+#[test]
 fn memory_is_bounded_and_what_leaves_is_counted() {
     let sent = send(8, Plan { hours: 40, changes_at: 40, lost: 0 });
     let few = settings("{ wait: 40h, max: 600 }");

@@ -21,6 +21,8 @@ pub(super) const WATCH_PREFIX: &str = "performance-watch/";
 #[derive(Debug)]
 pub(super) struct Labels {
     pub(super) join: Join,
+    /// Length of the windows of prediction time.
+    window_ms: Millis,
     pub(super) watches: Watches,
     /// By model and version; not part of the checkpoint, since every window brings them anew.
     pub(super) estimates: BTreeMap<(String, String), EstimateView>,
@@ -29,12 +31,16 @@ pub(super) struct Labels {
 impl Labels {
     pub(super) fn new(config: &Config, windows: &WindowSettings) -> Self {
         let settings = &config.events.labels;
+        // Labels are joined whether or not they are judged under the budget.
+        let panes = (config.monitor.window.millis() + windows.pane_ms - 1) / windows.pane_ms;
+        let window_ms = panes.max(1) * windows.pane_ms;
         Self {
+            window_ms,
             join: Join::new(JoinSettings {
                 wait: settings.wait.millis(),
                 max: settings.max,
                 complete: settings.complete,
-                window_ms: windows.watch_panes * windows.pane_ms,
+                window_ms,
                 grace: windows.correction + windows.pane_ms,
             }),
             watches: Watches::new(&config.monitor, WATCH_PREFIX, ModelWatch::of_performance),
@@ -97,14 +103,15 @@ impl Engine {
 
     /// Judges the windows of prediction time whose labels are final at this edge.
     pub(super) fn judge_labels(&mut self, edge: i64, progress: &mut Progress) {
-        let settings = self.windows.settings();
-        let (end, length) = (edge * settings.pane_ms, settings.watch_panes * settings.pane_ms);
-        if end.rem_euclid(length) != 0 {
+        let end = edge * self.windows.settings().pane_ms;
+        if end.rem_euclid(self.labels.window_ms) != 0 {
             return;
         }
         self.labels.join.close(end);
         while let Some(window) = self.labels.join.next_final() {
-            self.judge_performance(&window, progress);
+            if self.labels.watches.verdicts() != Verdicts::Classical {
+                self.judge_performance(&window, progress);
+            }
         }
     }
 
@@ -129,12 +136,9 @@ impl Engine {
         };
         let rows = BTreeMap::from([(None, window.labelled)]);
         let views = views(place, &window.plan.reference, watch.monitored(), &judged, &rows);
-        let alerts = watches.verdicts() != Verdicts::Classical;
         for mut view in views.into_iter().filter(|view| view.segment.is_none()) {
             PERFORMANCE_WINDOWS.clone_into(&mut view.horizon);
-            if alerts {
-                self.alerts.observe(&view);
-            }
+            self.alerts.observe(&view);
             progress.windows.push(view);
         }
     }

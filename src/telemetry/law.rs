@@ -16,8 +16,11 @@ use crate::window::NotAdmitted;
 #[derive(Debug, Clone)]
 pub(super) struct LawCollector {
     descriptions: Vec<Desc>,
-    latest: Arc<Mutex<(LawCounters, Vec<EventCount>, Vec<JoinView>)>>,
+    latest: Arc<Mutex<Latest>>,
 }
+
+/// What was published last.
+type Latest = (LawCounters, Vec<EventCount>, Vec<JoinView>);
 
 type Rows = Vec<(Vec<String>, u64)>;
 
