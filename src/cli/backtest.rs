@@ -10,11 +10,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
-use super::history::{Baseline, BaselineArgs, kind_of, verdict_id};
+use super::history::{Baseline, BaselineArgs, Events, kind_of, verdict_id};
 use super::table::{span, when, write_json, write_table};
 use crate::monitor::calibrated::{Counted, Finding, severity};
 use crate::reference::{Layout, Reference, Slice};
-use crate::registry::CountedSeries;
 use crate::subject::Millis;
 
 /// How the answer is printed.
@@ -44,8 +43,8 @@ enum Severity {
 pub struct BacktestCommand {
     #[command(flatten)]
     baseline: BaselineArgs,
-    /// Events to judge, in any of the same formats.
-    #[arg(long, value_name = "FILE")]
+    /// Events to judge, in any of the same formats, or `kafka://BROKER:PORT/TOPIC?from=…&to=…&model=…`.
+    #[arg(long, value_name = "FILE|URL")]
     events: PathBuf,
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
@@ -108,8 +107,8 @@ impl BacktestCommand {
         err: &mut dyn Write,
     ) -> anyhow::Result<()> {
         let baseline = self.baseline.load(context)?;
-        let series = self.baseline.events(&baseline, &self.events)?;
-        let answer = self.replay(&baseline, &series);
+        let events = self.baseline.events(&baseline, &self.events)?;
+        let answer = self.replay(&baseline, events);
         for assumption in &answer.assumptions {
             writeln!(err, "note: {assumption}")?;
         }
@@ -126,7 +125,7 @@ impl BacktestCommand {
         Ok(())
     }
 
-    fn replay(&self, baseline: &Baseline, series: &CountedSeries) -> Answer {
+    fn replay(&self, baseline: &Baseline, Events { series, notes }: Events) -> Answer {
         let Baseline { reference, watch, window_ms, .. } = baseline;
         let mut state = watch.state();
         let mut alarms = Vec::new();
@@ -152,7 +151,7 @@ impl BacktestCommand {
                 Severity::Critical => baseline.budget.critical,
                 Severity::Warning => baseline.budget.warning,
             },
-            assumptions: baseline.notes_on(series),
+            assumptions: notes,
             alarms,
         }
     }

@@ -10,9 +10,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
-use super::history::{Baseline, BaselineArgs, kind_of, quoted, slice_name, slice_suffix};
+use super::history::{Baseline, BaselineArgs, Events, instant, kind_of, quoted, slice_name, slice_suffix};
 use super::table::{Output, percent, when, write_json, write_table};
-use crate::monitor::calibrated::explain::{Explanation, Seen, explain};
+use crate::monitor::calibrated::explain::{Explanation, Reader, Seen, explain};
 use crate::monitor::calibrated::{Counted, Finding, severity};
 use crate::reference::{Reference, Slice};
 use crate::registry::CountedSeries;
@@ -26,8 +26,8 @@ pub struct ExplainCommand {
     verdict: Option<String>,
     #[command(flatten)]
     baseline: BaselineArgs,
-    /// Events, in any format of the baseline.
-    #[arg(long, value_name = "FILE")]
+    /// Events, in any format of the baseline, or `kafka://BROKER:PORT/TOPIC?from=…&to=…&model=…`.
+    #[arg(long, value_name = "FILE|URL")]
     events: PathBuf,
     /// Column to explain.
     #[arg(long)]
@@ -149,9 +149,9 @@ impl ExplainCommand {
         let target = self.target()?;
         let baseline = self.baseline.load(context)?;
         check_feature(&baseline, &target)?;
-        let series = self.baseline.events(&baseline, &self.events)?;
+        let Events { series, notes } = self.baseline.events(&baseline, &self.events)?;
         let seen = see(&baseline, &series, &target)?;
-        let answer = self.answer(&baseline, &series, &target, &seen)?;
+        let answer = self.answer(&baseline, &target, &seen, notes)?;
         for note in &answer.notes {
             writeln!(err, "note: {note}")?;
         }
@@ -171,19 +171,20 @@ impl ExplainCommand {
                 )
             });
         }
-        let at = self.at.as_deref().map(instant).transpose()?;
+        let at = self.at.as_deref().map(|at| instant("--at", at)).transpose()?;
         Ok(Target { feature: self.feature.clone().unwrap_or_default(), at, slice: None })
     }
 
     fn answer(
         &self,
         baseline: &Baseline,
-        series: &CountedSeries,
         target: &Target,
         seen: &[Seen],
+        notes: Vec<String>,
     ) -> anyhow::Result<Answer> {
         let Target { feature, slice, .. } = target;
-        let told = explain(&baseline.reference, &baseline.watch, seen, feature, slice.as_ref(), true);
+        let told =
+            explain(&baseline.reference, &baseline.watch, seen, feature, slice.as_ref(), Reader::Owner);
         let told = told.with_context(|| {
             format!("`{feature}` is not watched there, and is quiet: the baseline hardly shows it")
         })?;
@@ -201,16 +202,8 @@ impl ExplainCommand {
             target,
             Where { start, window_ms: baseline.window_ms, verdict, command },
         )
-        .with_notes(baseline.notes_on(series)))
+        .with_notes(notes))
     }
-}
-
-fn instant(text: &str) -> anyhow::Result<Millis> {
-    let number = text.parse::<Millis>().ok();
-    let date = || chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis());
-    number.or_else(date).with_context(|| {
-        format!("--at {text}: expected RFC 3339, such as 2024-01-04T06:00:00Z, or epoch milliseconds")
-    })
 }
 
 fn check_feature(baseline: &Baseline, target: &Target) -> anyhow::Result<()> {
@@ -416,12 +409,5 @@ mod tests {
         for wrong in ["f00", "f00@", "f00@x", "f00@5/slice=1", "@"] {
             assert_eq!(Target::parse(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn instants_are_dates_or_milliseconds() {
-        assert_eq!(instant("2024-01-04T04:00:00Z").ok(), Some(1_704_340_800_000));
-        assert_eq!(instant("1704340800000").ok(), Some(1_704_340_800_000));
-        assert!(instant("yesterday").is_err());
     }
 }

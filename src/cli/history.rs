@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::CliContext;
 use super::table::when;
+use super::topic::{TopicRange, is_topic};
 use crate::config::{self, Monitor, Span};
 use crate::monitor::calibrated::{About, BudgetDays, Finding, ModelWatch, category_name};
 use crate::reference::{Reference, Slice};
@@ -157,12 +158,26 @@ impl BaselineArgs {
             "{}: a registered reference keeps no rows; give the file that it was built from",
             self.reference.display()
         );
-        self.read(baseline, &self.reference, "resampling")
+        Ok(baseline.read(&self.options(&self.reference, baseline.window_ms)?, "resampling")?)
     }
 
-    /// Recorded events as windows.
-    pub(super) fn events(&self, baseline: &Baseline, file: &Path) -> anyhow::Result<CountedSeries> {
-        let series = self.read(baseline, file, "judging")?;
+    /// Recorded events as windows, with what has to be said of them.
+    pub(super) fn events(&self, baseline: &Baseline, file: &Path) -> anyhow::Result<Events> {
+        let (series, mut notes) = if is_topic(file) {
+            let range = TopicRange::read(&file.to_string_lossy(), self.config.as_deref())?;
+            let options = BaselineOptions {
+                format: Some(Format::Jsonl),
+                ..self.options(range.path(), baseline.window_ms)?
+            };
+            (baseline.read(&options, "judging")?, range.notes().to_vec())
+        } else {
+            let options = self.options(file, baseline.window_ms)?;
+            let read = baseline.read(&options, "judging").map_err(|error| match error {
+                BuildError::Empty { path } => anyhow::anyhow!("{} has no events", path.display()),
+                error => error.into(),
+            });
+            (read?, Vec::new())
+        };
         anyhow::ensure!(series.rows > 0, "{} has no events", file.display());
         anyhow::ensure!(
             !series.is_empty(),
@@ -171,14 +186,8 @@ impl BaselineArgs {
             series.rows,
             self.options(file, baseline.window_ms)?.roles.time
         );
-        Ok(series)
-    }
-
-    fn read(&self, baseline: &Baseline, file: &Path, what: &'static str) -> anyhow::Result<CountedSeries> {
-        let options = self.options(file, baseline.window_ms)?;
-        let calibration = baseline.reference.calibration.as_ref();
-        let slices = calibration.map_or(&[][..], |calibration| &calibration.slices);
-        Ok(read_series(&baseline.reference, slices, &options, baseline.window_ms, what)?)
+        notes.extend(baseline.notes_on(&series));
+        Ok(Events { series, notes })
     }
 
     /// These arguments as somebody would type them.
@@ -216,7 +225,20 @@ fn as_named_here(error: BuildError) -> BuildError {
     }
 }
 
+/// Recorded events as windows.
+pub(super) struct Events {
+    pub(super) series: CountedSeries,
+    /// What has to be said of baseline and events.
+    pub(super) notes: Vec<String>,
+}
+
 impl Baseline {
+    fn read(&self, options: &BaselineOptions, what: &'static str) -> Result<CountedSeries, BuildError> {
+        let calibration = self.reference.calibration.as_ref();
+        let slices = calibration.map_or(&[][..], |calibration| &calibration.slices);
+        read_series(&self.reference, slices, options, self.window_ms, what)
+    }
+
     /// What the baseline was too short or too poor for.
     pub(super) fn assumptions(&self) -> Vec<String> {
         let calibration = self.reference.calibration.as_ref();
@@ -229,7 +251,7 @@ impl Baseline {
     }
 
     /// What has to be said of events before they are judged.
-    pub(super) fn notes_on(&self, events: &CountedSeries) -> Vec<String> {
+    fn notes_on(&self, events: &CountedSeries) -> Vec<String> {
         let mut notes = self.assumptions();
         if events.left_out > 0 {
             let left_out = events.left_out;
@@ -291,6 +313,15 @@ pub(super) fn slice_name(slice: Option<&Slice>) -> String {
     }
 }
 
+/// An instant of the command line.
+pub(super) fn instant(name: &str, text: &str) -> anyhow::Result<Millis> {
+    let number = text.parse::<Millis>().ok();
+    let date = || chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_millis());
+    number.or_else(date).with_context(|| {
+        format!("{name} {text}: expected RFC 3339, such as 2024-01-04T06:00:00Z, or epoch milliseconds")
+    })
+}
+
 /// A word as a shell takes it.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
@@ -304,6 +335,13 @@ pub(super) fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_dates_or_milliseconds() {
+        assert_eq!(instant("--at", "2024-01-04T04:00:00Z").ok(), Some(1_704_340_800_000));
+        assert_eq!(instant("--at", "1704340800000").ok(), Some(1_704_340_800_000));
+        assert!(instant("--at", "yesterday").is_err());
+    }
 
     #[test]
     fn words_come_out_as_a_shell_takes_them() {

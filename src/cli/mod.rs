@@ -21,6 +21,7 @@ pub mod run;
 pub mod schema;
 mod table;
 pub mod token;
+mod topic;
 pub mod tune;
 
 use std::io::Write as _;

@@ -277,10 +277,6 @@ fn family_name(family: Family) -> &'static str {
     }
 }
 
-fn in_windows(windows: Option<usize>) -> String {
-    windows.map_or_else(|| "never".to_owned(), |windows| windows.to_string())
-}
-
 fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     writeln!(
         out,
@@ -348,19 +344,27 @@ fn print_delays(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
         .map(|(index, drift)| {
             let delay = |budget: usize| {
                 let one = answer.budgets.get(budget).and_then(|row| row.delays.get(index));
-                one.map_or_else(String::new, |one| match one.events {
-                    Some(events) => format!("{} ({events:.0})", in_windows(one.windows)),
-                    None => in_windows(one.windows),
+                one.map_or_else(String::new, |one| match one.windows.zip(one.events) {
+                    Some((windows, events)) => format!("{windows} ({events:.0})"),
+                    None if one.noticed == 0 => "never".to_owned(),
+                    None => format!("{} of {}", one.noticed, one.quantities),
                 })
             };
             let name = format!("{} +{} {}", drift.kind, drift.size, drift.unit);
             [name, drift.quantities.to_string(), delay(0), delay(1), delay(2), delay(3), delay(4)]
         })
         .collect();
-    writeln!(out, "\ndelay in windows (in events), median over the quantities, by budget:")?;
+    writeln!(
+        out,
+        "\ndelay in windows (in events), median over the quantities, by budget; or how many notice it within {LONGEST} windows:"
+    )?;
     print_by_budget(out, answer, ["DRIFT", "QUANTITIES"], &rows)?;
     if let Some(row) = answer.budgets.iter().find(|row| row.raised) {
-        writeln!(out, "* in force is one in {:.0} windows: fewer would mean little", row.windows)?;
+        writeln!(
+            out,
+            "* in force is one in {:.0} windows: with fewer a budget would mean little",
+            row.windows
+        )?;
     }
     Ok(())
 }

@@ -227,7 +227,8 @@ impl Judge {
             let mut verdict = self.verdict(pair, &judgement, Vec::new());
             if verdict.level >= Level::Warning {
                 let show = self.monitor.show_categories;
-                verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window, show);
+                let reader = moved::Reader::Subscriber { show_categories: show };
+                verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window, reader);
             }
             let fault = faulty.iter().find(|(column, _)| *column == verdict.column);
             verdict.inhibited_by = fault.map(|(_, fault)| fault.clone());

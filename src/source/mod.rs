@@ -2,7 +2,7 @@
 //!
 //! `kafka.rs` reads topics, with `kafka/` (settings, partitions, recovery), `client.rs` (connection and credentials),
 //! `notes.rs` (errors and statistics) and `watchdog.rs` (a client that has silently stopped); `dead_letter.rs` writes
-//! pointers to refused records; `embedded.rs` is the broker of the demo.
+//! pointers to refused records; `embedded.rs` is the broker of the demo; `range.rs` reads a stretch of a topic once.
 
 mod client;
 mod dead_letter;
@@ -10,6 +10,7 @@ mod embedded;
 mod files;
 mod kafka;
 mod notes;
+mod range;
 mod watchdog;
 
 pub use client::{builtin_features, warnings};
@@ -18,3 +19,4 @@ pub use embedded::EmbeddedBroker;
 pub use files::{TableError, TableEvents, TimedEvent};
 pub use kafka::{Assignment, Begin, Discovered, Incoming, KafkaSource, Reset, SourceError};
 pub use notes::{BrokerError, PartitionEnd, SourceStatistics};
+pub use range::{RangeError, read_range};

@@ -10,7 +10,7 @@ mod urns;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use anchorwatch_detectors::calibrated::Loudness;
+use anchorwatch_detectors::calibrated::{Loudness, REMEMBERED};
 use anchorwatch_detectors::distributions::chi_square_isf;
 use clap::Args;
 use serde::Serialize;
@@ -70,7 +70,7 @@ struct Row {
     one_false_alarm_in_windows: f64,
     /// False alarms that the budget allows in so many windows.
     allowed: f64,
-    /// Runs of windows in which an alarm was on.
+    /// Runs of windows in which an alarm was on; each 48 windows of a longer run count anew.
     episodes: usize,
     windows_with_alarm: usize,
     /// Days of data for each episode; `None` if there was none.
@@ -110,16 +110,22 @@ struct Answer {
 struct Tally {
     episodes: usize,
     windows: usize,
-    on: bool,
+    /// Windows for which the episode has been on.
+    on_for: usize,
     kinds: BTreeMap<(String, &'static str, String), usize>,
 }
 
 impl Tally {
     fn take(&mut self, findings: &[Finding], loudness: Loudness) {
         let loud: Vec<&Finding> = findings.iter().filter(|finding| finding.loudness >= loudness).collect();
-        self.episodes += usize::from(!loud.is_empty() && !self.on);
-        self.windows += usize::from(!loud.is_empty());
-        self.on = !loud.is_empty();
+        if loud.is_empty() {
+            self.on_for = 0;
+        } else {
+            // The watch remembers so many windows: an alarm that outlasts them has a new cause.
+            self.episodes += usize::from(self.on_for % REMEMBERED == 0);
+            self.on_for += 1;
+            self.windows += 1;
+        }
         for finding in loud {
             let key = (finding.feature.clone(), finding.kind, slice_name(finding.slice.as_ref()));
             *self.kinds.entry(key).or_default() += 1;
@@ -190,11 +196,16 @@ impl ReplayCommand {
             placed.iter().map(|one| SeriesWindow { start: one.start, ..series.window(starts[one.source]) });
         let (name, replayed) = if self.permute {
             let urns = Urns::new(&baseline.reference, &series.term_variances, series.windows(None));
-            let drawn = resampled.map(|window| {
+            let mut drawn = |window: SeriesWindow| {
                 let rows = window.whole.get(Layout::ROWS).copied().unwrap_or(0);
                 urns.draw(window.start, rows, &mut random)
-            });
-            ("permuted", replay(&baseline.watch, drawn))
+            };
+            // What was calibrated on the season would alarm at its absence: the baseline is permuted too.
+            let permuted: Vec<SeriesWindow> = series.windows(None).map(&mut drawn).collect();
+            let watch =
+                calibrated_on(&baseline.reference, baseline.budget, series, || permuted.iter().cloned());
+            let replayed = watch.map_or_else(Replayed::default, |watch| replay(&watch, resampled.map(drawn)));
+            ("permuted", replayed)
         } else {
             ("resampled", replay(&baseline.watch, resampled))
         };
@@ -222,22 +233,32 @@ fn split(
         return None;
     }
     let first = || series.windows(None).take_while(move |window| window.start < half);
+    let watch = calibrated_on(reference, budget, series, first)?;
+    Some(replay(&watch, series.windows(None).skip_while(|window| window.start < half)))
+}
+
+/// A watch that knows of the baseline only these windows; cut points, usual ranges and categories stay.
+fn calibrated_on<I: Iterator<Item = SeriesWindow>>(
+    reference: &Reference,
+    budget: BudgetDays,
+    series: &CountedSeries,
+    windows: impl Fn() -> I,
+) -> Option<ModelWatch> {
     let mut reference = reference.clone();
     reference.profile.fill(0);
-    for window in first() {
+    for window in windows() {
         reference.profile.iter_mut().zip(&window.whole).for_each(|(sum, count)| *sum += count);
     }
-    let slices = reference.calibration.as_ref()?.slices.clone();
-    let series_of_first = Series {
-        window_ms: reference.calibration.as_ref()?.window_ms,
-        time_zone: reference.calibration.as_ref()?.time_zone.parse().unwrap_or(chrono_tz::UTC),
-        slices,
+    let calibration = reference.calibration.as_ref()?;
+    let series = Series {
+        window_ms: calibration.window_ms,
+        slices: calibration.slices.clone(),
+        time_zone: calibration.time_zone.parse().unwrap_or(chrono_tz::UTC),
         term_variances: series.term_variances.clone(),
-        windows: first(),
+        windows: windows(),
     };
-    reference.calibration = Some(calibrate(&reference, series_of_first));
-    let watch = ModelWatch::new(&reference, budget)?;
-    Some(replay(&watch, series.windows(None).skip_while(|window| window.start < half)))
+    reference.calibration = Some(calibrate(&reference, series));
+    ModelWatch::new(&reference, budget)
 }
 
 impl Answer {

@@ -9,6 +9,7 @@ use anchorwatch_detectors::latency::bucket_bounds;
 
 use super::{About, Finding, Judged, LATENCY, ModelWatch, SeriesWindow};
 use crate::alert::Moved;
+pub use crate::monitor::moved::Reader;
 use crate::monitor::moved::moved_bins;
 use crate::reference::{Column, ColumnCounts, Layout, Reference, Slice};
 
@@ -101,7 +102,7 @@ pub fn explain(
     seen: &[Seen],
     feature: &str,
     slice: Option<&Slice>,
-    show_categories: bool,
+    reader: Reader,
 ) -> Option<Explanation> {
     let seen = &seen[seen.len().saturating_sub(REMEMBERED)..];
     let judged = &seen.last()?.judged;
@@ -132,7 +133,7 @@ pub fn explain(
             .and_then(|index| means_of(watch, of_run, index))
             .map(|(mean, expected, _)| (mean, expected)),
         rows: counts.get(Layout::ROWS).copied().unwrap_or(0),
-        moved: sides.as_ref().map_or_else(Vec::new, |sides| sides.moved(show_categories)),
+        moved: sides.as_ref().map_or_else(Vec::new, |sides| sides.moved(reader)),
         quantiles: sides.as_ref().map_or_else(Vec::new, Sides::quantiles),
         since: index.and_then(|index| since_of(watch, seen, index)),
         shares: shares(&judged.findings),
@@ -191,7 +192,7 @@ impl<'a> Sides<'a> {
         })
     }
 
-    fn moved(&self, show_categories: bool) -> Vec<Moved> {
+    fn moved(&self, reader: Reader) -> Vec<Moved> {
         let layout = self.reference.layout();
         let mut moved = match self.column {
             None => moved_latencies(layout.latency(&self.baseline), layout.latency(&self.window)),
@@ -199,7 +200,7 @@ impl<'a> Sides<'a> {
                 let column = &self.reference.columns[index];
                 let (baseline, window) =
                     (layout.column(&self.baseline, index), layout.column(&self.window, index));
-                let mut moved = moved_bins(column, baseline, window, show_categories);
+                let mut moved = moved_bins(column, baseline, window, reader);
                 moved.extend(moved_faults(baseline, window));
                 moved
             }

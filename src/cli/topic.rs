@@ -1,0 +1,191 @@
+//! Events of a Kafka range, `kafka://BROKER/TOPIC?from=…&to=…&model=…`, laid down in a temporary file, so that they are
+//! counted as a file of events is.
+
+use std::fs::OpenOptions;
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use url::Url;
+
+use crate::config::{Config, Kafka};
+use crate::event::{Limits, decode};
+use crate::source::read_range;
+use crate::subject::Millis;
+
+/// Bounds of an event, those of the daemon's defaults and wider.
+const LIMITS: Limits = Limits { max_bytes: 16 << 20, max_features: 10_000, max_depth: 64 };
+
+/// What was taken out of a topic; the file goes with it.
+#[derive(Debug)]
+pub(super) struct TopicRange {
+    path: PathBuf,
+    notes: Vec<String>,
+}
+
+impl Drop for TopicRange {
+    fn drop(&mut self) {
+        // A file that stays behind in the folder for temporary files does no harm.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The parts of an address.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    bootstrap: String,
+    topic: String,
+    from: Option<Millis>,
+    to: Option<Millis>,
+    model: Option<String>,
+}
+
+impl Asked {
+    fn parse(address: &str) -> anyhow::Result<Self> {
+        let form = "expected kafka://BROKER:PORT/TOPIC?from=2024-01-01T00:00:00Z&to=…&model=…";
+        let url = Url::parse(address).with_context(|| format!("{address}: {form}"))?;
+        let host = url.host_str().with_context(|| format!("{address}: {form}"))?;
+        let topic = url.path().trim_matches('/');
+        anyhow::ensure!(!topic.is_empty() && !topic.contains('/'), "{address}: {form}");
+        let mut asked = Self {
+            bootstrap: format!("{host}:{}", url.port().unwrap_or(9092)),
+            topic: topic.to_owned(),
+            from: None,
+            to: None,
+            model: None,
+        };
+        for (name, value) in url.query_pairs() {
+            match name.as_ref() {
+                "from" => asked.from = Some(super::history::instant("from", &value)?),
+                "to" => asked.to = Some(super::history::instant("to", &value)?),
+                "model" => asked.model = Some(value.into_owned()),
+                other => anyhow::bail!("{address}: `{other}` has no meaning; {form}"),
+            }
+        }
+        Ok(asked)
+    }
+}
+
+/// Whether these events are to be read from a topic.
+pub(super) fn is_topic(events: &Path) -> bool {
+    events.to_str().is_some_and(|text| text.starts_with("kafka://"))
+}
+
+impl TopicRange {
+    /// Reads the range; encryption and credentials are those of the configuration.
+    pub(super) fn read(address: &str, config: Option<&Path>) -> anyhow::Result<Self> {
+        let asked = Asked::parse(address)?;
+        let mut kafka = match config {
+            Some(path) => crate::config::load(path).map(|config: Config| config.kafka)?,
+            None => serde_json::from_value::<Kafka>(
+                serde_json::json!({"bootstrap": asked.bootstrap, "topics": [asked.topic]}),
+            )?,
+        };
+        kafka.bootstrap.clone_from(&asked.bootstrap);
+        let name = format!("anchorwatch-range-{}.jsonl", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // Events are nobody else's business.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let mut range = Self { path, notes: Vec::new() };
+        let mut out = BufWriter::new(file);
+        let (mut kept, mut refused, mut feedback, mut others) = (0_u64, 0_u64, 0_u64, 0_u64);
+        read_range(&kafka, &asked.topic, (asked.from, asked.to), |payload, timestamp| {
+            let Ok(event) = decode(payload, &LIMITS) else {
+                refused += 1;
+                return Ok(());
+            };
+            if event.is_feedback() {
+                feedback += 1;
+            } else if asked.model.as_deref().is_some_and(|model| event.model.as_deref() != Some(model)) {
+                others += 1;
+            } else {
+                kept += 1;
+                write_line(&mut out, payload, timestamp.filter(|_| event.ts.is_none()))?;
+            }
+            Ok(())
+        })?;
+        out.flush()?;
+        let told = [
+            (refused, "records are no events and were left out"),
+            (feedback, "feedback events were left out: labels are not joined to what was read"),
+            (others, "events of other models were left out"),
+        ];
+        range.notes = told
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        anyhow::ensure!(
+            kept > 0,
+            "{address} has no events{}",
+            range.notes.iter().map(|note| format!("; {note}")).collect::<String>()
+        );
+        Ok(range)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// Writes an event as one line; one without a time gets that of its record.
+fn write_line(
+    out: &mut impl std::io::Write,
+    payload: &[u8],
+    timestamp: Option<Millis>,
+) -> std::io::Result<()> {
+    // Outside of texts a line break is a blank, and inside of them there is none.
+    let mut line: Vec<u8> =
+        payload.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
+    let open = line.iter().position(|byte| *byte == b'{');
+    if let (Some(open), Some(timestamp)) = (open, timestamp) {
+        let empty = line[open + 1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
+        let comma = if empty { "" } else { "," };
+        line.splice(open + 1..open + 1, format!("\"ts\":{timestamp}{comma}").into_bytes());
+    }
+    line.push(b'\n');
+    out.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_broker_topic_and_times() {
+        let asked =
+            Asked::parse("kafka://b:19092/predictions?from=2024-01-01T00:00:00Z&to=1704067260000&model=m");
+        let expected = Asked {
+            bootstrap: "b:19092".to_owned(),
+            topic: "predictions".to_owned(),
+            from: Some(1_704_067_200_000),
+            to: Some(1_704_067_260_000),
+            model: Some("m".to_owned()),
+        };
+        assert_eq!(asked.expect("an address"), expected);
+        assert_eq!(Asked::parse("kafka://b/t").expect("an address").bootstrap, "b:9092");
+        for wrong in
+            ["kafka://b", "kafka:///t", "kafka://b/t?since=1", "kafka://b/t?from=noon", "kafka://b/a/b"]
+        {
+            assert!(Asked::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_event_becomes_one_line_and_gets_a_time_if_it_has_none() {
+        let written = |payload: &str, timestamp| {
+            let mut out = Vec::new();
+            write_line(&mut out, payload.as_bytes(), timestamp).expect("written");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(written("{\n \"a\": 1\r\n}", None), "{  \"a\": 1  }\n");
+        assert_eq!(written(" {\"a\": 1}", Some(5)), " {\"ts\":5,\"a\": 1}\n");
+        assert_eq!(written("{ }", Some(5)), "{\"ts\":5 }\n");
+    }
+}
