@@ -1,7 +1,8 @@
 //! The last windows of one quantity, and the largest change that any span of them shows.
 
-use super::fit::{Fit, inflation};
+use super::fit::Fit;
 use super::quantity::{Law, Quantity};
+use super::spread::skew;
 
 /// Spans that are scanned, in windows.
 pub const SPANS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
@@ -57,14 +58,14 @@ pub(super) struct Judged<'a> {
     pub tolerance: f64,
     /// Least |z| that matters.
     pub threshold: f64,
-    /// [`inflation`] of each of [`SPANS`].
+    /// [`Fit::inflation`] of each of [`SPANS`].
     pub inflation: &'a [f64; SPANS.len()],
 }
 
-/// [`inflation`] of every span.
+/// [`Fit::inflation`] of every span.
 #[must_use]
-pub(super) fn inflations(memory: f64) -> [f64; SPANS.len()] {
-    SPANS.map(|span| inflation(memory, span))
+pub(super) fn inflations(fit: &Fit) -> [f64; SPANS.len()] {
+    SPANS.map(|span| fit.inflation(span))
 }
 
 impl Judged<'_> {
@@ -127,12 +128,21 @@ impl Judged<'_> {
             (_, clip) => {
                 let variance = total.precision * inflation + total.precision.powi(2) * self.fit.error;
                 let excess = (weighted.abs() - self.tolerance * total.precision).max(0.0);
-                let z = excess / variance.sqrt();
+                let mut z = excess / variance.sqrt();
+                if self.quantity.law == Law::Share {
+                    let change = weighted.signum() * excess / total.precision;
+                    z *= skew(change, self.expected(total));
+                }
                 let bound = total.clipped.abs() / (span as f64 * inflation).sqrt();
                 weighted.signum() * if clip.is_some() { z.min(bound) } else { z }
             }
         };
         if z.is_finite() { z } else { 0.0 }
+    }
+
+    /// Mean that the baseline lets expect of these windows.
+    fn expected(&self, total: &Weighed) -> f64 {
+        if total.count > 0.0 { total.expected / total.count } else { self.fit.mean }
     }
 
     /// Signed root of the binomial deviance against the expected count, pushed out by the tolerated change.
