@@ -13,7 +13,8 @@ pub const REMEMBERED: usize = 48;
 /// Fewest events of a share that may alarm as a rise.
 const FEWEST_HITS: f64 = 4.0;
 
-/// Spans from this length on must still lean the same way in their latest quarter.
+/// Spans from this length on must still lean by more than a standard deviation in their latest quarter; the newest
+/// window of shorter ones must lean the same way.
 const SHORTEST_TO_LEAN: usize = 4;
 
 /// One window of one quantity. Single precision halves the memory; both are read back the same on every replay.
@@ -109,11 +110,10 @@ impl Judged<'_> {
             if self.quantity.rises_only && z < 0.0 {
                 z = 0.0;
             }
-            if *span >= SHORTEST_TO_LEAN {
-                let latest = (span / 4).max(1);
-                if lean[latest] / (latest as f64).sqrt() * z.signum() <= 1.0 {
-                    z = 0.0;
-                }
+            let latest = (span / 4).max(1);
+            let least = if *span >= SHORTEST_TO_LEAN { 1.0 } else { 0.0 };
+            if lean[latest] / (latest as f64).sqrt() * z.signum() <= least {
+                z = 0.0;
             }
             if z.abs() > best.z.abs() {
                 best = Scanned { z, span: *span };

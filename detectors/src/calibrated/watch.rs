@@ -207,13 +207,15 @@ impl Watched {
         evidence.step(&self.quantity, &self.fit, sample, expected, self.tolerance);
         let statistic = evidence.log_statistic();
         let size = scanned.z.abs();
-        let alarm = Loudness::ALL.into_iter().rev().find(|loudness| {
+        // A window without events of the quantity says nothing of it.
+        let empty = sample.count <= 0.0;
+        let alarm = Loudness::ALL.into_iter().rev().filter(|_| !empty).find(|loudness| {
             let thresholds = self.thresholds(*loudness);
             let hot = size > thresholds.scan;
             let before = state.was_hot(index, *loudness);
             (hot && (self.fit.clip.is_none() || before)) || statistic > thresholds.evidence
         });
-        for loudness in Loudness::ALL {
+        for loudness in Loudness::ALL.into_iter().filter(|_| !empty) {
             state.set_hot(index, loudness, size > self.thresholds(loudness).scan);
         }
         Reading {
