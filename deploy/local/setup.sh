@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the targets of the Makefile need, once; a second run finds it and does nothing.
 #
-#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|check]…      (none named: all but faults, fuzz and check)
+#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|quality|check]…
+#
+# None named: all but faults, fuzz, quality and check.
 #
 # Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
 # names them. Jars, Python packages and cargo-deny are kept outside the clone, in ~/.cache/anchorwatch.
@@ -96,19 +98,25 @@ setup_prometheus() {
   packages "tests against a real Prometheus and Alertmanager" "${names[@]}"
 }
 
-# A virtual environment for the Python examples and the checks.
-setup_python() {
-  local venv="$CACHE/python" wanted="$HERE/requirements.txt"
+# venv NAME FILE WHY: a virtual environment with the packages of a requirements file, made anew when the file changes.
+venv() {
+  local venv="$CACHE/$1" wanted=$2
   if missing python3 || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-    packages "the Python examples" python3 python3-venv
+    packages "$3" python3 python3-venv
   fi
   if ! cmp -s "$wanted" "$venv/installed.txt"; then
-    say "installing the Python packages of deploy/local/requirements.txt into $venv"
+    say "installing the Python packages of ${wanted#"$ROOT/"} into $venv"
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install -q --disable-pip-version-check -r "$wanted" >&2
     cp "$wanted" "$venv/installed.txt"
   fi
 }
+
+# For the Python examples and the checks.
+setup_python() { venv python "$HERE/requirements.txt" "the Python examples"; }
+
+# For the generator of the benchmark of verdicts.
+setup_quality() { venv quality "$ROOT/benches/quality/requirements.txt" "the benchmark of verdicts"; }
 
 # What the tests of faults break things with: failing system calls and a clock that jumps. And what recounts.
 setup_faults() {
@@ -148,8 +156,8 @@ setup_deny() {
 for part in "${@:-build kafka prometheus python}"; do
   for name in $part; do
     case "$name" in
-    build | kafka | prometheus | python | faults | fuzz | check) "setup_$name" ;;
-    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz or check" ;;
+    build | kafka | prometheus | python | faults | fuzz | quality | check) "setup_$name" ;;
+    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz, quality or check" ;;
     esac
   done
 done

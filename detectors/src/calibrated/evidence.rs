@@ -4,6 +4,7 @@
 
 use super::fit::Fit;
 use super::quantity::{Law, Quantity, Sample};
+use super::spread::skew;
 
 /// Effects betted on, in standard deviations of a window.
 const EFFECTS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
@@ -18,16 +19,19 @@ const CAP: f64 = 18.0;
 /// Largest standardised residual that a bet takes at its word.
 const LARGEST: f64 = 6.0;
 
+/// Standard errors of the baseline's own mean within which nothing is bet on.
+const UNSURE: f64 = 2.0;
+
 /// State of one quantity's processes: logarithms, rises before falls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
     processes: [f64; 2 * EFFECTS.len()],
-    previous: f64,
+    predicted: f64,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { processes: [f64::NEG_INFINITY; 8], previous: 0.0 }
+        Self { processes: [f64::NEG_INFINITY; 8], predicted: 0.0 }
     }
 }
 
@@ -37,7 +41,7 @@ impl Evidence {
 
     /// Appends the state.
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
-        self.processes.iter().chain([&self.previous]).for_each(|x| bytes.extend(x.to_le_bytes()));
+        self.processes.iter().chain([&self.predicted]).for_each(|x| bytes.extend(x.to_le_bytes()));
     }
 
     /// Reads [`Self::BYTES`] bytes back.
@@ -47,7 +51,7 @@ impl Evidence {
         for process in &mut evidence.processes {
             *process = numbers.next()?.ok()?;
         }
-        evidence.previous = numbers.next()?.ok()?;
+        evidence.predicted = numbers.next()?.ok()?;
         Some(evidence)
     }
 
@@ -56,12 +60,13 @@ impl Evidence {
         if sample.count <= 0.0 {
             return;
         }
-        let standard = (sample.sum / sample.count - expected) * fit.precision(sample.count).sqrt();
+        let change = sample.sum / sample.count - expected;
+        let tempered = if quantity.law == Law::Share { change * skew(change, expected) } else { change };
+        let standard = tempered * fit.precision(sample.count).sqrt();
         let bets = match (quantity.law, fit.clip) {
             (Law::Share, None) => count_bets(quantity, fit, sample, expected, tolerance),
             _ => self.mean_bets(quantity, fit, sample, standard, tolerance),
         };
-        self.previous = standard;
         for (process, bet) in self.processes.iter_mut().zip(bets) {
             *process = (log_add(*process, 0.0) + bet).min(CAP);
         }
@@ -82,7 +87,7 @@ impl Evidence {
     }
 
     fn mean_bets(
-        &self,
+        &mut self,
         quantity: &Quantity,
         fit: &Fit,
         sample: Sample,
@@ -90,9 +95,11 @@ impl Evidence {
         tolerance: f64,
     ) -> [f64; 8] {
         let limit = fit.clip.unwrap_or(LARGEST).min(LARGEST);
-        let fresh = (standard - fit.memory * self.previous) / (1.0 - fit.memory * fit.memory).sqrt();
-        let fresh = fresh.clamp(-limit, limit);
-        let slack = tolerance * fit.precision(sample.count).sqrt();
+        let (gain, deviation) = fit.prediction();
+        let surprise = standard - self.predicted;
+        self.predicted = fit.memory * (self.predicted + gain * surprise);
+        let fresh = (surprise / deviation).clamp(-limit, limit);
+        let slack = (tolerance + UNSURE * fit.error.sqrt()) * fit.precision(sample.count).sqrt();
         let mut bets = [0.0; 8];
         for (index, effect) in EFFECTS.iter().enumerate() {
             bets[index] = effect * (fresh - slack) - effect * effect / 2.0;
@@ -107,7 +114,7 @@ impl Evidence {
 fn count_bets(quantity: &Quantity, fit: &Fit, sample: Sample, expected: f64, tolerance: f64) -> [f64; 8] {
     let Sample { sum: hits, count } = sample;
     let p = expected.clamp(1e-9, 1.0 - 1e-9);
-    let unsure = 2.0 * (p / fit.events).sqrt();
+    let unsure = UNSURE * (p / fit.events).sqrt();
     let own = (fit.mean * (1.0 - fit.mean)).max(1e-9);
     let clumping = 1.0 / (1.0 + fit.between * fit.typical_count / own);
     let weight = clumping * (1.0 - fit.memory) / (1.0 + fit.memory);

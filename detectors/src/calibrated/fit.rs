@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quantity::{Law, Quantity, Sample};
 use super::season::{SeasonDesign, weighted_regression};
+use super::spread::{inflation, lost, memory_of_level, memory_of_noise, prediction, unsure};
 use crate::distributions::normal_isf;
 
 /// Fewest baseline windows with events for a quantity to be judged at all.
@@ -19,8 +20,11 @@ const NARROWEST: f64 = 0.02;
 /// F statistic from which a season is believed.
 const SEASON_F: f64 = 2.0;
 
-/// Largest autocorrelation of lag one that is taken at its word.
-const MOST_MEMORY: f64 = 0.97;
+/// Fewest windows that can show a memory.
+const FEWEST_FOR_MEMORY: f64 = 20.0;
+
+/// Variance between windows, over that of counting, from which a quantity is said to waver.
+const WAVERING: f64 = 2.0;
 
 /// The largest |z| that one window of a quantity may contribute when its baseline had bursts.
 const CLIP_BURSTY: f64 = 2.5;
@@ -43,7 +47,7 @@ pub struct Fit {
     pub between: f64,
     /// Factor on the variance that makes the baseline's own extremes look normal.
     pub stretch: f64,
-    /// Autocorrelation of lag one.
+    /// Memory, from window to window, of what varies between windows.
     pub memory: f64,
     /// Bound of one window's standardised residual, for quantities whose baseline is not plain noise.
     pub clip: Option<f64>,
@@ -58,14 +62,16 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Fits a quantity on the windows of its baseline; `rows` are the regressors of each. `None` when too few windows
-    /// have events.
+    /// Fits a quantity on the windows of its baseline; `rows` are the regressors of each. It `wavers` if
+    /// its column is known to vary between windows, whether or not it shows it itself. `None` when too few windows have
+    /// events.
     #[must_use]
     pub fn new(
         quantity: &Quantity,
         windows: &[Sample],
         rows: &[Vec<f64>],
         design: SeasonDesign,
+        wavers: bool,
     ) -> Option<Self> {
         let used: Vec<usize> = (0..windows.len()).filter(|&i| windows[i].count > 0.0).collect();
         if used.len() < FEWEST_WINDOWS {
@@ -103,7 +109,7 @@ impl Fit {
             .zip(&means)
             .map(|(row, mean)| mean + quantity.prior - fit.predict(row))
             .collect();
-        fit.fit_spread(quantity, &residuals, &counts, freedom, few);
+        fit.fit_spread(quantity, &residuals, &counts, freedom, few, wavers);
         Some(fit)
     }
 
@@ -168,6 +174,29 @@ impl Fit {
         width + 1.0
     }
 
+    /// Whether windows vary plainly more than counting does.
+    #[must_use]
+    pub(super) fn wavers(&self) -> bool {
+        self.between * self.typical_count > WAVERING * self.variance
+    }
+
+    /// Part of a window's variance that has the memory.
+    fn part(&self) -> f64 {
+        let between = self.between * self.typical_count;
+        if between > 0.0 { between / (between + self.variance) } else { 1.0 }
+    }
+
+    /// Variance of a sum of `length` windows over that of independent ones.
+    #[must_use]
+    pub fn inflation(&self, length: usize) -> f64 {
+        1.0 + self.part() * (inflation(self.memory, length) - 1.0)
+    }
+
+    /// Gain and standard deviation of the prediction of a standardised window from those before.
+    pub(super) fn prediction(&self) -> (f64, f64) {
+        prediction(self.memory, self.part())
+    }
+
     fn fit_spread(
         &mut self,
         quantity: &Quantity,
@@ -175,24 +204,34 @@ impl Fit {
         counts: &[f64],
         freedom: f64,
         few: bool,
+        wavers: bool,
     ) {
         let windows = residuals.len() as f64;
         let left = (windows - freedom).max(1.0);
         let squares = residuals.iter().zip(counts).map(|(e, n)| e * e * n / self.variance);
         let dispersion = squares.sum::<f64>() / left;
-        if !few && dispersion > 1.0 + (2.0 / windows).sqrt() {
-            let upper = dispersion + dispersion * (2.0 / (windows - freedom).max(4.0)).sqrt();
+        let standard = |fit: &Self| -> Vec<f64> {
+            residuals.iter().zip(counts).map(|(e, n)| e * fit.precision(*n).sqrt()).collect()
+        };
+        if !few && (wavers || dispersion > 1.0 + (2.0 / windows).sqrt()) {
+            let part = (1.0 - 1.0 / (dispersion * (1.0 + (2.0 / windows).sqrt()))).max(0.0);
+            if windows > FEWEST_FOR_MEMORY {
+                self.memory = memory_of_level(&standard(self), part);
+            }
+            let whole = dispersion.max(1.0) / (1.0 - lost(self.memory, part, residuals.len()));
+            let upper = whole * unsure(left, self.memory, part);
             let typical = (counts.iter().map(|n| n.ln()).sum::<f64>() / windows).exp();
             self.between = ((upper - 1.0) * self.variance / typical).max(0.0);
-        } else if !few && windows >= FEWEST_TO_NARROW && quantity.law != Law::Share {
-            // Events of a window that share their value make its mean steadier than independent ones would.
-            self.stretch = (dispersion * (1.0 + 2.0 * (2.0 / left).sqrt())).clamp(NARROWEST, 1.0);
+        } else if !few {
+            if windows >= FEWEST_TO_NARROW && quantity.law != Law::Share {
+                // Events of a window that share their value make its mean steadier than independent ones would.
+                self.stretch = (dispersion * (1.0 + 2.0 * (2.0 / left).sqrt())).clamp(NARROWEST, 1.0);
+            }
+            if windows > FEWEST_FOR_MEMORY {
+                self.memory = memory_of_noise(&standard(self));
+            }
         }
-        let standard: Vec<f64> =
-            residuals.iter().zip(counts).map(|(e, n)| e * self.precision(*n).sqrt()).collect();
-        if !few && windows > 20.0 {
-            self.memory = memory(&standard, self.between > 0.0);
-        }
+        let standard = standard(self);
         self.worst = standard.iter().fold(0.0, |worst: f64, z| worst.max(z.abs()));
         let plausible = normal_isf(0.02 / (2.0 * windows)).unwrap_or(3.0).max(3.0);
         self.clip = if !few && windows >= 24.0 && self.worst > plausible {
@@ -208,31 +247,8 @@ impl Fit {
             self.stretch = (quantile(&sizes, 0.98) / 2.326).max(1.0).powi(2);
         }
         let precision: f64 = counts.iter().map(|n| self.precision(*n)).sum();
-        self.error = (1.0 + self.memory) / (1.0 - self.memory) / precision.max(1e-12);
+        self.error = self.inflation(residuals.len()) / precision.max(1e-12);
     }
-}
-
-/// Autocorrelation of lag one, plus its standard error; zero when it is not there.
-fn memory(standard: &[f64], overdispersed: bool) -> f64 {
-    let windows = standard.len() as f64;
-    let mean = standard.iter().sum::<f64>() / windows;
-    let variance = standard.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / windows;
-    let covariance =
-        standard.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>() / (windows - 1.0);
-    let (found, error) = (covariance / variance.max(1e-9), 1.0 / windows.sqrt());
-    let memory = if found > error { found + error } else { 0.0 };
-    if !overdispersed && memory < 3.0 * error { 0.0 } else { memory.min(MOST_MEMORY) }
-}
-
-/// Variance of a sum of `length` windows with this memory, over that of independent ones.
-#[must_use]
-pub fn inflation(memory: f64, length: usize) -> f64 {
-    let (mut power, mut sum) = (1.0, 0.0);
-    for lag in 1..length {
-        power *= memory;
-        sum += (1.0 - lag as f64 / length as f64) * power;
-    }
-    1.0 + 2.0 * sum
 }
 
 /// Median; zero of nothing.

@@ -1,7 +1,8 @@
 //! The last windows of one quantity, and the largest change that any span of them shows.
 
-use super::fit::{Fit, inflation};
+use super::fit::Fit;
 use super::quantity::{Law, Quantity};
+use super::spread::skew;
 
 /// Spans that are scanned, in windows.
 pub const SPANS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
@@ -12,7 +13,8 @@ pub const REMEMBERED: usize = 48;
 /// Fewest events of a share that may alarm as a rise.
 const FEWEST_HITS: f64 = 4.0;
 
-/// Spans from this length on must still lean the same way in their latest quarter.
+/// Spans from this length on must still lean by more than a standard deviation in their latest quarter; the newest
+/// window of shorter ones must lean the same way.
 const SHORTEST_TO_LEAN: usize = 4;
 
 /// One window of one quantity. Single precision halves the memory; both are read back the same on every replay.
@@ -57,14 +59,14 @@ pub(super) struct Judged<'a> {
     pub tolerance: f64,
     /// Least |z| that matters.
     pub threshold: f64,
-    /// [`inflation`] of each of [`SPANS`].
+    /// [`Fit::inflation`] of each of [`SPANS`].
     pub inflation: &'a [f64; SPANS.len()],
 }
 
-/// [`inflation`] of every span.
+/// [`Fit::inflation`] of every span.
 #[must_use]
-pub(super) fn inflations(memory: f64) -> [f64; SPANS.len()] {
-    SPANS.map(|span| inflation(memory, span))
+pub(super) fn inflations(fit: &Fit) -> [f64; SPANS.len()] {
+    SPANS.map(|span| fit.inflation(span))
 }
 
 impl Judged<'_> {
@@ -108,11 +110,10 @@ impl Judged<'_> {
             if self.quantity.rises_only && z < 0.0 {
                 z = 0.0;
             }
-            if *span >= SHORTEST_TO_LEAN {
-                let latest = (span / 4).max(1);
-                if lean[latest] / (latest as f64).sqrt() * z.signum() <= 1.0 {
-                    z = 0.0;
-                }
+            let latest = (span / 4).max(1);
+            let least = if *span >= SHORTEST_TO_LEAN { 1.0 } else { 0.0 };
+            if lean[latest] / (latest as f64).sqrt() * z.signum() <= least {
+                z = 0.0;
             }
             if z.abs() > best.z.abs() {
                 best = Scanned { z, span: *span };
@@ -127,12 +128,21 @@ impl Judged<'_> {
             (_, clip) => {
                 let variance = total.precision * inflation + total.precision.powi(2) * self.fit.error;
                 let excess = (weighted.abs() - self.tolerance * total.precision).max(0.0);
-                let z = excess / variance.sqrt();
+                let mut z = excess / variance.sqrt();
+                if self.quantity.law == Law::Share {
+                    let change = weighted.signum() * excess / total.precision;
+                    z *= skew(change, self.expected(total));
+                }
                 let bound = total.clipped.abs() / (span as f64 * inflation).sqrt();
                 weighted.signum() * if clip.is_some() { z.min(bound) } else { z }
             }
         };
         if z.is_finite() { z } else { 0.0 }
+    }
+
+    /// Mean that the baseline lets expect of these windows.
+    fn expected(&self, total: &Weighed) -> f64 {
+        if total.count > 0.0 { total.expected / total.count } else { self.fit.mean }
     }
 
     /// Signed root of the binomial deviance against the expected count, pushed out by the tolerated change.

@@ -12,6 +12,7 @@
 //! | `score.rs` | the scores of a numeric column, read off its cells |
 //! | `season.rs` | time of day and day of week |
 //! | `fit.rs` | what the baseline says |
+//! | `spread.rs` | how windows vary beyond counting, and how sure that is |
 //! | `budget.rs` | one budget, split |
 //! | `history.rs` | the scan |
 //! | `evidence.rs` | the e-detector |
@@ -26,17 +27,19 @@ mod history;
 mod quantity;
 mod score;
 mod season;
+mod spread;
 mod state;
 mod volume;
 mod watch;
 
 pub use budget::{Budget, Thresholds, split};
 pub use evidence::Evidence;
-pub use fit::{Fit, inflation};
+pub use fit::Fit;
 pub use history::{REMEMBERED, SPANS};
 pub use quantity::{Family, Law, Quantity, Sample};
 pub use score::{orthonormal_scores, quantile_cells};
 pub use season::{SeasonDesign, weighted_regression};
+pub use spread::inflation;
 pub use state::WatchState;
 pub use volume::{VolumeFit, worst_fall};
 pub use watch::{Budgets, Loudness, Reading, Watch, calibrate};

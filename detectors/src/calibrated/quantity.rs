@@ -62,6 +62,8 @@ pub struct Quantity {
     pub tolerance: Option<f64>,
     /// Share expected beyond what the baseline showed, such as categories it happened not to see.
     pub prior: f64,
+    /// Quantities with the same number are of one column: where one of them varies between windows, all do.
+    pub column: Option<usize>,
     /// Quantities with the same number are tails of one column; a range alarm borrows their clumping.
     pub tail_of: Option<usize>,
     /// Whether it has no history worth speaking of and borrows from `tail_of`.

@@ -5,7 +5,7 @@ use super::history::{REMEMBERED, Window};
 use super::watch::Loudness;
 
 /// First byte of an encoded state.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Bytes of one quantity.
 const BYTES_EACH: usize = REMEMBERED * 12 + Evidence::BYTES + 1;
@@ -50,6 +50,14 @@ impl WatchState {
     #[must_use]
     pub fn known(&self) -> usize {
         self.known
+    }
+
+    /// Bytes of memory that it takes, but for those of its own fields.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.windows.capacity() * size_of::<Window>()
+            + self.evidence.capacity() * size_of::<Evidence>()
+            + self.hot.capacity()
     }
 
     pub(super) fn advance(&mut self) {
@@ -145,6 +153,6 @@ mod tests {
         assert_eq!(WatchState::decode(&bytes), Some(state));
         assert_eq!(WatchState::decode(&bytes[..bytes.len() - 1]), None);
         assert_eq!(WatchState::decode(&[]), None);
-        assert_eq!(WatchState::decode(&[1, 200, 1]), None);
+        assert_eq!(WatchState::decode(&[FORMAT, 200, 1]), None);
     }
 }

@@ -1,5 +1,7 @@
 //! All quantities of one model under one budget: fitted once, then stepped window by window.
 
+use std::collections::HashSet;
+
 use super::budget::{Budget, Thresholds, split};
 use super::evidence::Evidence;
 use super::fit::Fit;
@@ -89,11 +91,20 @@ pub fn calibrate(
     let series = |index: usize| -> Vec<Sample> {
         windows.iter().map(|window| window.get(index).copied().unwrap_or_default()).collect()
     };
-    let mut fits: Vec<Option<Fit>> = quantities
+    let fit = |index: usize, wavers| Fit::new(&quantities[index], &series(index), &rows, design, wavers);
+    let mut fits: Vec<Option<Fit>> = (0..quantities.len()).map(|index| fit(index, false)).collect();
+    // Where one quantity of a column plainly varies between windows, the others do too, whether it shows or not.
+    let wavering: HashSet<usize> = quantities
         .iter()
-        .enumerate()
-        .map(|(index, quantity)| Fit::new(quantity, &series(index), &rows, design))
+        .zip(&fits)
+        .filter(|(quantity, fit)| quantity.law != Law::Share && fit.as_ref().is_some_and(Fit::wavers))
+        .filter_map(|(quantity, _)| quantity.column)
         .collect();
+    for (index, quantity) in quantities.iter().enumerate() {
+        if quantity.column.is_some_and(|column| wavering.contains(&column)) {
+            fits[index] = fit(index, true);
+        }
+    }
     let clumping = clumping(quantities, windows, &fits);
     for (quantity, fit) in quantities.iter().zip(&mut fits) {
         let factor = quantity.tail_of.and_then(|column| clumping.get(column).copied());
@@ -124,7 +135,7 @@ impl Watch {
                 Law::Share => TOLERATED_PART * fit.mean,
                 Law::Mean { .. } => TOLERATED_DEVIATIONS * fit.deviation(),
             });
-            let inflation = inflations(fit.memory);
+            let inflation = inflations(&fit);
             Some(Watched { quantity: *quantity, fit, warn, page, tolerance, inflation })
         });
         Self { design, watched: watched.collect() }
@@ -196,13 +207,15 @@ impl Watched {
         evidence.step(&self.quantity, &self.fit, sample, expected, self.tolerance);
         let statistic = evidence.log_statistic();
         let size = scanned.z.abs();
-        let alarm = Loudness::ALL.into_iter().rev().find(|loudness| {
+        // A window without events of the quantity says nothing of it.
+        let empty = sample.count <= 0.0;
+        let alarm = Loudness::ALL.into_iter().rev().filter(|_| !empty).find(|loudness| {
             let thresholds = self.thresholds(*loudness);
             let hot = size > thresholds.scan;
             let before = state.was_hot(index, *loudness);
             (hot && (self.fit.clip.is_none() || before)) || statistic > thresholds.evidence
         });
-        for loudness in Loudness::ALL {
+        for loudness in Loudness::ALL.into_iter().filter(|_| !empty) {
             state.set_hot(index, loudness, size > self.thresholds(loudness).scan);
         }
         Reading {

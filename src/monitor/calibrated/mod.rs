@@ -233,6 +233,12 @@ impl ModelWatchState {
         self.next_start
     }
 
+    /// Bytes of memory that it takes, but for those of its own fields.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>()
+    }
+
     /// The state as text for a checkpoint.
     ///
     /// # Errors

@@ -133,6 +133,7 @@ fn mean(variance: f64, family: Family) -> Quantity {
         rises_only: false,
         tolerance: None,
         prior: 0.0,
+        column: None,
         tail_of: None,
         borrows: false,
     }
@@ -189,7 +190,8 @@ impl List<'_> {
     fn numeric(&mut self, index: usize, column: &Column, counts: ColumnCounts<'_>) {
         let family = if column.role == Role::Label { Family::Performance } else { Family::Marginal };
         for (degree, kind) in ["location", "spread", "skew", "shape"].into_iter().enumerate() {
-            self.push(&column.name, kind, mean(1.0, family), Measure::Score { column: index, degree });
+            let score = Quantity { column: Some(index), ..mean(1.0, family) };
+            self.push(&column.name, kind, score, Measure::Score { column: index, degree });
         }
         if column.role == Role::Label {
             return;
@@ -199,6 +201,7 @@ impl List<'_> {
             law: Law::Share,
             rises_only: true,
             tolerance,
+            column: Some(index),
             tail_of: Some(index),
             borrows,
             ..mean(0.0, Family::Rate)
@@ -278,12 +281,15 @@ impl List<'_> {
             return;
         }
         for (degree, kind) in ["location", "spread", "skew", "shape"].into_iter().enumerate() {
-            self.push(LATENCY, kind, mean(1.0, Family::Marginal), Measure::LatencyScore { degree });
+            let score =
+                Quantity { column: Some(self.reference.columns.len()), ..mean(1.0, Family::Marginal) };
+            self.push(LATENCY, kind, score, Measure::LatencyScore { degree });
         }
         let tail = Quantity {
             law: Law::Share,
             rises_only: true,
             // A number of its own beside those of the columns.
+            column: Some(self.reference.columns.len()),
             tail_of: Some(self.reference.columns.len()),
             ..mean(0.0, Family::Rate)
         };

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The benchmark of verdicts (benches/quality) with a release build, and the false alarms of the calibrated quantities on
+# streams in which nothing changes. Arguments go to benches/quality/run.py, such as --only REGEX, --mag 0.5 or
+# --seed-add 10000; with any of them only the streams are judged.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT"
+
+cargo build --release --locked
+"$CACHE/quality/bin/python" benches/quality/run.py "${CARGO_TARGET_DIR:-target}/release/anchorwatch" --check "$@"
+(($# == 0)) || exit 0
+cargo test --release --locked -p anchorwatch-detectors --test null_calibration -- --ignored --nocapture
+cargo bench --locked --bench watch
