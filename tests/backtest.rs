@@ -1,6 +1,5 @@
 //! The commands that judge the past, as a user runs them: `backtest`, `explain`, `replay --null`, `tune`.
 #![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
-#![expect(clippy::panic, reason = "a test fails by saying what is wrong")]
 
 mod support;
 

@@ -118,6 +118,9 @@ struct Answer {
     kind: String,
     statistic: f64,
     threshold: f64,
+    /// Logarithm of the evidence gathered over time, and its limit.
+    evidence: Option<f64>,
+    evidence_threshold: Option<f64>,
     mean: Option<f64>,
     expected: Option<f64>,
     /// First instant and number of windows of the most telling run.
@@ -279,6 +282,8 @@ fn answer(reference: &Reference, told: Explanation, target: &Target, place: Wher
         kind: kind_of(reference, &target.feature, told.kind, told.about.as_ref()),
         statistic: told.statistic.0,
         threshold: told.statistic.1,
+        evidence: told.evidence.map(|(evidence, _)| evidence).filter(|evidence| evidence.is_finite()),
+        evidence_threshold: told.evidence.map(|(_, threshold)| threshold),
         mean: told.means.map(|(mean, _)| mean),
         expected: told.means.map(|(_, expected)| expected),
         run_start: before(told.run),
@@ -341,9 +346,13 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     let mean = answer.mean.zip(answer.expected).map_or_else(String::new, |(mean, expected)| {
         format!("; mean {} where {} is expected", short(mean), short(expected))
     });
+    let evidence = answer
+        .evidence
+        .zip(answer.evidence_threshold)
+        .map_or_else(String::new, |(now, limit)| format!(", evidence {now:.1} (limit {limit:.1})"));
     writeln!(
         out,
-        "statistic {:.1} (limit {:.1}) over {} windows, {} events{mean}",
+        "statistic {:.1} (limit {:.1}){evidence}; {} windows, {} events{mean}",
         answer.statistic, answer.threshold, answer.run_windows, answer.events
     )?;
     if let Some(since) = &answer.since {

@@ -45,7 +45,7 @@ pub enum RangeError {
         /// Topic name.
         topic: String,
         /// What librdkafka said.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
     /// The cluster does not have the topic.
     #[error("there is no topic `{topic}` on {bootstrap}")]
@@ -79,8 +79,11 @@ pub fn read_range(
     (from, to): (Option<Millis>, Option<Millis>),
     mut each: impl FnMut(&[u8], Option<Millis>) -> std::io::Result<()>,
 ) -> Result<(), RangeError> {
-    let failed =
-        |source| RangeError::Broker { bootstrap: kafka.bootstrap.clone(), topic: topic.to_owned(), source };
+    let failed = |source| RangeError::Broker {
+        bootstrap: kafka.bootstrap.clone(),
+        topic: topic.to_owned(),
+        source: Box::new(source),
+    };
     let mut settings = client::settings(kafka, ClientConfig::new())?;
     SETTINGS.iter().for_each(|(name, value)| {
         settings.set(*name, *value);

@@ -122,7 +122,7 @@ impl Tally {
             self.on_for = 0;
         } else {
             // The watch remembers so many windows: an alarm that outlasts them has a new cause.
-            self.episodes += usize::from(self.on_for % REMEMBERED == 0);
+            self.episodes += usize::from(self.on_for.is_multiple_of(REMEMBERED));
             self.on_for += 1;
             self.windows += 1;
         }

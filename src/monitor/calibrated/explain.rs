@@ -11,13 +11,16 @@ use super::{About, Finding, Judged, LATENCY, ModelWatch, SeriesWindow};
 use crate::alert::Moved;
 pub use crate::monitor::moved::Reader;
 use crate::monitor::moved::moved_bins;
-use crate::reference::{Column, ColumnCounts, Layout, Reference, Slice};
+use crate::reference::{ColumnCounts, Layout, Reference, Slice};
 
 /// Quantiles that are compared.
 pub const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
 /// Most bins and most slices that are told.
 const MOST: usize = 5;
+
+/// Least standard score of a slice against the rest that is told.
+const LEAST_CONTRAST: f64 = 2.0;
 
 /// Largest standardised residual that speaks for a change point at its word.
 const LARGEST: f64 = 6.0;
@@ -75,7 +78,9 @@ pub struct Explanation {
     pub finding: Option<Finding>,
     /// Standard score of the most telling run of windows, and its threshold.
     pub statistic: (f64, f64),
-    /// Windows of that run.
+    /// Logarithm of the e-detector's statistic, and its threshold: it stays high for a while after a change is over.
+    pub evidence: Option<(f64, f64)>,
+    /// Windows of that run; where only the evidence is over its threshold, those since the change.
     pub run: usize,
     /// Mean over the run, and what the baseline lets expect of it.
     pub means: Option<(f64, f64)>,
@@ -118,7 +123,10 @@ pub fn explain(
             .max_by(|a, b| judged.readings[*a].heat.total_cmp(&judged.readings[*b].heat).then(b.cmp(a))),
     };
     let reading = index.and_then(|index| judged.readings.get(index));
-    let run = finding.map(|one| one.span).or(reading.map(|reading| reading.span))?.clamp(1, seen.len());
+    let since = index.and_then(|index| since_of(watch, seen, index));
+    let scanned = finding.is_none_or(|one| one.statistic.abs() > one.threshold);
+    let span = finding.map(|one| one.span).or(reading.map(|reading| reading.span))?;
+    let run = since.filter(|_| !scanned).map_or(span, |since| since.windows).clamp(1, seen.len());
     let of_run = &seen[seen.len() - run..];
     let counts = sum_of(of_run, slice);
     let sides = Sides::new(reference, feature, slice, of_run);
@@ -128,6 +136,7 @@ pub fn explain(
         statistic: finding
             .map(|one| (one.statistic, one.threshold))
             .or(reading.map(|reading| (reading.z, reading.threshold)))?,
+        evidence: reading.map(|reading| reading.evidence),
         run,
         means: index
             .and_then(|index| means_of(watch, of_run, index))
@@ -135,7 +144,7 @@ pub fn explain(
         rows: counts.get(Layout::ROWS).copied().unwrap_or(0),
         moved: sides.as_ref().map_or_else(Vec::new, |sides| sides.moved(reader)),
         quantiles: sides.as_ref().map_or_else(Vec::new, Sides::quantiles),
-        since: index.and_then(|index| since_of(watch, seen, index)),
+        since,
         shares: shares(&judged.findings),
         slices: contrasts(watch, of_run, feature),
         finding: finding.cloned(),
@@ -211,19 +220,19 @@ impl<'a> Sides<'a> {
     }
 
     fn quantiles(&self) -> Vec<(f64, f64, f64)> {
-        let layout = self.reference.layout();
-        let at: Box<dyn Fn(&[u64], f64) -> Option<f64>> =
-            match self.column.map(|index| (&self.reference.columns[index], index)) {
-                None => Box::new(move |counts, q| {
-                    anchorwatch_detectors::latency::quantile(layout.latency(counts), q)
-                }),
-                Some((Column { binning: Binning::Numeric(knots), .. }, index)) => {
-                    Box::new(move |counts, q| quantile(knots, layout.column(counts, index).cells, q))
-                }
-                Some(_) => return Vec::new(),
-            };
-        let both = |q: f64| Some((q, at(&self.baseline, q)?, at(&self.window, q)?));
+        let both = |q: f64| Some((q, self.quantile(&self.baseline, q)?, self.quantile(&self.window, q)?));
         QUANTILES.into_iter().filter_map(both).collect()
+    }
+
+    fn quantile(&self, counts: &[u64], q: f64) -> Option<f64> {
+        let layout = self.reference.layout();
+        match self.column {
+            None => anchorwatch_detectors::latency::quantile(layout.latency(counts), q),
+            Some(index) => match &self.reference.columns[index].binning {
+                Binning::Numeric(knots) => quantile(knots, layout.column(counts, index).cells, q),
+                Binning::Categorical(_) => None,
+            },
+        }
     }
 }
 
@@ -366,6 +375,7 @@ fn contrasts(watch: &ModelWatch, run: &[Seen], feature: &str) -> Vec<Contrast> {
             Some(Contrast { slice: one.slice.clone()?, kind: one.kind, means: (mean, expected), z })
         })
         .collect();
+    contrasts.retain(|contrast| contrast.z.abs() >= LEAST_CONTRAST);
     contrasts.sort_by(|a, b| b.z.abs().total_cmp(&a.z.abs()));
     contrasts.truncate(MOST);
     contrasts
