@@ -1,5 +1,6 @@
 //! Verdicts at default settings, on small streams whose truth is known: silent while nothing changes, and the right
 //! name soon after something does. The whole benchmark is `benches/quality`; this is what every run of the tests sees.
+#![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -79,7 +80,7 @@ fn write(folder: &Path, traffic: Traffic, change: Change, seed: u64) {
                 event_of(&mut csv, &mut source, ts, level, on, window);
             }
         }
-        std::fs::write(folder.join(name).with_extension("csv"), csv).unwrap();
+        std::fs::write(folder.join(name).with_extension("csv"), csv).expect("a good stream");
     }
 }
 
@@ -105,12 +106,13 @@ fn event_of(csv: &mut String, source: &mut Source, ts: i64, level: f64, on: Chan
     };
     let score = 1.0 / (1.0 + (-source.normal()).exp());
     let latency = (3.0 + 0.4 * source.normal()).exp();
-    writeln!(csv, "{ts},v1,s{segment},{x:.6},{y},{heavy:.6},{color},{score:.6},{latency:.3}").unwrap();
+    writeln!(csv, "{ts},v1,s{segment},{x:.6},{y},{heavy:.6},{color},{score:.6},{latency:.3}")
+        .expect("a good stream");
 }
 
 /// Features that alarm, by live window, each with the segment if it names one.
 fn alarms(traffic: Traffic, change: Change, seed: u64) -> BTreeMap<usize, BTreeSet<String>> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a good stream");
     write(folder.path(), traffic, change, seed);
     let output = Command::new(env!("CARGO_BIN_EXE_anchorwatch"))
         .args(["backtest", "--window", "1h", "--output", "jsonl", "--reference"])
@@ -118,15 +120,16 @@ fn alarms(traffic: Traffic, change: Change, seed: u64) -> BTreeMap<usize, BTreeS
         .arg("--events")
         .arg(folder.path().join("live.csv"))
         .output()
-        .unwrap();
+        .expect("a good stream");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut alarms: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let alarm: Value = serde_json::from_str(line).unwrap();
-        let window = (alarm["window_start"].as_i64().unwrap() - BEGIN) / HOUR - BASELINE as i64;
+    for line in String::from_utf8(output.stdout).expect("a good stream").lines() {
+        let alarm: Value = serde_json::from_str(line).expect("a good stream");
+        let window =
+            (alarm["window_start"].as_i64().expect("a good stream") - BEGIN) / HOUR - BASELINE as i64;
         let segment = alarm["segment"].as_str().map_or_else(String::new, |name| format!(" in {name}"));
-        let name = format!("{}{segment}", alarm["feature"].as_str().unwrap());
-        alarms.entry(usize::try_from(window).unwrap()).or_default().insert(name);
+        let name = format!("{}{segment}", alarm["feature"].as_str().expect("a good stream"));
+        alarms.entry(usize::try_from(window).expect("a good stream")).or_default().insert(name);
     }
     alarms
 }
