@@ -8,7 +8,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT"
 
 cargo build --release --locked
-"$CACHE/quality/bin/python" benches/quality/run.py "${CARGO_TARGET_DIR:-target}/release/anchorwatch" --check "$@"
-(($# == 0)) || exit 0
+judge=("$CACHE/quality/bin/python" benches/quality/run.py "${CARGO_TARGET_DIR:-target}/release/anchorwatch")
+if (($# > 0)); then
+  exec "${judge[@]}" "$@"
+fi
+"${judge[@]}" --check
 cargo test --release --locked -p anchorwatch-detectors --test null_calibration -- --ignored --nocapture
 cargo bench --locked --bench watch
