@@ -155,9 +155,9 @@ impl Alerts {
         if budgeted {
             // The budget has already counted every look: no further windows are asked for.
             (pace.fire_after, pace.of_last, pace.escalate_after) = (1, 1, 0);
-            // A change that shows at some hours only is over when a whole day is quiet.
+            // A change that shows at some hours only is over when days are quiet, or all that is remembered.
             let length = (window.end - window.start).max(1);
-            pace.clear_after = u32::try_from(DAY / length).unwrap_or(1).clamp(1, 24);
+            pace.clear_after = u32::try_from(3 * DAY / length).unwrap_or(1).clamp(1, 48);
         }
         let factor = self.settings.escalate.factor.filter(|_| !budgeted);
         let version = self.versions.entry(id.clone()).or_default();
@@ -165,8 +165,12 @@ impl Alerts {
         let mut changed = false;
         for (key, verdicts) in version.concerned(window) {
             // There a segment is compared with the rest of its window, so it says something of its own.
+            if budgeted && window.rows == 0 && !is_over(&verdicts) {
+                // Nights without events neither prove nor clear anything.
+                continue;
+            }
             let sign = if budgeted {
-                sign_under_budget(&verdicts, window.rows)
+                if is_over(&verdicts) { Sign::Over } else { Sign::Quiet }
             } else if version.whole_is_over(&key, &window.horizon) {
                 Sign::Quiet
             } else {
@@ -177,6 +181,10 @@ impl Alerts {
             let before = life.clone();
             if sign == Sign::Over {
                 let latest = finding(window, &key, &verdicts, life.since);
+                if budgeted && life.state != State::Firing {
+                    // After a quiet day the same column may alert once more: that is news, whatever else is in its group.
+                    life.turned = window.end;
+                }
                 if budgeted && life.has_turned(latest.as_ref()) {
                     (life.since, life.turned) = (window.end, window.end);
                 }
@@ -384,15 +392,9 @@ fn sign_of(verdicts: &[&VerdictView], rows: u64) -> Sign {
     }
 }
 
-/// The same of a window judged under the budget, which has verdicts on what stands out only. A window without rows
-/// changes nothing.
-fn sign_under_budget(verdicts: &[&VerdictView], rows: u64) -> Sign {
-    let over = |verdict: &&&VerdictView| verdict.level == Level::Drift && verdict.inhibited_by.is_none();
-    match verdicts.iter().any(|verdict| over(&verdict)) {
-        true => Sign::Over,
-        false if rows == 0 => Sign::Between,
-        false => Sign::Quiet,
-    }
+/// Whether a window judged under the budget, which has verdicts on what stands out only, speaks for an alert.
+fn is_over(verdicts: &[&VerdictView]) -> bool {
+    verdicts.iter().any(|verdict| verdict.level == Level::Drift && verdict.inhibited_by.is_none())
 }
 
 /// Evidence of the verdict that passed its threshold by the largest factor.

@@ -25,6 +25,7 @@ pub(crate) fn settings(further: &str) -> Config {
 kafka: {{ bootstrap: "127.0.0.1:9", topics: [t] }}
 windows: {{ pane: 1m, horizons: [{{ length: 5m, every: 1m }}, {{ length: 20m, every: 5m }}], lateness: 2m, min_rows: 20 }}
 segments: {{ field: segment }}
+monitor: {{ verdicts: classical }}
 {further}
 "#
     );

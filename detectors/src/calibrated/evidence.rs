@@ -61,7 +61,11 @@ impl Evidence {
             return;
         }
         let change = sample.sum / sample.count - expected;
-        let tempered = if quantity.law == Law::Share { change * skew(change, expected) } else { change };
+        let tempered = if quantity.law == Law::Share && !fit.is_bursty() {
+            change * skew(change, expected)
+        } else {
+            change
+        };
         let standard = tempered * fit.precision(sample.count).sqrt();
         let bets = match (quantity.law, fit.clip) {
             (Law::Share, None) => count_bets(quantity, fit, sample, expected, tolerance),

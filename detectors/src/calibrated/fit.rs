@@ -134,6 +134,11 @@ impl Fit {
         1.0 / (self.variance / count + self.between) / self.stretch
     }
 
+    /// Whether the baseline held windows far beyond what its other windows let expect.
+    pub(super) fn is_bursty(&self) -> bool {
+        self.clip.is_some_and(|clip| clip < CLIP_WAVERING)
+    }
+
     /// Standard deviation of one event's score.
     #[must_use]
     pub fn deviation(&self) -> f64 {

@@ -10,6 +10,9 @@ pub const SPANS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
 /// Windows that are remembered.
 pub const REMEMBERED: usize = 48;
 
+/// Windows that must still lean the way that the evidence points.
+const LATEST: usize = 4;
+
 /// Fewest events of a share that may alarm as a rise.
 const FEWEST_HITS: f64 = 4.0;
 
@@ -35,6 +38,8 @@ pub(super) struct Scanned {
     pub z: f64,
     /// Its length in windows.
     pub span: usize,
+    /// Standard score of the latest four windows together.
+    pub recent: f64,
 }
 
 /// One window with its weights, as the scan sums them up.
@@ -87,6 +92,7 @@ impl Judged<'_> {
         let mut best = Scanned::default();
         let mut total = Weighed::default();
         let mut weighted = 0.0;
+        let mut known = 0;
         let mut lean = [0.0; REMEMBERED + 1];
         let mut spans = SPANS.iter().zip(self.inflation).peekable();
         let mut newest = Weighed::default();
@@ -102,6 +108,7 @@ impl Judged<'_> {
             total.expected += one.expected;
             weighted += one.clipped * one.precision.sqrt();
             lean[index + 1] = total.clipped;
+            known = index + 1;
             let Some((span, inflation)) = spans.next_if(|(span, _)| **span == index + 1) else { continue };
             let mut z = self.z(&total, weighted, *span, *inflation);
             if *span == 1 {
@@ -116,9 +123,11 @@ impl Judged<'_> {
                 z = 0.0;
             }
             if z.abs() > best.z.abs() {
-                best = Scanned { z, span: *span };
+                best = Scanned { z, span: *span, ..best };
             }
         }
+        let latest = lean.iter().take(LATEST + 1).enumerate().filter(|(windows, _)| *windows <= known);
+        best.recent = latest.last().map_or(0.0, |(windows, sum)| sum / (windows.max(1) as f64).sqrt());
         best
     }
 
@@ -129,7 +138,8 @@ impl Judged<'_> {
                 let variance = total.precision * inflation + total.precision.powi(2) * self.fit.error;
                 let excess = (weighted.abs() - self.tolerance * total.precision).max(0.0);
                 let mut z = excess / variance.sqrt();
-                if self.quantity.law == Law::Share {
+                // A tight clip has already taken the skew of bursts away.
+                if self.quantity.law == Law::Share && !self.fit.is_bursty() {
                     let change = weighted.signum() * excess / total.precision;
                     z *= skew(change, self.expected(total));
                 }

@@ -16,6 +16,9 @@ const TOLERATED_DEVIATIONS: f64 = 0.05;
 /// Tolerated change of a share, as a part of it.
 const TOLERATED_PART: f64 = 0.25;
 
+/// Standard score by which the latest windows lean, at least, while evidence keeps an alarm on.
+const LEAST_LEAN: f64 = 0.5;
+
 /// How loud an alarm is; each has a budget of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Loudness {
@@ -206,6 +209,8 @@ impl Watched {
         let evidence: &mut Evidence = state.evidence(index);
         evidence.step(&self.quantity, &self.fit, sample, expected, self.tolerance);
         let statistic = evidence.log_statistic();
+        // What was gathered long ago does not keep an alarm on once the latest windows no longer lean that way.
+        let leans = if evidence.rises() { scanned.recent > LEAST_LEAN } else { scanned.recent < -LEAST_LEAN };
         let size = scanned.z.abs();
         // A window without events of the quantity says nothing of it.
         let empty = sample.count <= 0.0;
@@ -213,7 +218,7 @@ impl Watched {
             let thresholds = self.thresholds(*loudness);
             let hot = size > thresholds.scan;
             let before = state.was_hot(index, *loudness);
-            (hot && (self.fit.clip.is_none() || before)) || statistic > thresholds.evidence
+            (hot && (self.fit.clip.is_none() || before)) || (leans && statistic > thresholds.evidence)
         });
         for loudness in Loudness::ALL.into_iter().filter(|_| !empty) {
             state.set_hot(index, loudness, size > self.thresholds(loudness).scan);

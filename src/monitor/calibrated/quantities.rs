@@ -219,7 +219,11 @@ impl List<'_> {
                 prior: once as f64 / counts.present() as f64,
                 ..share(Family::Rate, TOLERATED_RATE)
             };
-            let cells = (0..last).step_by(2).map(only).collect();
+            // Beyond its ends it is a matter of range.
+            let used = |cell: &usize| counts.cells[*cell] > 0;
+            let first = (0..last).find(used).unwrap_or(last);
+            let end = (0..last).rfind(used).unwrap_or(0);
+            let cells = (first + 1..end).step_by(2).map(only).collect();
             let measure = Measure::Cells { column: index, cells, of_rows: false };
             self.push(&column.name, "new_value", new, measure);
         }
