@@ -85,7 +85,6 @@ fn noticed(told: &[Notification], column: &str, kind: AlertKind, from: &str, to:
 fn every_incident_of_the_flights_stream_is_noticed_on_its_own_field() {
     let told = replay();
     let incidents = [
-        ("temp", AlertKind::DataFault, "2013-04-09", "2013-04-12"),
         ("dewp", AlertKind::DataFault, "2013-04-09", "2013-04-12"),
         ("visib", AlertKind::DataFault, "2013-05-14", "2013-05-15"),
         ("wind_speed", AlertKind::DataFault, "2013-06-04", "2013-06-05"),

@@ -1,6 +1,6 @@
 //! From the readings of all quantities to what is told: one finding per column and slice, the loudest first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anchorwatch_detectors::calibrated::{Family, Loudness, Reading, Sample};
 
@@ -63,12 +63,22 @@ pub(super) fn findings(
         .filter(|(index, _, _)| matches!(monitored[*index].family(), Family::Marginal | Family::Rate))
         .map(|(index, _, _)| monitored[*index].feature.as_str())
         .collect();
+    // What is missing everywhere is missing in every slice: only a slice that stands out more says something of its own.
+    let missing: HashMap<&str, f64> = hot
+        .iter()
+        .filter(|(index, _, _)| monitored[*index].kind == "missing" && monitored[*index].slice.is_none())
+        .map(|(index, reading, _)| (monitored[*index].feature.as_str(), reading.heat))
+        .collect();
     let mut told = HashSet::new();
     let mut findings = Vec::new();
     for (index, reading, loudness) in hot {
         let one = &monitored[index];
         let of_pair = one.family() == Family::Pair;
         if of_pair && one.feature.split(':').any(|side| alone.contains(side)) {
+            continue;
+        }
+        let everywhere = missing.get(one.feature.as_str()).is_some_and(|heat| *heat >= reading.heat);
+        if one.slice.is_some() && one.kind == "missing" && everywhere {
             continue;
         }
         if !told.insert((&one.feature, &one.slice, is_fault(one.kind))) {
