@@ -91,7 +91,7 @@ fn every_incident_of_the_flights_stream_is_noticed_on_its_own_field() {
         ("carrier", AlertKind::DataFault, "2013-07-16", "2013-07-18"),
         ("pressure", AlertKind::Drift, "2013-08-13", "2013-08-15"),
         ("latency", AlertKind::Latency, "2013-09-10", "2013-09-12"),
-        ("score", AlertKind::Drift, "2013-05-01", "2013-10-01"),
+        ("dewp", AlertKind::DataFault, "2013-05-01", "2013-10-01"),
     ];
     for (column, kind, from, to) in incidents {
         assert!(noticed(&told, column, kind, from, to), "{column} from {from} was missed");

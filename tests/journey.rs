@@ -439,7 +439,7 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
             "lateness": "1h", "idle_after": "1h", "min_rows": MIN_ROWS,
         },
         "segments": {"field": "origin"},
-        "monitor": {"verdicts": "both", "latency": {"objective_ms": 20}},
+        "monitor": {"verdicts": "classical", "baseline_margin": 1.0, "latency": {"objective_ms": 20}},
         "alerts": {"severity": {"data_fault": "critical"}, "link_base": requests::LINK_BASE},
         "sinks": [
             {"name": "slack", "type": "slack", "url": secret("slack", &receiver.url("/slack")),
