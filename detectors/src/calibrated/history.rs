@@ -126,8 +126,8 @@ impl Judged<'_> {
                 best = Scanned { z, span: *span, ..best };
             }
         }
-        let latest = lean.iter().take(LATEST + 1).enumerate().filter(|(windows, _)| *windows <= known);
-        best.recent = latest.last().map_or(0.0, |(windows, sum)| sum / (windows.max(1) as f64).sqrt());
+        let mut latest = lean.iter().take(LATEST + 1).enumerate().filter(|(windows, _)| *windows <= known);
+        best.recent = latest.next_back().map_or(0.0, |(windows, sum)| sum / (windows.max(1) as f64).sqrt());
         best
     }
 

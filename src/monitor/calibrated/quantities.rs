@@ -23,6 +23,8 @@ const MOST_LEVELS: usize = 40;
 /// Tolerated changes of shares.
 const TOLERATED_RATE: f64 = 0.002;
 const TOLERATED_LEVEL: f64 = 0.008;
+/// Another unit or rounding concerns most rows; a value that is new by itself may be that of a whole hour.
+const TOLERATED_NEW_VALUES: f64 = 0.25;
 const TOLERATED_MISSING_OF_SLICE: f64 = 0.01;
 
 /// Tolerated difference of a slice, in standard deviations of an event.
@@ -217,7 +219,7 @@ impl List<'_> {
             let new = Quantity {
                 rises_only: true,
                 prior: once as f64 / counts.present() as f64,
-                ..share(Family::Rate, TOLERATED_RATE)
+                ..share(Family::Rate, TOLERATED_NEW_VALUES)
             };
             // Beyond its ends it is a matter of range.
             let used = |cell: &usize| counts.cells[*cell] > 0;
