@@ -1,8 +1,8 @@
 //! Verdicts under a false-alarm budget: the monitored quantities of a model version, calibrated on its baseline's
 //! windows, judged window by window.
 //!
-//! Here live the quantities of a reference ([`quantities`]), their samples in a window ([`sampler`]), the calibration
-//! of a baseline ([`calibrate`]), the watch over live windows ([`ModelWatch`]), what stands behind an alarm ([`explain`])
+//! Here live the quantities of a reference (`quantities.rs`), their samples in a window (`sampler.rs`), the calibration
+//! of a baseline ([`calibrate()`]), the watch over live windows ([`ModelWatch`]), what stands behind an alarm ([`explain`])
 //! and what a budget costs in delay ([`sensitivity`]). The statistics themselves are in
 //! [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
 
