@@ -63,12 +63,12 @@ impl Labels {
     }
 
     /// Takes in an event that was counted.
-    pub(super) fn observe(&mut self, windows: &Windows, named: &Named<'_>, event: &Event<'_>, at: Millis) {
+    pub(super) fn observe(&mut self, windows: &mut Windows, named: &Named<'_>, event: &Event<'_>, at: Millis) {
         let Some(id) = event.id.as_deref().filter(|id| !id.is_empty()) else { return };
-        let Some((model, version, plan, cells)) = windows.last_counted() else { return };
-        if !self.join.concerns(plan) {
+        if !windows.plan_of_last().is_some_and(|plan| self.join.concerns(plan)) {
             return;
         }
+        let Some((model, version, plan, cells)) = windows.last_counted() else { return };
         let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
         if event.is_feedback() {
             if let Some(label) = number(event.label.as_ref()) {

@@ -24,12 +24,14 @@ use std::sync::Arc;
 pub use checkpoint::*;
 pub use command::*;
 pub use completeness::StateLoss;
-pub use ingest::record_hash;
 pub use trouble::{SELF, Trouble, TroubleKind};
+
+pub use crate::window::record_hash;
 
 use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
+use crate::event::scan::Scanner;
 use crate::event::{Limits, NameRules};
 use crate::fault::{Place, reach};
 use crate::monitor::calibrated::ModelWatch;
@@ -90,6 +92,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct Engine {
     limits: Limits,
+    scanner: Scanner,
     names: NameRules,
     silence_after: Option<Millis>,
     partitions: Partitions,
@@ -129,12 +132,14 @@ impl Engine {
         let labels = labels::Labels::new(config, &settings);
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
+        let limits = Limits {
+            max_bytes: config.events.max_bytes,
+            max_features: config.events.max_features,
+            max_depth: config.events.max_depth,
+        };
         Self {
-            limits: Limits {
-                max_bytes: config.events.max_bytes,
-                max_features: config.events.max_features,
-                max_depth: config.events.max_depth,
-            },
+            limits,
+            scanner: Scanner::new(limits),
             names: NameRules {
                 model: config.events.model_from.clone(),
                 version: config.events.version_from.clone(),
@@ -226,6 +231,7 @@ impl Engine {
     /// is worth telling into the outbox. At most `most` panes are closed; `true` says that more are due. `now` is a clock
     /// that only goes forward.
     pub fn advance(&mut self, now: Millis, most: usize) -> (Progress, bool) {
+        self.windows.settle();
         let patience = self.windows.settings().patience();
         self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
         self.look_after_completeness(now);
@@ -302,7 +308,7 @@ impl Engine {
     pub fn resume(&self, topic: &str, partition: i32) -> Option<Resume> {
         let found = self.partitions.iter().find(|((name, number), _)| name == topic && *number == partition);
         let (_, state) = found?;
-        Some(Resume { next_offset: state.next_offset?, last_record_hash: state.last_record_hash })
+        Some(Resume { next_offset: state.next_offset?, last_record_hash: state.last_record.hash() })
     }
 
     /// Whether any partition of a topic was read before.
@@ -367,6 +373,7 @@ impl Engine {
     /// Step 5: everything that changed since the last checkpoint. The caller must write it, or keep it and write it
     /// later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
+        self.windows.settle();
         let mut documents: BTreeMap<String, Option<String>> =
             self.alerts.take_documents().into_iter().collect();
         if let Some(text) = self.actions.take_document() {
