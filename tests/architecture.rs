@@ -167,7 +167,8 @@ fn no_lint_is_switched_off_without_a_reason() {
 
 #[test]
 fn unsafe_code_stands_only_in_the_listed_files_with_a_proof_at_every_block() {
-    let says_unsafe = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+    let says_unsafe =
+        |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
     let src = root().join("src");
     for path in rust_files(&src).into_iter().chain(rust_files(&root().join("detectors/src"))) {
         let text = std::fs::read_to_string(&path).expect("readable");

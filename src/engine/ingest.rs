@@ -38,8 +38,9 @@ impl Engine {
     }
 
     fn count(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
-        let Self { limits, names, scanner, dedup, windows, partitions, completeness, labels, unknown, .. } =
-            self;
+        let Self {
+            limits, names, scanner, dedup, windows, partitions, completeness, labels, unknown, ..
+        } = self;
         let usual = scan(scanner, record.payload);
         let known = match usual {
             Some(Usual { scanned, payload, .. }) => known(names, record, scanned.outline(payload)),

@@ -63,7 +63,13 @@ impl Labels {
     }
 
     /// Takes in an event that was counted.
-    pub(super) fn observe(&mut self, windows: &mut Windows, named: &Named<'_>, event: &Event<'_>, at: Millis) {
+    pub(super) fn observe(
+        &mut self,
+        windows: &mut Windows,
+        named: &Named<'_>,
+        event: &Event<'_>,
+        at: Millis,
+    ) {
         let Some(id) = event.id.as_deref().filter(|id| !id.is_empty()) else { return };
         if !windows.plan_of_last().is_some_and(|plan| self.join.concerns(plan)) {
             return;

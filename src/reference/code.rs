@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn every_double_has_room_and_the_text_of_display() {
-        let hard = [f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, -2.225_073_858_507_201e-308, 3.0, -0.0, 0.1];
+        let hard =
+            [f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, -2.225_073_858_507_201e-308, 3.0, -0.0, 0.1];
         for code in hard {
             assert_eq!(code_text(code), format!("{code}"));
         }

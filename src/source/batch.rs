@@ -4,7 +4,10 @@
 //! partitions into it, and the records of one batch while they are borrowed. Not here: what records mean, and news of
 //! the client (errors, statistics, logs, tokens), which still come by the safe poll of the consumer's own queue: the
 //! batch call would throw them away. Why it is worth it: `docs/decisions/0036-batches-by-the-c-call.md`.
-#![expect(unsafe_code, reason = "rdkafka has no batch call; it saves a third of the cost of fetching a record")]
+#![expect(
+    unsafe_code,
+    reason = "rdkafka has no batch call; it saves a third of the cost of fetching a record"
+)]
 
 use std::ffi::{CStr, CString};
 use std::marker::PhantomData;

@@ -5,8 +5,7 @@
 //! Then eight values of a column are looked up in lock step, and each pane is found once for all of its rows. The counts
 //! are those of one event at a time (`count.rs`), to the last bit.
 //!
-//! Bound: [`WORDS`] words and as many rows as fit, less than 0.5 MB in all whatever the number of versions. A full batch
-//! settles.
+//! Bound: [`MOST`] rows and [`WORDS`] words, 0.4 MB in all, whatever the number of versions. A full batch settles.
 
 use std::sync::Arc;
 
@@ -20,6 +19,8 @@ use super::subjects::Subjects;
 use crate::engine::SubjectId;
 use crate::reference::Layout;
 
+/// Rows that may wait: those of one batch of records.
+const MOST: usize = 1_024;
 /// Values that may wait.
 const WORDS: usize = 32_768;
 /// Rows that are looked up together: so many stay in the nearest cache.
@@ -42,7 +43,7 @@ struct Target {
 }
 
 /// Rows that wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
     words: Vec<u64>,
     rows: Vec<Row>,
@@ -55,9 +56,22 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// A batch of no rows, with room for all.
+    pub(super) fn new() -> Self {
+        Self {
+            words: Vec::with_capacity(WORDS),
+            rows: Vec::with_capacity(MOST),
+            plans: Vec::new(),
+            targets: Vec::with_capacity(2 * MOST),
+            order: Vec::with_capacity(MOST),
+            block: Block::default(),
+        }
+    }
+
     /// Whether a row of this plan still fits; one does always, alone.
     pub(super) fn has_room(&self, plan: &Plan) -> bool {
-        self.rows.is_empty() || self.words.len() + plan.rows.blank().len() <= WORDS
+        let words = self.words.len() + plan.rows.blank().len();
+        self.rows.is_empty() || (self.rows.len() < MOST && words <= WORDS)
     }
 
     /// Takes in a row; [`Batch::count_in`] says where it counts.

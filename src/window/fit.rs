@@ -18,7 +18,7 @@ const NONE: u32 = u32::MAX;
 /// What is known of one shape under one plan.
 #[derive(Debug)]
 pub(super) struct Fit {
-    shape: u64,
+    shape: u32,
     plan: Arc<Plan>,
     columns: Vec<u32>,
     /// Place of the segment field in `segment`, and among the features.

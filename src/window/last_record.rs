@@ -72,10 +72,10 @@ impl Ends {
             words.into_iter().take(len.div_ceil(8))
         };
         let ends = words(&self.first).chain(words(&self.last));
-        ends.chain([self.timestamp.cast_unsigned(), self.bytes as u64]).fold(
-            0xcbf2_9ce4_8422_2325,
-            |hash: u64, word| (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29),
-        )
+        ends.chain([self.timestamp.cast_unsigned(), self.bytes as u64])
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| {
+                (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
+            })
     }
 }
 

@@ -119,7 +119,7 @@ impl Windows {
             closed: None,
             start: None,
             slots: Slots::default(),
-            batch: Batch::default(),
+            batch: Batch::new(),
             code: CodeText::default(),
             counted: None,
             last_version: 0,

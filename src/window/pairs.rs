@@ -33,7 +33,8 @@ impl Pairs {
             Some((*column, scores?))
         };
         let columns: Vec<(usize, Box<[i16]>)> = of_pairs.iter().map(scores).collect::<Option<_>>()?;
-        let place = |column: usize| of_pairs.binary_search(&column).ok().and_then(|at| u32::try_from(at).ok());
+        let place =
+            |column: usize| of_pairs.binary_search(&column).ok().and_then(|at| u32::try_from(at).ok());
         let pairs = joint.pairs.iter().map(|(a, b)| Some((place(*a)?, place(*b)?)));
         Some(Self { pairs: pairs.collect::<Option<_>>()?, columns })
     }

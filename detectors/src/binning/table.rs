@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn texts_of_any_length_differ_in_their_hash() {
         let texts: Vec<String> = (0..40).map(|len| "x".repeat(len)).collect();
-        let hashes: std::collections::BTreeSet<u64> = texts.iter().map(|text| hash(text.as_bytes())).collect();
+        let hashes: std::collections::BTreeSet<u64> =
+            texts.iter().map(|text| hash(text.as_bytes())).collect();
         assert_eq!(hashes.len(), texts.len());
     }
 }
