@@ -18,6 +18,7 @@ use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, 
 use anchorwatch::window::WatchedVersion;
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 const MINUTE: i64 = 60_000;
 const START: i64 = 1_700_000_040_000;
