@@ -4,7 +4,7 @@ use anchorwatch_detectors::BatchDetector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{SequentialRule, Span};
 
 /// Detectors and their thresholds. An alarm needs both: significance and an effect above its floor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,8 @@ pub struct Monitor {
     pub baseline_margin: f64,
     /// Show categories by their names in `moved`, and so in alerts, payloads and the API. Else by their place in the reference.
     pub show_categories: bool,
+    /// Sequential detectors, by name; none by default.
+    pub sequential: Vec<SequentialRule>,
     /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
     pub silence_after: Option<Span>,
 }
@@ -57,6 +59,7 @@ impl Default for Monitor {
             latency: LatencySettings::default(),
             baseline_margin: 1.5,
             show_categories: false,
+            sequential: Vec::new(),
             silence_after: None,
         }
     }
@@ -250,7 +253,7 @@ pub struct LatencySettings {
     /// Factor over the reference's quantile that alarms.
     #[schemars(extend("exclusiveMinimum" = 1))]
     pub factor: f64,
-    /// Objective in milliseconds: at most `1 - target` of predictions may take longer.
+    /// Objective in milliseconds: at most `1 - target` of predictions may take longer. Alerts while the error budget burns.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub objective_ms: Option<f64>,
     /// Share of predictions that must meet the objective.
