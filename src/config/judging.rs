@@ -112,6 +112,10 @@ pub enum Detector {
     TotalVariation,
     /// Wasserstein-1 distance over the interquartile range of the reference.
     Wasserstein,
+    /// Kuiper's distance, for cyclic columns.
+    Kuiper,
+    /// Mann-Whitney test; judged by how far the chance that a value of the window is the larger is from one half.
+    MannWhitney,
 }
 
 impl Detector {
@@ -126,6 +130,8 @@ impl Detector {
             Self::Hellinger => BatchDetector::Hellinger,
             Self::TotalVariation => BatchDetector::TotalVariation,
             Self::Wasserstein => BatchDetector::Wasserstein,
+            Self::Kuiper => BatchDetector::Kuiper,
+            Self::MannWhitney => BatchDetector::MannWhitney,
         }
     }
 }
@@ -136,7 +142,7 @@ impl Detector {
 pub struct Detectors {
     /// Numeric columns.
     pub numeric: Vec<Detector>,
-    /// Categorical and boolean columns; `ks` and `wasserstein` do not apply to them.
+    /// Categorical and boolean columns; `ks`, `wasserstein`, `kuiper` and `mann_whitney` do not apply to them.
     pub categorical: Vec<Detector>,
 }
 
@@ -174,6 +180,12 @@ pub struct Floors {
     /// Wasserstein-1 distance over the interquartile range of the reference.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub wasserstein: f64,
+    /// Kuiper's distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub kuiper: f64,
+    /// Twice the difference to one half of the chance that a value of the window is the larger.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub mann_whitney: f64,
 }
 
 impl Default for Floors {
@@ -186,6 +198,8 @@ impl Default for Floors {
             hellinger: 0.1,
             total_variation: 0.1,
             wasserstein: 0.1,
+            kuiper: 0.1,
+            mann_whitney: 0.1,
         }
     }
 }
@@ -202,6 +216,8 @@ impl Floors {
             Detector::Hellinger => self.hellinger,
             Detector::TotalVariation => self.total_variation,
             Detector::Wasserstein => self.wasserstein,
+            Detector::Kuiper => self.kuiper,
+            Detector::MannWhitney => self.mann_whitney,
         }
     }
 }
