@@ -149,13 +149,13 @@ fn problem(path: &str, error: &BuildError) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::config::parse;
 
     fn found(yaml: &str) -> Vec<String> {
         let text = format!(
             "kafka: {{ bootstrap: \"127.0.0.1:9\", topics: [t] }}\nmonitor: {{ sequential: [{yaml}] }}\n"
         );
-        match super::super::parse(&text, "test") {
+        match parse(&text, "test") {
             Ok(_) => Vec::new(),
             Err(error) => error.to_string().lines().map(str::to_owned).collect(),
         }

@@ -1,7 +1,7 @@
 //! The windows that end at an edge and are judged under the false-alarm budget: each version against its reference, with
 //! its segments, and the versions of a model that serve in the same window against one another, with the traffic of all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::watches::{Kind, Stepped};
@@ -12,7 +12,7 @@ use crate::monitor::calibrated::{
 };
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Subject;
-use crate::window::Plan;
+use crate::window::{Plan, Plans};
 
 /// Each version against its reference.
 pub(super) const CALIBRATED_WATCH: Kind =
@@ -67,15 +67,25 @@ impl Engine {
                 self.watch_version(*whole, segments, window, progress);
             }
         }
-        let mut models: BTreeMap<Arc<str>, Vec<SubjectId>> = BTreeMap::new();
-        for (whole, _) in versions {
-            if let Some(subject) = self.windows.subject(whole) {
-                models.entry(Arc::clone(&subject.model)).or_default().push(whole);
-            }
-        }
-        for wholes in models.into_values() {
+        let wholes = versions.into_iter().map(|(whole, _)| whole).collect();
+        for wholes in self.comparable(wholes) {
             self.watch_versions(&wholes, window, progress);
         }
+    }
+
+    /// The versions of each model of which one has a baseline that held several.
+    fn comparable(&self, wholes: Vec<SubjectId>) -> Vec<Vec<SubjectId>> {
+        let compares = |plans: &Plans| plans.newest().is_some_and(|plan| compares_versions(&plan.reference));
+        let models: BTreeSet<&str> =
+            self.windows.plans().filter(|(_, _, plans)| compares(plans)).map(|(model, _, _)| model).collect();
+        let mut versions: BTreeMap<&str, Vec<SubjectId>> = BTreeMap::new();
+        for whole in wholes {
+            let subject = self.windows.subject(whole).filter(|subject| models.contains(&*subject.model));
+            if let Some(subject) = subject {
+                versions.entry(&*subject.model).or_default().push(whole);
+            }
+        }
+        versions.into_values().collect()
     }
 
     fn watch_version(
