@@ -39,7 +39,17 @@ impl Engine {
 
     fn count(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
         let Self {
-            limits, names, scanner, dedup, windows, partitions, completeness, labels, unknown, ..
+            limits,
+            names,
+            scanner,
+            dedup,
+            windows,
+            partitions,
+            completeness,
+            labels,
+            sequences,
+            unknown,
+            ..
         } = self;
         let usual = scan(scanner, record.payload);
         let known = match usual {
@@ -55,7 +65,12 @@ impl Engine {
         let gaps = &mut completeness.gaps;
         let outcome = observe(dedup.as_mut(), windows, partition, gaps, (record, &known, usual), now);
         match outcome {
-            Outcome::Counted => labels.observe(windows, named, event, *at),
+            Outcome::Counted => {
+                // The join also keeps the segment of a prediction.
+                let whole = usual.filter(|_| labels.concern(windows)).map(Usual::event);
+                labels.observe(windows, named, whole.as_ref().unwrap_or(event), *at);
+                sequences.observe(windows, event, *at);
+            }
             Outcome::Refused(Refusal::UnknownModel | Refusal::UnknownVersion) => {
                 unknown.saw(&named.model, named.version.as_deref());
             }

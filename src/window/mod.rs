@@ -36,7 +36,7 @@ pub use admission::NotAdmitted;
 pub(crate) use count::truth;
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
-pub use join::{FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
+pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
 pub use last_record::{Ends, LastRecord, record_hash};
 pub use observe::{Seen, Usual};
 pub use partition::{Partition, PartitionId, Partitions, Patience};

@@ -9,6 +9,7 @@ use super::rows::Scan;
 use super::{NotAdmitted, Outcome, Partition, Windows};
 use crate::event::scan::{Scanned, Shape};
 use crate::event::{Event, Named, Refusal};
+use crate::reference::CodeText;
 use crate::subject::Millis;
 
 /// An event to be counted.
@@ -29,6 +30,13 @@ pub struct Usual<'e> {
     pub shape: &'e Shape,
     /// The bytes in which they stand.
     pub payload: &'e [u8],
+}
+
+impl<'e> Usual<'e> {
+    /// The event with all of its values.
+    pub(crate) fn event(self) -> Event<'e> {
+        self.scanned.event(self.payload, self.shape)
+    }
 }
 
 /// The last event that was counted.
@@ -144,6 +152,20 @@ impl Windows {
     #[must_use]
     pub fn plan_of_last(&self) -> Option<&Arc<Plan>> {
         self.counted.as_ref().map(|counted| &counted.plan)
+    }
+
+    /// Model and version of the last event that was counted.
+    #[must_use]
+    pub fn version_of_last(&self) -> Option<(&str, &str)> {
+        let state = self.versions.get(self.counted.as_ref()?.version)?;
+        Some((&state.model, &state.version))
+    }
+
+    /// Segment of an event; `None` if it has none, or the traffic is not split.
+    #[must_use]
+    pub fn segment_of(&self, event: &Event<'_>) -> Option<String> {
+        let field = &self.settings.segments.as_ref()?.field;
+        segment_value(event, field, &mut CodeText::default()).map(str::to_owned)
     }
 
     /// Model, version and plan of the last event that was counted, and the cells of its values. Must be asked before the
