@@ -62,7 +62,7 @@ fn text(payload: &[u8], start: usize) -> Option<(Span, usize)> {
     if *payload.get(at)? != b'"' {
         return None;
     }
-    Some((Span::new(start, at)?, at + 1))
+    Some((Span::new(start, at), at + 1))
 }
 
 /// As [`text_stops`], where fewer bytes follow: seen from the end of the payload.
