@@ -85,14 +85,19 @@ impl Keys {
             let Some(place) = known else { return Ok(Key::Unknown(span)) };
             place
         };
-        if let (Some(next), Ok(place)) = (self.next.get_mut(before), u32::try_from(place)) {
-            *next = place;
-        }
+        self.follows(before, place);
         Ok(Key::Known(place))
     }
 
+    /// Notes which key followed another.
+    pub(super) fn follows(&mut self, before: usize, place: usize) {
+        if let (Some(next), Ok(place)) = (self.next.get_mut(before), u32::try_from(place)) {
+            *next = place;
+        }
+    }
+
     /// Which of a few keys stands here as it is, and its length.
-    fn there(&self, payload: &[u8], at: usize) -> Option<(usize, usize)> {
+    pub(super) fn there(&self, payload: &[u8], at: usize) -> Option<(usize, usize)> {
         if !self.places.is_empty() {
             return None;
         }

@@ -44,7 +44,8 @@ pub(super) fn usual(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
     } else {
         return None;
     };
-    let size = digits as f64 / POWERS[(fraction & 15) as usize];
+    // Fewer than sixteen digits are a signed number too, which processors convert at once.
+    let size = digits.cast_signed() as f64 / POWERS[(fraction & 15) as usize];
     Some((f64::from_bits(size.to_bits() | (u64::from(negative) << 63)), begin + length as usize))
 }
 

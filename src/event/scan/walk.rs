@@ -244,7 +244,8 @@ fn spaced_values<const GAP: usize>(
     // The place is kept here and not in the cursor, so that it stays in a register.
     let (mut at, mut lead) = (cursor.at(), 0);
     loop {
-        let key = usual::key(keys, before, payload, at, (lead, GAP));
+        let key = usual::key(keys, before, payload, at, (lead, GAP))
+            .or_else(|| usual::other_key(keys, before, payload, at, (lead, GAP)));
         let value = key.and_then(|(place, at)| Some((place, usual::value(payload, at)?)));
         let behind = |end: usize| payload.get(end).copied().unwrap_or_default();
         let (place, value, goes_on) = match value {
