@@ -6,7 +6,7 @@
 //! batch call would throw them away. Why it is worth it: `docs/decisions/0036-batches-by-the-c-call.md`.
 #![expect(
     unsafe_code,
-    reason = "rdkafka has no batch call; it saves a third of the cost of fetching a record"
+    reason = "rdkafka has no batch call; it saves a quarter of the cost of fetching a record"
 )]
 
 use std::ffi::{CStr, CString};
