@@ -193,7 +193,8 @@ pub(crate) fn anchorwatch(config: &Config, catalog: &[CatalogEntry], work: Work)
             packed_at += CHECKPOINT_EVERY;
             journey.pack();
         }
-        if !std::mem::replace(&mut is_warm, is_warm || read >= work.warm) && is_warm {
+        if !is_warm && read >= work.warm {
+            is_warm = true;
             begun = clock(ClockId::ProcessCPUTime);
         }
         if !is_halfway && read >= work.events / 2 {
