@@ -1,0 +1,232 @@
+//! A place in the bytes that moves over blanks, keys, texts and values. Arrays and objects are walked in `nested.rs`.
+
+use super::lanes::{LANES, text_stops};
+use super::literal::Literal;
+use super::number;
+use super::walk::Stop;
+use super::{Found, Span};
+
+/// Where the walk stands.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor<'p> {
+    payload: &'p [u8],
+    at: usize,
+    /// Blanks behind a comma and behind a colon, as last seen: none, or one.
+    gap: usize,
+    /// Deepest nesting that may be walked.
+    max_depth: usize,
+}
+
+/// Whether an object goes on behind a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// A comma was passed.
+    Comma,
+    /// The closing bracket was passed.
+    End,
+}
+
+impl<'p> Cursor<'p> {
+    /// At the first byte.
+    pub(super) const fn new(payload: &'p [u8], gap: usize, max_depth: usize) -> Self {
+        Self { payload, at: 0, gap, max_depth }
+    }
+
+    pub(super) const fn payload(&self) -> &'p [u8] {
+        self.payload
+    }
+
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) const fn gap(&self) -> usize {
+        self.gap
+    }
+
+    pub(super) const fn max_depth(&self) -> usize {
+        self.max_depth
+    }
+
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.payload.get(self.at).copied()
+    }
+
+    /// Passes one byte.
+    #[inline]
+    pub(super) const fn step(&mut self) {
+        self.at += 1;
+    }
+
+    /// Passes white space and returns how much there was.
+    pub(super) fn skip_blanks(&mut self) -> usize {
+        let begin = self.at;
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        self.at - begin
+    }
+
+    /// The next byte that is no white space.
+    #[inline]
+    pub(super) fn peek_behind_blanks(&mut self) -> Option<u8> {
+        match self.peek() {
+            Some(byte) if byte > b' ' => Some(byte),
+            _ => {
+                self.skip_blanks();
+                self.peek()
+            }
+        }
+    }
+
+    /// Passes this byte and white space before it.
+    #[inline]
+    pub(super) fn expect(&mut self, wanted: u8) -> Result<(), Stop> {
+        if self.peek_behind_blanks() != Some(wanted) {
+            return Err(Stop::Unusual);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes a literal of this text.
+    #[inline]
+    fn pass(&mut self, text: &[u8]) -> Result<(), Stop> {
+        let rest = self.payload.get(self.at..).unwrap_or_default();
+        if !rest.starts_with(text) {
+            return Err(Stop::Unusual);
+        }
+        self.at += text.len();
+        Ok(())
+    }
+
+    /// Passes the opening bracket of an object; `true` where it is closed at once.
+    #[inline]
+    pub(super) fn open(&mut self) -> Result<bool, Stop> {
+        self.expect(b'{')?;
+        if self.peek() == Some(b'"') {
+            return Ok(false);
+        }
+        let empty = self.peek_behind_blanks() == Some(b'}');
+        self.at += usize::from(empty);
+        Ok(empty)
+    }
+
+    /// Passes what stands behind a value in an object.
+    #[inline]
+    pub(super) fn behind(&mut self) -> Result<Behind, Stop> {
+        let behind = match self.peek_behind_blanks() {
+            Some(b',') => Behind::Comma,
+            Some(b'}') => Behind::End,
+            _ => return Err(Stop::Unusual),
+        };
+        self.at += 1;
+        Ok(behind)
+    }
+
+    /// Passes this very key with the usual blanks, or stays.
+    #[inline]
+    pub(super) fn pass_key(&mut self, key: &Literal, is_first: bool) -> bool {
+        let at = if is_first { self.at } else { self.at + self.gap };
+        let end = at + key.len();
+        let blank = |at: usize| self.payload.get(at) == Some(&b' ');
+        if !key.stands_at(self.payload, at)
+            || (self.gap != 0 && !(blank(end) && (is_first || blank(self.at))))
+        {
+            return false;
+        }
+        self.at = end + self.gap;
+        true
+    }
+
+    /// Passes any key with its colon and returns where its name stands. The blank before it is expected again.
+    pub(super) fn any_key(&mut self, is_first: bool) -> Result<Span, Stop> {
+        let blanks = self.skip_blanks();
+        if !is_first {
+            self.gap = usize::from(blanks == 1);
+        }
+        if self.peek() != Some(b'"') {
+            return Err(Stop::Unusual);
+        }
+        let span = self.text()?;
+        self.expect(b':')?;
+        self.skip_blanks();
+        Ok(span)
+    }
+
+    /// Passes a value at this depth, the event itself being 0.
+    #[inline]
+    pub(super) fn value(&mut self, depth: usize) -> Result<Found, Stop> {
+        match self.peek_behind_blanks() {
+            Some(b'"') => Ok(Found::Text(self.text()?)),
+            Some(b'-' | b'0'..=b'9') => Ok(Found::Number(self.number()?)),
+            other => self.other_value(other, depth),
+        }
+    }
+
+    fn other_value(&mut self, first: Option<u8>, depth: usize) -> Result<Found, Stop> {
+        match first {
+            Some(b'n') => self.pass(b"null").map(|()| Found::Missing),
+            Some(b't') => self.pass(b"true").map(|()| Found::Bool(true)),
+            Some(b'f') => self.pass(b"false").map(|()| Found::Bool(false)),
+            Some(b'{' | b'[') => self.skip_nested(depth).map(|()| Found::Nested),
+            _ => Err(Stop::Unusual),
+        }
+    }
+
+    /// Passes a number.
+    #[inline]
+    pub(super) fn number(&mut self) -> Result<f64, Stop> {
+        let rest = self.payload.get(self.at..).unwrap_or_default();
+        let (number, length) = number::read(rest).ok_or(Stop::Unusual)?;
+        self.at += length;
+        Ok(number)
+    }
+
+    /// Passes a text, from its opening quote on. Escapes are left to the strict decoder.
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<Span, Stop> {
+        let start = self.at + 1;
+        let mut at = start;
+        let is_ascii = loop {
+            let rest = self.payload.get(at..).unwrap_or_default();
+            let stop = match rest.first_chunk::<LANES>() {
+                Some(window) => match text_stops(window) {
+                    0 => {
+                        at += LANES;
+                        continue;
+                    }
+                    stops => stops.trailing_zeros() as usize,
+                },
+                None => rest.iter().position(|byte| is_text_stop(*byte)).ok_or(Stop::Unusual)?,
+            };
+            at += stop;
+            break rest.get(stop) == Some(&b'"');
+        };
+        if !is_ascii {
+            at = self.text_behind_ascii(start, at)?;
+        }
+        let place = |at: usize| u32::try_from(at).map_err(|_| Stop::Unusual);
+        let span = Span { start: place(start)?, end: place(at)? };
+        self.at = at + 1;
+        Ok(span)
+    }
+
+    /// The closing quote of a text whose first bytes, up to `at`, are plain.
+    #[cold]
+    fn text_behind_ascii(&self, start: usize, at: usize) -> Result<usize, Stop> {
+        let rest = self.payload.get(at..).unwrap_or_default();
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        let length = rest.iter().position(ends).ok_or(Stop::Unusual)?;
+        let text = self.payload.get(start..at + length).unwrap_or_default();
+        if rest.get(length) != Some(&b'"') || std::str::from_utf8(text).is_err() {
+            return Err(Stop::Unusual);
+        }
+        Ok(at + length)
+    }
+}
+
+const fn is_text_stop(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..)
+}

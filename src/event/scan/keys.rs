@@ -1,0 +1,87 @@
+//! The keys of one kind of object, with the guess which one comes next.
+
+use std::collections::HashMap;
+
+use super::Span;
+use super::cursor::Cursor;
+use super::literal::Literal;
+use super::walk::Stop;
+
+/// Up to here keys are looked for one after the other, beyond by their hash.
+const FEW: usize = 32;
+
+/// A key that was read.
+pub(super) enum Key {
+    /// Its place among the known ones.
+    Known(usize),
+    /// Where its name stands.
+    Unknown(Span),
+}
+
+/// Keys of an object, each with the key that followed it last.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    literals: Vec<Literal>,
+    /// By the place of a key the place of the one that followed; the last entry is the first key of an object.
+    next: Vec<u32>,
+    /// Places of names; empty for a few.
+    places: HashMap<Box<[u8]>, usize>,
+}
+
+impl Keys {
+    /// Keys in the order in which they are expected. The names stand in JSON as they are.
+    pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut keys = Self { next: vec![0], ..Self::default() };
+        for name in names {
+            keys.push(name);
+        }
+        if keys.len() > FEW {
+            let place = |(place, literal): (usize, &Literal)| (literal.name().into(), place);
+            keys.places = keys.literals.iter().enumerate().map(place).collect();
+        }
+        keys
+    }
+
+    /// How many keys there are; as a place, the one before the first key.
+    #[inline]
+    pub(super) const fn len(&self) -> usize {
+        self.literals.len()
+    }
+
+    /// Adds a key behind the others and returns its place.
+    pub(super) fn push(&mut self, name: &str) -> usize {
+        let place = self.literals.len();
+        let first = self.next.pop().unwrap_or_default();
+        self.literals.push(Literal::new(name));
+        self.next.extend([u32::try_from(place + 1).unwrap_or_default(), first]);
+        place
+    }
+
+    /// Reads a key up to its value. `before` is the place of the key before it.
+    #[inline]
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, before: usize) -> Result<Key, Stop> {
+        let guess = self.next.get(before).copied().unwrap_or_default() as usize;
+        if let Some(literal) = self.literals.get(guess)
+            && cursor.pass_key(literal, before == self.literals.len())
+        {
+            return Ok(Key::Known(guess));
+        }
+        self.look_up(cursor, before)
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, cursor: &mut Cursor<'_>, before: usize) -> Result<Key, Stop> {
+        let span = cursor.any_key(before == self.literals.len())?;
+        let name = span.bytes(cursor.payload());
+        let known = if self.places.is_empty() {
+            self.literals.iter().position(|literal| literal.name() == name)
+        } else {
+            self.places.get(name).copied()
+        };
+        let Some(place) = known else { return Ok(Key::Unknown(span)) };
+        if let (Some(next), Ok(place)) = (self.next.get_mut(before), u32::try_from(place)) {
+            *next = place;
+        }
+        Ok(Key::Known(place))
+    }
+}
