@@ -60,7 +60,9 @@ impl Store {
     /// # Errors
     /// When SQLite refuses, or any row is not what was written.
     pub fn restore(&self) -> Result<Restored, StoreError> {
-        read_all(&self.connection).map_err(|source| StoreError::sqlite(&self.path, source))
+        // One moment of the file, even while somebody writes it.
+        let read = || read_all(&*self.connection.unchecked_transaction()?);
+        read().map_err(|source| StoreError::sqlite(&self.path, source))
     }
 
     /// Forgets where a partition's counting stood, because its topic was created anew; the audit trail says so.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::outcome::Outcome;
 use crate::support::{Kafka, wait_until};
 use crate::workload::{self, Planned};
-use crate::world::{Broker as _, World};
+use crate::world::World;
 use crate::{Bar, PATIENCE, only_webhook};
 
 /// Records that are sent one by one to see how long each takes.
