@@ -1,7 +1,5 @@
 //! A place in the bytes that moves over blanks, keys, texts and values. Arrays and objects are walked in `nested.rs`.
 
-use super::lanes::{LANES, text_stops};
-use super::literal::Literal;
 use super::number;
 use super::walk::Stop;
 use super::{Found, Span};
@@ -38,6 +36,11 @@ impl<'p> Cursor<'p> {
 
     pub(super) const fn at(&self) -> usize {
         self.at
+    }
+
+    /// Moves on to a place that was read otherwise.
+    pub(super) const fn move_to(&mut self, at: usize) {
+        self.at = at;
     }
 
     pub(super) const fn gap(&self) -> usize {
@@ -91,7 +94,6 @@ impl<'p> Cursor<'p> {
     }
 
     /// Passes a literal of this text.
-    #[inline]
     fn pass(&mut self, text: &[u8]) -> Result<(), Stop> {
         let rest = self.payload.get(self.at..).unwrap_or_default();
         if !rest.starts_with(text) {
@@ -123,21 +125,6 @@ impl<'p> Cursor<'p> {
         };
         self.at += 1;
         Ok(behind)
-    }
-
-    /// Passes this very key with the usual blanks, or stays.
-    #[inline]
-    pub(super) fn pass_key(&mut self, key: &Literal, is_first: bool) -> bool {
-        let at = if is_first { self.at } else { self.at + self.gap };
-        let end = at + key.len();
-        let blank = |at: usize| self.payload.get(at) == Some(&b' ');
-        if !key.stands_at(self.payload, at)
-            || (self.gap != 0 && !(blank(end) && (is_first || blank(self.at))))
-        {
-            return false;
-        }
-        self.at = end + self.gap;
-        true
     }
 
     /// Passes any key with its colon and returns where its name stands. The blank before it is expected again.
@@ -176,57 +163,24 @@ impl<'p> Cursor<'p> {
     }
 
     /// Passes a number.
-    #[inline]
-    pub(super) fn number(&mut self) -> Result<f64, Stop> {
+    fn number(&mut self) -> Result<f64, Stop> {
         let rest = self.payload.get(self.at..).unwrap_or_default();
-        let (number, length) = number::read(rest).ok_or(Stop::Unusual)?;
+        let (number, length) = number::any(rest).ok_or(Stop::Unusual)?;
         self.at += length;
         Ok(number)
     }
 
     /// Passes a text, from its opening quote on. Escapes are left to the strict decoder.
-    #[inline]
-    pub(super) fn text(&mut self) -> Result<Span, Stop> {
+    fn text(&mut self) -> Result<Span, Stop> {
         let start = self.at + 1;
-        let mut at = start;
-        let is_ascii = loop {
-            let rest = self.payload.get(at..).unwrap_or_default();
-            let stop = match rest.first_chunk::<LANES>() {
-                Some(window) => match text_stops(window) {
-                    0 => {
-                        at += LANES;
-                        continue;
-                    }
-                    stops => stops.trailing_zeros() as usize,
-                },
-                None => rest.iter().position(|byte| is_text_stop(*byte)).ok_or(Stop::Unusual)?,
-            };
-            at += stop;
-            break rest.get(stop) == Some(&b'"');
-        };
-        if !is_ascii {
-            at = self.text_behind_ascii(start, at)?;
-        }
-        let place = |at: usize| u32::try_from(at).map_err(|_| Stop::Unusual);
-        let span = Span { start: place(start)?, end: place(at)? };
-        self.at = at + 1;
-        Ok(span)
-    }
-
-    /// The closing quote of a text whose first bytes, up to `at`, are plain.
-    #[cold]
-    fn text_behind_ascii(&self, start: usize, at: usize) -> Result<usize, Stop> {
-        let rest = self.payload.get(at..).unwrap_or_default();
+        let rest = self.payload.get(start..).unwrap_or_default();
         let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
         let length = rest.iter().position(ends).ok_or(Stop::Unusual)?;
-        let text = self.payload.get(start..at + length).unwrap_or_default();
-        if rest.get(length) != Some(&b'"') || std::str::from_utf8(text).is_err() {
+        let (text, behind) = rest.split_at(length);
+        if behind.first() != Some(&b'"') || std::str::from_utf8(text).is_err() {
             return Err(Stop::Unusual);
         }
-        Ok(at + length)
+        self.at = start + length + 1;
+        Span::new(start, start + length).ok_or(Stop::Unusual)
     }
-}
-
-const fn is_text_stop(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..)
 }

@@ -57,20 +57,16 @@ impl Keys {
         place
     }
 
-    /// Reads a key up to its value. `before` is the place of the key before it.
-    #[inline]
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, before: usize) -> Result<Key, Stop> {
-        let guess = self.next.get(before).copied().unwrap_or_default() as usize;
-        if let Some(literal) = self.literals.get(guess)
-            && cursor.pass_key(literal, before == self.literals.len())
-        {
-            return Ok(Key::Known(guess));
-        }
-        self.look_up(cursor, before)
+    /// The key that should come behind another, and its place.
+    #[inline(always)]
+    pub(super) fn guess(&self, before: usize) -> Option<(usize, &Literal)> {
+        let place = *self.next.get(before)? as usize;
+        Some((place, self.literals.get(place)?))
     }
 
+    /// Reads any key up to its value. `before` is the place of the key before it.
     #[inline(never)]
-    fn look_up(&mut self, cursor: &mut Cursor<'_>, before: usize) -> Result<Key, Stop> {
+    pub(super) fn look_up(&mut self, cursor: &mut Cursor<'_>, before: usize) -> Result<Key, Stop> {
         let span = cursor.any_key(before == self.literals.len())?;
         let name = span.bytes(cursor.payload());
         let known = if self.places.is_empty() {

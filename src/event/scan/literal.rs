@@ -25,7 +25,7 @@ impl Literal {
     }
 
     /// Bytes of the key.
-    #[inline]
+    #[inline(always)]
     pub(super) const fn len(&self) -> usize {
         self.text.len()
     }
@@ -36,7 +36,7 @@ impl Literal {
     }
 
     /// Whether the payload has this key here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn stands_at(&self, payload: &[u8], at: usize) -> bool {
         let Some(rest) = payload.get(at..) else { return false };
         let Some(window) = rest.first_chunk::<BYTES>() else { return rest.starts_with(&self.text) };
@@ -52,10 +52,8 @@ pub(super) fn stands_as_it_is(name: &str) -> bool {
     !name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
 }
 
+#[inline(always)]
 fn words(bytes: &[u8; BYTES]) -> [u64; WORDS] {
-    let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = chunk.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte));
-    }
-    words
+    let (chunks, _) = bytes.as_chunks::<8>();
+    std::array::from_fn(|word| u64::from_le_bytes(chunks[word]))
 }

@@ -11,7 +11,8 @@
 //! | names of features and segment fields, learned | `shape.rs` |
 //! | keys of an object with the guess of the next | `keys.rs`, `literal.rs` |
 //! | the event, object by object | `walk.rs` |
-//! | one value in the bytes | `cursor.rs`, `number.rs`, `nested.rs` |
+//! | a usual member of an object: the expected key with a plain value | `usual.rs`, `number.rs` |
+//! | any key and value | `cursor.rs`, `nested.rs` |
 //! | sixteen bytes at once | `lanes.rs` |
 
 mod cursor;
@@ -22,6 +23,7 @@ mod nested;
 mod number;
 mod scanned;
 mod shape;
+mod usual;
 mod walk;
 
 use super::{Limits, decode};

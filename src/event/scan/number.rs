@@ -1,7 +1,7 @@
 //! Numbers, rounded correctly. The usual ones (at most eight digits before the point and eight behind it) are read
 //! without a branch for any of their digits; others digit by digit, and those that are no exact quotient by `std`.
 
-use super::lanes::{LANES, number_stops};
+use super::lanes::{LANES, NumberStops, number_stops};
 
 /// Whole numbers up to here are exact as `f64`, and so is a product or quotient with an exact power of ten, rounded once.
 const MAX_EXACT: u64 = 1 << 53;
@@ -10,7 +10,7 @@ const MAX_DIGITS: usize = 19;
 /// Largest exact power of ten.
 const MAX_EXACT_POWER: usize = 22;
 /// Bytes that must follow, so that words can be loaded anywhere in a usual number.
-const WINDOW: usize = 32;
+pub(super) const WINDOW: usize = 24;
 
 const POWERS: [f64; MAX_EXACT_POWER + 1] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
@@ -19,63 +19,51 @@ const POWERS: [f64; MAX_EXACT_POWER + 1] = [
 const WHOLE_POWERS: [u64; 16] =
     [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 0, 0, 0, 0, 0, 0, 0];
 
-/// The number at the beginning and its length in bytes; `None` where none stands, or one beyond the range of `f64`.
-#[inline]
-pub(super) fn read(bytes: &[u8]) -> Option<(f64, usize)> {
-    bytes.first_chunk::<WINDOW>().and_then(usual).or_else(|| any(bytes))
-}
-
-/// A number of at most eight digits before and eight behind the point, without an exponent.
-#[inline]
-fn usual(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
-    let (stops, points) = number_stops(window.first_chunk::<LANES>()?);
-    let negative = u32::from(window[0] == b'-');
-    let (stops, points) = (stops >> negative, points >> negative);
-    let first_stop = stops & stops.wrapping_neg();
-    let point = first_stop & points;
+/// A number of at most eight digits before and eight behind the point, or of fifteen without one; an exponent is not
+/// looked for. So few digits are exact, and so is their power of ten.
+#[inline(always)]
+pub(super) fn usual(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
+    let NumberStops { others, points, minus: negative } = number_stops(window.first_chunk::<LANES>()?);
+    let (stops, points) = (others >> negative, points >> negative);
+    let point = stops & stops.wrapping_neg() & points;
     let whole = stops.trailing_zeros();
+    // Without a stop in sight these are 32, and refused as too long.
     let length = (stops ^ point).trailing_zeros();
     let has_point = u32::from(point != 0);
     let fraction = length.wrapping_sub(whole).wrapping_sub(has_point);
     let begin = negative as usize;
-    let leading_zero = window[begin] == b'0' && whole > 1;
-    // Without a stop in sight the length is 32.
-    let is_usual = whole.wrapping_sub(1) < 8 && fraction < 9 && fraction >= has_point && length < 16;
-    if !is_usual || leading_zero {
+    let first = word(window, begin);
+    let leading_zero = (first & 0xff == u64::from(b'0')) & (whole > 1);
+    let is_short = (whole.wrapping_sub(1) < 8) & (fraction < 9) & (fraction >= has_point) & !leading_zero;
+    let digits = if is_short {
+        let behind = word(window, begin + whole as usize + 1).unbounded_shl(64 - 8 * fraction);
+        eight(first << (64 - 8 * whole)) * WHOLE_POWERS[(fraction & 15) as usize] + eight(behind)
+    } else if whole > 8 && whole < 16 && has_point == 0 && !leading_zero {
+        let behind = word(window, begin + 8) << (64 - 8 * (whole - 8));
+        eight(first) * WHOLE_POWERS[(whole - 8) as usize] + eight(behind)
+    } else {
         return None;
-    }
-    let end = begin + length as usize;
-    if window[end & (WINDOW - 1)] | 0x20 == b'e' {
-        return None;
-    }
-    let whole_digits = word(window, begin) << (64 - 8 * whole);
-    let fraction_digits = word(window, begin + whole as usize + 1).unbounded_shl(64 - 8 * fraction);
-    let scale = (fraction & 15) as usize;
-    let digits = eight(whole_digits) * WHOLE_POWERS[scale] + eight(fraction_digits);
-    if digits > MAX_EXACT {
-        return None;
-    }
-    let size = digits as f64 / POWERS[scale];
-    Some((f64::from_bits(size.to_bits() | (u64::from(negative) << 63)), end))
+    };
+    let size = digits as f64 / POWERS[(fraction & 15) as usize];
+    Some((f64::from_bits(size.to_bits() | (u64::from(negative) << 63)), begin + length as usize))
 }
 
 /// Eight bytes, the first one lowest; none where the window ends before.
-#[inline]
+#[inline(always)]
 fn word(window: &[u8; WINDOW], at: usize) -> u64 {
     window.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// The value of eight digits, the first one in the lowest byte; zero bytes count as zeros. Pairs, then fours, then all.
-#[inline]
+#[inline(always)]
 const fn eight(digits: u64) -> u64 {
     let pairs = (digits & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(10 * (1 << 8) + 1) >> 8;
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 * (1 << 16) + 1) >> 16;
     (fours & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 * (1 << 32) + 1) >> 32
 }
 
-/// Any number of the JSON grammar.
-#[inline(never)]
-fn any(bytes: &[u8]) -> Option<(f64, usize)> {
+/// Any number of the JSON grammar and its length in bytes; `None` where none stands, or one beyond the range of `f64`.
+pub(super) fn any(bytes: &[u8]) -> Option<(f64, usize)> {
     let negative = bytes.first() == Some(&b'-');
     let mut digits = Digits { bytes, at: usize::from(negative), value: 0, count: 0 };
     let whole = digits.run();

@@ -16,6 +16,11 @@ pub struct Span {
 }
 
 impl Span {
+    #[inline(always)]
+    pub(super) fn new(start: usize, end: usize) -> Option<Self> {
+        Some(Self { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+    }
+
     /// The text at this place; empty for a payload that it was not found in.
     #[must_use]
     pub fn text(self, payload: &[u8]) -> &str {

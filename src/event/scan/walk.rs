@@ -3,7 +3,7 @@
 use super::cursor::{Behind, Cursor};
 use super::keys::{Key, Keys};
 use super::shape::Shapes;
-use super::{Found, Scanned, Span};
+use super::{Found, Scanned, Span, usual};
 use crate::event::{Limits, MAX_NAME_BYTES, timestamp};
 use crate::subject::Millis;
 
@@ -111,7 +111,7 @@ impl Walk {
         let mut goes_on = !cursor.open()?;
         let mut before = self.event.len();
         while goes_on {
-            before = known_or_remembered(&mut self.event, cursor, before)?;
+            before = read_key(&mut self.event, cursor, before)?;
             match FIELDS.get(before) {
                 Some((field, _)) => {
                     if reading.met & (1 << before) != 0 {
@@ -120,14 +120,13 @@ impl Walk {
                     reading.met |= 1 << before;
                     self.field(*field, cursor, reading, scanned)?;
                 }
-                None => _ = cursor.value(1)?,
+                None => _ = read_value(cursor, 1)?,
             }
             goes_on = cursor.behind()? == Behind::Comma;
         }
         if cursor.peek_behind_blanks().is_some() { Err(Stop::Unusual) } else { Ok(()) }
     }
 
-    #[inline]
     fn field(
         &mut self,
         field: Field,
@@ -136,32 +135,37 @@ impl Walk {
         scanned: &mut Scanned,
     ) -> Result<(), Stop> {
         match field {
-            Field::Id => scanned.id = name(cursor.value(1)?)?,
-            Field::Version => scanned.version = name(cursor.value(1)?)?,
+            Field::Features | Field::Segment => return self.named_values(field, cursor, reading, scanned),
+            Field::Prediction => return self.prediction(cursor, scanned),
+            _ => {}
+        }
+        let value = read_value(cursor, 1)?;
+        match field {
+            Field::Id => scanned.id = name(value)?,
+            Field::Version => scanned.version = name(value)?,
             Field::Model => {
-                scanned.model = match name(cursor.value(1)?)? {
+                scanned.model = match name(value)? {
                     Found::Text(span) => Some(span),
                     Found::Absent => None,
                     _ => return Err(Stop::Unusual),
                 }
             }
-            Field::Ts => scanned.ts = time(cursor.value(1)?, cursor.payload())?,
-            Field::Features | Field::Segment => self.named_values(field, cursor, reading, scanned)?,
-            Field::Prediction => self.prediction(cursor, scanned)?,
+            Field::Ts => scanned.ts = time(value, cursor.payload())?,
             Field::LatencyMs => {
-                scanned.latency_ms = match cursor.value(1)? {
+                scanned.latency_ms = match value {
                     Found::Number(latency) => Some(latency),
                     Found::Missing => None,
                     _ => return Err(Stop::Unusual),
                 }
             }
             Field::Label => {
-                scanned.label = match given(cursor.value(1)?) {
+                scanned.label = match given(value) {
                     Found::Nested => return Err(Stop::Unusual),
                     label => label,
                 }
             }
-            Field::Score => reading.outer_score = given(cursor.value(1)?),
+            Field::Score => reading.outer_score = given(value),
+            Field::Features | Field::Segment | Field::Prediction => {}
         }
         Ok(())
     }
@@ -205,8 +209,8 @@ impl Walk {
         let mut goes_on = !cursor.open()?;
         let mut before = self.prediction.len();
         while goes_on {
-            before = known_or_remembered(&mut self.prediction, cursor, before)?;
-            let value = cursor.value(2)?;
+            before = read_key(&mut self.prediction, cursor, before)?;
+            let value = read_value(cursor, 2)?;
             match before {
                 0 => put(&mut scanned.prediction, value)?,
                 1 => put(&mut scanned.score, value)?,
@@ -219,18 +223,48 @@ impl Walk {
 }
 
 /// Values by the place of their names.
-#[inline]
 fn values(keys: &mut Keys, cursor: &mut Cursor<'_>, values: &mut [Found]) -> Result<(), Stop> {
-    let mut goes_on = !cursor.open()?;
-    let mut before = keys.len();
-    while goes_on {
-        let Key::Known(place) = keys.read(cursor, before)? else { return Err(Stop::UnknownName) };
-        let slot = values.get_mut(place).ok_or(Stop::Unusual)?;
-        put(slot, cursor.value(2)?)?;
-        before = place;
-        goes_on = cursor.behind()? == Behind::Comma;
+    if cursor.open()? {
+        return Ok(());
     }
-    Ok(())
+    let payload = cursor.payload();
+    let mut before = keys.len();
+    // The place is kept here and not in the cursor, so that it stays in a register.
+    let (mut at, mut lead) = (cursor.at(), 0);
+    loop {
+        let key = usual::key(keys, before, payload, at, (lead, cursor.gap()));
+        let value = key.and_then(|(place, at)| Some((place, usual::value(payload, at)?)));
+        let (place, value, behind) = match value {
+            Some((place, (value, end))) if matches!(payload.get(end), Some(b',' | b'}')) => {
+                at = end + 1;
+                (place, value, if payload.get(end) == Some(&b',') { Behind::Comma } else { Behind::End })
+            }
+            _ => {
+                cursor.move_to(at);
+                let read = any_member(keys, cursor, before)?;
+                at = cursor.at();
+                read
+            }
+        };
+        put(values.get_mut(place).ok_or(Stop::Unusual)?, value)?;
+        if behind == Behind::End {
+            cursor.move_to(at);
+            return Ok(());
+        }
+        (before, lead) = (place, cursor.gap());
+    }
+}
+
+/// Reads a member of an object of names, whatever its key and value.
+#[inline(never)]
+fn any_member(
+    keys: &mut Keys,
+    cursor: &mut Cursor<'_>,
+    before: usize,
+) -> Result<(usize, Found, Behind), Stop> {
+    let Key::Known(place) = keys.look_up(cursor, before)? else { return Err(Stop::UnknownName) };
+    let value = read_value(cursor, 2)?;
+    Ok((place, value, cursor.behind()?))
 }
 
 /// Fills a field that was not met before.
@@ -245,10 +279,27 @@ fn put(slot: &mut Found, value: Found) -> Result<(), Stop> {
 
 /// Reads a key; one that nobody counts is remembered while there is room. The place is beyond all keys where there is none.
 #[inline]
-fn known_or_remembered(keys: &mut Keys, cursor: &mut Cursor<'_>, before: usize) -> Result<usize, Stop> {
-    match keys.read(cursor, before)? {
+fn read_key(keys: &mut Keys, cursor: &mut Cursor<'_>, before: usize) -> Result<usize, Stop> {
+    let lead = if before == keys.len() { 0 } else { cursor.gap() };
+    if let Some((place, at)) = usual::key(keys, before, cursor.payload(), cursor.at(), (lead, cursor.gap())) {
+        cursor.move_to(at);
+        return Ok(place);
+    }
+    match keys.look_up(cursor, before)? {
         Key::Known(place) => Ok(place),
         Key::Unknown(span) => Ok(remember(keys, span, cursor.payload())),
+    }
+}
+
+/// Reads a value at this depth. A number that goes on behind its usual part is read again.
+#[inline]
+fn read_value(cursor: &mut Cursor<'_>, depth: usize) -> Result<Found, Stop> {
+    match usual::value(cursor.payload(), cursor.at()) {
+        Some((value, end)) if matches!(cursor.payload().get(end), Some(b',' | b'}')) => {
+            cursor.move_to(end);
+            Ok(value)
+        }
+        _ => cursor.value(depth),
     }
 }
 
