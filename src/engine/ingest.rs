@@ -17,7 +17,7 @@ impl Engine {
         self.law.read += 1;
         let outcome = match decode(&self.limits, &self.names, record) {
             Ok(known) => {
-                let Self { dedup, windows, partitions, completeness, labels, .. } = self;
+                let Self { dedup, windows, partitions, completeness, labels, sequences, .. } = self;
                 let partition = partitions.entry(record.topic, record.partition);
                 let outcome = observe(
                     dedup.as_mut(),
@@ -30,6 +30,7 @@ impl Engine {
                 if outcome == Outcome::Counted {
                     let (named, event, at) = &known;
                     labels.observe(windows, named, event, *at);
+                    sequences.observe(windows, event, *at);
                 }
                 if let Outcome::Refused(Refusal::UnknownModel | Refusal::UnknownVersion) = outcome {
                     self.unknown.saw(&known.0.model, known.0.version.as_deref());

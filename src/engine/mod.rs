@@ -7,12 +7,15 @@
 //! Law L-1: `read = refused + late + future + unmatched + duplicate + counted`, at every moment.
 
 mod actions;
+mod budgeted;
+mod burn;
 mod checkpoint;
 mod command;
 mod completeness;
 mod documents;
 mod ingest;
 mod labels;
+mod sequences;
 mod tell;
 mod trouble;
 mod unknown;
@@ -32,13 +35,13 @@ use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
 use crate::event::{Limits, NameRules};
 use crate::fault::{Place, reach};
-use crate::monitor::calibrated::ModelWatch;
+use crate::monitor::calibrated::Topic;
 use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{
-    AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView, SilenceView, UnknownView,
-    WindowView,
+    AlarmRateView, AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView,
+    SilenceView, UnknownView, WindowView,
 };
 use crate::window::{Dedup, NotAdmitted, Partition, Partitions, WatchedVersion, WindowSettings, Windows};
 
@@ -96,7 +99,13 @@ pub struct Engine {
     windows: Windows,
     judge: Judge,
     watches: watches::Watches,
+    /// Watches over the versions of a model against one another.
+    versions: watches::Watches,
+    /// Where the events can be read again.
+    topic: Topic,
     labels: labels::Labels,
+    sequences: sequences::Sequences,
+    burns: burn::Burns,
     alerts: Alerts,
     actions: Actions,
     facts: HashMap<(String, String), VersionFacts>,
@@ -148,8 +157,12 @@ impl Engine {
                 config.alerts.clear_below,
                 config.segments.as_ref().map(|segments| segments.field.clone()),
             ),
-            watches: watches::Watches::new(&config.monitor, watches::DOCUMENT_PREFIX, ModelWatch::new),
+            watches: watches::Watches::new(&config.monitor, budgeted::CALIBRATED_WATCH),
+            versions: watches::Watches::new(&config.monitor, budgeted::VERSION_WATCH),
+            topic: watches::topic(config),
             labels,
+            sequences: sequences::Sequences::new(&config.monitor),
+            burns: burn::Burns::new(config),
             alerts: Alerts::new(
                 config.alerts.clone(),
                 config.sinks.iter().map(SinkFilter::of).collect(),
@@ -219,7 +232,10 @@ impl Engine {
         let watched =
             |model: &str, version: &str| facts.contains_key(&(model.to_owned(), version.to_owned()));
         self.watches.retain(in_use, watched);
+        self.versions.retain(in_use, watched);
         self.labels.retain(in_use, watched);
+        self.sequences.retain(watched);
+        self.burns.retain(watched);
     }
 
     /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
@@ -273,6 +289,8 @@ impl Engine {
             }
         }
         self.watch_windows(edge, &mut progress);
+        self.feed_sequences(edge, &mut progress);
+        self.judge_burn_rates(edge, &mut progress);
         self.judge_labels(edge, &mut progress);
         self.tell(end, now, &mut progress);
         progress
@@ -348,6 +366,13 @@ impl Engine {
         self.windows.events().map(count).collect()
     }
 
+    /// How often each version alarmed under the budget, beside what the budget allows.
+    #[must_use]
+    pub fn alarm_rates(&self) -> Vec<AlarmRateView> {
+        let rates = self.watches.rates().chain(self.versions.rates()).chain(self.labels.watches.rates());
+        rates.collect()
+    }
+
     /// Positions of all partitions, for display.
     #[must_use]
     pub fn positions(&self) -> Vec<PositionView> {
@@ -375,9 +400,12 @@ impl Engine {
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
-        let watches = self.watches.take_documents().chain(self.labels.watches.take_documents());
+        let watches = self.watches.take_documents().chain(self.versions.take_documents());
+        let watches = watches.chain(self.labels.watches.take_documents());
         documents.extend(watches.map(|(name, text)| (name, Some(text))));
         documents.extend(self.labels.join.take_documents());
+        documents.extend(self.sequences.take_documents());
+        documents.extend(self.burns.take_documents());
         if let Some(text) = self.completeness.take_document() {
             documents.insert(documents::GAPS.to_owned(), Some(text));
         }

@@ -114,6 +114,12 @@ impl Windows {
         let state = self.versions.get(*index)?;
         Some((&state.model, &state.version, plan, self.slots.cells()))
     }
+
+    /// Segment of an event; `None` if it has none, or the traffic is not split.
+    #[must_use]
+    pub fn segment_of<'e>(&self, event: &'e Event<'_>) -> Option<Cow<'e, str>> {
+        segment_value(event, &self.settings.segments.as_ref()?.field)
+    }
 }
 
 /// A score or label as a number; truth values are 0 and 1.

@@ -30,7 +30,7 @@ pub use admission::NotAdmitted;
 pub(crate) use count::truth;
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
-pub use join::{FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
+pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
 pub use partition::{Partition, PartitionId, Partitions, Patience};
 pub use plan::{Plan, Plans};
 pub use settings::{HorizonSettings, WindowSettings};

@@ -34,6 +34,12 @@ pub struct Finding {
     pub rows: f64,
 }
 
+/// Traffic, among the columns.
+pub const VOLUME: &str = "volume";
+
+/// Kind of values that are not there.
+pub(super) const MISSING: &str = "missing";
+
 /// What one step measured.
 pub(super) struct Readings<'a> {
     pub(super) samples: &'a [Sample],
@@ -42,7 +48,7 @@ pub(super) struct Readings<'a> {
 
 /// Whether a quantity of this kind says that the data are broken, rather than that the world moved.
 pub(super) fn is_fault(kind: &str) -> bool {
-    matches!(kind, "missing" | "wrong_type" | "new_category" | "new_value" | "range")
+    matches!(kind, MISSING | "wrong_type" | "new_category" | "new_value" | "range")
 }
 
 /// Findings of a step. A pair is told only if neither of its columns stands out alone.
@@ -66,7 +72,7 @@ pub(super) fn findings(
     // What is missing everywhere is missing in every slice: only a slice that stands out more says something of its own.
     let missing: HashMap<&str, f64> = hot
         .iter()
-        .filter(|(index, _, _)| monitored[*index].kind == "missing" && monitored[*index].slice.is_none())
+        .filter(|(index, _, _)| monitored[*index].kind == MISSING && monitored[*index].slice.is_none())
         .map(|(index, reading, _)| (monitored[*index].feature.as_str(), reading.heat))
         .collect();
     let mut told = HashSet::new();
@@ -78,7 +84,7 @@ pub(super) fn findings(
             continue;
         }
         let everywhere = missing.get(one.feature.as_str()).is_some_and(|heat| *heat >= reading.heat);
-        if one.slice.is_some() && one.kind == "missing" && everywhere {
+        if one.slice.is_some() && one.kind == MISSING && everywhere {
             continue;
         }
         if !told.insert((&one.feature, &one.slice, is_fault(one.kind))) {
@@ -100,8 +106,8 @@ pub(super) fn findings(
         });
     }
     findings.extend(volume.map(|(fall, threshold)| Finding {
-        feature: "volume".to_owned(),
-        kind: "volume",
+        feature: VOLUME.to_owned(),
+        kind: VOLUME,
         about: None,
         slice: None,
         loudness: Loudness::Page,
