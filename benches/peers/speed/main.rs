@@ -2,8 +2,8 @@
 //! of every feature, each in a process of its own, in turns, so that what else the machine does falls on all.
 //!
 //! `make peers`, or `ANCHORWATCH_PEERS=1 cargo bench --bench speed` once `deploy/local/setup.sh peers` has installed
-//! them. The environment may change the number of events (`ANCHORWATCH_BENCH_EVENTS`) and of rounds (`ANCHORWATCH_BENCH_ROUNDS`). What each
-//! peer is asked for stands in `peers.py`.
+//! them. The environment may change the number of events (`ANCHORWATCH_BENCH_EVENTS`) and of rounds
+//! (`ANCHORWATCH_BENCH_ROUNDS`). What each peer is asked for stands in `peers.py`.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 #[path = "../../journey/events.rs"]
