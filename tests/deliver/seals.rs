@@ -65,7 +65,7 @@ fn raw(folder: &Path) -> Connection {
 
 fn columns(connection: &Connection, table: &str) -> Vec<String> {
     let select = connection.prepare(&format!("SELECT * FROM {table}")).expect("a table");
-    select.column_names().into_iter().map(str::to_owned).collect()
+    select.column_names().map(str::to_owned).collect()
 }
 
 fn rotten(value: Value) -> Value {
