@@ -26,7 +26,7 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS, 20 by default
 	@deploy/local/fuzz.sh
 
 bench:  ## every bench, and the whole journey beside a raw Kafka consumer
-	@deploy/local/setup.sh build kafka
+	@deploy/local/setup.sh build kafka bench
 	cargo bench --workspace --locked
 
 quality:  ## verdicts on 87 streams with known truth beside the recorded peers; false alarms where nothing changes

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the targets of the Makefile need, once; a second run finds it and does nothing.
 #
-#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|quality|check]…
+#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|bench|quality|check]…
 #
-# None named: all but faults, fuzz, quality and check.
+# None named: all but faults, fuzz, bench, quality and check.
 #
 # Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
 # names them. Jars, Python packages and cargo-deny are kept outside the clone, in ~/.cache/anchorwatch.
@@ -135,6 +135,11 @@ setup_fuzz() {
   cargo install cargo-fuzz --version "$FUZZ_VERSION" --locked --quiet --root "$CACHE/cargo-fuzz" >&2
 }
 
+# What benches count instructions with: the same on a busy machine.
+setup_bench() {
+  if missing valgrind; then packages "the benches" valgrind; fi
+}
+
 # What `make check` runs beyond the Rust toolchain.
 setup_check() {
   if missing shellcheck; then packages "make check" shellcheck; fi
@@ -156,8 +161,8 @@ setup_deny() {
 for part in "${@:-build kafka prometheus python}"; do
   for name in $part; do
     case "$name" in
-    build | kafka | prometheus | python | faults | fuzz | quality | check) "setup_$name" ;;
-    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz, quality or check" ;;
+    build | kafka | prometheus | python | faults | fuzz | bench | quality | check) "setup_$name" ;;
+    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz, bench, quality or check" ;;
     esac
   done
 done

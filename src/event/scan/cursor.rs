@@ -127,13 +127,17 @@ impl<'p> Cursor<'p> {
         Ok(behind)
     }
 
-    /// Passes any key with its colon and returns where its name stands. The blank before it is expected again.
-    pub(super) fn any_key(&mut self, is_first: bool) -> Result<Span, Stop> {
+    /// Passes the blanks before a key; a single one behind a comma is expected again.
+    pub(super) fn blanks_before_key(&mut self, is_first: bool) {
         let blanks = self.skip_blanks();
         if !is_first {
             self.gap = usize::from(blanks == 1);
         }
-        if self.peek() != Some(b'"') {
+    }
+
+    /// Passes any key with its colon and returns where its name stands.
+    pub(super) fn any_key(&mut self) -> Result<Span, Stop> {
+        if self.peek_behind_blanks() != Some(b'"') {
             return Err(Stop::Unusual);
         }
         let span = self.text()?;
@@ -181,6 +185,6 @@ impl<'p> Cursor<'p> {
             return Err(Stop::Unusual);
         }
         self.at = start + length + 1;
-        Span::new(start, start + length).ok_or(Stop::Unusual)
+        Ok(Span::new(start, start + length))
     }
 }

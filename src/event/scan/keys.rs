@@ -67,17 +67,43 @@ impl Keys {
     /// Reads any key up to its value. `before` is the place of the key before it.
     #[inline(never)]
     pub(super) fn look_up(&mut self, cursor: &mut Cursor<'_>, before: usize) -> Result<Key, Stop> {
-        let span = cursor.any_key(before == self.literals.len())?;
-        let name = span.bytes(cursor.payload());
-        let known = if self.places.is_empty() {
-            self.literals.iter().position(|literal| literal.name() == name)
+        let is_first = before == self.literals.len();
+        cursor.blanks_before_key(is_first);
+        let there = self.there(cursor.payload(), cursor.at());
+        let place = if let Some((place, length)) = there {
+            cursor.move_to(cursor.at() + length);
+            cursor.skip_blanks();
+            place
         } else {
-            self.places.get(name).copied()
+            let span = cursor.any_key()?;
+            let name = span.bytes(cursor.payload());
+            let known = if self.places.is_empty() {
+                self.literals.iter().position(|literal| literal.name() == name)
+            } else {
+                self.places.get(name).copied()
+            };
+            let Some(place) = known else { return Ok(Key::Unknown(span)) };
+            place
         };
-        let Some(place) = known else { return Ok(Key::Unknown(span)) };
+        self.follows(before, place);
+        Ok(Key::Known(place))
+    }
+
+    /// Notes which key followed another.
+    pub(super) fn follows(&mut self, before: usize, place: usize) {
         if let (Some(next), Ok(place)) = (self.next.get_mut(before), u32::try_from(place)) {
             *next = place;
         }
-        Ok(Key::Known(place))
+    }
+
+    /// Which of a few keys stands here as it is, and its length.
+    pub(super) fn there(&self, payload: &[u8], at: usize) -> Option<(usize, usize)> {
+        if !self.places.is_empty() {
+            return None;
+        }
+        let begin = u64::from_le_bytes(*payload.get(at..)?.first_chunk()?);
+        let stands = |literal: &Literal| literal.may_begin(begin) && literal.stands_at(payload, at);
+        let place = self.literals.iter().position(stands)?;
+        Some((place, self.literals.get(place)?.len()))
     }
 }

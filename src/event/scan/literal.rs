@@ -35,6 +35,12 @@ impl Literal {
         self.text.get(1..self.text.len() - 2).unwrap_or_default()
     }
 
+    /// Whether a key whose first bytes are these may be this one.
+    #[inline(always)]
+    pub(super) const fn may_begin(&self, begin: u64) -> bool {
+        (begin ^ self.words[0]) & self.masks[0] == 0
+    }
+
     /// Whether the payload has this key here.
     #[inline(always)]
     pub(super) fn stands_at(&self, payload: &[u8], at: usize) -> bool {

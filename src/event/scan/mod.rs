@@ -3,7 +3,7 @@
 //! Producers write the same keys in the same order, event after event. So each object is read with a guess: the key
 //! that followed last time, compared as bytes. Where a guess fails, the key is looked up, and the next guess is
 //! better. Whatever is unusual (escapes, a name nobody has seen, anything broken) is left to the strict
-//! [`decode`](super::decode), which says what it is. What the scanner takes, `decode` takes too, with the same fields.
+//! [`decode`], which says what it is. What the scanner takes, `decode` takes too, with the same fields.
 //!
 //! | what | file |
 //! |---|---|
@@ -58,7 +58,7 @@ impl Scanner {
         Self { limits, walk: Walk::new(&limits), scanned: Scanned::default() }
     }
 
-    /// Reads one event. `None`: unusual or broken, [`decode`](super::decode) says which.
+    /// Reads one event. `None`: unusual or broken, [`decode`] says which.
     pub fn scan(&mut self, payload: &[u8]) -> Option<&Scanned> {
         if payload.len() > self.limits.max_bytes || u32::try_from(payload.len()).is_err() {
             return None;

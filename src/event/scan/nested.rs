@@ -80,7 +80,6 @@ impl Cursor<'_> {
         if brackets.closing() == b']' {
             return Ok(());
         }
-        // As the first key of an object, so that nothing is learned of it.
-        self.any_key(true).map(|_| ())
+        self.any_key().map(|_| ())
     }
 }

@@ -16,9 +16,10 @@ pub struct Span {
 }
 
 impl Span {
+    /// Places in a payload whose length fits `u32`, as the scanner has checked.
     #[inline(always)]
-    pub(super) fn new(start: usize, end: usize) -> Option<Self> {
-        Some(Self { start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+    pub(super) const fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
     }
 
     /// The text at this place; empty for a payload that it was not found in.

@@ -165,6 +165,22 @@ fn interleaved_models_keep_their_shapes() {
 }
 
 #[test]
+fn many_and_long_names_are_found_in_any_order() {
+    let mut scanner = Scanner::new(LIMITS);
+    let name = |i: usize| format!("{}{i}", "name-of-some-length-".repeat(i % 6));
+    for turn in 0..60 {
+        let of = if turn % 2 == 0 { 40 } else { 20 };
+        let turned = (0..of).map(|i| (i * 7 + turn) % of).filter(|i| i % 5 != turn % 5);
+        let fields: Vec<String> = turned.map(|i| format!("\"{}\":{i}", name(i))).collect();
+        for json in [fields.join(","), fields.join(" , ")] {
+            assert!(taken(&mut scanner, format!("{{\"features\":{{{json}}}}}").as_bytes()), "{json}");
+        }
+    }
+    let almost = format!("{{\"features\":{{\"{}x\":1}}}}", name(5));
+    assert!(taken(&mut scanner, almost.as_bytes()));
+}
+
+#[test]
 fn memory_and_learning_are_bounded_whatever_names_come() {
     let mut scanner = Scanner::new(LIMITS);
     let mut ids = std::collections::HashSet::new();

@@ -20,12 +20,33 @@ pub(super) fn key(
     if !literal.stands_at(payload, at + lead) {
         return None;
     }
-    let end = at + lead + literal.len();
+    Some((place, behind_key(payload, at, literal.len(), (lead, gap))?))
+}
+
+/// The place of a key that was not expected, and where its value begins; it is expected from now on.
+#[inline(never)]
+pub(super) fn other_key(
+    keys: &mut Keys,
+    before: usize,
+    payload: &[u8],
+    at: usize,
+    (lead, gap): (usize, usize),
+) -> Option<(usize, usize)> {
+    let (place, length) = keys.there(payload, at + lead)?;
+    let value = behind_key(payload, at, length, (lead, gap))?;
+    keys.follows(before, place);
+    Some((place, value))
+}
+
+/// Where the value behind a key of this length begins, if the blanks are there.
+#[inline(always)]
+fn behind_key(payload: &[u8], at: usize, length: usize, (lead, gap): (usize, usize)) -> Option<usize> {
+    let end = at + lead + length;
     let blank = |at: usize| payload.get(at) == Some(&b' ');
     if gap != 0 && !(blank(end) && (lead == 0 || blank(at))) {
         return None;
     }
-    Some((place, end + gap))
+    Some(end + gap)
 }
 
 /// A text of plain ASCII or a short number, and where it ends.
@@ -62,7 +83,7 @@ fn text(payload: &[u8], start: usize) -> Option<(Span, usize)> {
     if *payload.get(at)? != b'"' {
         return None;
     }
-    Some((Span::new(start, at)?, at + 1))
+    Some((Span::new(start, at), at + 1))
 }
 
 /// As [`text_stops`], where fewer bytes follow: seen from the end of the payload.

@@ -227,31 +227,45 @@ fn values(keys: &mut Keys, cursor: &mut Cursor<'_>, values: &mut [Found]) -> Res
     if cursor.open()? {
         return Ok(());
     }
+    match cursor.gap() {
+        0 => spaced_values::<0>(keys, cursor, values),
+        _ => spaced_values::<1>(keys, cursor, values),
+    }
+}
+
+/// The members of an object, with so many blanks behind a comma and a colon where they are as expected.
+fn spaced_values<const GAP: usize>(
+    keys: &mut Keys,
+    cursor: &mut Cursor<'_>,
+    values: &mut [Found],
+) -> Result<(), Stop> {
     let payload = cursor.payload();
     let mut before = keys.len();
     // The place is kept here and not in the cursor, so that it stays in a register.
     let (mut at, mut lead) = (cursor.at(), 0);
     loop {
-        let key = usual::key(keys, before, payload, at, (lead, cursor.gap()));
+        let key = usual::key(keys, before, payload, at, (lead, GAP))
+            .or_else(|| usual::other_key(keys, before, payload, at, (lead, GAP)));
         let value = key.and_then(|(place, at)| Some((place, usual::value(payload, at)?)));
-        let (place, value, behind) = match value {
-            Some((place, (value, end))) if matches!(payload.get(end), Some(b',' | b'}')) => {
+        let behind = |end: usize| payload.get(end).copied().unwrap_or_default();
+        let (place, value, goes_on) = match value {
+            Some((place, (value, end))) if matches!(behind(end), b',' | b'}') => {
                 at = end + 1;
-                (place, value, if payload.get(end) == Some(&b',') { Behind::Comma } else { Behind::End })
+                (place, value, behind(end) == b',')
             }
             _ => {
                 cursor.move_to(at);
-                let read = any_member(keys, cursor, before)?;
+                let (place, value, goes_on) = any_member(keys, cursor, before)?;
                 at = cursor.at();
-                read
+                (place, value, goes_on == Behind::Comma)
             }
         };
         put(values.get_mut(place).ok_or(Stop::Unusual)?, value)?;
-        if behind == Behind::End {
+        if !goes_on {
             cursor.move_to(at);
             return Ok(());
         }
-        (before, lead) = (place, cursor.gap());
+        (before, lead) = (place, GAP);
     }
 }
 
@@ -278,7 +292,7 @@ fn put(slot: &mut Found, value: Found) -> Result<(), Stop> {
 }
 
 /// Reads a key; one that nobody counts is remembered while there is room. The place is beyond all keys where there is none.
-#[inline]
+#[inline(always)]
 fn read_key(keys: &mut Keys, cursor: &mut Cursor<'_>, before: usize) -> Result<usize, Stop> {
     let lead = if before == keys.len() { 0 } else { cursor.gap() };
     if let Some((place, at)) = usual::key(keys, before, cursor.payload(), cursor.at(), (lead, cursor.gap())) {
@@ -292,7 +306,7 @@ fn read_key(keys: &mut Keys, cursor: &mut Cursor<'_>, before: usize) -> Result<u
 }
 
 /// Reads a value at this depth. A number that goes on behind its usual part is read again.
-#[inline]
+#[inline(always)]
 fn read_value(cursor: &mut Cursor<'_>, depth: usize) -> Result<Found, Stop> {
     match usual::value(cursor.payload(), cursor.at()) {
         Some((value, end)) if matches!(cursor.payload().get(end), Some(b',' | b'}')) => {
