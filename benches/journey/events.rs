@@ -4,14 +4,17 @@
 use std::f64::consts::TAU;
 use std::fmt::Write as _;
 
-use crate::model;
-
 /// Event time wobbles around its place by up to this many milliseconds.
 const DISORDER_MS: i64 = 3_000;
 
 /// Categorical features with the number of their values.
 const CATEGORIES: [(&str, u64); 6] =
     [("is_new", 2), ("channel", 4), ("device", 5), ("plan", 8), ("country", 40), ("merchant", 200)];
+
+/// Name of a model.
+pub(crate) fn model(number: u64) -> String {
+    format!("payments-{number:05}")
+}
 
 /// SplitMix64: good enough for shapes, and the same on every machine.
 struct Random(u64);

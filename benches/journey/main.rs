@@ -30,7 +30,7 @@ use anyhow::Context as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, Producer as _};
 
-use events::Stream;
+use events::{Stream, model};
 use report::Report;
 use support::Kafka;
 use turns::{Spent, Turn, Work};
@@ -48,11 +48,6 @@ const MODELS: [u64; 3] = [1, 100, 10_000];
 const EVENTS_OF_MODELS: u64 = 120_000;
 const WARM: u64 = 40_000;
 const ROUNDS_OF_MODELS: usize = 3;
-
-/// Name of a model.
-fn model(number: u64) -> String {
-    format!("payments-{number:05}")
-}
 
 fn main() -> anyhow::Result<()> {
     if !std::env::args().any(|argument| argument == "--bench") {

@@ -27,14 +27,14 @@ pub(super) struct Fit {
 
 impl Fit {
     fn new(plan: &Arc<Plan>, shape: &Shape, segment: Option<&str>) -> Self {
-        let column = |(guess, name): (usize, &Box<str>)| {
+        let column = |(guess, name): (usize, &str)| {
             plan.feature(name, guess).and_then(|column| u32::try_from(column).ok()).unwrap_or(NONE)
         };
         let place = |names: &[Box<str>]| names.iter().position(|name| segment == Some(&**name));
         Self {
             shape: shape.id(),
             plan: Arc::clone(plan),
-            columns: shape.features().iter().enumerate().map(column).collect(),
+            columns: shape.features().iter().map(|name| &**name).enumerate().map(column).collect(),
             segment: [place(shape.segment()), place(shape.features())],
         }
     }

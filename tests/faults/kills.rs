@@ -8,6 +8,9 @@ use crate::support::{Kafka, wait_until};
 use crate::world::{PATIENCE, World};
 use crate::{invariants, times, workload};
 
+/// A delivery is given up after ten seconds; a pause is longer than it is asked to be where the machine is busy.
+const NEAR_TIMEOUT: u64 = 4_000;
+
 /// Waits for a random moment without asking anything of the daemon.
 pub(crate) fn pause(millis: u64) {
     let mut looks = 0;
@@ -65,9 +68,11 @@ fn a_process_that_stood_still_goes_on_where_it_was() {
     for chunk in records.chunks(records.len().div_ceil(rounds)) {
         world.produce(chunk);
         pause(rng.random_range(20..600));
+        let standstill = rng.random_range(500..times(1_500, 20_000) as u64);
         world.daemon().signal("STOP");
-        pause(rng.random_range(500..times(1_500, 20_000) as u64));
+        pause(standstill);
         world.daemon().signal("CONT");
+        world.standstills += usize::from(standstill >= NEAR_TIMEOUT);
     }
     world.settle();
     invariants::check(&mut world);

@@ -80,6 +80,8 @@ pub(crate) struct World<'k> {
     pub(crate) crashes: usize,
     /// Failures that the receiver was told to answer with.
     pub(crate) scripted: usize,
+    /// Times that the process stood still for so long that requests under way may have run into their timeout.
+    pub(crate) standstills: usize,
     pub(crate) peak_rss_kib: u64,
     /// Times that an older state was put in place of a newer one.
     pub(crate) put_back: usize,
@@ -110,6 +112,7 @@ impl<'k> World<'k> {
             produced: Vec::new(),
             crashes: 0,
             scripted: 0,
+            standstills: 0,
             peak_rss_kib: 0,
             put_back: 0,
             partitions: PARTITIONS,

@@ -21,10 +21,9 @@ use anchorwatch::registry::{BaselineOptions, build};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use events::Stream;
+use events::{Stream, model};
 use report::{Report, Row};
 
-const MODEL: &str = "payments";
 /// 1 October 2025, and the week before it for the baseline.
 const START_MS: i64 = 1_759_276_800_000;
 const BASELINE_ROWS: u64 = 10_000;
@@ -122,16 +121,16 @@ fn write_files(folder: &Path, count: u64) -> anyhow::Result<Files> {
     let start = START_MS - BASELINE_MS as i64;
     write_events(
         &baseline,
-        &mut Stream::new(1, start, BASELINE_MS / BASELINE_ROWS as f64),
+        &mut Stream::new(1, start, BASELINE_MS / BASELINE_ROWS as f64, 1),
         BASELINE_ROWS,
         0,
     )?;
     let reference = folder.join("reference");
-    let built = build(&BaselineOptions::new(MODEL, "1.0.0", &baseline))?;
+    let built = build(&BaselineOptions::new(&model(0), "1.0.0", &baseline))?;
     std::fs::write(&reference, encode(&built)?)?;
     let events = folder.join("events.jsonl");
     let spacing = HOUR_MS / count as f64;
-    write_events(&events, &mut Stream::new(2, START_MS, spacing), count, TAIL)?;
+    write_events(&events, &mut Stream::new(2, START_MS, spacing, 1), count, TAIL)?;
     Ok(Files { events, baseline, reference, count: count + TAIL })
 }
 
@@ -141,7 +140,7 @@ fn write_events(path: &Path, stream: &mut Stream, count: u64, tail: u64) -> anyh
         stream.next_into(&mut json);
         writeln!(file, "{json}")?;
     }
-    let mut after = Stream::new(3, START_MS + (HOUR_MS * 1.25) as i64, 60_000.0);
+    let mut after = Stream::new(3, START_MS + (HOUR_MS * 1.25) as i64, 60_000.0, 1);
     for _ in 0..tail {
         after.next_into(&mut json);
         writeln!(file, "{json}")?;
