@@ -90,6 +90,7 @@ impl Publisher {
             queues,
             outbox,
             memory: engine.memory(),
+            event_shapes: engine.event_shapes(),
             unknown: engine.unknown_models(),
             not_admitted: engine.not_admitted(),
             joins: engine.joins(),

@@ -34,7 +34,7 @@ pub use crate::window::record_hash;
 use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
-use crate::event::scan::Scanner;
+use crate::event::scan::{Learned, Scanner};
 use crate::event::{Limits, NameRules};
 use crate::fault::{Place, reach};
 use crate::monitor::calibrated::Topic;
@@ -42,8 +42,8 @@ use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{
-    AlarmRateView, AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView,
-    SilenceView, UnknownView, WindowView,
+    AlarmRateView, AlertView, EventCount, EventShapesView, LawCounters, MemoryView, NotAdmittedView,
+    PositionView, SilenceView, UnknownView, WindowView,
 };
 use crate::window::{Dedup, NotAdmitted, Partition, Partitions, WatchedVersion, WindowSettings, Windows};
 
@@ -202,6 +202,13 @@ impl Engine {
     pub fn memory(&self) -> MemoryView {
         let (budget, charged) = self.windows.budget();
         MemoryView { budget, charged }
+    }
+
+    /// What the scanner learned of the events' forms since the start.
+    #[must_use]
+    pub fn event_shapes(&self) -> EventShapesView {
+        let Learned { shapes: learned, widened, forgotten, declined } = self.scanner.learned();
+        EventShapesView { learned, widened, forgotten, declined }
     }
 
     /// Models that nobody registered, the most frequent first, since the start.

@@ -181,6 +181,15 @@ impl Metrics {
         }
         families.memory_budget_bytes.with_label_values::<&str>(&[]).set(status.memory.budget as f64);
         families.memory_charged_bytes.with_label_values::<&str>(&[]).set(status.memory.charged as f64);
+        let shapes = &status.event_shapes;
+        for (what, times) in [
+            ("learned", shapes.learned),
+            ("widened", shapes.widened),
+            ("forgotten", shapes.forgotten),
+            ("declined", shapes.declined),
+        ] {
+            families.event_shapes.with_label_values(&[what]).set(times as f64);
+        }
         for queue in &status.queues {
             families.queue_depth.with_label_values(&[&queue.queue]).set(queue.depth as f64);
         }

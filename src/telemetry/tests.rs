@@ -10,9 +10,9 @@ use super::{Kind, Metrics, TABLE, metrics_page};
 use crate::alert::{AlertKind, Severity};
 use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
-    AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, JoinView, LabelsView,
-    LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView, PositionView, QueueView,
-    StatusView, TargetView, VerdictView, WindowView,
+    AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, EventShapesView, JoinView,
+    LabelsView, LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView, PositionView,
+    QueueView, StatusView, TargetView, VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -127,6 +127,7 @@ fn status() -> StatusView {
             ..EstimateView::default()
         }],
         alarm_rates: ["warning", "critical"].map(rate).into(),
+        event_shapes: EventShapesView { learned: 3, ..EventShapesView::default() },
         ..StatusView::default()
     }
 }
@@ -267,6 +268,7 @@ fn persisted_counters_are_what_the_engine_says_also_after_a_restart() {
     assert!(text.contains(coverage), "{text}");
     assert!(text.contains("anchorwatch_events_total{model=\"fraud\",version=\"1.0.0\"} 7"), "{text}");
     assert!(text.contains("anchorwatch_consumer_lag_records{partition=\"0\",topic=\"t\"} 3"), "{text}");
+    assert!(text.contains("anchorwatch_event_shapes{what=\"learned\"} 3"), "{text}");
 }
 
 #[test]

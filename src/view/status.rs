@@ -100,6 +100,19 @@ pub struct NotAdmittedView {
     pub events: u64,
 }
 
+/// What the scanner learned of the events' names and their order, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EventShapesView {
+    /// Forms, those that took the place of others included.
+    pub learned: u64,
+    /// Forms that got more names.
+    pub widened: u64,
+    /// Forms that were forgotten for a new one: more are in use than are remembered.
+    pub forgotten: u64,
+    /// Events with a new form that was not learned, because too much was learned just before.
+    pub declined: u64,
+}
+
 /// Memory of windows in bytes, as estimated when subjects are admitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MemoryView {
@@ -193,6 +206,8 @@ pub struct StatusView {
     pub outbox: Vec<OutboxView>,
     /// Memory of windows.
     pub memory: MemoryView,
+    /// What the scanner learned of the events' forms.
+    pub event_shapes: EventShapesView,
     /// Models and versions that nobody registered, at most a hundred, the most frequent first.
     pub unknown: Vec<UnknownView>,
     /// Versions that are not counted, or not in their segments, and why.
