@@ -124,7 +124,7 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) fn new(events: usize) -> Self {
-        let mut stream = Stream::new(SEED, START_MS, 10.0);
+        let mut stream = Stream::new(SEED, START_MS, 10.0, 1);
         let mut json = String::new();
         let mut order = SEED;
         let mut streams = Self::default();

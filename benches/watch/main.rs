@@ -44,12 +44,14 @@ fn main() -> anyhow::Result<()> {
     for (name, segments) in [("no segments", 1), ("10 segments against the rest", SEGMENTS)] {
         writeln!(table, "| {name} | {} |", measured(subjects, segments)?)?;
     }
+    let build =
+        if cfg!(debug_assertions) { " Built without optimisation: these are upper bounds." } else { "" };
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: Vec<&str> = load.split(' ').take(3).collect();
     writeln!(
         table,
         "\nCPU time of one thread (load average {} at the end), Anchorwatch {}. Panes and their sums are not in it; bytes \
-         are those of the watch's state, the last 48 windows of each quantity. Bytes in the checkpoint are packed.",
+         are those of the watch's state, the last 48 windows of each quantity. Bytes in the checkpoint are packed.{build}",
         load.join(" "),
         env!("CARGO_PKG_VERSION"),
     )?;

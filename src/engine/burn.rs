@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anchorwatch_detectors::burn::{BurnRule, BurnVerdict, Events, RULES};
+use anchorwatch_detectors::burn::{Burn, BurnRule, BurnVerdict, Events, RULES};
 use anchorwatch_detectors::latency::exceeding;
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +71,7 @@ impl Burns {
         (pane, pane_ms): (i64, Millis),
         (bad, total): (u64, u64),
         target: f64,
-    ) -> Vec<(usize, f64, f64, bool)> {
+    ) -> Vec<(usize, Burn)> {
         let panes = self.versions.entry(id.clone()).or_default();
         panes.0.insert(pane, (bad, total));
         let length = |seconds: u64| i64::try_from(seconds).unwrap_or(0) * 1_000 / pane_ms.max(1);
@@ -83,7 +83,7 @@ impl Burns {
             let fits = short > 0 && i64::try_from(rule.short_seconds).unwrap_or(0) * 1_000 % pane_ms == 0;
             let (short, long) = (panes.since(pane + 1 - short), panes.since(pane + 1 - long));
             let burn = rule.judge(short, long, target, PERIOD).filter(|_| fits && long.total >= min_rows)?;
-            Some((index, burn.short, burn.long, burn.verdict == BurnVerdict::Burning))
+            Some((index, burn))
         };
         let judged = RULES.iter().enumerate().filter_map(judge).collect();
         self.dirty.insert(id);
@@ -143,10 +143,8 @@ impl Engine {
         let bad = exceeding(buckets, limit).map_or(0, |share| (share * total as f64).round() as u64);
         let name = (subject.model.to_string(), subject.version.to_string());
         let judged = self.burns.take(name, (edge - 1, pane_ms), (bad, total), target);
-        let verdicts: Vec<VerdictView> = judged
-            .into_iter()
-            .map(|(index, short, long, burning)| verdict(index, (short, long), burning, total))
-            .collect();
+        let verdicts: Vec<VerdictView> =
+            judged.into_iter().map(|(index, burn)| verdict(index, burn, total)).collect();
         if verdicts.is_empty() {
             return;
         }
@@ -170,12 +168,13 @@ impl Engine {
     }
 }
 
-fn verdict(index: usize, (short, long): (f64, f64), burning: bool, rows: u64) -> VerdictView {
+fn verdict(index: usize, Burn { short, long, verdict, .. }: Burn, rows: u64) -> VerdictView {
     let rule = RULES.get(index).copied().unwrap_or(RULES[0]);
     let hours = |seconds: u64| match seconds % 3_600 {
         0 => format!("{} h", seconds / 3_600),
         _ => format!("{} min", seconds / 60),
     };
+    let burning = verdict == BurnVerdict::Burning;
     let moved = [(rule.short_seconds, short), (rule.long_seconds, long)];
     let moved =
         moved.map(|(seconds, to)| Moved { bin: format!("burn in {}", hours(seconds)), from: 1.0, to });
@@ -189,7 +188,10 @@ fn verdict(index: usize, (short, long): (f64, f64), burning: bool, rows: u64) ->
         adjusted_p_value: None,
         rows,
         reference_rows: 0,
-        level: if burning { Level::Drift } else { Level::Stable },
+        level: match verdict {
+            BurnVerdict::Burning => Level::Drift,
+            BurnVerdict::Calm | BurnVerdict::Starting | BurnVerdict::Over => Level::Stable,
+        },
         kind: AlertKind::Latency,
         severity: burning.then_some(if index < CRITICAL { Severity::Critical } else { Severity::Warning }),
         inhibited_by: None,

@@ -118,6 +118,7 @@ impl Engine {
     }
 
     fn look(&mut self, now: Millis) {
+        self.windows.settle();
         let patience = self.windows.settings().patience();
         self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
         self.look_after_completeness(now);

@@ -74,13 +74,25 @@ impl Labels {
         self.watches.retain(in_use, watched);
     }
 
+    /// Whether labels of the last event that was counted are joined.
+    pub(super) fn concern(&self, windows: &Windows) -> bool {
+        windows.plan_of_last().is_some_and(|plan| self.join.concerns(plan))
+    }
+
     /// Takes in an event that was counted.
-    pub(super) fn observe(&mut self, windows: &Windows, named: &Named<'_>, event: &Event<'_>, at: Millis) {
+    pub(super) fn observe(
+        &mut self,
+        windows: &mut Windows,
+        named: &Named<'_>,
+        event: &Event<'_>,
+        at: Millis,
+    ) {
         let Some(id) = event.id.as_deref().filter(|id| !id.is_empty()) else { return };
-        let Some((model, version, plan, cells)) = windows.last_counted() else { return };
-        if !self.join.concerns(plan) {
+        if !self.concern(windows) {
             return;
         }
+        let segment = windows.segment_of(event);
+        let Some((model, version, plan, cells)) = windows.last_counted() else { return };
         let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
         if event.is_feedback() {
             if let Some(label) = number(event.label.as_ref()) {
@@ -89,7 +101,6 @@ impl Labels {
         } else if event.label.is_none()
             && let Some(score) = number(event.score.as_ref())
         {
-            let segment = windows.segment_of(event);
             let segment = segment.as_deref();
             self.join.predicted(Predicted { model, version, plan, cells, segment, score, id, at });
         }

@@ -28,13 +28,15 @@ use std::sync::Arc;
 pub use checkpoint::*;
 pub use command::*;
 pub use completeness::StateLoss;
-pub use ingest::record_hash;
 pub use judging::Standing;
 pub use trouble::{SELF, Trouble, TroubleKind};
+
+pub use crate::window::record_hash;
 
 use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
+use crate::event::scan::Scanner;
 use crate::event::{Limits, NameRules};
 use crate::monitor::Judge;
 use crate::monitor::calibrated::Topic;
@@ -85,6 +87,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct Engine {
     limits: Limits,
+    scanner: Scanner,
     names: NameRules,
     silence_after: Option<Millis>,
     partitions: Partitions,
@@ -133,12 +136,14 @@ impl Engine {
         let labels = labels::Labels::new(config, &settings);
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
+        let limits = Limits {
+            max_bytes: config.events.max_bytes,
+            max_features: config.events.max_features,
+            max_depth: config.events.max_depth,
+        };
         Self {
-            limits: Limits {
-                max_bytes: config.events.max_bytes,
-                max_features: config.events.max_features,
-                max_depth: config.events.max_depth,
-            },
+            limits,
+            scanner: Scanner::new(limits),
             names: NameRules {
                 model: config.events.model_from.clone(),
                 version: config.events.version_from.clone(),
@@ -260,7 +265,7 @@ impl Engine {
     pub fn resume(&self, topic: &str, partition: i32) -> Option<Resume> {
         let found = self.partitions.iter().find(|((name, number), _)| name == topic && *number == partition);
         let (_, state) = found?;
-        Some(Resume { next_offset: state.next_offset?, last_record_hash: state.last_record_hash })
+        Some(Resume { next_offset: state.next_offset?, last_record_hash: state.last_record.hash() })
     }
 
     /// Whether any partition of a topic was read before.
@@ -332,6 +337,7 @@ impl Engine {
     /// Step 5: everything that changed since the last checkpoint; an edge under way is finished first. The caller must
     /// write it, or keep it and write it later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
+        self.windows.settle();
         self.finish_edge();
         let mut documents: BTreeMap<String, Option<String>> =
             self.alerts.take_documents().into_iter().collect();

@@ -77,7 +77,7 @@ impl Sequences {
         if self.rules.is_empty() || event.is_feedback() || event.label.is_none() {
             return;
         }
-        let Some((model, version, _, _)) = windows.last_counted() else { return };
+        let Some((model, version)) = windows.version_of_last() else { return };
         let pane = windows.settings().pane_of(at);
         // What amends a closed pane was not in time for the detectors.
         let closed = windows.closed().is_some_and(|closed| pane < closed);

@@ -155,6 +155,22 @@ impl Counting<'_> {
             Self::List(..) => {}
         }
     }
+
+    /// Adds one to each of these counters.
+    pub(super) fn add_one_each(&mut self, slots: impl Iterator<Item = usize>) {
+        match self {
+            Self::Flat(counts) => {
+                for slot in slots {
+                    if let Some(counter) = counts.get_mut(slot) {
+                        *counter = counter.saturating_add(1);
+                    }
+                }
+            }
+            Self::List(list, len) => {
+                list.extend(slots.filter(|slot| slot < len).map(|slot| (slot as u32, 1)));
+            }
+        }
+    }
 }
 
 /// Packed counts as a list if they are few and small, else flat.
@@ -191,7 +207,8 @@ mod tests {
                     1 => written.push((pane.clone(), flat.clone())),
                     _ => {
                         let mut open = pane.open(len, slots.len());
-                        slots.iter().for_each(|(slot, amount)| open.add(*slot, *amount));
+                        slots.iter().for_each(|(slot, amount)| open.add(*slot, *amount - 1));
+                        open.add_one_each(slots.iter().map(|(slot, _)| *slot));
                         slots.iter().for_each(|(slot, amount)| if let Some(counter) = flat.get_mut(*slot) { *counter += amount });
                     }
                 }

@@ -172,6 +172,35 @@ mod tests {
         settings(windows, watch).blocks().iter().map(|level| (level.after, level.step)).collect()
     }
 
+    /// Every place at which a window begins or ends, in panes behind the edge, must lie between two blocks.
+    #[test]
+    fn no_window_begins_or_ends_inside_a_block() {
+        for (windows, watch) in [
+            ("{ pane: 1m, horizons: [{ length: 15m }, { length: 1h }, { length: 24h }] }", 3_600_000),
+            ("{ pane: 1m, horizons: [{ length: 15m }, { length: 24h }] }", 3_600_000),
+            ("{ pane: 1m, horizons: [{ length: 30m, every: 10m }, { length: 4h, every: 16m }] }", 0),
+            ("{ pane: 1m, horizons: [{ length: 10m, every: 7m }, { length: 12h }] }", 2_400_000),
+        ] {
+            let settings = settings(windows, watch);
+            for edge in 0..3_000 {
+                let rolling = settings.horizons.iter().filter(|one| edge % one.every == 0);
+                // A rolling window begins there, and so did the one before it, whose panes are subtracted.
+                let mut places: Vec<i64> =
+                    rolling.flat_map(|one| [edge - one.panes, edge - one.panes - one.every]).collect();
+                if settings.watch_panes > 0 && edge % settings.watch_panes == 0 {
+                    places.push(edge - settings.watch_panes);
+                }
+                for place in places {
+                    for level in settings.blocks() {
+                        let start = place.div_euclid(level.step) * level.step;
+                        let gathered = start + level.step <= edge - level.after;
+                        assert!(!gathered || start == place, "{windows}: {place} at {edge} in {level:?}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn panes_are_gathered_as_soon_as_no_window_begins_inside() {
         let usual = "{ pane: 1m, horizons: [{ length: 15m }, { length: 1h }, { length: 24h }] }";
@@ -179,7 +208,8 @@ mod tests {
         assert_eq!(settings(usual, 3_600_000).held(), (26, 11 + 14));
         assert_eq!(
             blocks("{ pane: 1m, horizons: [{ length: 15m }, { length: 24h }] }", 3_600_000),
-            [(60, 120)]
+            [(16, 60), (60, 120)],
+            "hours, which the budget's windows need, then two of them"
         );
         assert_eq!(
             blocks("{ pane: 1m, horizons: [{ length: 24h, every: 1m }] }", 0),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
 use super::blocks::{self, Gathered};
+use super::fit::Fits;
 use super::horizon::RollingTotal;
 use super::pane::{Counting, PaneCounts};
 use super::plan::{Plan, Plans};
@@ -26,6 +27,8 @@ pub(super) struct VersionState {
     pub(super) not_admitted: [u64; NotAdmitted::ALL.len()],
     whole: Option<SubjectId>,
     segments: HashMap<Arc<str>, SubjectId>,
+    /// Where the values of the shapes of its events go.
+    pub(super) fits: Fits,
 }
 
 impl VersionState {
@@ -40,6 +43,7 @@ impl VersionState {
             not_admitted: [0; NotAdmitted::ALL.len()],
             whole: None,
             segments: HashMap::new(),
+            fits: Fits::default(),
         }
     }
 
@@ -93,6 +97,15 @@ impl Opened<'_> {
     pub(super) fn add(&mut self, slot: usize, amount: u64) {
         self.counts.add(slot, amount);
         self.totals.iter_mut().for_each(|total| total.amend(self.pane, self.len, slot, amount));
+    }
+
+    /// Adds one to each of these counters.
+    pub(super) fn add_one_each(&mut self, slots: impl Iterator<Item = usize>) {
+        if self.totals.is_empty() {
+            self.counts.add_one_each(slots);
+        } else {
+            slots.for_each(|slot| self.add(slot, 1));
+        }
     }
 }
 

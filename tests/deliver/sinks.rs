@@ -32,7 +32,7 @@ fn monster(transition: Transition) -> Notification {
         quantiles: vec![QuantileShift { quantile: 0.5, from: f64::MIN, to: f64::MAX }; 50],
         shares: vec![share; 50],
         slices: vec![SliceShift { slice: text(500), kind: text(500), mean, expected, z }; 50],
-        command: Some("x\"\\".repeat(333)),
+        command: Some("x\"\\".repeat(133)),
     };
     let finding = Finding {
         segment: Some(text(500)),

@@ -17,7 +17,7 @@ const MAX_KEY: usize = 512;
 const MAX_WORD: usize = 128;
 /// Longest text of an explanation, and its command.
 const MAX_TERM: usize = 64;
-const MAX_COMMAND: usize = 1_000;
+const MAX_COMMAND: usize = 400;
 const MAX_LINK: usize = 2_048;
 /// Most labels shown.
 const MAX_LABELS: usize = 20;

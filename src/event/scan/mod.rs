@@ -79,6 +79,12 @@ impl Scanner {
         self.walk.shapes.get(index)
     }
 
+    /// The event that [`scan`](Self::scan) took last, with its shape.
+    #[must_use]
+    pub fn last(&self) -> (&Scanned, &Shape) {
+        (&self.scanned, self.shape(self.scanned.shape))
+    }
+
     /// How much was learned so far.
     #[must_use]
     pub fn learned(&self) -> Learned {

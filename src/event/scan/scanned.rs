@@ -169,6 +169,23 @@ impl Scanned {
         }
     }
 
+    /// The event without the values of features and segment fields: whose it is, when, and of what kind.
+    #[must_use]
+    pub fn outline<'p>(&self, payload: &'p [u8]) -> Event<'p> {
+        Event {
+            id: self.id.name(payload),
+            model: self.model.map(|span| Cow::Borrowed(span.text(payload))),
+            version: self.version.name(payload),
+            ts: self.ts,
+            features: self.has_features.then(Vec::new),
+            prediction: self.prediction.scalar(payload),
+            score: self.score.scalar(payload),
+            latency_ms: self.latency_ms,
+            segment: Vec::new(),
+            label: self.label.scalar(payload),
+        }
+    }
+
     /// Forgets the last event; the lists keep their room.
     pub(super) fn clear(&mut self) {
         let (mut features, mut segment) =

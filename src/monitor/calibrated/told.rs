@@ -19,7 +19,7 @@ const DIGITS: usize = 12;
 const FEWEST_ROWS: u64 = 100;
 
 /// Longest command.
-const LONGEST_COMMAND: usize = 1_000;
+const LONGEST_COMMAND: usize = 400;
 
 /// Where the judged events can be read again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
