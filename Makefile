@@ -25,9 +25,10 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS, 20 by default
 	@deploy/local/setup.sh build fuzz
 	@deploy/local/fuzz.sh
 
-bench:  ## every bench but those of `make peers`, and the whole journey beside a raw Kafka consumer
+bench:  ## every bench but those of `make peers`, and the whole journey beside a raw Kafka consumer; all tables at the end
 	@deploy/local/setup.sh build kafka bench
 	cargo bench --workspace --locked
+	@cat benches/RESULTS.md
 
 quality:  ## verdicts on 87 streams with known truth beside the recorded peers; false alarms where nothing changes
 	@deploy/local/setup.sh build quality

@@ -125,10 +125,9 @@ impl Outcome {
         let state = store.restore().expect("its content");
         let names: BTreeMap<u32, String> =
             state.subjects.iter().map(|(id, subject)| (*id, subject.to_string())).collect();
-        let panes = state
-            .panes
-            .into_iter()
-            .map(|row| ((names[&row.subject].clone(), row.pane), (row.reference, row.counts)));
+        let panes = state.panes.into_iter().map(|row| {
+            ((names[&row.subject].clone(), row.pane), (row.reference, row.counts.packed().into_owned()))
+        });
         let positions = state.positions.into_iter().map(|position| {
             (position.partition, (position.next_offset, position.max_event_time, position.last_record_hash))
         });

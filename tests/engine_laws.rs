@@ -2,6 +2,8 @@
 //! them over, and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "engine_laws/slices.rs"]
+mod slices;
 #[path = "engine_laws/watermark.rs"]
 mod watermark;
 
@@ -304,6 +306,7 @@ fn restart(mut engine: Engine, stored: &mut Restored) -> Engine {
 /// What the state file does with a checkpoint.
 fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
     stored.subjects.extend(checkpoint.subjects);
+    stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
     for row in checkpoint.panes {
         stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
         stored.panes.push(row);

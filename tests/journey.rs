@@ -212,7 +212,7 @@ impl Journey {
         let subjects: BTreeMap<_, _> = restored.subjects.iter().map(|(id, subject)| (*id, subject)).collect();
         let mut found = Panes::new();
         for row in &restored.panes {
-            let counts = decode_sparse(&row.counts, self.offline.reference.live_layout().len())
+            let counts = decode_sparse(&row.counts.packed(), self.offline.reference.live_layout().len())
                 .expect("a packed pane");
             let tally = Tally::of_counters(&layout, &counts);
             let columns = &counts[..layout.len()];

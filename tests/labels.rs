@@ -293,6 +293,7 @@ fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engi
 /// What the state file does with a checkpoint.
 fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
     stored.subjects.extend(checkpoint.subjects);
+    stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
     for row in checkpoint.panes {
         stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
         stored.panes.push(row);

@@ -93,7 +93,8 @@ impl Place {
         let panes = store.restore().expect("its content").panes.into_iter();
         panes
             .map(|row| {
-                let counts = anchorwatch_detectors::counts::decode_sparse(&row.counts, len).expect("counts");
+                let counts =
+                    anchorwatch_detectors::counts::decode_sparse(&row.counts.packed(), len).expect("counts");
                 (row.pane - self.begin / MINUTE, counts[anchorwatch::reference::Layout::ROWS])
             })
             .collect()

@@ -240,7 +240,8 @@ impl Journey {
     fn pack(&mut self) {
         let (checkpoint, cpu) = timed(|| self.engine.checkpoint());
         self.spent.packing += cpu;
-        self.spent.packed_bytes += checkpoint.panes.iter().map(|pane| pane.counts.len() as u64).sum::<u64>();
+        self.spent.packed_bytes +=
+            checkpoint.panes.iter().map(|pane| pane.counts.packed().len() as u64).sum::<u64>();
         black_box(checkpoint);
     }
 }

@@ -3,6 +3,9 @@
 //! Adding a detector is a function elsewhere in this crate and one line in each match here; the conformance suite walks
 //! [`BatchDetector::ALL`]. Not here: thresholds, error control, and what an alarm does.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::binning::Binning;
@@ -140,15 +143,8 @@ impl BatchDetector {
             return None;
         }
         let (statistic, p_value) = match self {
-            Self::Ks => ks(reference, window).map(|ks| (ks.statistic, with_p.then(|| ks.p_value())))?,
-            Self::Wasserstein => (standardised_wasserstein(binning, reference, window)?, None),
-            Self::Kuiper => {
-                ks(reference, window).map(|ks| (ks.kuiper().min(1.0), with_p.then(|| ks.p_kuiper())))?
-            }
-            Self::MannWhitney => {
-                let test = mann_whitney(reference, window)?;
-                let effect = (2.0 * test.probability_window_larger() - 1.0).abs().min(1.0);
-                (effect, with_p.then(|| test.p_value(Alternative::TwoSided)))
+            Self::Ks | Self::Wasserstein | Self::Kuiper | Self::MannWhitney => {
+                self.of_order(binning, reference, window, with_p)?
             }
             Self::Psi | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => {
                 let (reference, window) = grouped(binning, reference, window);
@@ -156,6 +152,31 @@ impl BatchDetector {
             }
         };
         Some(Score { statistic, p_value, n, m })
+    }
+
+    /// The detectors that look at the order of cells.
+    fn of_order(
+        self,
+        binning: &Binning,
+        reference: &[u64],
+        window: &[u64],
+        with_p: bool,
+    ) -> Option<(f64, Option<f64>)> {
+        match self {
+            Self::Ks => ks(reference, window).map(|ks| (ks.statistic, with_p.then(|| ks.p_value()))),
+            Self::Wasserstein => Some((standardised_wasserstein(binning, reference, window)?, None)),
+            Self::Kuiper => {
+                ks(reference, window).map(|ks| (ks.kuiper().min(1.0), with_p.then(|| ks.p_kuiper())))
+            }
+            Self::MannWhitney => {
+                let test = mann_whitney(reference, window)?;
+                let effect = (2.0 * test.probability_window_larger() - 1.0).abs().min(1.0);
+                Some((effect, with_p.then(|| test.p_value(Alternative::TwoSided))))
+            }
+            Self::Psi | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => {
+                None
+            }
+        }
     }
 
     /// The detectors that ignore the order of groups.
@@ -183,6 +204,118 @@ impl BatchDetector {
             Self::TotalVariation => Some((total_variation(reference, window)?, None)),
             Self::Ks | Self::Wasserstein | Self::Kuiper | Self::MannWhitney => None,
         }
+    }
+}
+
+/// What of a column's reference every comparison needs again, worked out once: its size and its quantile groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Baseline {
+    n: u64,
+    used: usize,
+    /// Empty for categories, whose groups depend on the window too.
+    groups: Vec<Range<usize>>,
+    grouped: Vec<u64>,
+}
+
+impl Baseline {
+    /// The baseline of a column, counted over the cells of `binning`.
+    #[must_use]
+    pub fn new(binning: &Binning, reference: &[u64]) -> Self {
+        let groups = match binning {
+            Binning::Numeric(_) => quantile_groups(reference, GROUPS),
+            Binning::Categorical(_) => Vec::new(),
+        };
+        Self {
+            n: total(reference),
+            used: reference.iter().filter(|count| **count > 0).count(),
+            grouped: group(reference, &groups),
+            groups,
+        }
+    }
+
+    /// Puts a window beside the reference that this baseline was made of.
+    ///
+    /// `None` if either is empty or has other cells than `binning`.
+    ///
+    /// ```
+    /// use anchorwatch_detectors::{BatchDetector, Binning, NumericBinning, batch::Baseline};
+    /// let values: Vec<f64> = (0..500).map(f64::from).collect();
+    /// let numeric = NumericBinning::from_sorted_values(&values, 64)?;
+    /// let (reference, window) = (numeric.count(&values), numeric.count(&values[300..]));
+    /// let binning = Binning::Numeric(numeric);
+    /// let baseline = Baseline::new(&binning, &reference);
+    /// let pair = baseline.beside(&binning, &reference, &window).expect("neither is empty");
+    /// assert_eq!(pair.score(BatchDetector::Psi), BatchDetector::Psi.score(&binning, &reference, &window));
+    /// # Ok::<(), anchorwatch_detectors::BinningError>(())
+    /// ```
+    #[must_use]
+    pub fn beside<'a>(
+        &'a self,
+        binning: &'a Binning,
+        reference: &'a [u64],
+        window: &'a [u64],
+    ) -> Option<Comparison<'a>> {
+        let m = total(window);
+        let fits = reference.len() == binning.cells() && window.len() == binning.cells();
+        if self.n == 0 || m == 0 || !fits {
+            return None;
+        }
+        let groups = match binning {
+            Binning::Numeric(_) => (Cow::Borrowed(&*self.grouped), group(window, &self.groups)),
+            Binning::Categorical(_) => {
+                let (reference, window) = grouped(binning, reference, window);
+                (Cow::Owned(reference), window)
+            }
+        };
+        let bins = match binning {
+            Binning::Numeric(_) => GROUPS.min(self.used),
+            Binning::Categorical(_) => groups.1.len(),
+        };
+        Some(Comparison { binning, reference, window, n: self.n, m, groups, bins })
+    }
+}
+
+/// A window beside its reference, grouped once for all detectors of the column.
+#[derive(Debug, Clone)]
+pub struct Comparison<'a> {
+    binning: &'a Binning,
+    reference: &'a [u64],
+    window: &'a [u64],
+    n: u64,
+    m: u64,
+    groups: (Cow<'a, [u64]>, Vec<u64>),
+    bins: usize,
+}
+
+impl Comparison<'_> {
+    /// The same as [`BatchDetector::score`] of the two.
+    #[must_use]
+    pub fn score(&self, detector: BatchDetector) -> Option<Score> {
+        if !detector.applies_to(self.binning) {
+            return None;
+        }
+        let (n, m) = (self.n, self.m);
+        let (statistic, p_value) = match detector {
+            BatchDetector::Ks
+            | BatchDetector::Wasserstein
+            | BatchDetector::Kuiper
+            | BatchDetector::MannWhitney => {
+                detector.of_order(self.binning, self.reference, self.window, true)?
+            }
+            BatchDetector::Psi
+            | BatchDetector::ChiSquare
+            | BatchDetector::JensenShannon
+            | BatchDetector::Hellinger
+            | BatchDetector::TotalVariation => detector.of_groups(&self.groups.0, &self.groups.1, n, m)?,
+        };
+        Some(Score { statistic, p_value, n, m })
+    }
+
+    /// Bins on which detectors that ignore order compare: quantile groups of numbers, at most as many as the reference
+    /// uses cells, or categories that either side uses.
+    #[must_use]
+    pub fn bins(&self) -> usize {
+        self.bins
     }
 }
 

@@ -124,16 +124,23 @@ pub fn total(counts: &[u64]) -> u64 {
 /// ```
 #[must_use]
 pub fn encode_sparse(counts: &[u64]) -> Vec<u8> {
+    encode_cells(counts.iter().copied().enumerate())
+}
+
+/// The same for cells given as `(number, count)` in ascending order of their numbers; counts of zero are left out.
+///
+/// A cell that does not come after the one before it is left out too: it has no place in the encoding.
+#[must_use]
+pub fn encode_cells(cells: impl IntoIterator<Item = (usize, u64)>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut skipped = 0;
-    for &count in counts {
-        if count == 0 {
-            skipped += 1;
-        } else {
-            write_leb128(&mut bytes, skipped);
-            write_leb128(&mut bytes, count);
-            skipped = 0;
+    let mut next = 0;
+    for (cell, count) in cells {
+        if count == 0 || cell < next {
+            continue;
         }
+        write_leb128(&mut bytes, (cell - next) as u64);
+        write_leb128(&mut bytes, count);
+        next = cell + 1;
     }
     bytes
 }
@@ -144,21 +151,48 @@ pub fn encode_sparse(counts: &[u64]) -> Vec<u8> {
 /// When the bytes are cut short, are not a canonical encoding, or name a cell at or beyond `len`.
 pub fn decode_sparse(bytes: &[u8], len: usize) -> Result<Vec<u64>, CountsError> {
     let mut counts = vec![0; len];
+    visit_sparse(bytes, len, |cell, count| {
+        if let Some(slot) = counts.get_mut(cell) {
+            *slot = count;
+        }
+    })?;
+    Ok(counts)
+}
+
+/// Hands out the cells in use of what [`encode_sparse`] wrote for `len` cells, in ascending order: the cost is that of
+/// the cells in use, and nothing is allocated.
+///
+/// ```
+/// use anchorwatch_detectors::counts::{encode_sparse, visit_sparse};
+/// let mut window = [1, 1, 1];
+/// visit_sparse(&encode_sparse(&[0, 0, 7]), 3, |cell, count| window[cell] += count)?;
+/// assert_eq!(window, [1, 1, 8]);
+/// # Ok::<(), anchorwatch_detectors::CountsError>(())
+/// ```
+///
+/// # Errors
+/// As [`decode_sparse`]; cells before the mistake have been handed out.
+pub fn visit_sparse(bytes: &[u8], len: usize, mut visit: impl FnMut(usize, u64)) -> Result<(), CountsError> {
     let mut at = 0;
-    let mut cell = 0;
+    let mut next = 0_usize;
     while at < bytes.len() {
-        let skipped = read_leb128(bytes, &mut at)?;
-        let count = read_leb128(bytes, &mut at)?;
+        // Almost every number has one byte.
+        let (skipped, count) = match bytes.get(at..at + 2) {
+            Some(&[skipped @ ..0x80, count @ ..0x80]) => {
+                at += 2;
+                (u64::from(skipped), u64::from(count))
+            }
+            _ => (read_leb128(bytes, &mut at)?, read_leb128(bytes, &mut at)?),
+        };
         if count == 0 {
             return Err(CountsError::Malformed { at });
         }
-        let place = usize::try_from(skipped).ok().and_then(|skipped| skipped.checked_add(cell));
-        let slot =
-            place.and_then(|place| counts.get_mut(place)).ok_or(CountsError::OutOfRange { cells: len })?;
-        *slot = count;
-        cell = place.map_or(len, |place| place + 1);
+        let place = usize::try_from(skipped).ok().and_then(|skipped| skipped.checked_add(next));
+        let cell = place.filter(|place| *place < len).ok_or(CountsError::OutOfRange { cells: len })?;
+        visit(cell, count);
+        next = cell + 1;
     }
-    Ok(counts)
+    Ok(())
 }
 
 fn write_leb128(bytes: &mut Vec<u8>, mut value: u64) {

@@ -73,7 +73,7 @@ pub struct Situation<'a> {
     pub now: Millis,
     /// Everything that fires.
     pub signals: &'a [Signal],
-    /// Windows judged just now.
+    /// Windows judged at this edge; of their verdicts only drifts are asked for.
     pub windows: &'a [WindowView],
     /// Whether the state was lost lately and its counts are not whole again.
     pub state_lost: bool,

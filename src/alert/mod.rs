@@ -175,6 +175,11 @@ impl Alerts {
         let factor = self.settings.escalate.factor.filter(|_| !budgeted && !sequential);
         let version = self.versions.entry(id.clone()).or_default();
         version.reference.clone_from(&window.reference);
+        let over = |verdict: &VerdictView| verdict.level == Level::Drift && verdict.inhibited_by.is_none();
+        if version.lives.is_empty() && !window.verdicts.iter().any(over) {
+            // Nothing lives, and nothing begins to: so it is for nearly every window.
+            return;
+        }
         let mut changed = false;
         for (key, verdicts) in version.concerned(window) {
             // There a segment is compared with the rest of its window, so it says something of its own.

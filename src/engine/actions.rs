@@ -90,11 +90,17 @@ impl Engine {
         }
     }
 
-    /// Decides on actions after windows were judged and alerts announced.
+    /// Whether what is judged matters to any action.
+    pub(super) fn has_actions(&self) -> bool {
+        !self.actions.is_idle()
+    }
+
+    /// Decides on actions after the windows of an edge were judged and alerts announced.
     pub(super) fn consider_actions(
         &mut self,
         acting: &[Notification],
         (at, now): (Millis, Millis),
+        windows: &[WindowView],
         progress: &mut Progress,
     ) {
         if self.actions.is_idle() {
@@ -103,10 +109,9 @@ impl Engine {
         let signals = self.signals();
         let state_lost = self.lost_lately();
         let Self { facts, models, actions, .. } = self;
-        let windows: &[WindowView] = &progress.windows;
         let situation = Situation { at, now, signals: &signals, windows, state_lost, facts, models };
         actions.consider(acting, &situation);
-        progress.decisions = self.take_action_leavings();
+        progress.decisions.extend(self.take_action_leavings());
         self.tell_action_troubles(at);
     }
 

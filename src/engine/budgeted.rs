@@ -36,6 +36,16 @@ struct Window {
     coverage: f64,
 }
 
+/// What is judged under the budget at an edge, fixed when the edge begins.
+#[derive(Debug)]
+pub(super) struct Watching {
+    window: Window,
+    /// The whole of each version, and its segments.
+    versions: Vec<(SubjectId, Vec<SubjectId>)>,
+    /// Versions that are compared with one another.
+    comparable: Vec<Vec<SubjectId>>,
+}
+
 /// A version's counts in the window.
 struct Serving {
     subject: Subject,
@@ -46,31 +56,40 @@ struct Serving {
 }
 
 impl Engine {
-    /// Judges the windows that end at this edge under the budget.
-    pub(super) fn watch_windows(&mut self, edge: i64, progress: &mut Progress) {
+    /// What of these subjects is judged under the budget at this edge.
+    pub(super) fn watching(&self, edge: i64, subjects: impl Iterator<Item = SubjectId>) -> Option<Watching> {
         let settings = self.windows.settings();
         let (pane_ms, panes) = (settings.pane_ms, settings.watch_panes);
         let (end, length) = (edge * pane_ms, panes * pane_ms);
         if panes == 0 || end.rem_euclid(length) != 0 {
-            return;
+            return None;
         }
         let (from, min_coverage) = (edge - panes, settings.min_coverage);
         let coverage = self.coverage(end - length, end);
         if coverage < min_coverage {
-            return;
+            return None;
         }
         let window = Window { from, to: edge, coverage };
-        let versions = self.versions_with_segments();
-        for (whole, segments) in &versions {
-            // A window that began before the version was seen is not whole.
-            if self.windows.seen_before(*whole, from + 1) {
-                self.watch_version(*whole, segments, window, progress);
-            }
+        let versions = self.by_version(subjects);
+        let comparable = self.comparable(versions.iter().map(|(whole, _)| *whole).collect());
+        Some(Watching { window, versions, comparable })
+    }
+
+    /// Judges the version at this place; false if there is none.
+    pub(super) fn watch_one(&mut self, watching: &Watching, place: usize, progress: &mut Progress) -> bool {
+        let Some((whole, segments)) = watching.versions.get(place) else { return false };
+        // A window that began before the version was seen is not whole.
+        if self.windows.seen_before(*whole, watching.window.from + 1) {
+            self.watch_version(*whole, segments, watching.window, progress);
         }
-        let wholes = versions.into_iter().map(|(whole, _)| whole).collect();
-        for wholes in self.comparable(wholes) {
-            self.watch_versions(&wholes, window, progress);
-        }
+        true
+    }
+
+    /// Compares the versions of the model at this place; false if there is none.
+    pub(super) fn compare_one(&mut self, watching: &Watching, place: usize, progress: &mut Progress) -> bool {
+        let Some(wholes) = watching.comparable.get(place) else { return false };
+        self.watch_versions(wholes, watching.window, progress);
+        true
     }
 
     /// The versions of each model of which one has a baseline that held several.
@@ -198,10 +217,10 @@ impl Engine {
         Teller { place, reference, watch: &stepped.watch, seen: &stepped.seen, topic: &self.topic }
     }
 
-    /// The whole of every watched version with its segments.
-    fn versions_with_segments(&self) -> Vec<(SubjectId, Vec<SubjectId>)> {
+    /// The whole of every version with its segments, given the subjects in this order.
+    fn by_version(&self, subjects: impl Iterator<Item = SubjectId>) -> Vec<(SubjectId, Vec<SubjectId>)> {
         let mut versions: Vec<(SubjectId, Vec<SubjectId>)> = Vec::new();
-        for id in self.windows.watched_subjects() {
+        for id in subjects {
             let whole = self.windows.subject(id).is_some_and(|subject| subject.segment.is_none());
             match versions.last_mut() {
                 Some((_, segments)) if !whole => segments.push(id),

@@ -9,7 +9,7 @@ use anchorwatch_detectors::burn::{Burn, BurnRule, BurnVerdict, Events, RULES};
 use anchorwatch_detectors::latency::exceeding;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Progress};
+use super::{Engine, Progress, SubjectId};
 use crate::alert::{AlertKind, Moved, Severity};
 use crate::config::Config;
 use crate::subject::Millis;
@@ -117,44 +117,54 @@ impl Burns {
 }
 
 impl Engine {
-    /// Judges how fast the latency's error budget burns, in the windows that end at this edge.
-    pub(super) fn judge_burn_rates(&mut self, edge: i64, progress: &mut Progress) {
+    /// Whether there is an objective whose error budget can burn.
+    pub(super) fn has_objective(&self) -> bool {
+        self.burns.objective.is_some()
+    }
+
+    /// Judges how fast the latency's error budget of a subject burns, in the windows that end at this edge; `coverage` is
+    /// that of the pane which has just closed.
+    pub(super) fn judge_burn_rate(
+        &mut self,
+        id: SubjectId,
+        edge: i64,
+        coverage: f64,
+        progress: &mut Progress,
+    ) {
         let Some((limit, target)) = self.burns.objective else { return };
         let pane_ms = self.windows.settings().pane_ms;
-        for id in self.windows.watched_subjects() {
-            let Some(subject) = self.windows.subject(id).cloned() else { continue };
-            if subject.segment.is_some() {
-                continue;
-            }
-            let Some((plan, counts)) = self.windows.sum(id, edge - 1, edge) else { continue };
-            let buckets = plan.layout.latency(&counts);
-            let total: u64 = buckets.iter().sum();
-            let bad = exceeding(buckets, limit).map_or(0, |share| (share * total as f64).round() as u64);
-            let name = (subject.model.to_string(), subject.version.to_string());
-            let judged = self.burns.take(name, (edge - 1, pane_ms), (bad, total), target);
-            let verdicts: Vec<VerdictView> =
-                judged.into_iter().map(|(index, burn)| verdict(index, burn, total)).collect();
-            if verdicts.is_empty() {
-                continue;
-            }
-            let view = WindowView {
-                model: subject.model.to_string(),
-                version: subject.version.to_string(),
-                segment: None,
-                horizon: BURN.to_owned(),
-                start: (edge - 1) * pane_ms,
-                end: edge * pane_ms,
-                rows: total,
-                coverage: self.coverage((edge - 1) * pane_ms, edge * pane_ms),
-                reference: plan.reference_id.clone(),
-                level: verdicts.iter().map(|verdict| verdict.level).max().unwrap_or_default(),
-                verdicts,
-                latency: None,
-                columns: Vec::new(),
-            };
-            self.alerts.observe(&view);
-            progress.windows.push(view);
+        let Some(subject) = self.windows.subject(id).filter(|subject| subject.segment.is_none()).cloned()
+        else {
+            return;
+        };
+        let Some((plan, counts)) = self.windows.sum(id, edge - 1, edge) else { return };
+        let buckets = plan.layout.latency(&counts);
+        let total: u64 = buckets.iter().sum();
+        let bad = exceeding(buckets, limit).map_or(0, |share| (share * total as f64).round() as u64);
+        let name = (subject.model.to_string(), subject.version.to_string());
+        let judged = self.burns.take(name, (edge - 1, pane_ms), (bad, total), target);
+        let verdicts: Vec<VerdictView> =
+            judged.into_iter().map(|(index, burn)| verdict(index, burn, total)).collect();
+        if verdicts.is_empty() {
+            return;
         }
+        let view = WindowView {
+            model: subject.model.to_string(),
+            version: subject.version.to_string(),
+            segment: None,
+            horizon: BURN.to_owned(),
+            start: (edge - 1) * pane_ms,
+            end: edge * pane_ms,
+            rows: total,
+            coverage,
+            reference: plan.reference_id.clone(),
+            level: verdicts.iter().map(|verdict| verdict.level).max().unwrap_or_default(),
+            verdicts,
+            latency: None,
+            columns: Vec::new(),
+        };
+        self.alerts.observe(&view);
+        progress.windows.push(view);
     }
 }
 

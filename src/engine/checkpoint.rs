@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::alert::Delivery;
 use crate::subject::{Millis, Subject};
+use crate::window::PaneCounts;
 
 /// Number of a subject in the state file; stable once given.
 pub type SubjectId = u32;
@@ -23,7 +24,8 @@ pub struct Position {
     pub last_record_hash: Option<u64>,
 }
 
-/// Counts of one subject in one pane, cumulative: writing a pane replaces what was stored for it.
+/// Counts of one subject in one pane, cumulative: writing a pane replaces what was stored for it. An old pane may hold the
+/// counts of others before it, which have no rows then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaneRow {
     /// Subject of the counts.
@@ -32,8 +34,8 @@ pub struct PaneRow {
     pub pane: i64,
     /// Reference whose layout the counts follow.
     pub reference: String,
-    /// Sparse counts, as `anchorwatch_detectors::counts` writes them.
-    pub counts: Vec<u8>,
+    /// The counts. They are packed when they are written, by whoever writes them.
+    pub counts: PaneCounts,
 }
 
 /// A delivery decided by the core, one row per target.
@@ -87,6 +89,8 @@ impl AuditRow {
 pub struct Checkpoint {
     /// Subjects seen for the first time.
     pub subjects: Vec<(SubjectId, Subject)>,
+    /// Panes whose counts moved into newer ones: their rows are dropped before the changed ones are written.
+    pub gone_panes: Vec<(SubjectId, i64)>,
     /// Panes that changed.
     pub panes: Vec<PaneRow>,
     /// Panes that left the longest horizon: all rows of pane numbers below this one are dropped.

@@ -33,6 +33,13 @@ pub(super) struct Labels {
     pub(super) estimates: BTreeMap<(String, String), EstimateView>,
 }
 
+/// A window of prediction time whose labels are final, and the share of it in which nothing is missing.
+#[derive(Debug)]
+pub(super) struct FinalLabels {
+    window: FinalWindow,
+    coverage: f64,
+}
+
 impl Labels {
     pub(super) fn new(config: &Config, windows: &WindowSettings) -> Self {
         let settings = &config.events.labels;
@@ -119,26 +126,31 @@ impl Engine {
         self.labels.estimates.values().cloned().collect()
     }
 
-    /// Judges the windows of prediction time whose labels are final at this edge.
-    pub(super) fn judge_labels(&mut self, edge: i64, progress: &mut Progress) {
-        let end = edge * self.windows.settings().pane_ms;
+    /// The windows of prediction time whose labels are final at an edge that ends at `end`, if they are judged.
+    pub(super) fn final_labels(&mut self, end: Millis) -> Vec<FinalLabels> {
+        let mut all = Vec::new();
         if end.rem_euclid(self.labels.window_ms) != 0 {
-            return;
+            return all;
         }
         self.labels.join.close(end);
         while let Some(window) = self.labels.join.next_final() {
-            self.feed_late_errors(&window, progress);
-            if self.labels.watches.verdicts() != Verdicts::Classical {
-                self.judge_performance(&window, progress);
-            }
+            let coverage = self.coverage(window.start, window.end);
+            all.push(FinalLabels { window, coverage });
+        }
+        all
+    }
+
+    /// Judges one of them.
+    pub(super) fn judge_labels(&mut self, labels: &FinalLabels, progress: &mut Progress) {
+        let FinalLabels { window, coverage } = labels;
+        self.feed_late_errors(window, progress);
+        let judged = self.labels.watches.verdicts() != Verdicts::Classical;
+        if judged && *coverage >= self.windows.settings().min_coverage {
+            self.judge_performance(window, *coverage, progress);
         }
     }
 
-    fn judge_performance(&mut self, window: &FinalWindow, progress: &mut Progress) {
-        let coverage = self.coverage(window.start, window.end);
-        if coverage < self.windows.settings().min_coverage {
-            return;
-        }
+    fn judge_performance(&mut self, window: &FinalWindow, coverage: f64, progress: &mut Progress) {
         let counted = Counted { whole: &window.counts, slices: &window.slices };
         let watches = &mut self.labels.watches;
         let id = (window.model.clone(), window.version.clone());

@@ -14,6 +14,7 @@ mod command;
 mod completeness;
 mod documents;
 mod ingest;
+mod judging;
 mod labels;
 mod sequences;
 mod tell;
@@ -21,12 +22,13 @@ mod trouble;
 mod unknown;
 mod watches;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 pub use checkpoint::*;
 pub use command::*;
 pub use completeness::StateLoss;
+pub use judging::Standing;
 pub use trouble::{SELF, Trouble, TroubleKind};
 
 pub use crate::window::record_hash;
@@ -36,9 +38,8 @@ use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
 use crate::event::scan::{Learned, Scanner};
 use crate::event::{Limits, NameRules};
-use crate::fault::{Place, reach};
+use crate::monitor::Judge;
 use crate::monitor::calibrated::Topic;
-use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{
@@ -74,15 +75,6 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn absorb(&mut self, other: Self) {
-        self.windows.extend(other.windows);
-        self.steps.extend(other.steps);
-        self.notifications.extend(other.notifications);
-        self.decisions.extend(other.decisions);
-        self.suppressed.extend(other.suppressed);
-        self.digests += other.digests;
-    }
-
     /// Whether nothing happened.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -100,6 +92,9 @@ pub struct Engine {
     silence_after: Option<Millis>,
     partitions: Partitions,
     windows: Windows,
+    /// The edge under way, and what was judged of it but not given out.
+    judging: Option<Box<judging::Boundary>>,
+    judged: Progress,
     judge: Judge,
     watches: watches::Watches,
     /// Watches over the versions of a model against one another.
@@ -156,6 +151,8 @@ impl Engine {
             silence_after: config.monitor.silence_after.map(crate::config::Span::millis),
             partitions: Partitions::default(),
             windows,
+            judging: None,
+            judged: Progress::default(),
             judge: Judge::new(
                 config.monitor.clone(),
                 min_rows,
@@ -231,15 +228,16 @@ impl Engine {
 
     /// Replaces what the registry offers. Events of versions left out are refused from now on.
     pub fn set_catalog(&mut self, entries: &[CatalogEntry]) {
+        self.finish_edge();
         let watched: Vec<WatchedVersion> = entries.iter().map(|entry| entry.watched.clone()).collect();
         self.core_dirty |= self.windows.watch(&watched);
         let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
         self.facts = entries.iter().map(|entry| (name(entry), entry.facts.clone())).collect();
         let facts = &self.facts;
         self.alerts.retain(|model, version| facts.contains_key(&(model.to_owned(), version.to_owned())));
-        let windows = &self.windows;
-        let in_use =
-            |id: &str| windows.plans().any(|(_, _, plans)| plans.entries().any(|(_, known)| known == id));
+        let plans = self.windows.plans().flat_map(|(_, _, plans)| plans.entries());
+        let ids: HashSet<&str> = plans.map(|(_, id)| id).collect();
+        let in_use = |id: &str| ids.contains(id);
         self.judge.retain(in_use);
         let watched =
             |model: &str, version: &str| facts.contains_key(&(model.to_owned(), version.to_owned()));
@@ -248,65 +246,6 @@ impl Engine {
         self.labels.retain(in_use, watched);
         self.sequences.retain(watched);
         self.burns.retain(watched);
-    }
-
-    /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
-    /// is worth telling into the outbox. At most `most` panes are closed; `true` says that more are due. `now` is a clock
-    /// that only goes forward.
-    pub fn advance(&mut self, now: Millis, most: usize) -> (Progress, bool) {
-        self.windows.settle();
-        let patience = self.windows.settings().patience();
-        self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
-        self.look_after_completeness(now);
-        let mut progress = Progress::default();
-        let Some(watermark) = self.watermark else { return (progress, false) };
-        for _ in 0..most {
-            let Some(edge) = self.windows.close_next(watermark) else { return (progress, false) };
-            self.core_dirty = true;
-            reach(Place::PaneClosed);
-            progress.absorb(self.judge_windows(edge, now));
-            reach(Place::WindowsJudged);
-        }
-        (progress, true)
-    }
-
-    fn judge_windows(&mut self, edge: i64, now: Millis) -> Progress {
-        let settings = self.windows.settings().clone();
-        let end = edge * settings.pane_ms;
-        let mut progress = Progress::default();
-        for (index, horizon) in settings.horizons.iter().enumerate() {
-            if edge.rem_euclid(horizon.every) != 0 {
-                continue;
-            }
-            let start = end - horizon.panes * settings.pane_ms;
-            let coverage = self.coverage(start, end);
-            for id in self.windows.watched_subjects() {
-                let Some(subject) = self.windows.subject(id).cloned() else { continue };
-                let silent = if index == 0 { self.windows.silence(id, end) } else { None };
-                let covered = self.windows.covered(id, index, edge);
-                let Some((plan, counts)) = self.windows.window(id, index, edge) else { continue };
-                let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
-                let plan_is_calibrated = plan.reference.calibration.is_some();
-                let mut view = self.judge.judge(plan, place, counts);
-                if let (Some(limit), Some(silent), None) = (self.silence_after, silent, &subject.segment) {
-                    view.verdicts.push(crate::monitor::silence(silent, limit));
-                }
-                view.coverage = coverage;
-                if coverage < settings.min_coverage {
-                    withhold_all(&mut view);
-                }
-                if self.watches.classical_alerts(plan_is_calibrated) {
-                    self.alerts.observe(&view);
-                }
-                progress.windows.push(view);
-            }
-        }
-        self.watch_windows(edge, &mut progress);
-        self.feed_sequences(edge, &mut progress);
-        self.judge_burn_rates(edge, &mut progress);
-        self.judge_labels(edge, &mut progress);
-        self.tell(end, now, &mut progress);
-        progress
     }
 
     /// Notes that a partition's position has reached the end of its log; `now` is a clock that only goes forward.
@@ -402,10 +341,11 @@ impl Engine {
         self.partitions.iter().filter_map(view).collect()
     }
 
-    /// Step 5: everything that changed since the last checkpoint. The caller must write it, or keep it and write it
-    /// later: it is not given out twice.
+    /// Step 5: everything that changed since the last checkpoint; an edge under way is finished first. The caller must
+    /// write it, or keep it and write it later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
         self.windows.settle();
+        self.finish_edge();
         let mut documents: BTreeMap<String, Option<String>> =
             self.alerts.take_documents().into_iter().collect();
         if let Some(text) = self.actions.take_document() {
@@ -430,6 +370,7 @@ impl Engine {
         }
         Checkpoint {
             subjects: self.windows.take_new_subjects(),
+            gone_panes: self.windows.take_gone_panes(),
             panes: self.windows.take_dirty_panes(),
             drop_panes_below: self.windows.needed_from(),
             resets: std::mem::take(&mut self.resets),

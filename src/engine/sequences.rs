@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anchorwatch_detectors::sequential::{Detector, Signal};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Progress};
+use super::{Engine, Progress, SubjectId};
 use crate::alert::AlertKind;
 use crate::config::{Monitor, ON_ERROR, ON_LATENCY, SequentialRule};
 use crate::event::{Event, Scalar};
@@ -191,33 +191,32 @@ impl Sequences {
 }
 
 impl Engine {
-    /// Feeds the pane that has just closed.
-    pub(super) fn feed_sequences(&mut self, edge: i64, progress: &mut Progress) {
-        if self.sequences.rules.is_empty() {
-            return;
-        }
+    /// Whether there is any detector in sequence.
+    pub(super) fn has_sequences(&self) -> bool {
+        !self.sequences.rules.is_empty()
+    }
+
+    /// Feeds the pane of a subject that has just closed; `coverage` is the pane's.
+    pub(super) fn feed_sequence(&mut self, id: SubjectId, edge: i64, coverage: f64, progress: &mut Progress) {
         let settings = self.windows.settings();
         let (pane, pane_ms, min_coverage) = (edge - 1, settings.pane_ms, settings.min_coverage);
-        let coverage = self.coverage(pane * pane_ms, edge * pane_ms);
-        for id in self.windows.watched_subjects() {
-            let Some(subject) = self.windows.subject(id).cloned() else { continue };
-            if subject.segment.is_some() || !self.sequences.watches(&subject.model, |_| true) {
-                continue;
-            }
-            let decisions = self.sequences.take_decisions(&subject, pane);
-            let Some((plan, counts)) = self.windows.sum(id, pane, edge) else { continue };
-            let rows = counts.get(Layout::ROWS).copied().unwrap_or(0);
-            if rows == 0 || coverage < min_coverage {
-                continue;
-            }
-            let cells = |feed: &Feed| match (feed.watched, decisions) {
-                (Watched::Error, decisions) => decisions.map(|one| vec![one.all - one.wrong, one.wrong]),
-                _ => Some(feed.cells(&plan.layout, &counts).to_vec()),
-            };
-            let verdicts = self.sequences.feed(&subject, &plan, pane, cells);
-            let view = view(&subject, &plan, (SEQUENTIAL, pane * pane_ms, edge * pane_ms), rows, verdicts);
-            self.take_view(WindowView { coverage, ..view }, progress);
+        let Some(subject) = self.windows.subject(id).cloned() else { return };
+        if subject.segment.is_some() || !self.sequences.watches(&subject.model, |_| true) {
+            return;
         }
+        let decisions = self.sequences.take_decisions(&subject, pane);
+        let Some((plan, counts)) = self.windows.sum(id, pane, edge) else { return };
+        let rows = counts.get(Layout::ROWS).copied().unwrap_or(0);
+        if rows == 0 || coverage < min_coverage {
+            return;
+        }
+        let cells = |feed: &Feed| match (feed.watched, decisions) {
+            (Watched::Error, decisions) => decisions.map(|one| vec![one.all - one.wrong, one.wrong]),
+            _ => Some(feed.cells(&plan.layout, &counts).to_vec()),
+        };
+        let verdicts = self.sequences.feed(&subject, &plan, pane, cells);
+        let view = view(&subject, &plan, (SEQUENTIAL, pane * pane_ms, edge * pane_ms), rows, verdicts);
+        self.take_view(WindowView { coverage, ..view }, progress);
     }
 
     /// Feeds the errors of a window of predictions whose labels came later.

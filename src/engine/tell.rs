@@ -3,10 +3,11 @@
 use super::{Engine, OutboxRow, Progress};
 use crate::alert::{Announcement, Delivery};
 use crate::subject::Millis;
+use crate::view::WindowView;
 
 impl Engine {
-    /// Tells what is due at the edge `at`.
-    pub(super) fn tell(&mut self, at: Millis, now: Millis, progress: &mut Progress) {
+    /// Tells what is due at the edge `at`, at which these windows were judged.
+    pub(super) fn tell(&mut self, at: Millis, now: Millis, windows: &[WindowView], progress: &mut Progress) {
         let round = self.alerts.announce(at);
         let mut acting = Vec::new();
         for Announcement { notification, sinks, acts } in round.announcements {
@@ -22,12 +23,12 @@ impl Engine {
             self.outbox.extend(sinks.into_iter().map(row));
             progress.notifications.push(notification);
         }
-        progress.digests = round.digests.len();
+        progress.digests += round.digests.len();
         let row = |(target, delivery)| OutboxRow { target, delivery, expires_at: None };
         self.outbox.extend(round.digests.into_iter().map(row));
-        progress.suppressed = round.suppressed;
-        progress.steps = self.alerts.take_steps();
+        progress.suppressed.extend(round.suppressed);
+        progress.steps.extend(self.alerts.take_steps());
         self.tell_held_troubles(at);
-        self.consider_actions(&acting, (at, now), progress);
+        self.consider_actions(&acting, (at, now), windows, progress);
     }
 }

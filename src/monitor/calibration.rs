@@ -62,8 +62,8 @@ impl Calibration {
         for (index, column) in reference.columns.iter().enumerate() {
             let (whole, window) = (layout.column(&reference.profile, index), layout.column(counts, index));
             let into = &mut self.columns[index];
+            let sides = Sides::new(column, whole, window);
             for kind in FaultKind::ALL {
-                let sides = Sides { column, reference: whole, window };
                 let rate = if kind == FaultKind::Unseen {
                     sides.unseen_elsewhere()
                 } else {

@@ -50,28 +50,51 @@ pub(super) struct Sides<'a> {
     pub(super) column: &'a Column,
     pub(super) reference: ColumnCounts<'a>,
     pub(super) window: ColumnCounts<'a>,
+    /// Values present in the reference and in the window: summed once, since every kind of fault asks for them.
+    present: [u64; 2],
 }
 
 /// `(faulty, of)` in the reference and in the window.
 type Rates = ((u64, u64), (u64, u64));
 
-impl Sides<'_> {
+/// The rates of a column by the kinds of [`FaultKind::ALL`]; `None` where a kind does not apply.
+pub(super) type AllRates = [Option<Rates>; FaultKind::ALL.len()];
+
+impl<'a> Sides<'a> {
+    pub(super) fn new(column: &'a Column, reference: ColumnCounts<'a>, window: ColumnCounts<'a>) -> Self {
+        Self { column, reference, window, present: [reference.present(), window.present()] }
+    }
+
+    /// Values present in the reference and in the window.
+    pub(super) const fn present(&self) -> [u64; 2] {
+        self.present
+    }
+
+    /// Rows that the column was counted for, in the reference and in the window.
+    pub(super) fn totals(&self) -> [u64; 2] {
+        let absent = |side: &ColumnCounts<'_>| side.missing + side.non_finite + side.wrong_type;
+        [self.present[0] + absent(&self.reference), self.present[1] + absent(&self.window)]
+    }
+
+    /// The rates of every kind.
+    pub(super) fn all_rates(&self) -> AllRates {
+        FaultKind::ALL.map(|kind| self.counts(kind))
+    }
+
     /// Faulty values of a kind and the values among which they were counted; `None` where the kind does not apply.
     ///
     /// Missing and wrong type are shares of all rows, the others of the values present. A category is unseen if the
     /// reference does not know it; a number, if the reference has few distinct values and it is none of them. A number
     /// is stuck if one value takes a far larger share than it has in the reference.
     fn counts(&self, kind: FaultKind) -> Option<Rates> {
-        let both = |count: fn(&ColumnCounts<'_>) -> (u64, u64)| (count(&self.reference), count(&self.window));
+        let of = |[reference, window]: [u64; 2], faulty: fn(&ColumnCounts<'_>) -> u64| {
+            Some(((faulty(&self.reference), reference), (faulty(&self.window), window)))
+        };
         match (kind, &self.column.binning) {
-            (FaultKind::Missing, _) => Some(both(|side| (side.missing, side.total()))),
-            (FaultKind::WrongType, _) => Some(both(|side| (side.wrong_type + side.non_finite, side.total()))),
-            (FaultKind::OutOfRange, Binning::Numeric(_)) => {
-                Some(both(|side| (outer(side.cells), side.present())))
-            }
-            (FaultKind::Unseen, Binning::Categorical(_)) => {
-                Some(both(|side| (last(side.cells), side.present())))
-            }
+            (FaultKind::Missing, _) => of(self.totals(), |side| side.missing),
+            (FaultKind::WrongType, _) => of(self.totals(), |side| side.wrong_type + side.non_finite),
+            (FaultKind::OutOfRange, Binning::Numeric(_)) => of(self.present, |side| outer(side.cells)),
+            (FaultKind::Unseen, Binning::Categorical(_)) => of(self.present, |side| last(side.cells)),
             (FaultKind::Unseen, Binning::Numeric(_)) => self.off_grid(),
             (FaultKind::Stuck, Binning::Numeric(_)) => self.heaviest(),
             (FaultKind::OutOfRange | FaultKind::Stuck, Binning::Categorical(_)) => None,
@@ -90,7 +113,7 @@ impl Sides<'_> {
             return None;
         }
         let once = known.iter().filter(|count| **count == 1).count() as u64;
-        Some(((once, self.reference.present()), (gaps(self.window.cells), self.window.present())))
+        Some(((once, self.present[0]), (gaps(self.window.cells), self.present[1])))
     }
 
     /// The cell within the range of the reference that holds most of the window, and what it holds of the reference.
@@ -100,7 +123,7 @@ impl Sides<'_> {
         let (cell, count) =
             within.map(|(cell, count)| (low + cell, count)).max_by_key(|(_, count)| **count)?;
         let normal = self.reference.cells.get(cell)?;
-        Some(((*normal, self.reference.present()), (*count, self.window.present())))
+        Some(((*normal, self.present[0]), (*count, self.present[1])))
     }
 
     /// Share of the window that nothing else in the reference resembles, where the window is a part of the reference:
@@ -119,30 +142,35 @@ impl Sides<'_> {
             .enumerate()
             .filter(|(cell, (rest, _))| *rest == 0 && (low..=high).contains(cell));
         let rows: u64 = alone.map(|(_, (_, here))| here).sum();
-        if rows == 0 { 0.0 } else { rows as f64 / self.window.present() as f64 }
+        if rows == 0 { 0.0 } else { rows as f64 / self.present[1] as f64 }
     }
 
     /// Share of a fault in the window; `None` where it does not apply or nothing was counted.
     pub(super) fn rate(&self, kind: FaultKind) -> Option<f64> {
-        let (_, (faulty, total)) = self.counts(kind)?;
-        (total > 0).then(|| faulty as f64 / total as f64)
+        window_rate(self.counts(kind))
     }
+}
 
-    /// Compares the shares of every applicable fault; the p-value is one-sided, for a rise.
-    pub(super) fn scores(self) -> impl Iterator<Item = FaultScore> {
-        FaultKind::ALL.into_iter().filter_map(move |kind| {
-            let (reference, window) = self.counts(kind)?;
-            if reference.1 == 0 || window.1 == 0 {
-                return None;
-            }
-            Some(FaultScore {
-                kind,
-                reference: reference.0 as f64 / reference.1 as f64,
-                window: window.0 as f64 / window.1 as f64,
-                p_value: rise_p_value(reference, window),
-            })
+/// Share of a fault in the window; `None` where it does not apply or nothing was counted.
+pub(super) fn window_rate(rates: Option<Rates>) -> Option<f64> {
+    let (_, (faulty, total)) = rates?;
+    (total > 0).then(|| faulty as f64 / total as f64)
+}
+
+/// Compares the shares of every applicable fault; the p-value is one-sided, for a rise.
+pub(super) fn scores(rates: &AllRates) -> impl Iterator<Item = FaultScore> {
+    FaultKind::ALL.into_iter().zip(rates).filter_map(|(kind, rates)| {
+        let (reference, window) = (*rates)?;
+        if reference.1 == 0 || window.1 == 0 {
+            return None;
+        }
+        Some(FaultScore {
+            kind,
+            reference: reference.0 as f64 / reference.1 as f64,
+            window: window.0 as f64 / window.1 as f64,
+            p_value: rise_p_value(reference, window),
         })
-    }
+    })
 }
 
 /// First and last cell that hold anything.

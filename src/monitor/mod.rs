@@ -17,20 +17,20 @@ pub mod sequential;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anchorwatch_detectors::batch::Score;
+use anchorwatch_detectors::batch::{Baseline, Comparison, Score};
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::multiple::{Correction, adjust};
 
 use crate::alert::{AlertKind, Moved};
 use crate::config::{Detector, Monitor};
-use crate::reference::{Column, ColumnCounts, Layout, Role};
+use crate::reference::{Column, Layout, Role};
 use crate::subject::{Millis, Subject};
 use crate::view::{ColumnRatios, Level, VerdictView, WindowView};
 use crate::window::Plan;
 
 pub use calibration::Calibration;
 
-use faults::{FaultKind, FaultScore, Sides};
+use faults::{AllRates, FaultKind, FaultScore, Sides, scores, window_rate};
 
 /// Factor on the thresholds of a segment: the calibration saw windows of the whole traffic, and a part varies more.
 const SEGMENT_SLACK: f64 = 1.5;
@@ -66,7 +66,8 @@ pub struct WindowPlace<'a> {
     pub covered: bool,
 }
 
-/// Judges windows; keeps one calibration per reference and window length.
+/// Judges windows; keeps one calibration per reference and window length, and what every window needs again of a
+/// reference's columns.
 #[derive(Debug)]
 pub struct Judge {
     monitor: Monitor,
@@ -74,19 +75,25 @@ pub struct Judge {
     clear_below: f64,
     segment_field: Option<String>,
     calibrations: HashMap<(String, Millis), Arc<Calibration>>,
+    /// By reference, and by segment where the reference knows it; the whole is at no segment.
+    baselines: HashMap<String, HashMap<Option<String>, Arc<[Baseline]>>>,
 }
 
 /// A column of a window beside the reference's.
 struct Pair<'a> {
     index: usize,
     column: &'a Column,
-    reference: ColumnCounts<'a>,
-    window: ColumnCounts<'a>,
+    sides: Sides<'a>,
+    baseline: &'a Baseline,
+    rates: AllRates,
 }
 
-impl<'a> Pair<'a> {
-    fn sides(&self) -> Sides<'a> {
-        Sides { column: self.column, reference: self.reference, window: self.window }
+impl Pair<'_> {
+    /// The two sides grouped for the detectors; `None` below the least number of rows.
+    fn comparison(&self, min_rows: u64) -> Option<Comparison<'_>> {
+        let enough = self.sides.present()[1] >= min_rows;
+        let (reference, window) = (self.sides.reference.cells, self.sides.window.cells);
+        enough.then(|| self.baseline.beside(&self.column.binning, reference, window)).flatten()
     }
 }
 
@@ -95,12 +102,32 @@ impl Judge {
     /// judged; `clear_below` is the share of a threshold above which a window is a warning.
     #[must_use]
     pub fn new(monitor: Monitor, min_rows: u64, clear_below: f64, segment_field: Option<String>) -> Self {
-        Self { monitor, min_rows, clear_below, segment_field, calibrations: HashMap::new() }
+        let (calibrations, baselines) = (HashMap::new(), HashMap::new());
+        Self { monitor, min_rows, clear_below, segment_field, calibrations, baselines }
     }
 
     /// Forgets calibrations of references that are no longer in use.
     pub fn retain(&mut self, in_use: impl Fn(&str) -> bool) {
         self.calibrations.retain(|(reference, _), _| in_use(reference));
+        self.baselines.retain(|reference, _| in_use(reference));
+    }
+
+    /// The columns of a plan's reference, or of one of its segments that it knows.
+    fn baselines(&mut self, plan: &Plan, segment: Option<&str>) -> Arc<[Baseline]> {
+        let segment = segment.filter(|value| plan.reference.segments.contains_key(*value));
+        if let Some(known) =
+            self.baselines.get(&plan.reference_id).and_then(|known| known.get(&segment.map(str::to_owned)))
+        {
+            return Arc::clone(known);
+        }
+        let profile = plan.reference.profile_of(segment);
+        let columns = (0..).zip(&plan.reference.columns);
+        let made: Arc<[Baseline]> = columns
+            .map(|(index, column)| Baseline::new(&column.binning, plan.layout.column(profile, index).cells))
+            .collect();
+        let known = self.baselines.entry(plan.reference_id.clone()).or_default();
+        known.insert(segment.map(str::to_owned), Arc::clone(&made));
+        made
     }
 
     fn calibration(&mut self, plan: &Plan, length: Millis) -> Arc<Calibration> {
@@ -115,17 +142,18 @@ impl Judge {
     /// Judges one window.
     pub fn judge(&mut self, plan: &Plan, place: WindowPlace<'_>, counts: &[u64]) -> WindowView {
         let calibration = self.calibration(plan, place.end - place.start);
-        let reference = plan.reference.profile_of(place.subject.segment.as_deref());
+        let segment = place.subject.segment.as_deref();
+        let reference = plan.reference.profile_of(segment);
+        let baselines = self.baselines(plan, segment);
         let pairs: Vec<Pair<'_>> = (0..)
             .zip(&plan.reference.columns)
-            .filter(|(_, column)| {
-                place.subject.segment.is_none() || self.segment_field.as_ref() != Some(&column.name)
-            })
-            .map(|(index, column)| Pair {
-                index,
-                column,
-                reference: plan.layout.column(reference, index),
-                window: plan.layout.column(counts, index),
+            .zip(baselines.iter())
+            .filter(|((_, column), _)| segment.is_none() || self.segment_field.as_ref() != Some(&column.name))
+            .map(|((index, column), baseline)| {
+                let (reference, window) =
+                    (plan.layout.column(reference, index), plan.layout.column(counts, index));
+                let sides = Sides::new(column, reference, window);
+                Pair { index, column, rates: sides.all_rates(), sides, baseline }
             })
             .collect();
         let slack = if place.subject.segment.is_some() { SEGMENT_SLACK } else { 1.0 };
@@ -172,7 +200,7 @@ impl Judge {
 
     fn faults(&self, pairs: &[Pair<'_>], calibration: &Calibration, slack: f64) -> Vec<VerdictView> {
         let scored: Vec<(&Pair<'_>, FaultScore)> =
-            pairs.iter().flat_map(|pair| pair.sides().scores().map(move |score| (pair, score))).collect();
+            pairs.iter().flat_map(|pair| scores(&pair.rates).map(move |score| (pair, score))).collect();
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
         let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
@@ -185,8 +213,8 @@ impl Judge {
             let judgement = Judgement {
                 detector: score.kind.as_str(),
                 kind: AlertKind::DataFault,
-                rows: pair.window.total(),
-                reference_rows: pair.reference.total(),
+                rows: pair.sides.totals()[1],
+                reference_rows: pair.sides.totals()[0],
                 statistic: Some(score.window),
                 threshold,
                 p_value: Some(score.p_value),
@@ -207,9 +235,12 @@ impl Judge {
     ) -> Vec<VerdictView> {
         let mut judgements: Vec<(&Pair<'_>, Detector, Judgement)> = Vec::new();
         for pair in pairs {
-            let test = self.score(pair, own_test(pair.column));
+            let comparison = pair.comparison(self.min_rows);
+            let own = own_test(pair.column).batch();
+            let test = comparison.as_ref().and_then(|comparison| comparison.score(own));
             for detector in detectors_of(&self.monitor, pair.column) {
-                if let Some(judgement) = self.drift(pair, *detector, calibration, slack, test) {
+                let scored = (comparison.as_ref(), test);
+                if let Some(judgement) = self.drift(pair, *detector, calibration, slack, scored) {
                     judgements.push((pair, *detector, judgement));
                 }
             }
@@ -229,7 +260,8 @@ impl Judge {
             if verdict.level >= Level::Warning {
                 let show = self.monitor.show_categories;
                 let reader = moved::Reader::Subscriber { show_categories: show };
-                verdict.moved = moved::moved_bins(pair.column, pair.reference, pair.window, reader);
+                verdict.moved =
+                    moved::moved_bins(pair.column, pair.sides.reference, pair.sides.window, reader);
             }
             let fault = faulty.iter().find(|(column, _)| *column == verdict.column);
             verdict.inhibited_by = fault.map(|(_, fault)| fault.clone());
@@ -238,42 +270,35 @@ impl Judge {
         judged.collect()
     }
 
-    /// A detector's score of a column; `None` below the least number of rows.
-    fn score(&self, pair: &Pair<'_>, detector: Detector) -> Option<Score> {
-        let enough = pair.window.present() >= self.min_rows;
-        let (reference, window) = (pair.reference.cells, pair.window.cells);
-        enough.then(|| detector.batch().score(&pair.column.binning, reference, window)).flatten()
-    }
-
-    /// `test` is the score of the column's own test.
+    /// `scored` is the window beside its reference, where it has enough rows, and the score of the column's own test.
     fn drift(
         &self,
         pair: &Pair<'_>,
         detector: Detector,
         calibration: &Calibration,
         slack: f64,
-        test: Option<Score>,
+        (comparison, test): (Option<&Comparison<'_>>, Option<Score>),
     ) -> Option<Judgement> {
         let batch = detector.batch();
         if !batch.applies_to(&pair.column.binning) {
             return None;
         }
-        let rows = pair.window.present();
-        let score = if detector == own_test(pair.column) { test } else { self.score(pair, detector) };
+        let [reference_rows, rows] = pair.sides.present();
+        let score = if detector == own_test(pair.column) {
+            test
+        } else {
+            comparison.and_then(|comparison| comparison.score(batch))
+        };
         let normal = calibration.effect(pair.index, detector) * self.monitor.baseline_margin;
+        let bins = comparison.map_or(0, Comparison::bins);
         Some(Judgement {
             detector: batch.name(),
             kind: AlertKind::Drift,
             rows,
-            reference_rows: pair.reference.present(),
+            reference_rows,
             statistic: score.map(|score| score.statistic),
             threshold: self.monitor.floors.of(detector).max(normal) * slack
-                + chance::expected_by_chance(
-                    detector,
-                    &pair.column.binning,
-                    pair.reference.cells,
-                    pair.window.cells,
-                ),
+                + chance::expected_by_chance(detector, bins, (reference_rows, rows)),
             p_value: score.and_then(|score| score.p_value.or(test.and_then(|test| test.p_value))),
             adjusted: None,
         })
@@ -379,7 +404,7 @@ fn overall(verdicts: &[VerdictView]) -> Level {
 }
 
 fn ratios(pair: &Pair<'_>) -> ColumnRatios {
-    let rate = |kind| pair.sides().rate(kind);
+    let rate = |kind: FaultKind| window_rate(pair.rates[kind as usize]);
     ColumnRatios {
         column: pair.column.name.clone(),
         missing: rate(FaultKind::Missing),

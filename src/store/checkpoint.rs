@@ -130,6 +130,7 @@ fn write_all(connection: &mut Connection, checkpoint: &Checkpoint, max_open: usi
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     reach(Place::CheckpointBegun);
     write_subjects(&transaction, &checkpoint.subjects)?;
+    drop_panes(&transaction, &checkpoint.gone_panes)?;
     write_panes(&transaction, &checkpoint.panes, checkpoint.drop_panes_below)?;
     forget_positions(&transaction, &checkpoint.resets)?;
     write_positions(&transaction, &checkpoint.positions)?;
@@ -167,6 +168,14 @@ fn write_subjects(transaction: &Transaction<'_>, subjects: &[(SubjectId, Subject
     Ok(())
 }
 
+fn drop_panes(transaction: &Transaction<'_>, gone: &[(SubjectId, i64)]) -> rusqlite::Result<()> {
+    let mut delete = transaction.prepare_cached("DELETE FROM pane WHERE pane = ?1 AND subject = ?2")?;
+    for (subject, pane) in gone {
+        delete.execute(params![pane, subject])?;
+    }
+    Ok(())
+}
+
 fn write_panes(transaction: &Transaction<'_>, panes: &[PaneRow], below: Option<i64>) -> rusqlite::Result<()> {
     let mut upsert = transaction.prepare_cached(
         "INSERT INTO pane (pane, subject, reference, counts, sum) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -174,7 +183,9 @@ fn write_panes(transaction: &Transaction<'_>, panes: &[PaneRow], below: Option<i
          SET reference = excluded.reference, counts = excluded.counts, sum = excluded.sum",
     )?;
     for row in panes {
-        upsert.execute(params![row.pane, row.subject, row.reference, row.counts, sums::of_pane(row)])?;
+        let counts = row.counts.packed();
+        let sum = sums::of_pane(row.subject, row.pane, &row.reference, &counts);
+        upsert.execute(params![row.pane, row.subject, row.reference, counts, sum])?;
     }
     if let Some(below) = below {
         transaction.prepare_cached("DELETE FROM pane WHERE pane < ?1")?.execute([below])?;
@@ -333,10 +344,10 @@ fn all_shown(connection: &Connection, shown: usize) -> rusqlite::Result<()> {
 }
 
 fn pane_row(row: &Row<'_>) -> rusqlite::Result<PaneRow> {
-    let (pane, subject) = (row.get(0)?, row.get(1)?);
-    let pane = PaneRow { pane, subject, reference: row.get(2)?, counts: row.get(3)? };
-    sums::check(row.get(4)?, sums::of_pane(&pane), "pane")?;
-    Ok(pane)
+    let (pane, subject, reference) = (row.get(0)?, row.get(1)?, row.get::<_, String>(2)?);
+    let counts: Vec<u8> = row.get(3)?;
+    sums::check(row.get(4)?, sums::of_pane(subject, pane, &reference, &counts), "pane")?;
+    Ok(PaneRow { pane, subject, reference, counts: counts.into() })
 }
 
 fn subject_row(row: &Row<'_>) -> rusqlite::Result<(SubjectId, Subject)> {

@@ -2,7 +2,7 @@
 //!
 //! What a subject will hold is estimated from its layout when it is first counted, so that a replay on the same settings
 //! admits the same: the panes that stay unpacked, those that are packed (as if an eighth of the counters were in use,
-//! two bytes each), and a total per horizon. A subject whose last pane has left the longest window gives its panes' share
+//! two bytes each), blocks of them (as if half were), and a total per horizon. A subject whose last pane has left the longest window gives its panes' share
 //! back and must be admitted again when it returns. Those that were admitted are never sent away for others.
 
 use std::collections::{HashMap, HashSet};
@@ -49,7 +49,8 @@ pub(super) struct Budget {
     pub(super) most: usize,
     pub(super) charged: usize,
     horizons: usize,
-    kept_panes: usize,
+    panes: usize,
+    blocks: usize,
 }
 
 /// What one subject is charged.
@@ -60,17 +61,18 @@ pub(super) struct Charge {
 }
 
 impl Budget {
-    pub(super) fn new(horizons: usize, kept_panes: i64) -> Self {
-        let kept_panes = usize::try_from(kept_panes).unwrap_or(0);
-        Self { most: usize::MAX, charged: 0, horizons, kept_panes }
+    /// `held` is how many panes and blocks of panes a subject holds.
+    pub(super) fn new(horizons: usize, held: (i64, i64)) -> Self {
+        let [panes, blocks] = [held.0, held.1].map(|number| usize::try_from(number).unwrap_or(0));
+        Self { most: usize::MAX, charged: 0, horizons, panes, blocks }
     }
 
     fn cost(&self, counters: usize) -> Charge {
-        let word = size_of::<u64>();
-        let packed = self.kept_panes.saturating_mul(PANE_OVERHEAD + counters / 4);
+        let packed = self.panes.saturating_mul(PANE_OVERHEAD + counters / 4);
+        let blocks = self.blocks.saturating_mul(PANE_OVERHEAD + counters);
         Charge {
-            panes: (DENSE_PANES * word * counters).saturating_add(packed),
-            totals: self.horizons * word * counters,
+            panes: (DENSE_PANES * size_of::<u64>() * counters).saturating_add(packed).saturating_add(blocks),
+            totals: self.horizons * size_of::<u32>() * counters,
         }
     }
 
@@ -144,7 +146,7 @@ mod tests {
         /// M-1: what is charged is the sum of the subjects' charges, and admission alone never exceeds the budget.
         #[test]
         fn charges_add_up_and_admission_keeps_the_budget(steps in proptest::collection::vec((0..6_usize, 0..3_usize, 1..4_000_usize), 1..60)) {
-            let mut budget = Budget { most: 3_000_000, ..Budget::new(3, 100) };
+            let mut budget = Budget { most: 3_000_000, ..Budget::new(3, (100, 0)) };
             let mut charges = [Charge::default(); 6];
             for (subject, step, counters) in steps {
                 let charge = &mut charges[subject];

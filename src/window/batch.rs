@@ -111,12 +111,16 @@ impl Batch {
         if !targets.is_sorted_by(in_order) {
             targets.sort_unstable_by_key(|target| (target.subject, target.pane));
         }
+        let amended = |pane| closed.is_some_and(|closed| pane < closed);
+        // What may wait for an edge goes row by row: the bound on that is one of rows.
+        let together =
+            |a: &Target, b: &Target| (a.subject, a.pane) == (b.subject, b.pane) && !amended(a.pane);
         // A pane of a subject has one plan, so a run of rows has.
-        for run in targets.chunk_by(|a, b| (a.subject, a.pane) == (b.subject, b.pane)) {
+        for run in targets.chunk_by(together) {
             let Target { subject, row, pane } = run[0];
             let plan = &plans[rows[row as usize].plan as usize];
-            let amended = closed.is_some_and(|closed| pane < closed);
-            let Some(mut open) = subjects.open(subject, pane, plan.layout.len(), amended) else { continue };
+            let size = (plan.layout.len(), run.len() * plan.rows.counted() + 1);
+            let Some(mut open) = subjects.open(subject, pane, size, amended(pane)) else { continue };
             let begins = |target: &Target| rows[target.row as usize].begins as usize;
             open.add(Layout::ROWS, run.len() as u64);
             for target in run {

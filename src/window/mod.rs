@@ -8,6 +8,7 @@
 
 mod admission;
 mod batch;
+mod blocks;
 mod count;
 mod dedup;
 mod fit;
@@ -27,6 +28,8 @@ mod subjects;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use anchorwatch_detectors::counts::visit_sparse;
+
 use crate::engine::{PaneRow, SubjectId};
 use crate::event::Refusal;
 use crate::reference::{CodeText, Reference};
@@ -39,9 +42,10 @@ pub use gaps::{Gap, GapReason, Gaps};
 pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
 pub use last_record::{Ends, LastRecord, record_hash};
 pub use observe::{Seen, Usual};
+pub use pane::PaneCounts;
 pub use partition::{Partition, PartitionId, Partitions, Patience};
 pub use plan::{Plan, Plans};
-pub use settings::{HorizonSettings, WindowSettings};
+pub use settings::{Blocks, HorizonSettings, WindowSettings};
 
 use admission::admitted;
 use batch::Batch;
@@ -111,7 +115,7 @@ impl Windows {
     #[must_use]
     pub fn new(settings: WindowSettings) -> Self {
         Self {
-            subjects: Subjects::new(settings.horizons.len(), settings.kept_panes()),
+            subjects: Subjects::new(&settings),
             settings,
             versions: Vec::new(),
             by_name: HashMap::new(),
@@ -256,8 +260,39 @@ impl Windows {
         }
         self.settle();
         self.closed = Some(edge);
-        self.subjects.close(edge, edge - self.settings.kept_panes());
+        self.subjects.forget(edge - self.settings.kept_panes());
         Some(edge)
+    }
+
+    /// Packs what was counted in the pane that closed at `edge`, and gathers old panes, for the subjects numbered from
+    /// `first` on, at most `most` of them; gives the number of the next one, or `None` after the last.
+    pub fn tidy(&mut self, edge: i64, first: usize, most: usize) -> Option<usize> {
+        let next = first.saturating_add(most).min(self.subjects.len());
+        for id in (first..next).filter_map(|id| SubjectId::try_from(id).ok()) {
+            let Some(subject) = self.subjects.name(id) else { continue };
+            let version = self.by_name.get(&*subject.model).and_then(|known| known.get(&*subject.version));
+            if let Some(index) = version {
+                self.subjects.tidy(id, edge, &self.versions[*index].plans);
+            }
+        }
+        (next < self.subjects.len()).then_some(next)
+    }
+
+    /// From now on events of closed panes wait, so that windows can be judged one after the other while others are
+    /// counted, as if all of them were judged at once.
+    pub fn hold_amendments(&mut self) {
+        self.subjects.hold_amendments();
+    }
+
+    /// Events that wait.
+    #[must_use]
+    pub fn held_amendments(&self) -> usize {
+        self.subjects.held_amendments()
+    }
+
+    /// Counts the events that waited.
+    pub fn apply_amendments(&mut self) {
+        self.subjects.apply_amendments();
     }
 
     /// Panes below this one are no longer needed by any window.
@@ -324,7 +359,8 @@ impl Windows {
     }
 
     /// Sum of a subject's panes in `[from, to)`, with the plan they follow; `None` before the subject was first seen,
-    /// and where the plan began later than `from`.
+    /// and where the plan began later than `from`. The range must be a window that [`WindowSettings::blocks`] knows of, or
+    /// younger than the first block: older panes are kept in blocks.
     #[must_use]
     pub fn sum(&self, id: SubjectId, from: i64, to: i64) -> Option<(Arc<Plan>, Vec<u64>)> {
         let subject = self.subjects.name(id)?;
@@ -379,7 +415,7 @@ impl Windows {
         let Some((_, plan)) = plan.filter(|(_, plan)| plan.reference_id == row.reference) else {
             return false;
         };
-        if anchorwatch_detectors::counts::decode_sparse(&row.counts, plan.layout.len()).is_err() {
+        if visit_sparse(&row.counts.packed(), plan.layout.len(), |_, _| ()).is_err() {
             return false;
         }
         let counters = plan.layout.len();
@@ -390,6 +426,11 @@ impl Windows {
     /// Subjects seen for the first time since the last call.
     pub fn take_new_subjects(&mut self) -> Vec<(SubjectId, Subject)> {
         self.subjects.take_new()
+    }
+
+    /// Panes whose counts moved into newer ones since the last call; their rows are to go.
+    pub fn take_gone_panes(&mut self) -> Vec<(SubjectId, i64)> {
+        self.subjects.take_gone()
     }
 
     /// Panes changed since the last call, each with all of its counts.

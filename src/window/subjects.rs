@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
+use super::blocks::{self, Gathered};
 use super::fit::Fits;
 use super::horizon::RollingTotal;
-use super::pane::Pane;
+use super::pane::{Counting, PaneCounts};
 use super::plan::{Plan, Plans};
+use super::settings::{Blocks, WindowSettings};
 use crate::engine::{PaneRow, SubjectId};
 use crate::subject::Subject;
 
@@ -63,31 +65,84 @@ struct SubjectState {
     subject: Subject,
     /// Oldest pane in which the subject was ever seen.
     first_pane: Option<i64>,
-    panes: BTreeMap<i64, Pane>,
+    panes: BTreeMap<i64, PaneCounts>,
     totals: Vec<RollingTotal>,
     dirty: BTreeSet<i64>,
     charge: Charge,
+    /// Its place among the turns at which old panes are gathered.
+    turn: i64,
 }
+
+/// Increments that wait until the windows which are being judged are finished: they came too late for those.
+#[derive(Debug)]
+struct Amendment {
+    id: SubjectId,
+    pane: i64,
+    len: usize,
+    list: Vec<(u32, u32)>,
+}
+
+/// A pane that is being counted into.
+#[derive(Debug)]
+pub(super) struct Opened<'s> {
+    counts: Counting<'s>,
+    /// Totals that may hold the pane already.
+    totals: &'s mut [RollingTotal],
+    pane: i64,
+    len: usize,
+}
+
+impl Opened<'_> {
+    /// Adds to a counter; one out of range is none.
+    pub(super) fn add(&mut self, slot: usize, amount: u64) {
+        self.counts.add(slot, amount);
+        self.totals.iter_mut().for_each(|total| total.amend(self.pane, self.len, slot, amount));
+    }
+
+    /// Adds one to each of these counters.
+    pub(super) fn add_one_each(&mut self, slots: impl Iterator<Item = usize>) {
+        if self.totals.is_empty() {
+            self.counts.add_one_each(slots);
+        } else {
+            slots.for_each(|slot| self.add(slot, 1));
+        }
+    }
+}
+
+/// Bytes that a counter in use takes in a packed pane: the distance to the one before it, and the count.
+const PACKED_CELL: usize = 3;
 
 /// All subjects.
 #[derive(Debug)]
 pub(super) struct Subjects {
     horizons: usize,
+    levels: Vec<Blocks>,
     pub(super) budget: Budget,
     states: Vec<Option<SubjectState>>,
     new: Vec<SubjectId>,
-    /// Bytes that the panes changed since the last checkpoint will take: a packed cell has about one.
+    /// Bytes that the panes changed since the last checkpoint will take, at most.
     dirty_bytes: usize,
+    /// Panes whose counts moved into newer ones since the last checkpoint.
+    gone: Vec<(SubjectId, i64)>,
+    /// While windows are judged, what came too late for them.
+    amendments: Option<Vec<Amendment>>,
+    /// Flat counters that are used again.
+    scratch: Vec<u64>,
 }
 
 impl Subjects {
-    pub(super) fn new(horizons: usize, kept_panes: i64) -> Self {
+    pub(super) fn new(settings: &WindowSettings) -> Self {
+        let horizons = settings.horizons.len();
         Self {
             horizons,
-            budget: Budget::new(horizons, kept_panes),
+            levels: settings.blocks(),
+            budget: Budget::new(horizons, settings.held()),
             states: Vec::new(),
             new: Vec::new(),
             dirty_bytes: 0,
+            gone: Vec::new(),
+            amendments: None,
+            scratch: Vec::new(),
         }
     }
 
@@ -106,6 +161,7 @@ impl Subjects {
     fn place(&mut self, id: SubjectId, subject: Subject) {
         let totals = (0..self.horizons).map(|_| RollingTotal::default()).collect();
         let state = SubjectState {
+            turn: blocks::turn(&subject),
             subject,
             first_pane: None,
             panes: BTreeMap::new(),
@@ -164,20 +220,31 @@ impl Subjects {
         }
     }
 
-    /// Opens a pane of a subject for counting; `amended` when windows may already contain it.
-    pub(super) fn open(&mut self, id: SubjectId, pane: i64, len: usize, amended: bool) -> Option<Opened<'_>> {
+    /// Opens a pane of a subject to add about so many times to its counters; `amended` when windows may already contain
+    /// it.
+    pub(super) fn open(
+        &mut self,
+        id: SubjectId,
+        pane: i64,
+        (len, additions): (usize, usize),
+        amended: bool,
+    ) -> Option<Opened<'_>> {
+        if amended && let Some(waiting) = &mut self.amendments {
+            waiting.push(Amendment { id, pane, len, list: Vec::with_capacity(additions) });
+            let counts = Counting::List(&mut waiting.last_mut()?.list, len);
+            return Some(Opened { counts, totals: &mut [], pane, len });
+        }
         let state = self.states.get_mut(id as usize).and_then(Option::as_mut)?;
         state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
-        let entry = state.panes.entry(pane).or_insert_with(|| Pane::new(len));
-        let was_dense = entry.is_dense();
-        entry.dense(len);
+        let was_packed = state.panes.entry(pane).or_default().is_packed();
         let fresh = state.dirty.insert(pane);
-        self.dirty_bytes += if fresh { len } else { 0 };
-        if fresh || !was_dense {
-            bound_dense(state, pane);
+        self.dirty_bytes += additions * PACKED_CELL;
+        if fresh || was_packed {
+            bound_unpacked(state, pane);
         }
         let totals = if amended { state.totals.as_mut_slice() } else { &mut [] };
-        Some(Opened { counts: state.panes.get_mut(&pane)?.dense(len), totals, pane })
+        let counts = state.panes.get_mut(&pane)?.open(len, additions);
+        Some(Opened { counts, totals, pane, len })
     }
 
     /// Adds to counters of a pane; `amended` when windows may already contain it.
@@ -189,8 +256,27 @@ impl Subjects {
         slots: &[(usize, u64)],
         amended: bool,
     ) {
-        if let Some(mut open) = self.open(id, pane, len, amended) {
-            slots.iter().for_each(|(index, amount)| open.add(*index, *amount));
+        if let Some(mut open) = self.open(id, pane, (len, slots.len()), amended) {
+            slots.iter().for_each(|(slot, amount)| open.add(*slot, *amount));
+        }
+    }
+
+    /// From now on what amends closed panes waits until [`Subjects::apply_amendments`].
+    pub(super) fn hold_amendments(&mut self) {
+        self.amendments.get_or_insert_default();
+    }
+
+    /// Amendments that wait.
+    pub(super) fn held_amendments(&self) -> usize {
+        self.amendments.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Counts what waited, in the order in which it came.
+    pub(super) fn apply_amendments(&mut self) {
+        for Amendment { id, pane, len, list } in self.amendments.take().unwrap_or_default() {
+            if let Some(mut open) = self.open(id, pane, (len, list.len()), true) {
+                list.into_iter().for_each(|(slot, amount)| open.add(slot as usize, u64::from(amount)));
+            }
         }
     }
 
@@ -228,17 +314,38 @@ impl Subjects {
         self.state(id)?.panes.keys().next_back().copied()
     }
 
-    /// Packs the panes below `edge` and forgets those below `needed`.
-    pub(super) fn close(&mut self, edge: i64, needed: i64) {
+    /// Number of subjects that there ever were.
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Forgets the panes below `needed`.
+    pub(super) fn forget(&mut self, needed: i64) {
         for state in self.states.iter_mut().flatten() {
-            if let Some(pane) = state.panes.get_mut(&(edge - 1)) {
-                pane.pack();
-            }
             if state.panes.keys().next().is_some_and(|oldest| *oldest < needed) {
                 state.panes = state.panes.split_off(&needed);
                 state.dirty = state.dirty.split_off(&needed);
                 if state.panes.is_empty() {
                     self.budget.panes_left(&mut state.charge);
+                }
+            }
+        }
+    }
+
+    /// Packs the pane of a subject that was just closed, and gathers old ones where it is their time.
+    pub(super) fn tidy(&mut self, id: SubjectId, edge: i64, plans: &Plans) {
+        let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        if let Some(pane) = state.panes.get_mut(&(edge - 1)) {
+            pane.pack();
+        }
+        for level in &self.levels {
+            let Some(range) = blocks::due(*level, edge, state.turn) else { continue };
+            for Gathered { into, gone } in blocks::gather(&mut state.panes, range, plans, &mut self.scratch) {
+                state.dirty.insert(into);
+                self.dirty_bytes += state.panes.get(&into).map_or(0, |pane| pane.packed().len());
+                for number in gone {
+                    state.dirty.remove(&number);
+                    self.gone.push((id, number));
                 }
             }
         }
@@ -253,13 +360,22 @@ impl Subjects {
         plans: &Plans,
     ) -> Option<(&Arc<Plan>, &[u64])> {
         let state = self.states.get_mut(id as usize)?.as_mut()?;
-        state.totals.get_mut(horizon)?.advance(edge, length, plans, &state.panes)
+        let total = state.totals.get_mut(horizon)?;
+        let plan = total.advance(edge, length, plans, &state.panes, &mut self.scratch)?;
+        Some((plan, &self.scratch))
     }
 
     pub(super) fn sum(&self, id: SubjectId, from: i64, to: i64, counters: usize) -> Vec<u64> {
         let mut total = vec![0; counters];
         if let Some(state) = self.state(id) {
-            state.panes.range(from..to).for_each(|(_, pane)| pane.add_to(&mut total));
+            let inside = state.panes.range(from..to).map(|(_, pane)| pane);
+            inside.for_each(|pane| {
+                pane.each(counters, |slot, amount| {
+                    if let Some(counter) = total.get_mut(slot) {
+                        *counter = u64::saturating_add(*counter, amount);
+                    }
+                });
+            });
         }
         total
     }
@@ -274,16 +390,21 @@ impl Subjects {
         self.place(id, subject);
     }
 
-    pub(super) fn restore_pane(&mut self, id: SubjectId, pane: i64, counts: Vec<u8>, counters: usize) {
+    pub(super) fn restore_pane(&mut self, id: SubjectId, pane: i64, counts: PaneCounts, counters: usize) {
         if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
             self.budget.charge(&mut state.charge, counters);
-            state.panes.insert(pane, Pane::Sparse(counts));
+            state.panes.insert(pane, counts);
         }
     }
 
     pub(super) fn take_new(&mut self) -> Vec<(SubjectId, Subject)> {
         let new = std::mem::take(&mut self.new);
         new.into_iter().filter_map(|id| Some((id, self.name(id)?.clone()))).collect()
+    }
+
+    /// Panes whose counts moved into newer ones since the last call.
+    pub(super) fn take_gone(&mut self) -> Vec<(SubjectId, i64)> {
+        std::mem::take(&mut self.gone)
     }
 
     pub(super) fn take_dirty(&mut self, reference: impl Fn(&Subject, i64) -> Option<String>) -> Vec<PaneRow> {
@@ -294,51 +415,19 @@ impl Subjects {
             for number in std::mem::take(&mut state.dirty) {
                 let Some(pane) = state.panes.get(&number) else { continue };
                 let Some(reference) = reference(&state.subject, number) else { continue };
-                rows.push(PaneRow { subject: id, pane: number, reference, counts: pane.packed() });
+                rows.push(PaneRow { subject: id, pane: number, reference, counts: pane.clone() });
             }
         }
         rows
     }
 }
 
-/// A pane that is being counted into.
-#[derive(Debug)]
-pub(super) struct Opened<'s> {
-    counts: &'s mut [u64],
-    /// Totals that may hold the pane already.
-    totals: &'s mut [RollingTotal],
-    pane: i64,
-}
-
-impl Opened<'_> {
-    /// Increments a counter; one out of range is none.
-    pub(super) fn add(&mut self, index: usize, amount: u64) {
-        if let Some(counter) = self.counts.get_mut(index) {
-            *counter += amount;
-        }
-        self.totals.iter_mut().for_each(|total| total.amend(self.pane, index, amount));
-    }
-
-    /// Increments each of these counters by one.
-    pub(super) fn add_one_each(&mut self, indices: impl Iterator<Item = usize>) {
-        if self.totals.is_empty() {
-            for index in indices {
-                if let Some(counter) = self.counts.get_mut(index) {
-                    *counter += 1;
-                }
-            }
-        } else {
-            indices.for_each(|index| self.add(index, 1));
-        }
-    }
-}
-
 /// Packs the oldest unpacked panes above the bound, never the one just counted.
-fn bound_dense(state: &mut SubjectState, just_counted: i64) {
-    let dense: Vec<i64> =
-        state.panes.iter().filter(|(_, pane)| pane.is_dense()).map(|(number, _)| *number).collect();
-    let surplus = dense.len().saturating_sub(DENSE_PANES);
-    for number in dense.into_iter().filter(|number| *number != just_counted).take(surplus) {
+fn bound_unpacked(state: &mut SubjectState, just_counted: i64) {
+    let unpacked: Vec<i64> =
+        state.panes.iter().filter(|(_, pane)| !pane.is_packed()).map(|(number, _)| *number).collect();
+    let surplus = unpacked.len().saturating_sub(DENSE_PANES);
+    for number in unpacked.into_iter().filter(|number| *number != just_counted).take(surplus) {
         if let Some(pane) = state.panes.get_mut(&number) {
             pane.pack();
         }

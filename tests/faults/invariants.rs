@@ -64,7 +64,7 @@ pub(crate) fn oracle(folder: &Path, data: &Path, records: &Path) -> Value {
     let minute = 60_000;
     let settings = json!({
         "pane_ms": minute, "lateness": 2 * minute, "correction": 0, "max_ahead": 5 * minute,
-        "kept_panes": 26 * 60, "now": anchorwatch::app::wall_clock(), "segment_field": "region", "max_segments": 50,
+        "kept_panes": 26 * 60, "blocks": {"after": 60, "step": 120}, "now": anchorwatch::app::wall_clock(), "segment_field": "region", "max_segments": 50,
         "max_bytes": 1 << 20, "max_features": 1024, "max_depth": 16,
     });
     let state = data.join("anchorwatch.db");

@@ -50,10 +50,9 @@ impl Outcome {
         let state = store.restore().expect("its content");
         let names: BTreeMap<u32, String> =
             state.subjects.iter().map(|(id, subject)| (*id, subject.to_string())).collect();
-        let panes = state
-            .panes
-            .into_iter()
-            .map(|row| ((names[&row.subject].clone(), row.pane), (row.reference, row.counts)));
+        let panes = state.panes.into_iter().map(|row| {
+            ((names[&row.subject].clone(), row.pane), (row.reference, row.counts.packed().into_owned()))
+        });
         let documents = state.documents.into_iter().map(|(name, text)| {
             let value = serde_json::from_str(&text).expect("a JSON document");
             let value = match name.as_str() {

@@ -147,7 +147,10 @@ impl Run {
         assert!(refused.len() <= 10_000, "pointers between two checkpoints are bounded");
         assert!(subjects.len() <= 200, "so are new subjects");
         self.panes.extend(
-            panes.into_iter().filter(|row| row.subject == 0).map(|row| ((row.subject, row.pane), row.counts)),
+            panes
+                .into_iter()
+                .filter(|row| row.subject == 0)
+                .map(|row| ((row.subject, row.pane), row.counts.packed().into_owned())),
         );
     }
 

@@ -58,8 +58,16 @@ fn constant_profiles_are_no_drift() {
 #[test]
 fn the_prompt_p_value_is_near_the_exact_law() {
     // Around both sizes at which the method changes; the largest has exactly as many paths as can be walked.
-    for (n, m) in [(400u64, 250u64), (401, 250), (1_501, 640), (1_999, 1_000), (2_000, 2_000), (20_000, 200)]
-    {
+    for (n, m) in [
+        (400u64, 250u64),
+        (401, 250),
+        (1_501, 640),
+        (1_999, 1_000),
+        (2_000, 2_000),
+        (20_000, 200),
+        (10_000, 60),
+        (10_000, 110),
+    ] {
         let root = ((n * m) as f64 / (n + m) as f64).sqrt();
         for z in [0.3, 0.6, 1.0, 1.4, 1.7, 2.2, 3.0] {
             let d = (z / root * (n * m) as f64).round() / (n * m) as f64;

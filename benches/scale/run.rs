@@ -1,0 +1,151 @@
+//! One case: a day of history is taken up, some minutes are counted and judged as the daemon does it, and all of that is
+//! timed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anchorwatch::engine::{Engine, Standing};
+use anchorwatch::telemetry::Metrics;
+use anchorwatch::view::Board;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::results::median;
+use crate::world::{BEFORE, LAST, MINUTE, Producer, Shape, catalog, day, reference, sends};
+
+/// KiB a subject, the same with the board, µs an event, the three kinds of edges, stall, checkpoint, packing.
+pub(crate) const FIGURES: usize = 9;
+
+/// As the daemon's loop has them.
+const JUDGE_FOR: Duration = Duration::from_millis(10);
+const STEPS_AT_ONCE: usize = 8;
+/// Minutes that are counted after the edge at which all horizons end.
+const AFTER: i64 = 3;
+
+struct Run {
+    engine: Engine,
+    board: Board,
+    metrics: Metrics,
+    stall: Duration,
+    /// Times of edges: of the shortest horizon, of the two shortest, of all.
+    edges: [Vec<f64>; 3],
+    checkpoints: Vec<f64>,
+    packing: Vec<f64>,
+}
+
+pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
+    let reference = Arc::new(reference(shape)?);
+    let config = shape.config("data")?;
+    let id = |_| "reference".to_owned();
+    let before = resident();
+    let mut engine = Engine::new(&config);
+    let state = day(shape, &reference, id)?;
+    let offset = state.positions.first().map_or(0, |position| position.next_offset);
+    engine.restore(state, |_| Some(Arc::clone(&reference)))?;
+    engine.set_catalog(&catalog(shape, &reference, id));
+    let mut run = Run {
+        engine,
+        board: Board::default(),
+        metrics: Metrics::with_budget(config.telemetry.max_series)?,
+        stall: Duration::ZERO,
+        edges: Default::default(),
+        checkpoints: Vec::new(),
+        packing: Vec::new(),
+    };
+    let mut producer = Producer::new(shape, offset);
+    let (mut counting, mut events) = (Duration::ZERO, 0_u64);
+    for pane in LAST - BEFORE + 1..=LAST + 2 + AFTER {
+        let ts = pane * MINUTE + 1_000;
+        for version in (0..shape.versions()).filter(|version| sends(shape, *version, pane)) {
+            let record = producer.event(version, ts);
+            let began = thread_cpu();
+            run.engine.ingest(&record, ts);
+            counting += thread_cpu().saturating_sub(began);
+            events += 1;
+        }
+        run.close(ts);
+        run.checkpoint();
+    }
+    let all = resident();
+    run.board = Board::default();
+    let without = resident();
+    let of_each = |bytes: u64| bytes.saturating_sub(before) as f64 / 1_024.0 / shape.subjects as f64;
+    let [short, middle, long] = run.edges;
+    Ok([
+        of_each(without),
+        of_each(all),
+        micros(counting) / events.max(1) as f64,
+        median(short),
+        median(middle),
+        median(long),
+        millis(run.stall),
+        median(run.checkpoints),
+        median(run.packing),
+    ])
+}
+
+impl Run {
+    /// Judges what is due in slices, as the daemon does between two polls.
+    fn close(&mut self, now: i64) {
+        let mut edge = Duration::ZERO;
+        loop {
+            let began = thread_cpu();
+            let mut standing;
+            loop {
+                let progress;
+                (progress, standing) = self.engine.advance_some(now, STEPS_AT_ONCE);
+                for window in progress.windows {
+                    self.metrics.window(&window);
+                    self.board.publish(window);
+                }
+                let spent = thread_cpu().saturating_sub(began);
+                if standing != Standing::Judging || spent >= JUDGE_FOR {
+                    edge += spent;
+                    self.stall = self.stall.max(spent);
+                    break;
+                }
+            }
+            match standing {
+                Standing::Judging => {}
+                Standing::Idle => return,
+                Standing::EdgeDone => {
+                    let end = self.engine.watermark().unwrap_or_default() / MINUTE;
+                    let kind = usize::from(end % 5 == 0) + usize::from(end % 120 == 0);
+                    self.edges[kind].push(millis(std::mem::take(&mut edge)));
+                }
+            }
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let began = thread_cpu();
+        let checkpoint = self.engine.checkpoint();
+        let taken = thread_cpu().saturating_sub(began);
+        self.stall = self.stall.max(taken);
+        self.checkpoints.push(millis(taken));
+        let began = thread_cpu();
+        let bytes: usize = checkpoint.panes.iter().map(|row| row.counts.packed().len()).sum();
+        self.packing.push(millis(thread_cpu().saturating_sub(began)));
+        std::hint::black_box(bytes);
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// CPU time of this thread, which others on the machine do not add to.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Resident memory of this process in bytes.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
+}

@@ -1,0 +1,299 @@
+//! Steps 6 to 9 of 10: at a closing edge the windows that end there are judged one after the other, and then all of it is
+//! told at once.
+//!
+//! An edge may take many calls, so that records are read in between: ten thousand subjects are judged in a second, and a
+//! batch of records never waits for that. What is judged is fixed when the edge begins: the subjects, what is known to be
+//! missing, the windows whose labels are final. Records that come meanwhile count in later panes, and late ones wait
+//! until the edge is finished, so that it brings the same whether it takes one call or thousands. A checkpoint is of
+//! whole edges; an edge that was cut short by a crash is judged anew from the start.
+
+use super::budgeted::Watching;
+use super::labels::FinalLabels;
+use super::{Engine, Progress, SubjectId};
+use crate::fault::{Place, reach};
+use crate::monitor::{WindowPlace, withhold_all};
+use crate::subject::Millis;
+use crate::view::{Level, WindowView};
+
+/// Subjects whose panes are packed in one step.
+const TIDY: usize = 16;
+
+/// Late events that may wait for the edge under way; at this many it is finished at once, however long that takes.
+const MAX_WAITING: usize = 50_000;
+
+/// Where the judging of an edge stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No edge is due.
+    Idle,
+    /// An edge is under way.
+    Judging,
+    /// An edge was finished; another may be due.
+    EdgeDone,
+}
+
+/// A horizon that is due at an edge.
+#[derive(Debug)]
+struct DueHorizon {
+    index: usize,
+    name: String,
+    start: Millis,
+    coverage: f64,
+}
+
+/// What is done next.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// Panes are packed, from this subject on.
+    Tidy(usize),
+    /// Windows are judged: the place among the horizons and among the subjects.
+    Windows(usize, usize),
+    /// Windows under the budget, by the place among the versions.
+    Watches(usize),
+    /// Versions of a model against one another, by the place among the models.
+    Comparisons(usize),
+    /// Detectors in sequence take the closed pane, by the place among the subjects.
+    Sequences(usize),
+    /// Burn rates, by the place among the subjects.
+    Burns(usize),
+    /// Windows of labels, by their place.
+    Labels(usize),
+}
+
+/// An edge under way.
+#[derive(Debug)]
+pub(super) struct Boundary {
+    edge: i64,
+    end: Millis,
+    horizons: Vec<DueHorizon>,
+    /// Every watched subject, and how long it had been silent when the edge began.
+    subjects: Vec<(SubjectId, Option<Millis>)>,
+    /// Share of the pane that closed in which nothing is missing.
+    pane_coverage: f64,
+    watching: Option<Watching>,
+    labels: Vec<FinalLabels>,
+    /// What actions ask of the windows that were judged; `None` if there are no actions.
+    acted_on: Option<Vec<WindowView>>,
+    stage: Stage,
+}
+
+impl Engine {
+    /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
+    /// is worth telling into the outbox. At most `most` panes are closed; `true` says that more are due. `now` is a clock
+    /// that only goes forward.
+    pub fn advance(&mut self, now: Millis, most: usize) -> (Progress, bool) {
+        self.look(now);
+        let mut progress = std::mem::take(&mut self.judged);
+        for _ in 0..most {
+            if self.judge(now, usize::MAX, &mut progress) == Standing::Idle {
+                return (progress, false);
+            }
+        }
+        (progress, true)
+    }
+
+    /// The same in small steps, at most `most` of them and within one edge: a step judges one window or does as much. The
+    /// outcome does not depend on the steps that it takes.
+    pub fn advance_some(&mut self, now: Millis, most: usize) -> (Progress, Standing) {
+        self.look(now);
+        let mut progress = std::mem::take(&mut self.judged);
+        let standing = self.judge(now, most, &mut progress);
+        (progress, standing)
+    }
+
+    /// Whether an edge is under way.
+    #[must_use]
+    pub fn is_judging(&self) -> bool {
+        self.judging.is_some()
+    }
+
+    /// Finishes the edge under way, before something that it must not see half of. What it brings is given out by the
+    /// next call that advances.
+    pub(super) fn finish_edge(&mut self) {
+        if self.judging.is_some() {
+            let mut progress = std::mem::take(&mut self.judged);
+            self.judge(self.now, usize::MAX, &mut progress);
+            self.judged = progress;
+        }
+    }
+
+    fn look(&mut self, now: Millis) {
+        self.windows.settle();
+        let patience = self.windows.settings().patience();
+        self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
+        self.look_after_completeness(now);
+    }
+
+    fn judge(&mut self, now: Millis, most: usize, progress: &mut Progress) -> Standing {
+        let Some(mut boundary) = self.judging.take().or_else(|| self.begin_edge()) else {
+            return Standing::Idle;
+        };
+        let waiting = self.windows.held_amendments();
+        let mut left = if waiting >= MAX_WAITING { usize::MAX } else { most };
+        while left > 0 {
+            left -= 1;
+            let before = progress.windows.len();
+            let more = self.step(&mut boundary, progress);
+            if let Some(windows) = &mut boundary.acted_on {
+                windows.extend(progress.windows[before..].iter().map(drifts_only));
+            }
+            if !more {
+                self.tell(boundary.end, now, boundary.acted_on.as_deref().unwrap_or_default(), progress);
+                self.windows.apply_amendments();
+                reach(Place::WindowsJudged);
+                return Standing::EdgeDone;
+            }
+        }
+        self.judging = Some(boundary);
+        Standing::Judging
+    }
+
+    fn begin_edge(&mut self) -> Option<Box<Boundary>> {
+        let edge = self.windows.close_next(self.watermark?)?;
+        self.core_dirty = true;
+        reach(Place::PaneClosed);
+        self.windows.hold_amendments();
+        let settings = self.windows.settings();
+        let end = edge * settings.pane_ms;
+        let horizons: Vec<DueHorizon> = (0..)
+            .zip(&settings.horizons)
+            .filter(|(_, horizon)| edge.rem_euclid(horizon.every) == 0)
+            .map(|(index, horizon)| {
+                let start = end - horizon.panes * settings.pane_ms;
+                DueHorizon { index, name: horizon.name.clone(), start, coverage: self.coverage(start, end) }
+            })
+            .collect();
+        let silence = |id| self.silence_after.and_then(|_| self.windows.silence(id, end));
+        let subjects: Vec<(SubjectId, Option<Millis>)> =
+            self.windows.watched_subjects().into_iter().map(|id| (id, silence(id))).collect();
+        let pane_coverage = self.coverage(end - self.windows.settings().pane_ms, end);
+        let watching = self.watching(edge, subjects.iter().map(|(id, _)| *id));
+        let labels = self.final_labels(end);
+        let stage = Stage::Tidy(0);
+        let acted_on = self.has_actions().then(Vec::new);
+        Some(Box::new(Boundary {
+            edge,
+            end,
+            horizons,
+            subjects,
+            pane_coverage,
+            watching,
+            labels,
+            acted_on,
+            stage,
+        }))
+    }
+
+    /// One step of an edge; false if there was none left.
+    fn step(&mut self, boundary: &mut Boundary, progress: &mut Progress) -> bool {
+        loop {
+            let (more, next) = match boundary.stage {
+                Stage::Tidy(first) => {
+                    let next = self.windows.tidy(boundary.edge, first, TIDY);
+                    (true, next.map_or(Stage::Windows(0, 0), Stage::Tidy))
+                }
+                Stage::Windows(horizon, _) if horizon >= boundary.horizons.len() => {
+                    (false, Stage::Watches(0))
+                }
+                Stage::Windows(horizon, place) => {
+                    let more = self.judge_window(boundary, (horizon, place), progress);
+                    (
+                        more,
+                        if more {
+                            Stage::Windows(horizon, place + 1)
+                        } else {
+                            Stage::Windows(horizon + 1, 0)
+                        },
+                    )
+                }
+                Stage::Watches(place) => {
+                    let watching = boundary.watching.as_ref();
+                    let more = watching.is_some_and(|watching| self.watch_one(watching, place, progress));
+                    (more, if more { Stage::Watches(place + 1) } else { Stage::Comparisons(0) })
+                }
+                Stage::Comparisons(place) => {
+                    let watching = boundary.watching.as_ref();
+                    let more = watching.is_some_and(|watching| self.compare_one(watching, place, progress));
+                    (more, if more { Stage::Comparisons(place + 1) } else { Stage::Sequences(0) })
+                }
+                Stage::Sequences(place) => {
+                    let subject = boundary.subjects.get(place).filter(|_| self.has_sequences());
+                    if let Some((id, _)) = subject {
+                        self.feed_sequence(*id, boundary.edge, boundary.pane_coverage, progress);
+                    }
+                    let more = subject.is_some();
+                    (more, if more { Stage::Sequences(place + 1) } else { Stage::Burns(0) })
+                }
+                Stage::Burns(place) => {
+                    let subject = boundary.subjects.get(place).filter(|_| self.has_objective());
+                    if let Some((id, _)) = subject {
+                        self.judge_burn_rate(*id, boundary.edge, boundary.pane_coverage, progress);
+                    }
+                    let more = subject.is_some();
+                    (more, if more { Stage::Burns(place + 1) } else { Stage::Labels(0) })
+                }
+                Stage::Labels(place) => {
+                    let Some(labels) = boundary.labels.get(place) else { return false };
+                    self.judge_labels(labels, progress);
+                    (true, Stage::Labels(place + 1))
+                }
+            };
+            boundary.stage = next;
+            if more {
+                return true;
+            }
+        }
+    }
+
+    /// Judges the window at a place among the horizons and among the subjects; false if there is no such subject.
+    fn judge_window(
+        &mut self,
+        boundary: &Boundary,
+        (horizon, place): (usize, usize),
+        progress: &mut Progress,
+    ) -> bool {
+        let (Some(horizon), Some((id, silent))) =
+            (boundary.horizons.get(horizon), boundary.subjects.get(place).copied())
+        else {
+            return false;
+        };
+        let Some(subject) = self.windows.subject(id).cloned() else { return true };
+        let covered = self.windows.covered(id, horizon.index, boundary.edge);
+        let Some((plan, counts)) = self.windows.window(id, horizon.index, boundary.edge) else { return true };
+        let (start, end) = (horizon.start, boundary.end);
+        let window = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
+        let plan_is_calibrated = plan.reference.calibration.is_some();
+        let mut view = self.judge.judge(plan, window, counts);
+        let silent = silent.filter(|_| horizon.index == 0 && subject.segment.is_none());
+        if let (Some(limit), Some(silent)) = (self.silence_after, silent) {
+            view.verdicts.push(crate::monitor::silence(silent, limit));
+        }
+        view.coverage = horizon.coverage;
+        if horizon.coverage < self.windows.settings().min_coverage {
+            withhold_all(&mut view);
+        }
+        if self.watches.classical_alerts(plan_is_calibrated) {
+            self.alerts.observe(&view);
+        }
+        progress.windows.push(view);
+        true
+    }
+}
+
+/// A window without what no action asks for: of the verdicts the drifts are left.
+fn drifts_only(window: &WindowView) -> WindowView {
+    let drifts = window.verdicts.iter().filter(|verdict| verdict.level == Level::Drift);
+    WindowView {
+        model: window.model.clone(),
+        version: window.version.clone(),
+        segment: window.segment.clone(),
+        horizon: window.horizon.clone(),
+        start: window.start,
+        end: window.end,
+        rows: window.rows,
+        coverage: window.coverage,
+        level: window.level,
+        verdicts: drifts.cloned().collect(),
+        ..WindowView::default()
+    }
+}
