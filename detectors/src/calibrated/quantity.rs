@@ -57,8 +57,8 @@ pub struct Quantity {
     pub family: Family,
     /// Whether only a rise matters.
     pub rises_only: bool,
-    /// Change that is tolerated, in units of the mean; `None` takes the law's default: 0.05 standard deviations of an
-    /// event, or a quarter of the share.
+    /// Change that is tolerated, in units of the mean; `None` takes the default: 0.05 standard deviations of an event, 0.1
+    /// for a slice against the rest, or a quarter of the share.
     pub tolerance: Option<f64>,
     /// Share expected beyond what the baseline showed, such as categories it happened not to see.
     pub prior: f64,
