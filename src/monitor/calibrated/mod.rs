@@ -15,6 +15,8 @@ mod sampler;
 pub mod sensitivity;
 mod verdicts;
 
+use std::collections::BTreeSet;
+
 use anchorwatch_detectors::calibrated::{
     Budget, Budgets, Family, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
 };
@@ -26,12 +28,13 @@ use crate::reference::{Calibration, Layout, Reference};
 use crate::subject::Millis;
 
 pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_watching};
-pub use cause::{Cause, cause, follows};
+pub use cause::Cause;
 pub use findings::Finding;
 pub use quantities::{About, LATENCY, Monitored, PERFORMANCE};
 pub use sampler::{Counted, Sampler};
 pub use verdicts::{Place, views};
 
+use cause::LatestCause;
 use findings::{Readings, findings};
 use quantities::Measure;
 
@@ -46,6 +49,9 @@ pub const PERFORMANCE_WINDOWS: &str = "performance";
 pub fn is_under_budget(horizon: &str) -> bool {
     horizon == CALIBRATED || horizon == PERFORMANCE_WINDOWS
 }
+
+/// Quiet windows with events after which an alert under the budget clears, if they do not make three days before.
+pub const CLEARED_AFTER: u32 = 48;
 
 /// Windows of traffic that a fall may span.
 const VOLUME_WINDOWS: usize = 8;
@@ -92,6 +98,7 @@ pub struct ModelWatch {
     sampler: Sampler,
     watch: Watch,
     volume: Option<VolumeFit>,
+    inputs: BTreeSet<String>,
 }
 
 /// What a watch remembers between windows.
@@ -100,8 +107,9 @@ pub struct ModelWatchState {
     watch: WatchState,
     /// How far the last windows fell short of the expected traffic, newest first.
     shortfalls: Vec<f64>,
-    /// Whether the fall was over its threshold in the last window.
+    /// Start of the window that follows the last one.
     next_start: Option<Millis>,
+    cause: LatestCause,
 }
 
 impl ModelWatch {
@@ -149,6 +157,7 @@ impl ModelWatch {
             monitored,
             sampler: Sampler::new(reference),
             volume: calibration.volume.clone(),
+            inputs: cause::inputs(reference),
         }
     }
 
@@ -173,7 +182,12 @@ impl ModelWatch {
     /// A memory of nothing.
     #[must_use]
     pub fn state(&self) -> ModelWatchState {
-        ModelWatchState { watch: self.watch.state(), shortfalls: Vec::new(), next_start: None }
+        ModelWatchState {
+            watch: self.watch.state(),
+            shortfalls: Vec::new(),
+            next_start: None,
+            cause: LatestCause::default(),
+        }
     }
 
     /// Takes in the window that starts at `start` and says what stands out, loudest first.
@@ -184,7 +198,9 @@ impl ModelWatch {
         state.next_start = Some(start + self.window_ms);
         let findings =
             findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume);
-        Judged { samples, readings, findings }
+        let rows = counted.whole.get(Layout::ROWS).copied().unwrap_or(0);
+        let cause = state.cause.take(cause::cause(&self.inputs, &findings), rows);
+        Judged { samples, readings, findings, cause }
     }
 
     /// How far traffic fell short, with the threshold, if it fell by more.
@@ -208,6 +224,8 @@ pub struct Judged {
     pub readings: Vec<Reading>,
     /// What stands out, loudest first.
     pub findings: Vec<Finding>,
+    /// What explains others among them: of this window, or of an alert that still fires.
+    pub cause: Option<Cause>,
 }
 
 /// What the clocks of a time zone show, as milliseconds since they would have shown the epoch.
@@ -224,6 +242,8 @@ struct StoredState {
     watch: String,
     shortfalls: Vec<u64>,
     next_start: Option<Millis>,
+    #[serde(default)]
+    cause: LatestCause,
 }
 
 impl ModelWatchState {
@@ -250,6 +270,7 @@ impl ModelWatchState {
             watch: STANDARD.encode(packed),
             shortfalls: self.shortfalls.iter().map(|x| x.to_bits()).collect(),
             next_start: self.next_start,
+            cause: self.cause.clone(),
         })
     }
 
@@ -261,6 +282,7 @@ impl ModelWatchState {
             watch: WatchState::decode(&unpack(&STANDARD.decode(stored.watch).ok()?)?)?,
             shortfalls: stored.shortfalls.into_iter().take(VOLUME_WINDOWS).map(f64::from_bits).collect(),
             next_start: stored.next_start,
+            cause: stored.cause,
         })
     }
 }
