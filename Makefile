@@ -1,5 +1,5 @@
 # Each target does all of its own set-up; a Rust toolchain is all that must be there. `make` alone lists them.
-.PHONY: help demo test faults fuzz bench quality local check
+.PHONY: help demo test faults fuzz bench quality peers local check
 .DEFAULT_GOAL := help
 
 # Debian and Ubuntu call bash what the recipes are written in.
@@ -25,13 +25,17 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS, 20 by default
 	@deploy/local/setup.sh build fuzz
 	@deploy/local/fuzz.sh
 
-bench:  ## every bench, and the whole journey beside a raw Kafka consumer
-	@deploy/local/setup.sh build kafka
+bench:  ## every bench but those of `make peers`, and the whole journey beside a raw Kafka consumer
+	@deploy/local/setup.sh build kafka bench
 	cargo bench --workspace --locked
 
 quality:  ## verdicts on 87 streams with known truth beside the recorded peers; false alarms where nothing changes
 	@deploy/local/setup.sh build quality
 	@deploy/local/quality.sh $(QUALITY)
+
+peers:  ## speed and faults beside Evidently, NannyML, Alertmanager and others; installs them in the cache
+	@deploy/local/setup.sh build kafka peers
+	ANCHORWATCH_PEERS=1 cargo bench --locked --bench speed --bench reliability
 
 local:  ## a real Kafka, Prometheus and Alertmanager for a developer, until Ctrl-C
 	@deploy/local/up.sh

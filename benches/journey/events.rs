@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 use std::fmt::Write as _;
 
-use crate::MODEL;
+use crate::model;
 
 /// Event time wobbles around its place by up to this many milliseconds.
 const DISORDER_MS: i64 = 3_000;
@@ -72,13 +72,15 @@ pub(crate) struct Stream {
     random: Random,
     start_ms: i64,
     spacing_ms: f64,
+    /// Models whose events take turns.
+    models: u64,
     made: u64,
 }
 
 impl Stream {
-    /// A stream that begins at `start_ms` with an event every `spacing_ms`.
-    pub(crate) fn new(seed: u64, start_ms: i64, spacing_ms: f64) -> Self {
-        Self { random: Random(seed), start_ms, spacing_ms, made: 0 }
+    /// A stream of so many models that begins at `start_ms` with an event every `spacing_ms`.
+    pub(crate) fn new(seed: u64, start_ms: i64, spacing_ms: f64, models: u64) -> Self {
+        Self { random: Random(seed), start_ms, spacing_ms, models, made: 0 }
     }
 
     /// Writes the next event into `json`, which is cleared first.
@@ -93,7 +95,8 @@ impl Stream {
         let wobble = self.random.below(2 * DISORDER_MS.unsigned_abs() + 1).cast_signed() - DISORDER_MS;
         let ts = self.start_ms + (self.made as f64 * self.spacing_ms) as i64 + wobble;
         let (high, low) = (self.random.bits(), self.random.bits());
-        write!(json, r#"{{"id":"{high:016x}-{low:016x}","model":"{MODEL}","version":"1.0.0","#)?;
+        let model = model(self.made % self.models);
+        write!(json, r#"{{"id":"{high:016x}-{low:016x}","model":"{model}","version":"1.0.0","#)?;
         write!(json, r#""ts":{ts},"features":{{"#)?;
         self.numbers(json)?;
         for (name, of) in CATEGORIES {

@@ -33,9 +33,8 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use events::Stream;
 use report::Report;
 use support::Kafka;
-use turns::{Spent, Turn};
+use turns::{Spent, Turn, Work};
 
-const MODEL: &str = "payments";
 const TOPIC: &str = "predictions";
 const PARTITIONS: i32 = 4;
 /// 1 October 2025, and the week before it for the baseline.
@@ -43,6 +42,17 @@ const START_MS: i64 = 1_759_276_800_000;
 const BASELINE_ROWS: u64 = 10_000;
 const BASELINE_MS: i64 = 7 * 86_400_000;
 const FLUSH: Duration = Duration::from_secs(60);
+/// Numbers of models whose events take turns, and events of each such topic: some of each model before anything is
+/// measured, so that what a model costs once does not count.
+const MODELS: [u64; 3] = [1, 100, 10_000];
+const EVENTS_OF_MODELS: u64 = 120_000;
+const WARM: u64 = 40_000;
+const ROUNDS_OF_MODELS: usize = 3;
+
+/// Name of a model.
+fn model(number: u64) -> String {
+    format!("payments-{number:05}")
+}
 
 fn main() -> anyhow::Result<()> {
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -50,22 +60,23 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let events = setting("ANCHORWATCH_BENCH_EVENTS", 300_000)?;
-    let rate = setting("ANCHORWATCH_BENCH_RATE", 100)? as f64;
+    let rate = setting("ANCHORWATCH_BENCH_RATE", 1_000)? as f64;
     let rounds = setting("ANCHORWATCH_BENCH_ROUNDS", 7)?.max(1);
     let reference = baseline()?;
     let counters = reference.layout().len();
     let catalog = catalog(reference)?;
     let kafka = Kafka::start();
-    let mean_bytes = fill(&kafka, events, rate)?;
-    let config = configuration(kafka.bootstrap())?;
-    let mut report = Report { events, rate, mean_bytes, counters, rounds: Vec::new() };
+    let mean_bytes = fill(&kafka, TOPIC, events, rate, 1)?;
+    let config = configuration(kafka.bootstrap(), TOPIC)?;
+    let mut report = Report { events, rate, mean_bytes, counters, rounds: Vec::new(), models: Vec::new() };
     // The first round only warms the caches of the broker and of this process.
     for round in 0..=rounds {
-        let spent = one_round(round, &config, &catalog, events)?;
+        let spent = one_round(round, &config, &catalog[..1], events)?;
         if round > 0 {
             report.rounds.push(spent);
         }
     }
+    report.models = of_models(&kafka, &catalog)?;
     println!("{report}");
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md");
     report.save(&results).context("benches/RESULTS.md")
@@ -89,11 +100,35 @@ fn one_round(
         let turn = Turn::ALL[(place + usize::try_from(round)?) % Turn::ALL.len()];
         spent[turn as usize] = match turn {
             Turn::RawPoll => turns::raw_poll(&config.kafka.bootstrap, events)?,
-            Turn::Counts => turns::anchorwatch(config, catalog, events, false)?,
-            Turn::Checkpoints => turns::anchorwatch(config, catalog, events, true)?,
+            Turn::RawBatch => turns::raw_batch(&config.kafka.bootstrap, events)?,
+            Turn::Counts => {
+                turns::anchorwatch(config, catalog, Work { events, warm: 0, checkpoints: false })?
+            }
+            Turn::Checkpoints => {
+                turns::anchorwatch(config, catalog, Work { events, warm: 0, checkpoints: true })?
+            }
         };
     }
     Ok(spent)
+}
+
+/// CPU time of an event in microseconds, by the number of models whose events take turns. All fall into one pane, so
+/// that nothing is judged.
+fn of_models(kafka: &Kafka, catalog: &[CatalogEntry]) -> anyhow::Result<Vec<(u64, f64)>> {
+    let mut best = vec![f64::INFINITY; MODELS.len()];
+    for models in MODELS {
+        fill(kafka, &format!("models-{models}"), EVENTS_OF_MODELS, 5_000.0, models)?;
+    }
+    for _ in 0..ROUNDS_OF_MODELS {
+        for (models, best) in MODELS.iter().zip(&mut best) {
+            let config = configuration(kafka.bootstrap(), &format!("models-{models}"))?;
+            let work = Work { events: EVENTS_OF_MODELS, warm: WARM, checkpoints: false };
+            let catalog = &catalog[..usize::try_from(*models)?];
+            let spent = turns::anchorwatch(&config, catalog, work)?;
+            *best = best.min(spent.cpu.as_secs_f64() * 1e6 / (EVENTS_OF_MODELS - WARM) as f64);
+        }
+    }
+    Ok(MODELS.into_iter().zip(best).collect())
 }
 
 /// A reference of generated rows, built from a file as `anchorwatch reference create` builds it.
@@ -101,46 +136,52 @@ fn baseline() -> anyhow::Result<Reference> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("baseline.jsonl");
     let spacing = BASELINE_MS as f64 / BASELINE_ROWS as f64;
-    let mut stream = Stream::new(1, START_MS - BASELINE_MS, spacing);
+    let mut stream = Stream::new(1, START_MS - BASELINE_MS, spacing, 1);
     let (mut file, mut json) = (std::io::BufWriter::new(std::fs::File::create(&path)?), String::new());
     for _ in 0..BASELINE_ROWS {
         stream.next_into(&mut json);
         writeln!(file, "{json}")?;
     }
     file.flush()?;
-    Ok(build(&BaselineOptions::new(MODEL, "1.0.0", &path))?)
+    Ok(build(&BaselineOptions::new(&model(0), "1.0.0", &path))?)
 }
 
-fn catalog(reference: Reference) -> anyhow::Result<[CatalogEntry; 1]> {
-    let watched = WatchedVersion {
-        model: MODEL.to_owned(),
-        version: "1.0.0".to_owned(),
-        reference_id: ReferenceId::of(&encode(&reference)?).to_string(),
-        reference: Arc::new(reference),
-        takes_feedback: false,
+/// As many models as are ever read, all with the same reference.
+fn catalog(reference: Reference) -> anyhow::Result<Vec<CatalogEntry>> {
+    let reference_id = ReferenceId::of(&encode(&reference)?).to_string();
+    let reference = Arc::new(reference);
+    let entry = |number| CatalogEntry {
+        watched: WatchedVersion {
+            model: model(number),
+            version: "1.0.0".to_owned(),
+            reference_id: reference_id.clone(),
+            reference: Arc::clone(&reference),
+            takes_feedback: false,
+        },
+        facts: VersionFacts { current: true, ..VersionFacts::default() },
     };
-    Ok([CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }])
+    Ok((0..MODELS.into_iter().max().unwrap_or(1)).map(entry).collect())
 }
 
-fn configuration(bootstrap: &str) -> anyhow::Result<Config> {
+fn configuration(bootstrap: &str, topic: &str) -> anyhow::Result<Config> {
     let text = format!(
-        "kafka: {{ bootstrap: \"{bootstrap}\", topics: [{TOPIC}], start: earliest }}\n\
-         windows: {{ pane: 1m, horizons: [{{ length: 15m }}, {{ length: 1h }}, {{ length: 24h }}] }}\n"
+        "kafka: {{ bootstrap: \"{bootstrap}\", topics: [{topic}], start: earliest }}\n\
+         windows: {{ pane: 1m, horizons: [{{ length: 15m }}, {{ length: 1h }}, {{ length: 6h }}, {{ length: 24h }}] }}\n"
     );
     Ok(config::parse(&text, "bench.yaml")?)
 }
 
 /// Fills the topic; returns the mean size of an event.
-fn fill(kafka: &Kafka, events: u64, rate: f64) -> anyhow::Result<f64> {
-    kafka.create_topic(TOPIC, PARTITIONS);
+fn fill(kafka: &Kafka, topic: &str, events: u64, rate: f64, models: u64) -> anyhow::Result<f64> {
+    kafka.create_topic(topic, PARTITIONS);
     let producer = kafka.producer();
-    let mut stream = Stream::new(2, START_MS, 1_000.0 / rate);
+    let mut stream = Stream::new(2, START_MS + 10_000, 1_000.0 / rate, models);
     let (mut json, mut bytes) = (String::new(), 0);
     for event in 0..events {
         stream.next_into(&mut json);
         bytes += json.len();
         let partition = i32::try_from(event % u64::from(PARTITIONS.unsigned_abs()))?;
-        let mut record = BaseRecord::<(), str>::to(TOPIC).partition(partition).payload(&json);
+        let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(&json);
         while let Err((error, back)) = producer.send(record) {
             let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
             anyhow::ensure!(full, "an event cannot be produced: {error}");
@@ -149,7 +190,7 @@ fn fill(kafka: &Kafka, events: u64, rate: f64) -> anyhow::Result<f64> {
         }
     }
     producer.flush(FLUSH)?;
-    let stored: i64 = kafka.offsets(TOPIC).iter().map(|(first, next)| next - first).sum();
+    let stored: i64 = kafka.offsets(topic).iter().map(|(first, next)| next - first).sum();
     anyhow::ensure!(stored.unsigned_abs() == events, "{stored} of {events} events are in the topic");
     Ok(bytes as f64 / events as f64)
 }

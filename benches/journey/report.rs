@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) counters: usize,
     /// Results of every round, by turn as [`Turn::ALL`] lists them.
     pub(crate) rounds: Vec<[Spent; Turn::ALL.len()]>,
+    /// Best CPU time of an event in microseconds, by the number of models whose events take turns.
+    pub(crate) models: Vec<(u64, f64)>,
 }
 
 impl fmt::Display for Report {
@@ -30,17 +32,21 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{} events of {:.0} bytes in 4 partitions, {:.0} a second of event time; 14 numeric and 6 categorical \
-             features, score, label, latency; {} counters a pane of one minute; windows of 15 m, 1 h and 24 h.\n",
+             features, score, label, latency; {} counters a pane of one minute; windows of 15 m, 1 h, 6 h and 24 h.\n",
             self.events, self.mean_bytes, self.rate, self.counters
         )?;
-        writeln!(f, "| | CPU µs an event: best | median | events/s of CPU | × raw |\n|---|---|---|---|---|")?;
-        let raw = self.best(Turn::RawPoll, |spent| spent.cpu);
+        writeln!(
+            f,
+            "| | CPU µs an event: best | median | events/s of CPU | × raw poll | × raw batch |\n|---|---|---|---|---|---|"
+        )?;
+        let [poll, batch] = [Turn::RawPoll, Turn::RawBatch].map(|turn| self.best(turn, |spent| spent.cpu));
         for turn in Turn::ALL {
             let (best, median) = (self.best(turn, |spent| spent.cpu), self.median(turn, |spent| spent.cpu));
             let rate = self.events as f64 / best.as_secs_f64();
-            let ratio = best.as_secs_f64() / raw.as_secs_f64();
+            let [poll, batch] = [poll, batch].map(|raw| best.as_secs_f64() / raw.as_secs_f64());
             let (best, median) = (self.micros(best), self.micros(median));
-            writeln!(f, "| {} | {best:.3} | {median:.3} | {rate:.0} | {ratio:.2} |", turn.name())?;
+            let name = turn.name();
+            writeln!(f, "| {name} | {best:.3} | {median:.3} | {rate:.0} | {poll:.2} | {batch:.2} |")?;
         }
         self.parts(f)?;
         writeln!(f, "\n{}", machine(self.rounds.len()))
@@ -53,14 +59,15 @@ impl Report {
         let closing = self.best(Turn::Counts, |spent| spent.closing);
         let packing = self.best(Turn::Checkpoints, |spent| spent.packing);
         let counts = self.best(Turn::Counts, |spent| spent.cpu.saturating_sub(spent.closing));
-        let raw = self.best(Turn::RawPoll, |spent| spent.cpu);
+        let [poll, batch] = [Turn::RawPoll, Turn::RawBatch].map(|turn| self.best(turn, |spent| spent.cpu));
         let last = |turn: Turn| self.rounds.last().map_or_else(Spent::default, |round| round[turn as usize]);
         let (windows, packed) = (last(Turn::Counts).windows, last(Turn::Checkpoints).packed_bytes);
         writeln!(
             f,
-            "\n- Without closing panes and judging windows: {:.3} µs an event, {:.2} × raw.",
+            "\n- Without closing panes and judging windows: {:.3} µs an event, {:.2} × raw poll, {:.2} × raw batch.",
             self.micros(counts),
-            counts.as_secs_f64() / raw.as_secs_f64()
+            counts.as_secs_f64() / poll.as_secs_f64(),
+            counts.as_secs_f64() / batch.as_secs_f64()
         )?;
         writeln!(
             f,
@@ -72,6 +79,22 @@ impl Report {
             f,
             "- Packing checkpoints, {packed} bytes of counts in all: {:.3} µs an event.",
             self.micros(packing)
+        )?;
+        let resident = |part: fn(&Spent) -> u64| {
+            self.rounds.iter().map(|round| part(&round[Turn::Counts as usize])).max().unwrap_or(0) >> 10
+        };
+        writeln!(
+            f,
+            "- Resident memory of the whole process: {} MiB at most after half of the events, {} MiB at most at the end.",
+            resident(|spent| spent.resident[0]),
+            resident(|spent| spent.resident[1])
+        )?;
+        let of_models: Vec<String> =
+            self.models.iter().map(|(models, micros)| format!("{models}: {micros:.3}")).collect();
+        writeln!(
+            f,
+            "- CPU µs an event by the number of models whose events take turns, each seen before, all in one pane: {}.",
+            of_models.join(", ")
         )
     }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anchorwatch::config::Config;
 use anchorwatch::engine::{CatalogEntry, Engine};
 use anchorwatch::registry::wall_clock;
-use anchorwatch::source::{Begin, Incoming, KafkaSource};
+use anchorwatch::source::{BatchConsumer, Begin, Incoming, KafkaSource, Taken};
 use anyhow::{Context as _, bail, ensure};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rustix::time::{ClockId, clock_gettime};
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Turn {
     /// librdkafka alone: every record is fetched and dropped.
     RawPoll,
+    /// The same by its batch call.
+    RawBatch,
     /// Anchorwatch from Kafka to counts, panes closed and windows judged.
     Counts,
     /// The same, with the state packed for a checkpoint now and then.
@@ -36,11 +38,12 @@ pub(crate) enum Turn {
 }
 
 impl Turn {
-    pub(crate) const ALL: [Self; 3] = [Self::RawPoll, Self::Counts, Self::Checkpoints];
+    pub(crate) const ALL: [Self; 4] = [Self::RawPoll, Self::RawBatch, Self::Counts, Self::Checkpoints];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RawPoll => "raw `BaseConsumer::poll`, dropped",
+            Self::RawBatch => "raw batch call, dropped",
             Self::Counts => "Anchorwatch, Kafka to counts",
             Self::Checkpoints => "the same, with checkpoints packed",
         }
@@ -60,6 +63,26 @@ pub(crate) struct Spent {
     pub(crate) windows: u64,
     /// Bytes of counts in all checkpoints.
     pub(crate) packed_bytes: u64,
+    /// Resident memory of the process in KiB when half of the events were read, and at the end.
+    pub(crate) resident: [u64; 2],
+}
+
+/// What Anchorwatch has to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Work {
+    /// Events in the topic.
+    pub(crate) events: u64,
+    /// The first of them, which are not measured.
+    pub(crate) warm: u64,
+    /// Whether the state is packed for a checkpoint now and then.
+    pub(crate) checkpoints: bool,
+}
+
+/// Resident memory of this process in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 fn clock(id: ClockId) -> Duration {
@@ -92,18 +115,24 @@ impl Patience {
     }
 }
 
-/// Fetches and drops `events` records with librdkafka's own defaults.
-pub(crate) fn raw_poll(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
+/// A consumer with librdkafka's own defaults, and its partitions.
+fn raw(bootstrap: &str) -> anyhow::Result<(BaseConsumer, TopicPartitionList)> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "raw")
         .set("enable.auto.commit", "false")
         .create()?;
-    let begun = clock(ClockId::ProcessCPUTime);
     let mut partitions = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
         partitions.add_partition_offset(TOPIC, partition, Offset::Beginning)?;
     }
+    Ok((consumer, partitions))
+}
+
+/// Fetches and drops `events` records one by one.
+pub(crate) fn raw_poll(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
+    let (consumer, partitions) = raw(bootstrap)?;
+    let begun = clock(ClockId::ProcessCPUTime);
     consumer.assign(&partitions)?;
     let (mut read, mut patience) = (0, Patience::new());
     while read < events {
@@ -120,40 +149,68 @@ pub(crate) fn raw_poll(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
     Ok(Spent { cpu, ..Spent::default() })
 }
 
-/// Reads, decodes, counts and judges `events` records as the daemon does, but keeps no state file.
-pub(crate) fn anchorwatch(
-    config: &Config,
-    catalog: &[CatalogEntry],
-    events: u64,
-    checkpoints: bool,
-) -> anyhow::Result<Spent> {
+/// Fetches and drops `events` records by the batch call.
+pub(crate) fn raw_batch(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
+    let (consumer, partitions) = raw(bootstrap)?;
+    let mut consumer: BatchConsumer<DefaultConsumerContext> = BatchConsumer::new(consumer)?;
+    let begun = clock(ClockId::ProcessCPUTime);
+    (0..PARTITIONS).for_each(|partition| consumer.divert(TOPIC, partition));
+    consumer.assign(&partitions)?;
+    let (mut read, mut patience) = (0, Patience::new());
+    while read < events {
+        let before = read;
+        consumer.take(POLL_WAIT, POLL_BATCH, |taken| {
+            if let Taken::Message(record) = taken {
+                black_box(record.payload());
+                read += 1;
+            }
+        });
+        patience.check(read > before)?;
+    }
+    let cpu = clock(ClockId::ProcessCPUTime).saturating_sub(begun);
+    Ok(Spent { cpu, ..Spent::default() })
+}
+
+/// Reads, decodes, counts and judges the records of a topic as the daemon does, but keeps no state file.
+pub(crate) fn anchorwatch(config: &Config, catalog: &[CatalogEntry], work: Work) -> anyhow::Result<Spent> {
     let mut journey = Journey { engine: Engine::new(config), spent: Spent::default() };
     journey.engine.set_catalog(catalog);
     let mut source = KafkaSource::new(config)?;
-    let begun = clock(ClockId::ProcessCPUTime);
+    let mut begun = clock(ClockId::ProcessCPUTime);
     let assigned = source.discover(|_, _| Begin::Policy)?.new;
     ensure!(assigned.len() == usize::try_from(PARTITIONS)?, "the topic has {} partitions", assigned.len());
     for new in &assigned {
         journey.engine.assign(&new.topic, new.partition, new.at);
     }
     let (mut packed_at, mut patience) = (0, Patience::new());
-    while journey.engine.law().read < events {
+    let (mut is_warm, mut is_halfway) = (work.warm == 0, false);
+    while journey.engine.law().read < work.events {
         let taken = journey.read(&mut source);
         patience.check(taken > 0)?;
         journey.close();
-        if checkpoints && journey.engine.law().read >= packed_at + CHECKPOINT_EVERY {
+        let read = journey.engine.law().read;
+        if work.checkpoints && read >= packed_at + CHECKPOINT_EVERY {
             packed_at += CHECKPOINT_EVERY;
             journey.pack();
         }
+        if !is_warm && read >= work.warm {
+            is_warm = true;
+            begun = clock(ClockId::ProcessCPUTime);
+        }
+        if !is_halfway && read >= work.events / 2 {
+            is_halfway = true;
+            journey.spent.resident[0] = resident();
+        }
     }
     while journey.close() {}
-    if checkpoints {
+    if work.checkpoints {
         journey.pack();
     }
     journey.spent.cpu = clock(ClockId::ProcessCPUTime).saturating_sub(begun);
+    journey.spent.resident[1] = resident();
     let law = journey.engine.law();
-    if !law.holds() || law.read != events || law.counted != events {
-        bail!("of {events} events not all were counted: {law:?}; {:?}", source.take_errors());
+    if !law.holds() || law.read != work.events || law.counted != work.events {
+        bail!("of {} events not all were counted: {law:?}; {:?}", work.events, source.take_errors());
     }
     Ok(journey.spent)
 }

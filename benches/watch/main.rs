@@ -1,7 +1,7 @@
 //! What verdicts under the false-alarm budget cost: the CPU time of judging one window of 1,000 subjects with 20
 //! features each, as when a pane closes for all of them at once, and the bytes that each of them remembers.
 //!
-//! `cargo bench --bench watch`. The environment may change the number of subjects (`ANCHORWATCH_BENCH_SUBJECTS`).
+//! `cargo bench --bench watch` writes the table of `benches/RESULTS.md`. The environment may change the number of subjects (`ANCHORWATCH_BENCH_SUBJECTS`).
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
 use std::fmt::Write as _;
@@ -20,6 +20,8 @@ const CATEGORICAL: usize = 6;
 const SEGMENTS: u64 = 10;
 const EVENTS: usize = 200;
 const BASELINE_WINDOWS: usize = 72;
+const BEGIN: &str = "<!-- watch: written by `cargo bench --bench watch` -->";
+const END: &str = "<!-- end of watch -->";
 /// Windows that warm the memory up, and windows that are measured.
 const WARM: usize = 50;
 const MEASURED: usize = 10;
@@ -33,16 +35,39 @@ fn main() -> anyhow::Result<()> {
         Ok(text) => text.parse().context("ANCHORWATCH_BENCH_SUBJECTS is not a number")?,
         Err(_) => 1_000,
     };
-    println!(
-        "{subjects} subjects of {NUMERIC} numeric and {CATEGORICAL} categorical features, score, label, latency; CPU \
-         time of one window of all of them, least and median of {MEASURED} windows.\n"
+    let mut table = format!(
+        "## Verdicts under the budget\n\n{subjects} subjects of {NUMERIC} numeric and {CATEGORICAL} categorical features, \
+         score, label and latency, when a window ends for all of them: CPU time of judging, least and median of {MEASURED} \
+         windows.\n\n| | quantities | CPU ms, all subjects: best | median | µs a subject | bytes a subject | bytes in the \
+         checkpoint |\n|---|---|---|---|---|---|---|\n"
     );
-    println!("| | quantities | CPU ms, all subjects: best | median | µs a subject | bytes a subject |");
-    println!("|---|---|---|---|---|---|");
     for (name, segments) in [("no segments", 1), ("10 segments against the rest", SEGMENTS)] {
-        println!("| {name} | {} |", measured(subjects, segments)?);
+        writeln!(table, "| {name} | {} |", measured(subjects, segments)?)?;
     }
-    Ok(())
+    let build =
+        if cfg!(debug_assertions) { " Built without optimisation: these are upper bounds." } else { "" };
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split(' ').take(3).collect();
+    writeln!(
+        table,
+        "\nCPU time of one thread (load average {} at the end), Anchorwatch {}. Panes and their sums are not in it; bytes \
+         are those of the watch's state, the last 48 windows of each quantity. Bytes in the checkpoint are packed.{build}",
+        load.join(" "),
+        env!("CARGO_PKG_VERSION"),
+    )?;
+    print!("{table}");
+    save(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md"), &table)
+}
+
+/// Puts the table into the file of results, in the place of the one before.
+fn save(path: &Path, table: &str) -> anyhow::Result<()> {
+    let before = std::fs::read_to_string(path).context("benches/RESULTS.md")?;
+    let (head, tail) = match (before.split_once(BEGIN), before.split_once(END)) {
+        (Some((head, _)), Some((_, tail))) => (head, tail),
+        _ => (before.as_str(), "\n"),
+    };
+    let text = format!("{}\n\n{BEGIN}\n{}\n{END}{tail}", head.trim_end(), table.trim_end());
+    std::fs::write(path, text).context("benches/RESULTS.md")
 }
 
 /// The cells of a row of the table.
@@ -74,12 +99,13 @@ fn measured(subjects: usize, segments: u64) -> anyhow::Result<String> {
     let (best, median) = (spent.first().context("no window")?, spent[spent.len() / 2]);
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     Ok(format!(
-        "{} | {:.1} | {:.1} | {:.1} | {}",
+        "{} | {:.1} | {:.1} | {:.1} | {} | {}",
         watch.monitored().len(),
         millis(*best),
         millis(median),
         millis(*best) * 1e3 / subjects as f64,
         states[0].bytes(),
+        states[0].encode()?.len(),
     ))
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the targets of the Makefile need, once; a second run finds it and does nothing.
 #
-#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|quality|check]…
+#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|bench|quality|peers|check]…
 #
-# None named: all but faults, fuzz, quality and check.
+# None named: all but faults, fuzz, bench, quality, peers and check.
 #
 # Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
 # names them. Jars, Python packages and cargo-deny are kept outside the clone, in ~/.cache/anchorwatch.
@@ -118,6 +118,16 @@ setup_python() { venv python "$HERE/requirements.txt" "the Python examples"; }
 # For the generator of the benchmark of verdicts.
 setup_quality() { venv quality "$ROOT/benches/quality/requirements.txt" "the benchmark of verdicts"; }
 
+# For the benches beside other programs, each with an environment of its own: they ask for versions of numpy and pandas
+# that exclude one another.
+setup_peers() {
+  local file
+  setup_prometheus
+  for file in "$ROOT"/benches/peers/requirements/*.txt; do
+    venv "peers-$(basename "$file" .txt)" "$file" "the benches beside other programs"
+  done
+}
+
 # What the tests of faults break things with: failing system calls and a clock that jumps. And what recounts.
 setup_faults() {
   local names=()
@@ -133,6 +143,11 @@ setup_fuzz() {
   mkdir -p "$CACHE"
   say "building cargo-fuzz $FUZZ_VERSION into $CACHE/cargo-fuzz (once; some minutes)"
   cargo install cargo-fuzz --version "$FUZZ_VERSION" --locked --quiet --root "$CACHE/cargo-fuzz" >&2
+}
+
+# What benches count instructions with: the same on a busy machine.
+setup_bench() {
+  if missing valgrind; then packages "the benches" valgrind; fi
 }
 
 # What `make check` runs beyond the Rust toolchain.
@@ -156,8 +171,8 @@ setup_deny() {
 for part in "${@:-build kafka prometheus python}"; do
   for name in $part; do
     case "$name" in
-    build | kafka | prometheus | python | faults | fuzz | quality | check) "setup_$name" ;;
-    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz, quality or check" ;;
+    build | kafka | prometheus | python | faults | fuzz | bench | quality | peers | check) "setup_$name" ;;
+    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz, bench, quality, peers or check" ;;
     esac
   done
 done

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::binning::Binning;
 use crate::contingency::{ChiSquareOptions, chi_square};
 use crate::counts::total;
+use crate::distributions::lattice::Alternative;
 use crate::divergence::{
     Smoothing, eighth_p_value, group, hellinger, jensen_shannon, psi, psi_p_value, quantile_groups,
     total_variation,
 };
+use crate::two_sample::rank::mann_whitney;
 use crate::two_sample::{ks, transport};
 
 /// Quantile groups into which numeric cells are gathered for detectors that ignore order.
@@ -37,6 +39,11 @@ pub enum BatchDetector {
     TotalVariation,
     /// Wasserstein-1 distance over the reference's interquartile range; numeric only.
     Wasserstein,
+    /// Kuiper's distance, the sum of both one-sided ones; numeric only.
+    Kuiper,
+    /// Mann–Whitney test; the statistic is `|2 A - 1|`, where `A` is the chance that a value of the window is the larger;
+    /// numeric only.
+    MannWhitney,
 }
 
 /// What a detector says of a window.
@@ -54,7 +61,7 @@ pub struct Score {
 
 impl BatchDetector {
     /// Every detector.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Psi,
         Self::Ks,
         Self::ChiSquare,
@@ -62,6 +69,8 @@ impl BatchDetector {
         Self::Hellinger,
         Self::TotalVariation,
         Self::Wasserstein,
+        Self::Kuiper,
+        Self::MannWhitney,
     ];
 
     /// The name in configuration, metrics and messages.
@@ -75,13 +84,16 @@ impl BatchDetector {
             Self::Hellinger => "hellinger",
             Self::TotalVariation => "total_variation",
             Self::Wasserstein => "wasserstein",
+            Self::Kuiper => "kuiper",
+            Self::MannWhitney => "mann_whitney",
         }
     }
 
     /// Whether the detector can judge columns of this kind.
     #[must_use]
     pub fn applies_to(self, binning: &Binning) -> bool {
-        matches!(binning, Binning::Numeric(_)) || !matches!(self, Self::Ks | Self::Wasserstein)
+        let of_order = matches!(self, Self::Ks | Self::Wasserstein | Self::Kuiper | Self::MannWhitney);
+        matches!(binning, Binning::Numeric(_)) || !of_order
     }
 
     /// The largest statistic the detector can give: 1 for distances of distributions, infinite otherwise.
@@ -89,7 +101,13 @@ impl BatchDetector {
     pub fn upper_bound(self) -> f64 {
         match self {
             Self::Psi | Self::Wasserstein => f64::INFINITY,
-            Self::Ks | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => 1.0,
+            Self::Ks
+            | Self::ChiSquare
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation
+            | Self::Kuiper
+            | Self::MannWhitney => 1.0,
         }
     }
 
@@ -124,6 +142,14 @@ impl BatchDetector {
         let (statistic, p_value) = match self {
             Self::Ks => ks(reference, window).map(|ks| (ks.statistic, with_p.then(|| ks.p_value())))?,
             Self::Wasserstein => (standardised_wasserstein(binning, reference, window)?, None),
+            Self::Kuiper => {
+                ks(reference, window).map(|ks| (ks.kuiper().min(1.0), with_p.then(|| ks.p_kuiper())))?
+            }
+            Self::MannWhitney => {
+                let test = mann_whitney(reference, window)?;
+                let effect = (2.0 * test.probability_window_larger() - 1.0).abs().min(1.0);
+                (effect, with_p.then(|| test.p_value(Alternative::TwoSided)))
+            }
             Self::Psi | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => {
                 let (reference, window) = grouped(binning, reference, window);
                 self.of_groups(&reference, &window, n, m)?
@@ -155,7 +181,7 @@ impl BatchDetector {
                 Some((distance, eighth_p_value(distance * distance, n, m, bins)))
             }
             Self::TotalVariation => Some((total_variation(reference, window)?, None)),
-            Self::Ks | Self::Wasserstein => None,
+            Self::Ks | Self::Wasserstein | Self::Kuiper | Self::MannWhitney => None,
         }
     }
 }

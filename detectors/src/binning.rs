@@ -4,14 +4,20 @@
 //! here: the counts themselves ([`crate::counts`]) and what is computed from them ([`crate::two_sample`],
 //! [`crate::divergence`]). Latencies have fixed buckets of their own ([`crate::latency`]).
 
-use std::collections::HashMap;
+use std::hint::select_unpredictable;
 
 use serde::{Deserialize, Serialize};
 
 mod knots;
+mod table;
+
+use table::Table;
 
 /// Most knots or categories a binning may have.
 pub const MAX_POINTS: usize = 100_000;
+
+/// Values that [`NumericBinning::cells_of`] looks up in lock step.
+pub const LANES: usize = 8;
 
 /// Why a binning was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -142,6 +148,32 @@ impl NumericBinning {
         2 * below + usize::from(tie)
     }
 
+    /// The cells of several values, each as [`NumericBinning::cell`] says: in lock step, since one search waits for
+    /// memory most of its time.
+    #[must_use]
+    pub fn cells_of(&self, values: [f64; LANES]) -> [usize; LANES] {
+        let knots = self.knots.as_slice();
+        let mut below = [0; LANES];
+        let mut size = knots.len();
+        if size == 0 {
+            return below;
+        }
+        while size > 1 {
+            let half = size / 2;
+            for (below, x) in below.iter_mut().zip(values) {
+                let middle = *below + half;
+                *below = select_unpredictable(knots[middle] < x, middle, *below);
+            }
+            size -= half;
+        }
+        for (below, x) in below.iter_mut().zip(values) {
+            let first = *below + usize::from(knots[*below] < x);
+            let tie = knots.get(first).is_some_and(|&knot| knot == x);
+            *below = 2 * first + usize::from(tie);
+        }
+        below
+    }
+
     /// The values a cell can hold, as `(low, high)`: equal for a tie cell, infinite at the ends; `None` past the last.
     #[must_use]
     pub fn bounds(&self, cell: usize) -> Option<(f64, f64)> {
@@ -191,13 +223,22 @@ impl NumericBinning {
 /// assert_eq!(binning.cell("crypto"), binning.unseen_cell());
 /// # Ok::<(), anchorwatch_detectors::BinningError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "CategoricalFields")]
 pub struct CategoricalBinning {
     categories: Vec<String>,
     #[serde(skip)]
-    lookup: HashMap<String, usize>,
+    table: Table,
 }
+
+impl PartialEq for CategoricalBinning {
+    fn eq(&self, other: &Self) -> bool {
+        // The table follows from the categories.
+        self.categories == other.categories
+    }
+}
+
+impl Eq for CategoricalBinning {}
 
 /// The unchecked form of a [`CategoricalBinning`], as it is written.
 #[derive(Deserialize)]
@@ -223,13 +264,10 @@ impl CategoricalBinning {
         if categories.len() > MAX_POINTS {
             return Err(BinningError::TooMany { got: categories.len() });
         }
-        let mut lookup = HashMap::with_capacity(categories.len());
-        for (index, category) in categories.iter().enumerate() {
-            if lookup.insert(category.clone(), index).is_some() {
-                return Err(BinningError::DuplicateCategory { category: category.clone() });
-            }
+        match Table::new(&categories) {
+            Ok(table) => Ok(Self { categories, table }),
+            Err(twice) => Err(BinningError::DuplicateCategory { category: categories[twice].clone() }),
         }
-        Ok(Self { categories, lookup })
     }
 
     /// The known categories, in cell order.
@@ -247,7 +285,7 @@ impl CategoricalBinning {
     /// The cell that counts `category`.
     #[must_use]
     pub fn cell(&self, category: &str) -> usize {
-        self.lookup.get(category).copied().unwrap_or(self.categories.len())
+        self.table.find(&self.categories, category).unwrap_or(self.categories.len())
     }
 
     /// The last cell, which counts every category that is not known.

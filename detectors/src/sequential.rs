@@ -46,6 +46,7 @@ pub mod hddm_w;
 pub mod kswin;
 pub mod mean_deviation;
 pub mod page_hinkley;
+pub mod pane;
 pub mod run_length;
 pub mod stepd;
 pub mod wealth;

@@ -71,6 +71,7 @@ pub(super) fn notification(
         window,
         since,
         moved: Vec::new(),
+        explained: None,
     };
     Notification {
         key: format!("{model}-{}-{at}", kind.as_str()),

@@ -9,6 +9,7 @@
 mod announce;
 mod command;
 mod digest;
+mod explained;
 mod group;
 mod life;
 mod matcher;
@@ -31,6 +32,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use announce::{Announcement, Round, SinkFilter};
 pub use command::AlertCommand;
+pub use explained::*;
 pub use group::Suppression;
 pub use matcher::{Labels, Matcher, MatcherError, OWN_LABELS, all_fit, is_label, parse_all};
 pub use notification::*;
@@ -40,6 +42,7 @@ pub use rules::placeholders;
 
 use crate::config;
 use crate::monitor::calibrated::{CLEARED_AFTER, is_under_budget};
+use crate::monitor::sequential::is_sequential;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
 use digest::Digests;
@@ -50,6 +53,9 @@ use route::Tree;
 use rules::{Inhibition, LabelRule, Runbook};
 
 const DAY: Millis = 86_400_000;
+
+/// How long an alert of a sequential detector lasts after its last alarm.
+const HELD: Millis = 3_600_000;
 
 /// Resolved alerts that a version remembers for display.
 const REMEMBERED: usize = 50;
@@ -159,7 +165,14 @@ impl Alerts {
             let length = (window.end - window.start).max(1);
             pace.clear_after = u32::try_from(3 * DAY / length).unwrap_or(1).clamp(1, CLEARED_AFTER);
         }
-        let factor = self.settings.escalate.factor.filter(|_| !budgeted);
+        let sequential = is_sequential(&window.horizon);
+        if sequential {
+            // A detector alarms once and then takes what it sees for normal.
+            (pace.fire_after, pace.of_last, pace.escalate_after) = (1, 1, 0);
+            let length = (window.end - window.start).max(1);
+            pace.clear_after = u32::try_from(HELD / length).unwrap_or(1).max(1);
+        }
+        let factor = self.settings.escalate.factor.filter(|_| !budgeted && !sequential);
         let version = self.versions.entry(id.clone()).or_default();
         version.reference.clone_from(&window.reference);
         let mut changed = false;
@@ -169,7 +182,10 @@ impl Alerts {
                 // Nights without events neither prove nor clear anything.
                 continue;
             }
-            let sign = if budgeted {
+            if sequential && verdicts.iter().all(|verdict| verdict.level == Level::Insufficient) {
+                continue;
+            }
+            let sign = if budgeted || sequential {
                 if is_over(&verdicts) { Sign::Over } else { Sign::Quiet }
             } else if version.whole_is_over(&key, &window.horizon) {
                 Sign::Quiet
@@ -420,6 +436,7 @@ fn finding(window: &WindowView, key: &AlertKey, verdicts: &[&VerdictView], since
         },
         since,
         moved: worst.moved.clone(),
+        explained: worst.explained.clone(),
         subject: None,
     })
 }

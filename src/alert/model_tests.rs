@@ -90,6 +90,7 @@ fn verdict(column: &str, shows: Shows) -> VerdictView {
         severity: None,
         inhibited_by: None,
         moved: Vec::new(),
+        explained: None,
     }
 }
 

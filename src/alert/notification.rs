@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Labels;
+use super::{Explained, Labels};
 use crate::subject::Millis;
 
 /// What went wrong, which decides routing, grouping and inhibition.
@@ -175,6 +175,9 @@ pub struct Finding {
     pub since: Millis,
     /// Bins that moved most, at most five.
     pub moved: Vec<Moved>,
+    /// What stands behind it, where it was judged under the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Box<Explained>>,
     /// Model and version it speaks of, where the findings of a group speak of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,

@@ -128,6 +128,7 @@ pub(super) fn view(
         threshold: finding.threshold,
         reference: version.reference.clone(),
         moved: finding.moved.clone(),
+        explained: finding.explained.clone(),
         labels: super::Labels::new(),
         suppressed_by: None,
         acknowledged_by: None,

@@ -42,6 +42,7 @@ fn verdict(kind: AlertKind, column: &str, factor: f64) -> VerdictView {
         severity: None,
         inhibited_by: None,
         moved: Vec::new(),
+        explained: None,
     }
 }
 

@@ -31,13 +31,20 @@ const MAX_TOKEN_BYTES: usize = 512;
 
 /// Told of every request that is turned away.
 pub trait ApiObserver: Send + Sync {
-    /// A request was refused; `reason` is one of [`REFUSALS`].
+    /// A request, or a connection, was refused; `reason` is one of [`REFUSALS`].
     fn refused(&self, reason: &'static str);
 }
 
 /// Reasons to turn a request away.
-pub const REFUSALS: [&str; 6] =
-    ["unauthorized", "forbidden", "throttled", "foreign_origin", "foreign_host", "content_type"];
+pub const REFUSALS: [&str; 7] = [
+    "unauthorized",
+    "forbidden",
+    "throttled",
+    "foreign_origin",
+    "foreign_host",
+    "content_type",
+    "connections",
+];
 
 /// Nobody watches.
 struct Unobserved;

@@ -1,12 +1,15 @@
 //! Listeners that nobody can hold shut: so many connections, handshakes beside one another, and little patience.
 //!
 //! A connection is closed when the head of its request is not complete after [`HEAD_WITHIN`], or when nothing could be
-//! answered on it for [`SILENT_FOR`]: longer than any handler takes, and than a slow sender of a body deserves.
+//! answered on it for [`SILENT_FOR`]: longer than any handler takes, and than a slow sender of a body deserves. One
+//! address holds at most three quarters of the places, so that it alone cannot shut others out; what it opens beyond is
+//! closed and counted.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 
+use super::ApiObserver;
 use super::tls::{Tls, names};
 
 /// Longest time for a handshake.
@@ -40,22 +44,83 @@ pub struct Peer {
     pub names: Arc<[String]>,
 }
 
+/// Who is let in.
+struct Places {
+    free: Arc<Semaphore>,
+    /// Connections of each address that has any, so never more entries than places.
+    held: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// Most of one address.
+    share: usize,
+    observer: Option<Arc<dyn ApiObserver>>,
+}
+
+/// A place of an address; it is free again when this is dropped.
+struct Place {
+    address: IpAddr,
+    held: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                held.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        let (free, share) = (Arc::new(Semaphore::new(most)), (most - most / 4).max(1));
+        Self { free, held: Arc::default(), share, observer: None }
+    }
+
+    /// A place for this address, unless it has its share already.
+    fn take(&self, address: IpAddr, permit: Option<OwnedSemaphorePermit>) -> Option<Place> {
+        let address = address.to_canonical();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(address).or_default();
+        if *count >= self.share {
+            self.observer.iter().for_each(|observer| observer.refused("connections"));
+            return None;
+        }
+        *count += 1;
+        Some(Place { address, held: Arc::clone(&self.held), _permit: permit })
+    }
+}
+
 /// A listener with its bounds.
-#[derive(Debug)]
 pub struct Doors {
     listener: TcpListener,
     tls: Option<Tls>,
-    free: Arc<Semaphore>,
+    places: Places,
     patience: Patience,
     handshakes: JoinSet<Option<(Connection, Peer)>>,
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doors").field("listener", &self.listener).finish_non_exhaustive()
+    }
 }
 
 impl Doors {
     /// Opens for at most so many connections at a time.
     #[must_use]
     pub fn new(listener: TcpListener, tls: Option<Tls>, most: usize) -> Self {
-        let (free, patience) = (Arc::new(Semaphore::new(most)), Patience::default());
-        Self { listener, tls, free, patience, handshakes: JoinSet::new() }
+        let (places, patience) = (Places::new(most), Patience::default());
+        Self { listener, tls, places, patience, handshakes: JoinSet::new() }
+    }
+
+    /// The same, with somebody who counts what is turned away at the door.
+    #[must_use]
+    pub fn observed(mut self, observer: Arc<dyn ApiObserver>) -> Self {
+        self.places.observer = Some(observer);
+        self
     }
 
     /// The same with other times, for those who cannot wait.
@@ -80,15 +145,16 @@ impl Default for Patience {
     }
 }
 
-async fn taken(
-    listener: &TcpListener,
-    free: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
-    let permit = Arc::clone(free).acquire_owned().await.ok();
+async fn taken(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
     loop {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&places.free).acquire_owned().await.ok();
         match listener.accept().await {
-            Ok((stream, address)) => return (stream, address, permit),
+            Ok((stream, address)) => {
+                if let Some(place) = places.take(address.ip(), permit) {
+                    return (stream, address, place);
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, "a connection could not be taken");
                 tokio::time::sleep(PAUSE).await;
@@ -98,7 +164,7 @@ async fn taken(
 }
 
 async fn shake_hands(
-    (stream, address, permit): (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>),
+    (stream, address, place): (TcpStream, SocketAddr, Place),
     tls: Tls,
     patience: Patience,
 ) -> Option<(Connection, Peer)> {
@@ -106,7 +172,7 @@ async fn shake_hands(
     let (stream, ()) = acceptor.accept(stream, ()).await.ok()?;
     let certificate = stream.ssl().peer_certificate();
     let names = certificate.map(|certificate| names(&certificate)).unwrap_or_default().into();
-    Some((Connection::new(Box::new(stream), permit, patience), Peer { address, names }))
+    Some((Connection::new(Box::new(stream), place, patience), Peer { address, names }))
 }
 
 impl Listener for Doors {
@@ -121,14 +187,14 @@ impl Listener for Doors {
                         return opened;
                     }
                 }
-                (stream, address, permit) = taken(&self.listener, &self.free) => match &self.tls {
+                (stream, address, place) = taken(&self.listener, &self.places) => match &self.tls {
                     Some(tls) => {
-                        let shaken = shake_hands((stream, address, permit), tls.clone(), self.patience);
+                        let shaken = shake_hands((stream, address, place), tls.clone(), self.patience);
                         self.handshakes.spawn(shaken);
                     }
                     None => {
                         let peer = Peer { address, names: Arc::default() };
-                        return (Connection::new(Box::new(stream), permit, self.patience), peer);
+                        return (Connection::new(Box::new(stream), place, self.patience), peer);
                     }
                 },
             }
@@ -156,7 +222,7 @@ pub struct Connection {
     deadline: Pin<Box<Sleep>>,
     head: Head,
     patience: Patience,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Place,
 }
 
 impl std::fmt::Debug for Connection {
@@ -190,7 +256,7 @@ impl Head {
 }
 
 impl Connection {
-    fn new(stream: Box<dyn Stream>, place: Option<OwnedSemaphorePermit>, patience: Patience) -> Self {
+    fn new(stream: Box<dyn Stream>, place: Place, patience: Patience) -> Self {
         let deadline = Box::pin(tokio::time::sleep(patience.head));
         Self { stream, deadline, head: Head::default(), patience, _place: place }
     }

@@ -144,6 +144,7 @@ fn alert(model: &str, state: AlertState) -> AlertView {
         threshold: 0.1,
         reference: "abc".into(),
         moved: Vec::new(),
+        explained: None,
         labels: Default::default(),
         suppressed_by: None,
         acknowledged_by: None,

@@ -17,6 +17,7 @@ pub(super) struct Listeners {
     gate: Gate,
     tls: Option<Tls>,
     max_connections: usize,
+    observer: Observer,
     bound: Vec<(TcpListener, Surface)>,
     /// Address of metrics and health.
     pub(super) address: SocketAddr,
@@ -42,9 +43,10 @@ impl Listeners {
             bound.push((second, Surface::Api));
             api = address;
         }
-        let gate = Gate::new(http.clone(), Observer(metrics)).context("http.tokens")?;
+        let observer = Observer(metrics);
+        let gate = Gate::new(http.clone(), observer.clone()).context("http.tokens")?;
         let tls = http.tls.clone().map(Tls::new).transpose()?;
-        Ok(Self { gate, tls, max_connections: http.max_connections, bound, address, api })
+        Ok(Self { gate, tls, max_connections: http.max_connections, observer, bound, address, api })
     }
 
     /// What the routes are guarded by.
@@ -63,7 +65,8 @@ impl Listeners {
         for (listener, surface) in self.bound {
             let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
             let listener = tokio::net::TcpListener::from_std(listener).context("a listener of http")?;
-            let doors = Doors::new(listener, self.tls.clone(), self.max_connections);
+            let doors = Doors::new(listener, self.tls.clone(), self.max_connections)
+                .observed(Arc::new(self.observer.clone()));
             let router = api::router_of(state.clone(), surface, loopback);
             runtime.spawn(api::serve_at(doors, router, shut.clone()));
         }
@@ -96,6 +99,7 @@ fn listener(address: SocketAddr, field: &str) -> anyhow::Result<(TcpListener, So
 }
 
 /// Counts what is turned away.
+#[derive(Debug, Clone)]
 struct Observer(Arc<Metrics>);
 
 impl api::ApiObserver for Observer {

@@ -95,6 +95,7 @@ impl Publisher {
             joins: engine.joins(),
             labels: engine.labels(),
             estimates: engine.estimates(),
+            alarm_rates: engine.alarm_rates(),
             last_checkpoint_at,
             actions_suspended: actions.suspended.clone(),
         };

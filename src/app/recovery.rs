@@ -3,6 +3,7 @@
 //! Until the loss is part of a checkpoint, a note in the folder remembers it: a daemon that is killed in between must
 //! not take the empty file for a first start.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,7 +14,7 @@ use crate::config::{Config, OnCorruption};
 use crate::engine::{Restored, StateLoss};
 use crate::reference::decode;
 use crate::registry::Registry;
-use crate::store::{Store, StoreError, has_state, inspect, put_in_place, set_aside};
+use crate::store::{Salvaged, Store, StoreError, has_state, inspect, put_in_place, set_aside};
 
 /// A state file, and what was lost of it.
 #[derive(Debug)]
@@ -86,11 +87,16 @@ fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
             Ok(created) => {
                 let mut store = Store::open(data_dir)?;
                 // What the copy did not have yet of models, references and decisions.
-                let rows = store.salvage(&aside)?;
+                let Salvaged { carried, left } = store.salvage(&aside)?;
                 let what =
                     format!("the state file was damaged ({damage}); a copy made at {created} took its place");
                 note_recovery(data_dir, &what)?;
-                tracing::warn!(created, rows, "the newest good copy took the place of the state file");
+                tracing::warn!(
+                    created,
+                    carried,
+                    left,
+                    "the newest good copy took the place of the state file"
+                );
                 let restored = store.restore()?;
                 return Ok(Opened { store, restored, loss: Some((StateLoss::SinceCopy, what)) });
             }
@@ -98,9 +104,9 @@ fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
         }
     }
     let mut store = Store::open(data_dir)?;
-    let rows = store.salvage(&aside)?;
+    let Salvaged { carried, left } = store.salvage(&aside)?;
     let what = format!("the state file was damaged ({damage}) and is counted anew from Kafka");
-    tracing::warn!(rows, "counting anew from Kafka, as far back as the longest horizon needs");
+    tracing::warn!(carried, left, "counting anew from Kafka, as far back as the longest horizon needs");
     register_references(data_dir)?;
     let restored = store.restore()?;
     Ok(Opened { store, restored, loss: Some((StateLoss::Everything, what)) })
@@ -150,19 +156,19 @@ pub fn fetch_newest_good_copy(data_dir: &Path, from: &str) -> anyhow::Result<Fet
     Err(last)
 }
 
-/// If not even the registry could be saved: every reference whose file is there is registered and watched again, the
-/// newest of each version. Stages are lost.
+/// What could not be saved of the registry: every reference whose file is there is registered and watched again, the
+/// newest of each version that has none. Stages are lost with their versions.
 fn register_references(data_dir: &Path) -> anyhow::Result<()> {
     let mut registry = Registry::open(data_dir)?;
-    if !registry.models()?.is_empty() {
-        return Ok(());
-    }
+    let watched: BTreeSet<(String, String)> =
+        registry.active()?.into_iter().map(|entry| (entry.model, entry.version)).collect();
     let mut references = Vec::new();
     for entry in std::fs::read_dir(data_dir.join("references")).into_iter().flatten().flatten() {
         if let Some(reference) = std::fs::read(entry.path()).ok().and_then(|bytes| decode(&bytes).ok()) {
             references.push(reference);
         }
     }
+    references.retain(|reference| !watched.contains(&(reference.model.clone(), reference.version.clone())));
     references.sort_by_key(|reference| reference.provenance.created_at);
     for reference in &references {
         let id = registry.add_reference(reference)?;
@@ -171,7 +177,7 @@ fn register_references(data_dir: &Path) -> anyhow::Result<()> {
     if !references.is_empty() {
         tracing::warn!(
             references = references.len(),
-            "models were registered anew from their references; stages are lost: see `anchorwatch model list`"
+            "versions were registered anew from their references; stages are lost: see `anchorwatch model list`"
         );
     }
     Ok(())

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientArgs};
-use super::table::{Output, when, write_json, write_table};
-use crate::alert::{self, Labels, parse_all};
+use super::table::{Output, percent, when, write_json, write_table};
+use crate::alert::{self, DriftShare, Labels, parse_all};
 use crate::config::{self, Span};
 use crate::subject::Millis;
 use crate::view::{AlertView, SilenceState, SilenceView};
@@ -240,6 +240,14 @@ fn describe(alert: &AlertView, out: &mut dyn Write) -> std::io::Result<()> {
         alert.labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     let moved = alert.moved.iter().map(|one| format!("{} {:.3} → {:.3}", one.bin, one.from, one.to));
     let evidence = format!("{} {:.3} over {:.3}", alert.detector, alert.statistic, alert.threshold);
+    let told = alert.explained.as_deref();
+    let share = |one: &DriftShare| {
+        let slice = one.slice.as_ref().map_or_else(String::new, |slice| format!(" in {slice}"));
+        format!("{}{slice} {}", one.column, percent(one.share))
+    };
+    let shares = told.map_or(&[][..], |told| &told.shares).iter().map(share);
+    let slices = told.map_or(&[][..], |told| &told.slices).iter();
+    let slices = slices.map(|one| format!("{} ({} {:.1} sd)", one.slice, one.kind, one.z));
     let lines = [
         ("group", group),
         ("severity", severity),
@@ -247,7 +255,11 @@ fn describe(alert: &AlertView, out: &mut dyn Write) -> std::io::Result<()> {
         ("since", since),
         ("changed", when(alert.changed_at)),
         ("evidence", evidence),
+        ("began", told.and_then(|told| told.change_since).map(when).unwrap_or_default()),
         ("moved", moved.collect::<Vec<_>>().join(", ")),
+        ("drift", shares.collect::<Vec<_>>().join(", ")),
+        ("most in", slices.collect::<Vec<_>>().join(", ")),
+        ("again", told.and_then(|told| told.command.clone()).unwrap_or_default()),
         ("labels", labels.join(" ")),
         ("runbook", alert.runbook.clone().unwrap_or_default()),
         ("note", note),

@@ -10,9 +10,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
-use super::history::{Baseline, BaselineArgs, Events, kind_of, verdict_id};
+use super::history::{Baseline, BaselineArgs, Events, kind_of};
 use super::table::{span, when, write_json, write_table};
-use crate::monitor::calibrated::{Counted, Finding, severity};
+use crate::monitor::calibrated::{Counted, Finding, severity, verdict_address};
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 
@@ -43,7 +43,7 @@ enum Severity {
 pub struct BacktestCommand {
     #[command(flatten)]
     baseline: BaselineArgs,
-    /// Events to judge, in any of the same formats, or `kafka://BROKER:PORT/TOPIC?from=…&to=…&model=…`.
+    /// Events to judge, in any of the same formats, or `kafka://BROKER:PORT/TOPIC?from=…&to=…&model=…&version=…`.
     #[arg(long, value_name = "FILE|URL")]
     events: PathBuf,
     /// How to print.
@@ -159,7 +159,7 @@ impl BacktestCommand {
 
 fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Millis, rows: f64) -> Alarm {
     let kind = kind_of(reference, &finding.feature, finding.kind, finding.about.as_ref());
-    let verdict = verdict_id(&finding, start);
+    let verdict = verdict_address(&finding.feature, start, finding.slice.as_ref());
     let (segment, version) = match finding.slice {
         None => (None, None),
         Some(Slice::Segment(value)) => (Some(value), None),

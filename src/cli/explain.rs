@@ -10,10 +10,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
-use super::history::{Baseline, BaselineArgs, Events, instant, kind_of, quoted, slice_name, slice_suffix};
+use super::history::{Baseline, BaselineArgs, Events, instant, kind_of};
 use super::table::{Output, percent, when, write_json, write_table};
 use crate::monitor::calibrated::explain::{Explanation, Reader, Seen, explain};
-use crate::monitor::calibrated::{Counted, Finding, severity};
+use crate::monitor::calibrated::{Counted, Finding, quoted, severity, slice_name, verdict_address};
 use crate::reference::{Reference, Slice};
 use crate::registry::CountedSeries;
 use crate::subject::Millis;
@@ -26,7 +26,7 @@ pub struct ExplainCommand {
     verdict: Option<String>,
     #[command(flatten)]
     baseline: BaselineArgs,
-    /// Events, in any format of the baseline, or `kafka://BROKER:PORT/TOPIC?from=…&to=…&model=…`.
+    /// Events, in any format of the baseline, or `kafka://BROKER:PORT/TOPIC?from=…&to=…&model=…&version=…`.
     #[arg(long, value_name = "FILE|URL")]
     events: PathBuf,
     /// Column to explain.
@@ -192,7 +192,7 @@ impl ExplainCommand {
             format!("`{feature}` is not watched there, and is quiet: the baseline hardly shows it")
         })?;
         let start = seen.last().map_or(0, |one| one.window.start);
-        let verdict = format!("{feature}@{start}{}", slice_suffix(slice.as_ref()));
+        let verdict = verdict_address(feature, start, slice.as_ref());
         let command = format!(
             "anchorwatch explain {} {} --events {}",
             quoted(&verdict),

@@ -10,8 +10,8 @@ use super::CliContext;
 use super::table::when;
 use super::topic::{TopicRange, is_topic};
 use crate::config::{self, Monitor, Span};
-use crate::monitor::calibrated::{About, BudgetDays, Finding, ModelWatch, category_name};
-use crate::reference::{Reference, Slice};
+use crate::monitor::calibrated::{About, BudgetDays, ModelWatch, category_name, quoted};
+use crate::reference::Reference;
 use crate::registry::{BaselineOptions, BuildError, CountedSeries, Format, Registry, build, read_series};
 use crate::subject::Millis;
 
@@ -290,29 +290,6 @@ pub(super) fn kind_of(reference: &Reference, feature: &str, kind: &str, about: O
     }
 }
 
-/// Address of an alarm in a window, as `explain` takes it.
-pub(super) fn verdict_id(finding: &Finding, start: Millis) -> String {
-    format!("{}@{start}{}", finding.feature, slice_suffix(finding.slice.as_ref()))
-}
-
-/// How a verdict's address names a slice.
-pub(super) fn slice_suffix(slice: Option<&Slice>) -> String {
-    match slice {
-        None => String::new(),
-        Some(Slice::Segment(value)) => format!("/segment={value}"),
-        Some(Slice::Version(value)) => format!("/version={value}"),
-    }
-}
-
-/// A slice for people.
-pub(super) fn slice_name(slice: Option<&Slice>) -> String {
-    match slice {
-        None => String::new(),
-        Some(Slice::Segment(value)) => format!("segment {value}"),
-        Some(Slice::Version(value)) => format!("version {value}"),
-    }
-}
-
 /// An instant of the command line.
 pub(super) fn instant(name: &str, text: &str) -> anyhow::Result<Millis> {
     let number = text.parse::<Millis>().ok();
@@ -320,16 +297,6 @@ pub(super) fn instant(name: &str, text: &str) -> anyhow::Result<Millis> {
     number.or_else(date).with_context(|| {
         format!("{name} {text}: expected RFC 3339, such as 2024-01-04T06:00:00Z, or epoch milliseconds")
     })
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Events of a Kafka range, `kafka://BROKER/TOPIC?from=…&to=…&model=…`, laid down in a temporary file, so that they are
+//! Events of a Kafka range, `kafka://BROKER/TOPIC?from=…&to=…&model=…&version=…`, laid down in a temporary file, so that they are
 //! counted as a file of events is.
 
 use std::fs::OpenOptions;
@@ -34,32 +34,36 @@ impl Drop for TopicRange {
 /// The parts of an address.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
-    bootstrap: String,
+    /// `None` if the configuration says it.
+    bootstrap: Option<String>,
     topic: String,
     from: Option<Millis>,
     to: Option<Millis>,
     model: Option<String>,
+    version: Option<String>,
 }
 
 impl Asked {
     fn parse(address: &str) -> anyhow::Result<Self> {
-        let form = "expected kafka://BROKER:PORT/TOPIC?from=2024-01-01T00:00:00Z&to=…&model=…";
+        let form = "expected kafka://BROKER:PORT/TOPIC?from=2024-01-01T00:00:00Z&to=…&model=…&version=…";
         let url = Url::parse(address).with_context(|| format!("{address}: {form}"))?;
-        let host = url.host_str().with_context(|| format!("{address}: {form}"))?;
+        let host = url.host_str().filter(|host| !host.is_empty());
         let topic = url.path().trim_matches('/');
         anyhow::ensure!(!topic.is_empty() && !topic.contains('/'), "{address}: {form}");
         let mut asked = Self {
-            bootstrap: format!("{host}:{}", url.port().unwrap_or(9092)),
+            bootstrap: host.map(|host| format!("{host}:{}", url.port().unwrap_or(9092))),
             topic: topic.to_owned(),
             from: None,
             to: None,
             model: None,
+            version: None,
         };
         for (name, value) in url.query_pairs() {
             match name.as_ref() {
                 "from" => asked.from = Some(super::history::instant("from", &value)?),
                 "to" => asked.to = Some(super::history::instant("to", &value)?),
                 "model" => asked.model = Some(value.into_owned()),
+                "version" => asked.version = Some(value.into_owned()),
                 other => anyhow::bail!("{address}: `{other}` has no meaning; {form}"),
             }
         }
@@ -78,11 +82,18 @@ impl TopicRange {
         let asked = Asked::parse(address)?;
         let mut kafka = match config {
             Some(path) => crate::config::load(path).map(|config: Config| config.kafka)?,
-            None => serde_json::from_value::<Kafka>(
-                serde_json::json!({"bootstrap": asked.bootstrap, "topics": [asked.topic]}),
-            )?,
+            None => {
+                let bootstrap = asked.bootstrap.as_ref().with_context(|| {
+                    format!("{address} names no broker: name one as in kafka://BROKER:PORT/TOPIC, or give --config")
+                })?;
+                serde_json::from_value::<Kafka>(
+                    serde_json::json!({"bootstrap": bootstrap, "topics": [asked.topic]}),
+                )?
+            }
         };
-        kafka.bootstrap.clone_from(&asked.bootstrap);
+        if let Some(bootstrap) = &asked.bootstrap {
+            kafka.bootstrap.clone_from(bootstrap);
+        }
         let name = format!("anchorwatch-range-{}.jsonl", std::process::id());
         let path = std::env::temp_dir().join(name);
         // Events are nobody else's business.
@@ -98,7 +109,9 @@ impl TopicRange {
             };
             if event.is_feedback() {
                 feedback += 1;
-            } else if asked.model.as_deref().is_some_and(|model| event.model.as_deref() != Some(model)) {
+            } else if is_other(asked.model.as_deref(), event.model.as_deref())
+                || is_other(asked.version.as_deref(), event.version.as_deref())
+            {
                 others += 1;
             } else {
                 kept += 1;
@@ -110,7 +123,7 @@ impl TopicRange {
         let told = [
             (refused, "records are no events and were left out"),
             (feedback, "feedback events were left out: labels are not joined to what was read"),
-            (others, "events of other models were left out"),
+            (others, "events of other models or versions were left out"),
         ];
         range.notes = told
             .into_iter()
@@ -132,6 +145,11 @@ impl TopicRange {
     pub(super) fn notes(&self) -> &[String] {
         &self.notes
     }
+}
+
+/// Whether an event is of another model or version than the one that was asked for.
+fn is_other(asked: Option<&str>, named: Option<&str>) -> bool {
+    asked.is_some_and(|asked| named != Some(asked))
 }
 
 /// Writes an event as one line; one without a time gets that of its record.
@@ -159,20 +177,22 @@ mod tests {
 
     #[test]
     fn an_address_names_broker_topic_and_times() {
-        let asked =
-            Asked::parse("kafka://b:19092/predictions?from=2024-01-01T00:00:00Z&to=1704067260000&model=m");
+        let asked = Asked::parse(
+            "kafka://b:19092/predictions?from=2024-01-01T00:00:00Z&to=1704067260000&model=m&version=2",
+        );
         let expected = Asked {
-            bootstrap: "b:19092".to_owned(),
+            bootstrap: Some("b:19092".to_owned()),
             topic: "predictions".to_owned(),
             from: Some(1_704_067_200_000),
             to: Some(1_704_067_260_000),
             model: Some("m".to_owned()),
+            version: Some("2".to_owned()),
         };
         assert_eq!(asked.expect("an address"), expected);
-        assert_eq!(Asked::parse("kafka://b/t").expect("an address").bootstrap, "b:9092");
-        for wrong in
-            ["kafka://b", "kafka:///t", "kafka://b/t?since=1", "kafka://b/t?from=noon", "kafka://b/a/b"]
-        {
+        let broker = |address: &str| Asked::parse(address).expect("an address").bootstrap;
+        assert_eq!(broker("kafka://b/t").as_deref(), Some("b:9092"));
+        assert_eq!(broker("kafka:///t"), None, "the configuration names it");
+        for wrong in ["kafka://b", "kafka://b/t?since=1", "kafka://b/t?from=noon", "kafka://b/a/b"] {
             assert!(Asked::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -4,7 +4,7 @@ use anchorwatch_detectors::BatchDetector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{SequentialRule, Span};
 
 /// Detectors and their thresholds. An alarm needs both: significance and an effect above its floor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,8 @@ pub struct Monitor {
     pub baseline_margin: f64,
     /// Show categories by their names in `moved`, and so in alerts, payloads and the API. Else by their place in the reference.
     pub show_categories: bool,
+    /// Sequential detectors, by name; none by default.
+    pub sequential: Vec<SequentialRule>,
     /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
     pub silence_after: Option<Span>,
 }
@@ -57,6 +59,7 @@ impl Default for Monitor {
             latency: LatencySettings::default(),
             baseline_margin: 1.5,
             show_categories: false,
+            sequential: Vec::new(),
             silence_after: None,
         }
     }
@@ -109,6 +112,10 @@ pub enum Detector {
     TotalVariation,
     /// Wasserstein-1 distance over the interquartile range of the reference.
     Wasserstein,
+    /// Kuiper's distance, for cyclic columns.
+    Kuiper,
+    /// Mann-Whitney test; judged by how far the chance that a value of the window is the larger is from one half.
+    MannWhitney,
 }
 
 impl Detector {
@@ -123,6 +130,8 @@ impl Detector {
             Self::Hellinger => BatchDetector::Hellinger,
             Self::TotalVariation => BatchDetector::TotalVariation,
             Self::Wasserstein => BatchDetector::Wasserstein,
+            Self::Kuiper => BatchDetector::Kuiper,
+            Self::MannWhitney => BatchDetector::MannWhitney,
         }
     }
 }
@@ -133,7 +142,7 @@ impl Detector {
 pub struct Detectors {
     /// Numeric columns.
     pub numeric: Vec<Detector>,
-    /// Categorical and boolean columns; `ks` and `wasserstein` do not apply to them.
+    /// Categorical and boolean columns; `ks`, `wasserstein`, `kuiper` and `mann_whitney` do not apply to them.
     pub categorical: Vec<Detector>,
 }
 
@@ -171,6 +180,12 @@ pub struct Floors {
     /// Wasserstein-1 distance over the interquartile range of the reference.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub wasserstein: f64,
+    /// Kuiper's distance.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub kuiper: f64,
+    /// Twice the difference to one half of the chance that a value of the window is the larger.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub mann_whitney: f64,
 }
 
 impl Default for Floors {
@@ -183,6 +198,8 @@ impl Default for Floors {
             hellinger: 0.1,
             total_variation: 0.1,
             wasserstein: 0.1,
+            kuiper: 0.1,
+            mann_whitney: 0.1,
         }
     }
 }
@@ -199,6 +216,8 @@ impl Floors {
             Detector::Hellinger => self.hellinger,
             Detector::TotalVariation => self.total_variation,
             Detector::Wasserstein => self.wasserstein,
+            Detector::Kuiper => self.kuiper,
+            Detector::MannWhitney => self.mann_whitney,
         }
     }
 }
@@ -250,7 +269,7 @@ pub struct LatencySettings {
     /// Factor over the reference's quantile that alarms.
     #[schemars(extend("exclusiveMinimum" = 1))]
     pub factor: f64,
-    /// Objective in milliseconds: at most `1 - target` of predictions may take longer.
+    /// Objective in milliseconds: at most `1 - target` of predictions may take longer. Alerts while the error budget burns.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub objective_ms: Option<f64>,
     /// Share of predictions that must meet the objective.

@@ -37,6 +37,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     windows(&config.windows, &mut found);
     life_cycle(config, &mut found);
     super::alert_meaning::problems(config, &mut found);
+    super::sequential::problems(&config.monitor.sequential, &mut found);
     names(config, &mut found);
     for (index, one) in config.sinks.iter().enumerate() {
         sink(&format!("sinks[{index}]"), one, &mut found);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AuditRow, Engine, Trouble, TroubleKind};
 use crate::subject::Millis;
-use crate::window::{Gap, GapReason, Gaps};
+use crate::window::{Gap, GapReason, Gaps, LastRecord};
 
 /// Gaps and the aftermath of a lost state; one document of the checkpoint.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl Engine {
         let lateness = self.windows.settings().lateness;
         let state = self.partitions.entry(topic, partition);
         let from = state.next_offset.replace(to).unwrap_or_default();
-        state.last_record_hash = None;
+        state.last_record = LastRecord::Unknown;
         state.at_end = None;
         state.dirty = true;
         let since = state.max_event_time.map_or(Millis::MIN, |newest| newest - lateness);

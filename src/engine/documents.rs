@@ -74,11 +74,20 @@ pub(super) fn restore(
                 engine.share_troubles();
             }
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
-            name if name.starts_with(super::watches::DOCUMENT_PREFIX) => {
+            name if name.starts_with(super::budgeted::CALIBRATED_WATCH.prefix) => {
                 engine.watches.restore(text).map_err(failed)?;
             }
-            name if name.starts_with(super::labels::WATCH_PREFIX) => {
+            name if name.starts_with(super::budgeted::VERSION_WATCH.prefix) => {
+                engine.versions.restore(text).map_err(failed)?;
+            }
+            name if name.starts_with(super::labels::PERFORMANCE_WATCH.prefix) => {
                 engine.labels.watches.restore(text).map_err(failed)?;
+            }
+            name if name.starts_with(super::sequences::DOCUMENT_PREFIX) => {
+                engine.sequences.restore(text).map_err(failed)?;
+            }
+            name if name.starts_with(super::burn::DOCUMENT_PREFIX) => {
+                engine.burns.restore(text).map_err(failed)?;
             }
             // They need the plans of the core: below.
             name if name.starts_with(JOIN_DOCUMENTS) => {}

@@ -1,10 +1,14 @@
 //! Records in: each is counted, or counted as not counted. Law L-1 holds after every one of them.
+//!
+//! Usual events stay where the scanner found them, in the record's bytes; what it does not take is decoded strictly, with
+//! the same counts.
 
 use super::{Engine, RefusedRecord};
+use crate::event::scan::Scanner;
 use crate::event::{self, Event, Limits, NameRules, Named, Record, Refusal};
 use crate::fault::{Place, reach};
 use crate::subject::Millis;
-use crate::window::{Dedup, Gaps, Outcome, Partition, Windows};
+use crate::window::{Dedup, Ends, Gaps, LastRecord, Outcome, Partition, Seen, Usual, Windows};
 
 /// Refused records whose pointers wait for the next checkpoint; further ones are only counted.
 const MAX_REFUSED: usize = 10_000;
@@ -15,30 +19,9 @@ impl Engine {
     pub fn ingest(&mut self, record: &Record<'_>, now: Millis) {
         reach(Place::RecordTaken);
         self.law.read += 1;
-        let outcome = match decode(&self.limits, &self.names, record) {
-            Ok(known) => {
-                let Self { dedup, windows, partitions, completeness, labels, .. } = self;
-                let partition = partitions.entry(record.topic, record.partition);
-                let outcome = observe(
-                    dedup.as_mut(),
-                    windows,
-                    partition,
-                    &mut completeness.gaps,
-                    (record, &known),
-                    now,
-                );
-                if outcome == Outcome::Counted {
-                    let (named, event, at) = &known;
-                    labels.observe(windows, named, event, *at);
-                }
-                if let Outcome::Refused(Refusal::UnknownModel | Refusal::UnknownVersion) = outcome {
-                    self.unknown.saw(&known.0.model, known.0.version.as_deref());
-                }
-                outcome
-            }
-            Err(refusal) => Outcome::Refused(refusal),
-        };
-        self.partitions.entry(record.topic, record.partition).passed(record.offset, record_hash(record));
+        let outcome = self.count(record, now);
+        let partition = self.partitions.entry(record.topic, record.partition);
+        partition.passed(record.offset, LastRecord::Ends(Ends::of(record)));
         match outcome {
             Outcome::Counted => self.law.counted += 1,
             Outcome::Late => self.law.late += 1,
@@ -52,6 +35,48 @@ impl Engine {
         }
         debug_assert!(self.law.holds(), "L-1");
         reach(Place::RecordPassed);
+    }
+
+    fn count(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
+        let Self {
+            limits,
+            names,
+            scanner,
+            dedup,
+            windows,
+            partitions,
+            completeness,
+            labels,
+            sequences,
+            unknown,
+            ..
+        } = self;
+        let usual = scan(scanner, record.payload);
+        let known = match usual {
+            Some(Usual { scanned, payload, .. }) => known(names, record, scanned.outline(payload)),
+            None => decode(limits, names, record),
+        };
+        let known = match known {
+            Ok(known) => known,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        let (named, event, at) = &known;
+        let partition = partitions.entry(record.topic, record.partition);
+        let gaps = &mut completeness.gaps;
+        let outcome = observe(dedup.as_mut(), windows, partition, gaps, (record, &known, usual), now);
+        match outcome {
+            Outcome::Counted => {
+                // The join also keeps the segment of a prediction.
+                let whole = usual.filter(|_| labels.concern(windows)).map(Usual::event);
+                labels.observe(windows, named, whole.as_ref().unwrap_or(event), *at);
+                sequences.observe(windows, event, *at);
+            }
+            Outcome::Refused(Refusal::UnknownModel | Refusal::UnknownVersion) => {
+                unknown.saw(&named.model, named.version.as_deref());
+            }
+            _ => {}
+        }
+        outcome
     }
 
     /// Notes the id of a record that was counted in an earlier run, so that its duplicates are known again.
@@ -82,8 +107,19 @@ impl Engine {
 /// An event that can be counted: whose, what, and when.
 type Known<'r> = (Named<'r>, Event<'r>, Millis);
 
+/// The event where the scanner found it, if it is one of the usual ones.
+fn scan<'r>(scanner: &'r mut Scanner, payload: Option<&'r [u8]>) -> Option<Usual<'r>> {
+    let payload = payload?;
+    scanner.scan(payload)?;
+    let (scanned, shape) = scanner.last();
+    Some(Usual { scanned, shape, payload })
+}
+
 fn decode<'r>(limits: &Limits, names: &'r NameRules, record: &Record<'r>) -> Result<Known<'r>, Refusal> {
-    let event = event::decode(record.payload.ok_or(Refusal::Empty)?, limits)?;
+    known(names, record, event::decode(record.payload.ok_or(Refusal::Empty)?, limits)?)
+}
+
+fn known<'r>(names: &'r NameRules, record: &Record<'r>, event: Event<'r>) -> Result<Known<'r>, Refusal> {
     let named = names.resolve(record, &event)?;
     let ts = event.ts.or(record.timestamp).ok_or(Refusal::BadTimestamp { problem: "none given" })?;
     let empty = event.features.is_none() && event.prediction.is_none() && event.score.is_none();
@@ -98,7 +134,7 @@ fn observe(
     windows: &mut Windows,
     partition: &mut Partition,
     gaps: &mut Gaps,
-    (record, (named, event, ts)): (&Record<'_>, &Known<'_>),
+    (record, (named, event, ts), usual): (&Record<'_>, &Known<'_>, Option<Usual<'_>>),
     now: Millis,
 ) -> Outcome {
     let place = (record.topic, record.partition, record.offset);
@@ -106,27 +142,10 @@ fn observe(
         return Outcome::Duplicate;
     }
     // The broker's clock, where it wrote the timestamp: then a replay decides the same.
-    let outcome = windows.observe(partition, named, event, *ts, record.appended_at.unwrap_or(now));
+    let now = record.appended_at.unwrap_or(now);
+    let outcome = windows.observe(partition, named, Seen { event, usual }, *ts, now);
     if gaps.any_open() && matches!(outcome, Outcome::Counted | Outcome::Unmatched) {
         gaps.saw(record.topic, record.partition, *ts, windows.settings().lateness);
     }
     outcome
-}
-
-/// A hash that tells records apart without reading all of a large one: length, timestamp, both ends (FNV-1a by words).
-#[must_use]
-pub fn record_hash(record: &Record<'_>) -> u64 {
-    const ENDS: usize = 64;
-    let payload = record.payload.unwrap_or_default();
-    let (head, tail) = (&payload[..payload.len().min(ENDS)], &payload[payload.len().saturating_sub(ENDS)..]);
-    let word = |bytes: &[u8]| {
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word)
-    };
-    let ends = head.chunks(8).chain(tail.chunks(8)).map(word);
-    let words = ends.chain([record.timestamp.unwrap_or(-1).cast_unsigned(), payload.len() as u64]);
-    words.fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| {
-        (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
-    })
 }

@@ -1,21 +1,26 @@
 //! Labels that come later: feedback is joined to its prediction, and a window of prediction time is judged under the
 //! false-alarm budget once its labels are complete, or as complete as they get.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::watches::Watches;
+use super::watches::{Kind, Stepped, Watches};
 use super::{Engine, Progress};
 use crate::config::{Config, Verdicts};
 use crate::event::{Event, Named, Scalar};
-use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place, views};
+use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place, Told, views};
 use crate::monitor::estimate::estimate;
-use crate::reference::Reference;
+use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 use crate::view::{EstimateView, JoinView, LabelsView, WindowView};
 use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, truth};
 
-/// Names of the documents of this module's watches.
-pub(super) const WATCH_PREFIX: &str = "performance-watch/";
+/// Predictions with their labels, in windows of prediction time.
+pub(super) const PERFORMANCE_WATCH: Kind = Kind {
+    horizon: PERFORMANCE_WINDOWS,
+    prefix: "performance-watch/",
+    make: ModelWatch::of_performance,
+    tells: |_| true,
+};
 
 /// The join, and the watches over what it brings.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ impl Labels {
                 window_ms,
                 grace: windows.correction + windows.pane_ms,
             }),
-            watches: Watches::new(&config.monitor, WATCH_PREFIX, ModelWatch::of_performance),
+            watches: Watches::new(&config.monitor, PERFORMANCE_WATCH),
             estimates: BTreeMap::new(),
         }
     }
@@ -62,13 +67,25 @@ impl Labels {
         self.watches.retain(in_use, watched);
     }
 
+    /// Whether labels of the last event that was counted are joined.
+    pub(super) fn concern(&self, windows: &Windows) -> bool {
+        windows.plan_of_last().is_some_and(|plan| self.join.concerns(plan))
+    }
+
     /// Takes in an event that was counted.
-    pub(super) fn observe(&mut self, windows: &Windows, named: &Named<'_>, event: &Event<'_>, at: Millis) {
+    pub(super) fn observe(
+        &mut self,
+        windows: &mut Windows,
+        named: &Named<'_>,
+        event: &Event<'_>,
+        at: Millis,
+    ) {
         let Some(id) = event.id.as_deref().filter(|id| !id.is_empty()) else { return };
-        let Some((model, version, plan, cells)) = windows.last_counted() else { return };
-        if !self.join.concerns(plan) {
+        if !self.concern(windows) {
             return;
         }
+        let segment = windows.segment_of(event);
+        let Some((model, version, plan, cells)) = windows.last_counted() else { return };
         let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
         if event.is_feedback() {
             if let Some(label) = number(event.label.as_ref()) {
@@ -77,7 +94,8 @@ impl Labels {
         } else if event.label.is_none()
             && let Some(score) = number(event.score.as_ref())
         {
-            self.join.predicted(Predicted { model, version, plan, cells, score, id, at });
+            let segment = segment.as_deref();
+            self.join.predicted(Predicted { model, version, plan, cells, segment, score, id, at });
         }
     }
 }
@@ -109,6 +127,7 @@ impl Engine {
         }
         self.labels.join.close(end);
         while let Some(window) = self.labels.join.next_final() {
+            self.feed_late_errors(&window, progress);
             if self.labels.watches.verdicts() != Verdicts::Classical {
                 self.judge_performance(&window, progress);
             }
@@ -120,11 +139,10 @@ impl Engine {
         if coverage < self.windows.settings().min_coverage {
             return;
         }
-        let slices = HashMap::new();
-        let counted = Counted { whole: &window.counts, slices: &slices };
+        let counted = Counted { whole: &window.counts, slices: &window.slices };
         let watches = &mut self.labels.watches;
         let id = (window.model.clone(), window.version.clone());
-        let Some((watch, judged)) = watches.step(&window.plan, id, window.start, counted) else { return };
+        let Some(stepped) = watches.step(&window.plan, id, window.start, counted) else { return };
         let place = Place {
             model: &window.model,
             version: &window.version,
@@ -132,11 +150,20 @@ impl Engine {
             start: window.start,
             end: window.end,
             coverage,
-            show_categories: watches.show_categories(),
+            show_categories: self.watches.show_categories(),
+            late_labels: true,
         };
-        let rows = BTreeMap::from([(None, window.labelled)]);
-        let views = views(place, &window.plan.reference, watch.monitored(), &judged, &rows);
-        for mut view in views.into_iter().filter(|view| view.segment.is_none()) {
+        let mut rows = BTreeMap::from([(None, window.labelled)]);
+        for (slice, counts) in &window.slices {
+            if let Slice::Segment(value) = slice {
+                rows.insert(Some(value.clone()), counts.get(Layout::ROWS).copied().unwrap_or(0));
+            }
+        }
+        let teller = self.teller(place, &window.plan.reference, &stepped);
+        let told: &Told<'_> = &|finding| teller.tell(finding);
+        let Stepped { watch, judged, .. } = &stepped;
+        let views = views(place, &window.plan.reference, watch.monitored(), judged, &rows, told);
+        for mut view in views.into_iter().filter(|view| view.segment.is_none() || view.rows > 0) {
             PERFORMANCE_WINDOWS.clone_into(&mut view.horizon);
             self.alerts.observe(&view);
             progress.windows.push(view);

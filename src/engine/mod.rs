@@ -7,12 +7,15 @@
 //! Law L-1: `read = refused + late + future + unmatched + duplicate + counted`, at every moment.
 
 mod actions;
+mod budgeted;
+mod burn;
 mod checkpoint;
 mod command;
 mod completeness;
 mod documents;
 mod ingest;
 mod labels;
+mod sequences;
 mod tell;
 mod trouble;
 mod unknown;
@@ -24,21 +27,23 @@ use std::sync::Arc;
 pub use checkpoint::*;
 pub use command::*;
 pub use completeness::StateLoss;
-pub use ingest::record_hash;
 pub use trouble::{SELF, Trouble, TroubleKind};
+
+pub use crate::window::record_hash;
 
 use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
+use crate::event::scan::Scanner;
 use crate::event::{Limits, NameRules};
 use crate::fault::{Place, reach};
-use crate::monitor::calibrated::ModelWatch;
+use crate::monitor::calibrated::Topic;
 use crate::monitor::{Judge, WindowPlace, withhold_all};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{
-    AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView, SilenceView, UnknownView,
-    WindowView,
+    AlarmRateView, AlertView, EventCount, LawCounters, MemoryView, NotAdmittedView, PositionView,
+    SilenceView, UnknownView, WindowView,
 };
 use crate::window::{Dedup, NotAdmitted, Partition, Partitions, WatchedVersion, WindowSettings, Windows};
 
@@ -90,13 +95,20 @@ impl Progress {
 #[derive(Debug)]
 pub struct Engine {
     limits: Limits,
+    scanner: Scanner,
     names: NameRules,
     silence_after: Option<Millis>,
     partitions: Partitions,
     windows: Windows,
     judge: Judge,
     watches: watches::Watches,
+    /// Watches over the versions of a model against one another.
+    versions: watches::Watches,
+    /// Where the events can be read again.
+    topic: Topic,
     labels: labels::Labels,
+    sequences: sequences::Sequences,
+    burns: burn::Burns,
     alerts: Alerts,
     actions: Actions,
     facts: HashMap<(String, String), VersionFacts>,
@@ -129,12 +141,14 @@ impl Engine {
         let labels = labels::Labels::new(config, &settings);
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
+        let limits = Limits {
+            max_bytes: config.events.max_bytes,
+            max_features: config.events.max_features,
+            max_depth: config.events.max_depth,
+        };
         Self {
-            limits: Limits {
-                max_bytes: config.events.max_bytes,
-                max_features: config.events.max_features,
-                max_depth: config.events.max_depth,
-            },
+            limits,
+            scanner: Scanner::new(limits),
             names: NameRules {
                 model: config.events.model_from.clone(),
                 version: config.events.version_from.clone(),
@@ -148,8 +162,12 @@ impl Engine {
                 config.alerts.clear_below,
                 config.segments.as_ref().map(|segments| segments.field.clone()),
             ),
-            watches: watches::Watches::new(&config.monitor, watches::DOCUMENT_PREFIX, ModelWatch::new),
+            watches: watches::Watches::new(&config.monitor, budgeted::CALIBRATED_WATCH),
+            versions: watches::Watches::new(&config.monitor, budgeted::VERSION_WATCH),
+            topic: watches::topic(config),
             labels,
+            sequences: sequences::Sequences::new(&config.monitor),
+            burns: burn::Burns::new(config),
             alerts: Alerts::new(
                 config.alerts.clone(),
                 config.sinks.iter().map(SinkFilter::of).collect(),
@@ -219,13 +237,17 @@ impl Engine {
         let watched =
             |model: &str, version: &str| facts.contains_key(&(model.to_owned(), version.to_owned()));
         self.watches.retain(in_use, watched);
+        self.versions.retain(in_use, watched);
         self.labels.retain(in_use, watched);
+        self.sequences.retain(watched);
+        self.burns.retain(watched);
     }
 
     /// Steps 6 to 9: closes every pane that the watermark has passed, judges the windows that end there, and puts what
     /// is worth telling into the outbox. At most `most` panes are closed; `true` says that more are due. `now` is a clock
     /// that only goes forward.
     pub fn advance(&mut self, now: Millis, most: usize) -> (Progress, bool) {
+        self.windows.settle();
         let patience = self.windows.settings().patience();
         self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
         self.look_after_completeness(now);
@@ -273,6 +295,8 @@ impl Engine {
             }
         }
         self.watch_windows(edge, &mut progress);
+        self.feed_sequences(edge, &mut progress);
+        self.judge_burn_rates(edge, &mut progress);
         self.judge_labels(edge, &mut progress);
         self.tell(end, now, &mut progress);
         progress
@@ -302,7 +326,7 @@ impl Engine {
     pub fn resume(&self, topic: &str, partition: i32) -> Option<Resume> {
         let found = self.partitions.iter().find(|((name, number), _)| name == topic && *number == partition);
         let (_, state) = found?;
-        Some(Resume { next_offset: state.next_offset?, last_record_hash: state.last_record_hash })
+        Some(Resume { next_offset: state.next_offset?, last_record_hash: state.last_record.hash() })
     }
 
     /// Whether any partition of a topic was read before.
@@ -348,6 +372,13 @@ impl Engine {
         self.windows.events().map(count).collect()
     }
 
+    /// How often each version alarmed under the budget, beside what the budget allows.
+    #[must_use]
+    pub fn alarm_rates(&self) -> Vec<AlarmRateView> {
+        let rates = self.watches.rates().chain(self.versions.rates()).chain(self.labels.watches.rates());
+        rates.collect()
+    }
+
     /// Positions of all partitions, for display.
     #[must_use]
     pub fn positions(&self) -> Vec<PositionView> {
@@ -367,6 +398,7 @@ impl Engine {
     /// Step 5: everything that changed since the last checkpoint. The caller must write it, or keep it and write it
     /// later: it is not given out twice.
     pub fn checkpoint(&mut self) -> Checkpoint {
+        self.windows.settle();
         let mut documents: BTreeMap<String, Option<String>> =
             self.alerts.take_documents().into_iter().collect();
         if let Some(text) = self.actions.take_document() {
@@ -375,9 +407,12 @@ impl Engine {
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
-        let watches = self.watches.take_documents().chain(self.labels.watches.take_documents());
+        let watches = self.watches.take_documents().chain(self.versions.take_documents());
+        let watches = watches.chain(self.labels.watches.take_documents());
         documents.extend(watches.map(|(name, text)| (name, Some(text))));
         documents.extend(self.labels.join.take_documents());
+        documents.extend(self.sequences.take_documents());
+        documents.extend(self.burns.take_documents());
         if let Some(text) = self.completeness.take_document() {
             documents.insert(documents::GAPS.to_owned(), Some(text));
         }

@@ -180,6 +180,7 @@ impl Engine {
                 threshold: 1.0,
                 reference: String::new(),
                 moved: Vec::new(),
+                explained: None,
                 labels,
                 suppressed_by: held.map(|(reason, what)| format!("{}: {what}", reason.as_str())),
                 acknowledged_by: None,

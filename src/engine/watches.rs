@@ -1,27 +1,49 @@
 //! Windows that are judged under the false-alarm budget: they do not overlap, and each version's watch takes them in one
-//! after the other.
+//! after the other. Here lives what is remembered of them; which windows there are is `budgeted.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Engine, Progress, SubjectId};
-use crate::config::{Monitor, Verdicts};
-use crate::monitor::calibrated::{BudgetDays, Counted, Judged, ModelWatch, ModelWatchState, Place, views};
-use crate::reference::{Layout, Reference, Slice};
+use anchorwatch_detectors::calibrated::Loudness;
+
+use crate::config::{Config, Monitor, Verdicts};
+use crate::monitor::calibrated::{
+    AlarmTally, BudgetDays, Counted, Episodes, Finding, Judged, ModelWatch, ModelWatchState, Seen, Topic,
+    severity,
+};
+use crate::reference::Reference;
 use crate::subject::Millis;
+use crate::view::AlarmRateView;
 use crate::window::Plan;
 
-/// Names of this module's documents.
-pub(super) const DOCUMENT_PREFIX: &str = "watch/";
+const DAY: f64 = 86_400_000.0;
 
-/// What is watched of a reference.
-type Make = fn(&Reference, BudgetDays) -> Option<ModelWatch>;
+/// Days for which rates of alarms are told.
+const MONTH: f64 = 30.0;
+
+/// What is watched of a reference, in which windows, and which findings are told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// Name of the windows.
+    pub(super) horizon: &'static str,
+    /// Names of the documents.
+    pub(super) prefix: &'static str,
+    pub(super) make: fn(&Reference, BudgetDays) -> Option<ModelWatch>,
+    pub(super) tells: fn(&Finding) -> bool,
+}
+
+/// What one step of a watch brought.
+pub(super) struct Stepped {
+    pub(super) watch: Arc<ModelWatch>,
+    pub(super) judged: Judged,
+    /// The windows that the watch remembers; empty if nothing stands out.
+    pub(super) seen: Vec<Seen>,
+}
 
 /// Watches by reference, and what they remember by version.
 #[derive(Debug)]
 pub(super) struct Watches {
-    prefix: &'static str,
-    make: Make,
+    kind: Kind,
     verdicts: Verdicts,
     budget: BudgetDays,
     show_categories: bool,
@@ -29,16 +51,17 @@ pub(super) struct Watches {
     watches: HashMap<String, Option<Arc<ModelWatch>>>,
     /// By model and version: the reference that the state belongs to, and the state.
     states: BTreeMap<(String, String), (String, ModelWatchState)>,
+    /// What alarmed so far, whatever the reference.
+    tallies: BTreeMap<(String, String), AlarmTally>,
     dirty: BTreeSet<(String, String)>,
 }
 
 impl Watches {
-    /// Watches that `make` makes, with documents under a prefix of their own.
-    pub(super) fn new(monitor: &Monitor, prefix: &'static str, make: Make) -> Self {
-        let days = |span: crate::config::Span| span.millis() as f64 / 86_400_000.0;
+    /// Watches of one kind, which have seen nothing.
+    pub(super) fn new(monitor: &Monitor, kind: Kind) -> Self {
+        let days = |span: crate::config::Span| span.millis() as f64 / DAY;
         Self {
-            prefix,
-            make,
+            kind,
             verdicts: monitor.verdicts,
             budget: BudgetDays {
                 warning: days(monitor.one_false_alarm_in.warning),
@@ -48,6 +71,7 @@ impl Watches {
             window_ms: monitor.window.millis(),
             watches: HashMap::new(),
             states: BTreeMap::new(),
+            tallies: BTreeMap::new(),
             dirty: BTreeSet::new(),
         }
     }
@@ -67,14 +91,48 @@ impl Watches {
         id: (String, String),
         start: Millis,
         counted: Counted<'_>,
-    ) -> Option<(Arc<ModelWatch>, Judged)> {
+    ) -> Option<Stepped> {
         let watch = self.watch(plan)?;
         let known = self.states.remove(&id).filter(|(reference, _)| *reference == plan.reference_id);
         let (_, mut state) = known.unwrap_or_else(|| (plan.reference_id.clone(), watch.state()));
         let judged = watch.step(&mut state, start, counted);
+        let tells = self.kind.tells;
+        let told = || judged.findings.iter().filter(|finding| tells(finding));
+        self.tallies.entry(id.clone()).or_default().take(told());
+        let seen = match told().next() {
+            Some(_) => watch.remembered(&state, counted, &judged),
+            None => Vec::new(),
+        };
         self.states.insert(id.clone(), (plan.reference_id.clone(), state));
         self.dirty.insert(id);
-        Some((watch, judged))
+        Some(Stepped { watch, judged, seen })
+    }
+
+    /// How often each version alarmed, beside what its budget allows.
+    pub(super) fn rates(&self) -> impl Iterator<Item = AlarmRateView> + '_ {
+        let budgets = self.budget.budgets(self.window_ms);
+        let window_days = self.window_ms as f64 / DAY;
+        self.tallies.iter().flat_map(move |((model, version), tally)| {
+            let rate = move |(loudness, alarms): (Loudness, Episodes)| {
+                let budget = match loudness {
+                    Loudness::Warn => budgets.warn,
+                    Loudness::Page => budgets.page,
+                };
+                let days = tally.judged as f64 * window_days;
+                AlarmRateView {
+                    model: model.clone(),
+                    version: version.clone(),
+                    horizon: self.kind.horizon.to_owned(),
+                    severity: severity(loudness).to_owned(),
+                    windows: tally.judged,
+                    episodes: alarms.episodes,
+                    windows_with_alarm: alarms.windows,
+                    allowed_per_30d: MONTH / (budget.windows * window_days),
+                    observed_per_30d: (days > 0.0).then(|| alarms.episodes as f64 * MONTH / days),
+                }
+            };
+            Loudness::ALL.into_iter().zip(tally.alarms).map(rate)
+        })
     }
 
     /// Whether the classical verdicts of a version alert.
@@ -89,11 +147,12 @@ impl Watches {
     pub(super) fn retain(&mut self, in_use: impl Fn(&str) -> bool, watched: impl Fn(&str, &str) -> bool) {
         self.watches.retain(|reference, _| in_use(reference));
         self.states.retain(|(model, version), _| watched(model, version));
+        self.tallies.retain(|(model, version), _| watched(model, version));
     }
 
     /// The watch against a plan's reference; `None` if that has no calibration for windows of this length.
     fn watch(&mut self, plan: &Plan) -> Option<Arc<ModelWatch>> {
-        let (budget, window_ms, make) = (self.budget, self.window_ms, self.make);
+        let (budget, window_ms, make) = (self.budget, self.window_ms, self.kind.make);
         let known = self.watches.entry(plan.reference_id.clone()).or_insert_with(|| {
             let watch = make(&plan.reference, budget)?;
             (watch.window_ms() == window_ms).then(|| Arc::new(watch))
@@ -104,13 +163,15 @@ impl Watches {
     /// Documents of the versions whose state changed since the last call.
     pub(super) fn take_documents(&mut self) -> impl Iterator<Item = (String, String)> + use<> {
         let dirty = std::mem::take(&mut self.dirty).into_iter();
-        let prefix = self.prefix;
+        let prefix = self.kind.prefix;
         let documents: Vec<_> = dirty
             .filter_map(|id| {
                 let (reference, state) = self.states.get(&id)?;
+                let tally = self.tallies.get(&id).copied().unwrap_or_default();
                 let (model, version) = id;
                 let name = format!("{prefix}{model}/{version}");
-                let text = serde_json::to_string(&(model, version, reference, state.encode().ok()?)).ok()?;
+                let document = (model, version, reference, state.encode().ok()?, tally);
+                let text = serde_json::to_string(&document).ok()?;
                 Some((name, text))
             })
             .collect();
@@ -119,8 +180,17 @@ impl Watches {
 
     /// Takes a document back. A state that cannot be read begins anew.
     pub(super) fn restore(&mut self, text: &str) -> Result<(), serde_json::Error> {
-        let (model, version, reference, state): (String, String, String, String) =
-            serde_json::from_str(text)?;
+        type Names = (String, String, String, String);
+        let read: Result<(String, String, String, String, AlarmTally), _> = serde_json::from_str(text);
+        // Before alarms were counted there were four parts.
+        let (model, version, reference, state, tally) = match read {
+            Ok(parts) => parts,
+            Err(_) => {
+                let (model, version, reference, state): Names = serde_json::from_str(text)?;
+                (model, version, reference, state, AlarmTally::default())
+            }
+        };
+        self.tallies.insert((model.clone(), version.clone()), tally);
         if let Some(state) = ModelWatchState::decode(&state) {
             self.states.insert((model, version), (reference, state));
         }
@@ -128,80 +198,11 @@ impl Watches {
     }
 }
 
-impl Engine {
-    /// Judges the windows that end at this edge under the budget.
-    pub(super) fn watch_windows(&mut self, edge: i64, progress: &mut Progress) {
-        let settings = self.windows.settings();
-        let (pane_ms, panes) = (settings.pane_ms, settings.watch_panes);
-        let (end, length) = (edge * pane_ms, panes * pane_ms);
-        if panes == 0 || end.rem_euclid(length) != 0 {
-            return;
-        }
-        let (from, min_coverage) = (edge - panes, settings.min_coverage);
-        let coverage = self.coverage(end - length, end);
-        if coverage < min_coverage {
-            return;
-        }
-        for (whole, segments) in self.versions_with_segments() {
-            // A window that began before the version was seen is not whole.
-            if !self.windows.seen_before(whole, from + 1) {
-                continue;
-            }
-            self.watch_version(whole, &segments, (from, edge), coverage, progress);
-        }
-    }
-
-    fn watch_version(
-        &mut self,
-        whole: SubjectId,
-        segments: &[SubjectId],
-        (from, to): (i64, i64),
-        coverage: f64,
-        progress: &mut Progress,
-    ) {
-        let Some(subject) = self.windows.subject(whole).cloned() else { return };
-        let Some((plan, counts)) = self.windows.sum(whole, from, to) else { return };
-        let mut slices = HashMap::new();
-        let mut rows = BTreeMap::from([(None, counts.get(Layout::ROWS).copied().unwrap_or(0))]);
-        for id in segments {
-            let name = self.windows.subject(*id).and_then(|subject| subject.segment.clone());
-            if let (Some(name), Some((_, counts))) = (name, self.windows.sum(*id, from, to)) {
-                rows.insert(Some(name.to_string()), counts.get(Layout::ROWS).copied().unwrap_or(0));
-                slices.insert(Slice::Segment(name.to_string()), counts);
-            }
-        }
-        let pane_ms = self.windows.settings().pane_ms;
-        let id = (subject.model.to_string(), subject.version.to_string());
-        let start = from * pane_ms;
-        let counted = Counted { whole: &counts, slices: &slices };
-        let Some((watch, judged)) = self.watches.step(&plan, id, start, counted) else { return };
-        let place = Place {
-            model: &subject.model,
-            version: &subject.version,
-            reference_id: &plan.reference_id,
-            start,
-            end: to * pane_ms,
-            coverage,
-            show_categories: self.watches.show_categories,
-        };
-        let judged = views(place, &plan.reference, watch.monitored(), &judged, &rows);
-        self.labels.estimate(&plan.reference, &counts, &judged);
-        for view in judged {
-            self.alerts.observe(&view);
-            progress.windows.push(view);
-        }
-    }
-
-    /// The whole of every watched version with its segments.
-    fn versions_with_segments(&self) -> Vec<(SubjectId, Vec<SubjectId>)> {
-        let mut versions: Vec<(SubjectId, Vec<SubjectId>)> = Vec::new();
-        for id in self.windows.watched_subjects() {
-            let whole = self.windows.subject(id).is_some_and(|subject| subject.segment.is_none());
-            match versions.last_mut() {
-                Some((_, segments)) if !whole => segments.push(id),
-                _ => versions.push((id, Vec::new())),
-            }
-        }
-        versions
-    }
+/// Where the events of this configuration can be read again.
+pub(super) fn topic(config: &Config) -> Topic {
+    let name = match config.kafka.topics.as_slice() {
+        [topic] => Some(topic.clone()),
+        _ => None,
+    };
+    Topic { name, segment_field: config.segments.as_ref().map(|segments| segments.field.clone()) }
 }

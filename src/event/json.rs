@@ -22,7 +22,7 @@ pub struct Limits {
 /// Longest feature or segment name in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 /// Most fields of `segment`.
-const MAX_SEGMENT_FIELDS: usize = 32;
+pub(super) const MAX_SEGMENT_FIELDS: usize = 32;
 /// Up to here names are compared where their marks agree, above by sorting.
 const PAIRWISE_NAMES: usize = 48;
 

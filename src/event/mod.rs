@@ -1,10 +1,12 @@
 //! Step 2 of 10: a record's bytes become an event that borrows from them, or are refused with a reason.
 //!
-//! The native JSON format lives in `json.rs`; where model and version may stand besides the event, in `names.rs`.
+//! The native JSON format lives in `json.rs`; the same format read in place, without allocation, in `scan/`; where model
+//! and version may stand besides the event, in `names.rs`.
 
 mod json;
 mod names;
 mod refusal;
+pub mod scan;
 mod timestamp;
 
 use std::borrow::Cow;
@@ -12,6 +14,7 @@ use std::borrow::Cow;
 use crate::reference::Value;
 use crate::subject::Millis;
 
+use json::MAX_SEGMENT_FIELDS;
 pub use json::{Limits, MAX_NAME_BYTES, decode};
 pub use names::{NameRules, Named};
 pub use refusal::Refusal;

@@ -12,6 +12,9 @@ use crate::config::Detector;
 /// Mean of the Kolmogorov distribution, `sqrt(pi/2) ln 2`.
 const KOLMOGOROV_MEAN: f64 = 0.868_731;
 
+/// Mean of Kuiper's distribution, `sqrt(pi/2)`.
+const KUIPER_MEAN: f64 = 1.253_314;
+
 /// Expectation of a detector's statistic between a reference and a window of the same distribution.
 pub(super) fn expected_by_chance(
     detector: Detector,
@@ -41,6 +44,9 @@ pub(super) fn expected_by_chance(
         Detector::TotalVariation => (bins as f64 * scale / (2.0 * std::f64::consts::PI)).sqrt(),
         // Measured against the interquartile range, chance moves the mean by about a standard error.
         Detector::Wasserstein => scale.sqrt(),
+        Detector::Kuiper => KUIPER_MEAN * scale.sqrt(),
+        // The variance of the chance is about a twelfth of the scale (Mann and Whitney 1947); doubled, and its mean size.
+        Detector::MannWhitney => (2.0 * scale / (3.0 * std::f64::consts::PI)).sqrt(),
     }
 }
 

@@ -68,7 +68,7 @@ fn is_drifting(window: &WindowView) -> bool {
 }
 
 /// Middle of a cell: the cut point itself, or half-way to the next; beyond the ends, the last of them.
-fn middle(knots: &[f64], cell: usize) -> f64 {
+pub(super) fn middle(knots: &[f64], cell: usize) -> f64 {
     let at = |index: usize| knots.get(index).copied();
     let low = cell.div_ceil(2).checked_sub(1).and_then(at);
     let high = at(cell / 2);

@@ -93,6 +93,7 @@ impl Reading {
             severity: None,
             inhibited_by: None,
             moved: self.moved,
+            explained: None,
         }
     }
 }

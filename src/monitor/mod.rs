@@ -12,6 +12,7 @@ pub mod estimate;
 mod faults;
 mod latency;
 mod moved;
+pub mod sequential;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -300,6 +301,7 @@ impl Judge {
             severity: None,
             inhibited_by: None,
             moved,
+            explained: None,
         }
     }
 }
@@ -323,6 +325,7 @@ pub fn silence(silent: Millis, limit: Millis) -> VerdictView {
         severity: None,
         inhibited_by: None,
         moved: Vec::new(),
+        explained: None,
     }
 }
 
@@ -341,6 +344,7 @@ fn withhold(verdict: &mut VerdictView) {
         adjusted_p_value: None,
         level: Level::Insufficient,
         moved: Vec::new(),
+        explained: None,
         ..verdict.clone()
     };
 }

@@ -151,11 +151,18 @@ impl Joint {
         }
     }
 
+    /// What events that have a term, with this sum of its integers, add to its two counters.
+    #[must_use]
+    pub fn added(events: u64, sum: i64) -> [u64; 2] {
+        [events, u64::try_from(sum + events as i64 * BIAS).unwrap_or(0)]
+    }
+
     /// Hands out what one event adds to which of the joint counters.
     pub fn add(&self, cells: &[usize], outcome: Option<Outcome>, mut put: impl FnMut(usize, u64)) {
         self.each(cells, outcome, |term, value| {
-            put(2 * term, 1);
-            put(2 * term + 1, u64::try_from(value + BIAS).unwrap_or(0));
+            let [events, sum] = Self::added(1, value);
+            put(2 * term, events);
+            put(2 * term + 1, sum);
         });
     }
 

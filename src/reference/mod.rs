@@ -4,6 +4,7 @@
 //! the byte format. Building one from files and keeping it is the registry's work.
 
 mod artifact;
+mod code;
 mod joint;
 mod layout;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::subject::Millis;
 
 pub use artifact::{ArtifactError, ReferenceId, decode, encode};
+pub use code::{CodeText, code_text};
 pub use joint::{Joint, Moment, Outcome, ResidualTerms};
 pub use layout::{ColumnCounts, Fault, Layout};
 
@@ -124,18 +126,12 @@ impl Column {
                 categories.cell(if truth { "true" } else { "false" })
             }
             (ColumnKind::CodedCategory, Value::Number(code)) if code.is_finite() => {
-                categories.cell(&code_text(code))
+                categories.cell(CodeText::default().of(code))
             }
             (ColumnKind::CodedCategory, Value::Number(_)) => fault(Fault::NonFinite),
             _ => fault(Fault::WrongType),
         }
     }
-}
-
-/// Decimal text of a coded category: `3`, not `3.0`.
-#[must_use]
-pub fn code_text(code: f64) -> String {
-    format!("{code}")
 }
 
 /// Counts of one stretch of the baseline, so that calibration sees the baseline as a sequence.

@@ -94,7 +94,11 @@ pub fn warnings(kafka: &Kafka) -> Vec<String> {
         Some(SaslMechanism::OauthBearer) if in_clear => warnings.push(
             "kafka.sasl: OAUTHBEARER without kafka.tls sends the token readable over the network".to_owned(),
         ),
-        _ => {}
+        Some(SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512) | None if in_clear => warnings.push(
+            "kafka.tls is not set: records go readable over the network, and somebody on the way could change them"
+                .to_owned(),
+        ),
+        Some(_) | None => {}
     }
     if kafka.tls.as_ref().is_some_and(|tls| tls.insecure_skip_hostname) {
         warnings.push(
@@ -244,6 +248,22 @@ mod tests {
         assert_eq!(lacks(&asks(&[]), "snappy").map(|(_, feature)| feature), Some("zstd"));
         let scram = asks(&[("security.protocol", "sasl_ssl"), ("sasl.mechanism", "SCRAM-SHA-512")]);
         assert_eq!(lacks(&scram, "zstd,ssl,sasl_plain").map(|(_, feature)| feature), Some("sasl_scram"));
+    }
+
+    #[test]
+    fn records_in_clear_are_warned_of_unless_they_stay_on_this_machine() {
+        let kafka = |bootstrap: &str, tls: bool| {
+            let tls = if tls { ", tls: {}" } else { "" };
+            let text = format!("kafka: {{ bootstrap: \"{bootstrap}\", topics: [events]{tls} }}\n");
+            crate::config::parse(&text, "test.yaml").expect("a configuration").kafka
+        };
+        for (bootstrap, tls, warned) in [
+            ("localhost:9092,127.0.0.1:9093,[::1]:9094", false, 0),
+            ("127.0.0.1:9092,broker-2:9092", false, 1),
+            ("broker-1:9093", true, 0),
+        ] {
+            assert_eq!(warnings(&kafka(bootstrap, tls)).len(), warned, "{bootstrap}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::audit::append_audit;
+use super::seals::{self, Sealed};
 use super::{Store, StoreError, outbox, outbox_care, sums};
 use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectId};
 use crate::fault::{Place, reach};
@@ -54,12 +55,14 @@ impl Store {
         })
     }
 
-    /// Reads everything that a start needs.
+    /// Reads everything that a start needs, and checks the rows that it does not need yet.
     ///
     /// # Errors
-    /// When SQLite refuses.
+    /// When SQLite refuses, or any row is not what was written.
     pub fn restore(&self) -> Result<Restored, StoreError> {
-        read_all(&self.connection).map_err(|source| StoreError::sqlite(&self.path, source))
+        // One moment of the file, even while somebody writes it.
+        let read = || read_all(&*self.connection.unchecked_transaction()?);
+        read().map_err(|source| StoreError::sqlite(&self.path, source))
     }
 
     /// Forgets where a partition's counting stood, because its topic was created anew; the audit trail says so.
@@ -76,8 +79,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn refused_pending(&self, limit: usize) -> Result<Vec<RefusedRow>, StoreError> {
-        let sql = "SELECT id, topic, partition, \"offset\", reason, detail FROM refused
-                   WHERE state = 'pending' ORDER BY id LIMIT ?1";
+        let sql = "SELECT * FROM refused WHERE state = 'pending' ORDER BY id LIMIT ?1";
         self.read(sql, [bounded(limit)], refused_row)
     }
 
@@ -224,12 +226,12 @@ fn write_documents(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> ru
 }
 
 fn write_refused(transaction: &Transaction<'_>, refused: &[RefusedRecord]) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO refused (topic, partition, \"offset\", reason, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
+    let insert =
+        "INSERT INTO refused (topic, partition, \"offset\", reason, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
     for record in refused {
         let RefusedRecord { topic, partition, offset, reason, detail } = record;
-        insert.execute(params![topic, partition, offset, reason, detail])?;
+        let values = params![topic, partition, offset, reason, detail];
+        seals::change(transaction, Sealed::Refused, insert, values)?;
     }
     if refused.is_empty() {
         Ok(())
@@ -256,11 +258,9 @@ fn drop_oldest_refused(transaction: &Transaction<'_>, newest: i64) -> rusqlite::
 
 fn mark_sent(connection: &mut Connection, ids: &[i64]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    {
-        let mut update = transaction.prepare_cached("UPDATE refused SET state = 'sent' WHERE id = ?1")?;
-        for id in ids {
-            update.execute([id])?;
-        }
+    for id in ids {
+        let update = "UPDATE refused SET state = 'sent' WHERE id = ?1";
+        seals::change(&transaction, Sealed::Refused, update, [id])?;
     }
     transaction.commit()
 }
@@ -285,37 +285,58 @@ fn forget(connection: &mut Connection, topic: &str, partition: i32, now: Millis)
     transaction.commit()
 }
 
+const SUBJECTS: &str = "SELECT id, model, version, segment, sum FROM subject ORDER BY id";
+const PANES: &str = "SELECT pane, subject, reference, counts, sum FROM pane ORDER BY pane, subject";
+const POSITIONS: &str =
+    "SELECT topic, partition, next_offset, max_event_time, last_record_hash, sum FROM position
+     ORDER BY topic, partition";
+const DOCUMENTS: &str = "SELECT name, json, sum FROM document";
+
 fn read_all(connection: &Connection) -> rusqlite::Result<Restored> {
-    let subjects = rows(
-        connection,
-        "SELECT id, model, version, segment, sum FROM subject ORDER BY id",
-        [],
-        subject_row,
-    )?;
-    let panes = rows(
-        connection,
-        "SELECT pane, subject, reference, counts, sum FROM pane ORDER BY pane, subject",
-        [],
-        |row| {
-            let pane = PaneRow {
-                pane: row.get(0)?,
-                subject: row.get(1)?,
-                reference: row.get(2)?,
-                counts: row.get(3)?,
-            };
-            sums::check(row.get(4)?, sums::of_pane(&pane), "pane")?;
-            Ok(pane)
-        },
-    )?;
-    let positions = rows(
-        connection,
-        "SELECT topic, partition, next_offset, max_event_time, last_record_hash, sum FROM position
-         ORDER BY topic, partition",
-        [],
-        position_row,
-    )?;
-    let documents = rows(connection, "SELECT name, json, sum FROM document", [], document_row)?;
+    seals::check_all(connection)?;
+    let subjects = rows(connection, SUBJECTS, [], subject_row)?;
+    let panes = rows(connection, PANES, [], pane_row)?;
+    all_shown(connection, panes.len())?;
+    let positions = positions(connection)?;
+    let documents = rows(connection, DOCUMENTS, [], document_row)?;
     Ok(Restored { subjects, panes, positions, documents: documents.into_iter().collect() })
+}
+
+/// Where the counting stood.
+pub(in crate::store) fn positions(connection: &Connection) -> rusqlite::Result<Vec<Position>> {
+    rows(connection, POSITIONS, [], position_row)
+}
+
+/// An error if any row of the state is not what was written; holds one row at a time.
+pub(in crate::store) fn check_rows(connection: &Connection) -> rusqlite::Result<()> {
+    seals::check_all(connection)?;
+    check_each(connection, SUBJECTS, subject_row)?;
+    all_shown(connection, check_each(connection, PANES, pane_row)?)?;
+    check_each(connection, POSITIONS, position_row)?;
+    check_each(connection, DOCUMENTS, document_row).map(|_| ())
+}
+
+/// The number of rows.
+fn check_each<T>(
+    connection: &Connection,
+    sql: &str,
+    each: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<usize> {
+    let mut select = connection.prepare(sql)?;
+    select.query_map([], each)?.try_fold(0, |count, row| row.map(|_| count + 1))
+}
+
+/// An error if the index by which panes are read does not show all of them; their sums cover what it does show.
+fn all_shown(connection: &Connection, shown: usize) -> rusqlite::Result<()> {
+    let stored: i64 = connection.query_row("SELECT count(*) FROM pane NOT INDEXED", [], |row| row.get(0))?;
+    if stored == bounded(shown) { Ok(()) } else { Err(sums::damaged("pane")) }
+}
+
+fn pane_row(row: &Row<'_>) -> rusqlite::Result<PaneRow> {
+    let (pane, subject) = (row.get(0)?, row.get(1)?);
+    let pane = PaneRow { pane, subject, reference: row.get(2)?, counts: row.get(3)? };
+    sums::check(row.get(4)?, sums::of_pane(&pane), "pane")?;
+    Ok(pane)
 }
 
 fn subject_row(row: &Row<'_>) -> rusqlite::Result<(SubjectId, Subject)> {
@@ -332,7 +353,7 @@ fn document_row(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
     Ok((name, json))
 }
 
-pub(in crate::store) fn position_row(row: &Row<'_>) -> rusqlite::Result<Position> {
+fn position_row(row: &Row<'_>) -> rusqlite::Result<Position> {
     let position = Position {
         topic: row.get(0)?,
         partition: row.get(1)?,
@@ -345,12 +366,13 @@ pub(in crate::store) fn position_row(row: &Row<'_>) -> rusqlite::Result<Position
 }
 
 fn refused_row(row: &Row<'_>) -> rusqlite::Result<RefusedRow> {
+    seals::check(Sealed::Refused, row)?;
     let record = RefusedRecord {
-        topic: row.get(1)?,
-        partition: row.get(2)?,
-        offset: row.get(3)?,
-        reason: row.get(4)?,
-        detail: row.get(5)?,
+        topic: row.get("topic")?,
+        partition: row.get("partition")?,
+        offset: row.get("offset")?,
+        reason: row.get("reason")?,
+        detail: row.get("detail")?,
     };
-    Ok(RefusedRow { id: row.get(0)?, record })
+    Ok(RefusedRow { id: row.get("id")?, record })
 }

@@ -10,9 +10,11 @@ mod error;
 mod lock;
 mod outbox;
 mod outbox_care;
+mod outbox_due;
 mod outbox_orders;
 mod quarantine;
 mod registry;
+mod seals;
 mod snapshot;
 mod sums;
 mod writer;
@@ -29,7 +31,7 @@ pub use error::{Retry, StoreError};
 pub use lock::StateLock;
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
 pub use outbox_care::{MAX_OPEN, OutboxLeft, Stale};
-pub use quarantine::set_aside;
+pub use quarantine::{Salvaged, set_aside};
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 pub use snapshot::{Snapshot, has_state, inspect, put_in_place, snapshot};
 pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
@@ -42,7 +44,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("005_audit_chain.sql"),
     include_str!("006_sums.sql"),
     include_str!("007_audit_basis.sql"),
+    include_str!("008_seals.sql"),
 ];
+
+/// The migration with which rows of the outbox and the registry began to carry sums.
+const SEALS: u32 = 8;
 
 /// Name of the state file in its folder.
 pub(in crate::store) const STATE_FILE: &str = "anchorwatch.db";
@@ -109,6 +115,9 @@ impl Store {
         for (version, migration) in (1_u32..).zip(MIGRATIONS).skip(found) {
             let transaction = connection.transaction().map_err(failed)?;
             transaction.execute_batch(migration).map_err(failed)?;
+            if version == SEALS {
+                seals::seal_all(&transaction).map_err(failed)?;
+            }
             transaction.pragma_update(None, "user_version", version).map_err(failed)?;
             transaction.commit().map_err(failed)?;
         }

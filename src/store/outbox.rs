@@ -18,6 +18,8 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::audit::append_audit;
 use super::checkpoint::{bounded, rows};
 use super::outbox_care::is_replaceable;
+use super::outbox_due::due;
+use super::seals::{self, Sealed};
 use super::{Store, StoreError};
 use crate::alert::{ActionRequest, Delivery, Finding, Notification};
 use crate::engine::{AuditRow, OutboxRow};
@@ -221,7 +223,7 @@ impl Store {
         self.write(|transaction| {
             let sql = "UPDATE outbox SET state = 'inflight', attempt = attempt + 1,
                        first_attempt_at = coalesce(first_attempt_at, ?2) WHERE id = ?1 AND state = 'pending'";
-            Ok(transaction.prepare_cached(sql)?.execute(params![id, now])? == 1)
+            Ok(seals::change(transaction, Sealed::Outbox, sql, params![id, now])? == 1)
         })
     }
 
@@ -293,20 +295,14 @@ pub(in crate::store) fn insert(
         Err(source) => return Ok(Err(StoreError::Delivery { key: row.delivery.key().to_owned(), source })),
     };
     let (class, flow) = class_and_flow(&row.delivery);
-    connection
-        .prepare_cached(
-            "INSERT OR IGNORE INTO outbox (key, target, class, flow, expires_at, payload, replaceable)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
-            row.delivery.key(),
-            row.target,
-            class,
-            flow,
-            row.expires_at,
-            payload,
-            is_replaceable(&row.delivery)
-        ])?;
+    let (key, target, expires_at) = (row.delivery.key(), &row.target, row.expires_at);
+    seals::change(
+        connection,
+        Sealed::Outbox,
+        "INSERT OR IGNORE INTO outbox (key, target, class, flow, expires_at, payload, replaceable)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![key, target, class, flow, expires_at, payload, is_replaceable(&row.delivery)],
+    )?;
     Ok(Ok(()))
 }
 
@@ -359,44 +355,6 @@ fn finite(finding: &Finding) -> Finding {
     finding
 }
 
-fn due(transaction: &Transaction<'_>, target: &str, now: Millis, limit: usize) -> rusqlite::Result<Due> {
-    let head = "FROM outbox AS head JOIN (SELECT min(id) AS first FROM outbox WHERE target = ?1
-                AND state IN ('pending', 'inflight') GROUP BY flow) ON head.id = first
-                WHERE head.state = 'pending'";
-    let sql = format!(
-        "SELECT id, target, attempt, first_attempt_at, expires_at, payload {head} AND next_at <= ?2
-         ORDER BY id LIMIT ?3"
-    );
-    let found = rows(transaction, &sql, params![target, now, bounded(limit)], item)?;
-    let mut items = Vec::with_capacity(found.len());
-    for (id, item) in found {
-        match item {
-            Some(item) => items.push(item),
-            None => bury_unreadable(transaction, id, now)?,
-        }
-    }
-    let sql = format!("SELECT min(next_at) {head} AND next_at > ?2");
-    let next_at = transaction.prepare_cached(&sql)?.query_row(params![target, now], |row| row.get(0))?;
-    Ok(Due { items, next_at })
-}
-
-fn item(row: &Row<'_>) -> rusqlite::Result<(i64, Option<OutboxItem>)> {
-    let id = row.get(0)?;
-    let payload: Option<String> = row.get(5)?;
-    let Some(delivery) = payload.and_then(|payload| serde_json::from_str(&payload).ok()) else {
-        return Ok((id, None));
-    };
-    let (target, attempt) = (row.get(1)?, row.get(2)?);
-    let (first_attempt_at, expires_at) = (row.get(3)?, row.get(4)?);
-    Ok((id, Some(OutboxItem { id, target, attempt, first_attempt_at, expires_at, delivery })))
-}
-
-/// One unreadable row must not block those behind it.
-fn bury_unreadable(transaction: &Transaction<'_>, id: i64, now: Millis) -> rusqlite::Result<()> {
-    let error = "the stored delivery cannot be read by this version".to_owned();
-    settle(transaction, id, now, &Settlement::Dead { error }).map(|_| ())
-}
-
 pub(in crate::store) fn settle(
     transaction: &Transaction<'_>,
     id: i64,
@@ -418,6 +376,9 @@ pub(in crate::store) fn settle(
         .prepare_cached(sql)?
         .query_row(params![id, state.as_str(), next_at, ended, settlement.error()], settled_row)
         .optional()?;
+    if settled.is_some() {
+        seals::seal(transaction, Sealed::Outbox, id)?;
+    }
     match &settled {
         Some((class, key, target)) if class == "action" => {
             audit_action(
@@ -466,7 +427,7 @@ fn recover(transaction: &Transaction<'_>, now: Millis) -> rusqlite::Result<Recov
         settle(transaction, *id, now, &Settlement::Unknown { error })?;
     }
     let sql = "UPDATE outbox SET state = 'pending', next_at = 0 WHERE state = 'inflight'";
-    let notifications = transaction.execute(sql, [])?;
+    let notifications = seals::change(transaction, Sealed::Outbox, sql, [])?;
     Ok(Recovered { notifications, actions: actions.len() })
 }
 

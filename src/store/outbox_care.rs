@@ -11,6 +11,7 @@ use rusqlite::{Transaction, params};
 
 use super::checkpoint::{bounded, rows};
 use super::outbox::{Settlement, settle};
+use super::seals::{self, Sealed};
 use super::{Store, StoreError};
 use crate::alert::{Delivery, Transition};
 use crate::subject::Millis;
@@ -119,13 +120,13 @@ pub(in crate::store) fn make_room(transaction: &Transaction<'_>, most: usize) ->
          WHERE newer.target = outbox.target AND newer.flow = outbox.flow AND newer.id > outbox.id
          AND newer.state IN ('pending', 'inflight'))"
     );
-    let replaced = transaction.execute(&sql, [])?;
+    let replaced = seals::change(transaction, Sealed::Outbox, &sql, [])?;
     let excess = excess(transaction, most)?.max(0);
     let sql = format!(
         "{LEAVE} last_error = 'an update, left out: the outbox was full' WHERE id IN
          (SELECT id FROM outbox WHERE replaceable = 1 AND state = 'pending' ORDER BY id LIMIT ?1)"
     );
-    let left_out = transaction.execute(&sql, [excess])?;
+    let left_out = seals::change(transaction, Sealed::Outbox, &sql, [excess])?;
     count(transaction, REPLACED, replaced + left_out)
 }
 

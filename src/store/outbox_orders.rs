@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::audit::append_audit;
 use super::checkpoint::{bounded, rows};
 use super::outbox::OutboxState;
+use super::seals::{self, Sealed};
 use super::{Store, StoreError};
 use crate::engine::{AuditRow, CommandError};
 use crate::subject::Millis;
@@ -167,7 +168,7 @@ fn retry_dead(transaction: &Transaction<'_>, target: &str, by: &By<'_>) -> Answe
 fn put_back(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE outbox SET state = 'pending', attempt = 0, next_at = 0, first_attempt_at = NULL,
                settled_at = NULL WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute([id]).map(|_| ())
+    seals::change(transaction, Sealed::Outbox, sql, [id]).map(|_| ())
 }
 
 fn end(
@@ -178,7 +179,7 @@ fn end(
     why: &str,
 ) -> rusqlite::Result<()> {
     let sql = "UPDATE outbox SET state = ?2, settled_at = ?3, last_error = ?4 WHERE id = ?1";
-    transaction.prepare_cached(sql)?.execute(params![id, state.as_str(), by.at, why]).map(|_| ())
+    seals::change(transaction, Sealed::Outbox, sql, params![id, state.as_str(), by.at, why]).map(|_| ())
 }
 
 fn drop_one(transaction: &Transaction<'_>, id: i64, by: &By<'_>) -> Answer {

@@ -6,11 +6,21 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
+use super::seals::{self, Sealed};
 use super::{STATE_FILE, Store, StoreError};
 use crate::subject::Millis;
 
 /// Tables that Kafka cannot give back, those that others refer to first.
 const IRREPLACEABLE: [&str; 5] = ["model", "version", "reference", "stage_change", "audit"];
+
+/// What became of the rows that Kafka cannot give back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Rows carried over.
+    pub carried: usize,
+    /// Rows that are not what was written, or do not fit the others any more.
+    pub left: usize,
+}
 
 /// Files that belong to a database.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
@@ -32,49 +42,73 @@ pub fn set_aside(data_dir: &Path, why: &str, now: Millis) -> Result<PathBuf, Sto
 }
 
 impl Store {
-    /// Carries over what can be read of models, versions, references and the audit trail of a damaged file. Gives the
-    /// number of rows. What cannot be read is left.
+    /// Carries over what can be read of models, versions, references and the audit trail of a damaged file. What cannot
+    /// be read, or is not what was written, is left.
     ///
     /// # Errors
     /// When this file cannot be written.
-    pub fn salvage(&mut self, damaged: &Path) -> Result<usize, StoreError> {
+    pub fn salvage(&mut self, damaged: &Path) -> Result<Salvaged, StoreError> {
         let Ok(source) = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_ONLY) else {
-            return Ok(0);
+            return Ok(Salvaged::default());
         };
         let Self { path, connection, .. } = self;
         let failed = |source| StoreError::sqlite(path, source);
         let transaction = connection.transaction().map_err(failed)?;
-        let mut carried = 0;
+        let mut salvaged = Salvaged::default();
         for table in IRREPLACEABLE {
-            let (columns, rows) = readable(&source, table);
+            let Readable { columns, rows, unsound } = readable(&source, table);
+            salvaged.left += unsound;
             let places = vec!["?"; columns.len()].join(", ");
             let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({places})", columns.join(", "));
             for row in rows {
-                // A row that does not fit the others any more is lost like those that could not be read.
-                carried += transaction.execute(&insert, params_from_iter(row)).unwrap_or(0);
+                let values = params_from_iter(row);
+                let inserted = match Sealed::named(table) {
+                    Some(sealed) => seals::change(&transaction, sealed, &insert, values),
+                    None => transaction.execute(&insert, values),
+                };
+                match inserted {
+                    Ok(count) => salvaged.carried += count,
+                    // It does not fit the others any more: lost like those that could not be read.
+                    Err(_) => salvaged.left += 1,
+                }
             }
         }
         transaction.execute("UPDATE registry_revision SET revision = revision + 1", []).map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        Ok(carried)
+        Ok(salvaged)
     }
 }
 
-/// Columns of a table, and its rows as far as they can be read.
-fn readable(source: &Connection, table: &str) -> (Vec<String>, Vec<Vec<Value>>) {
-    let mut found = Vec::new();
+/// What can be read of a table.
+#[derive(Default)]
+struct Readable {
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+    /// Rows that are not what was written.
+    unsound: usize,
+}
+
+fn readable(source: &Connection, table: &str) -> Readable {
+    let mut found = Readable::default();
     let Ok(mut select) = source.prepare(&format!("SELECT * FROM {table} ORDER BY rowid")) else {
-        return (Vec::new(), found);
+        return found;
     };
-    let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
+    found.columns = select.column_names().map(str::to_owned).collect();
+    // A file from before there were sums has nothing to compare with.
+    let sealed = Sealed::named(table).filter(|_| found.columns.iter().any(|name| name == "sum"));
     if let Ok(mut rows) = select.query([]) {
         while let Ok(Some(row)) = rows.next() {
             let values: rusqlite::Result<Vec<Value>> =
-                (0..columns.len()).map(|index| row.get(index)).collect();
-            found.extend(values);
+                (0..found.columns.len()).map(|index| row.get(index)).collect();
+            match values {
+                Ok(values) if sealed.is_none_or(|table| seals::check(table, row).is_ok()) => {
+                    found.rows.push(values);
+                }
+                Ok(_) | Err(_) => found.unsound += 1,
+            }
         }
     }
-    (columns, found)
+    found
 }
 
 #[cfg(test)]
@@ -98,9 +132,9 @@ mod tests {
         let aside = set_aside(folder.path(), "corrupt", 7).expect("set aside");
         assert!(aside.ends_with("anchorwatch.db.corrupt-7") && aside.exists());
         let mut anew = Store::open(folder.path()).expect("a new state file");
-        assert_eq!(anew.salvage(&aside).expect("salvaged"), 1);
+        assert_eq!(anew.salvage(&aside).expect("salvaged"), Salvaged { carried: 1, left: 0 });
         assert_eq!(anew.audit(9).expect("rows").first().map(|entry| entry.row.clone()), Some(row));
         std::fs::write(&aside, b"no database at all").expect("written");
-        assert_eq!(anew.salvage(&aside).expect("nothing to salvage"), 0);
+        assert_eq!(anew.salvage(&aside).expect("nothing to salvage"), Salvaged::default());
     }
 }

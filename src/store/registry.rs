@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
+use super::seals::{self, Sealed};
 use super::{Store, StoreError};
 use crate::subject::Millis;
 use crate::view::Stage;
@@ -78,41 +79,42 @@ fn stage_of(text: &str) -> Stage {
     }
 }
 
-const REFERENCE: &str = "SELECT id, model, version, added_at, rows, columns, dataset, active FROM reference";
-
 fn reference_row(row: &Row<'_>) -> rusqlite::Result<StoredReference> {
-    let count = |index| row.get::<_, i64>(index).map(|count| u64::try_from(count).unwrap_or(0));
+    seals::check(Sealed::Reference, row)?;
+    let count = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
     Ok(StoredReference {
-        id: row.get(0)?,
-        model: row.get(1)?,
-        version: row.get(2)?,
-        added_at: row.get(3)?,
-        rows: count(4)?,
-        columns: count(5)?,
-        dataset: row.get(6)?,
-        active: row.get(7)?,
+        id: row.get("id")?,
+        model: row.get("model")?,
+        version: row.get("version")?,
+        added_at: row.get("added_at")?,
+        rows: count("rows")?,
+        columns: count("columns")?,
+        dataset: row.get("dataset")?,
+        active: row.get("active")?,
     })
 }
 
 fn version_row(row: &Row<'_>) -> rusqlite::Result<StoredVersion> {
-    let stage: String = row.get(2)?;
+    seals::check(Sealed::Version, row)?;
+    let stage: String = row.get("stage")?;
     Ok(StoredVersion {
-        model: row.get(0)?,
-        version: row.get(1)?,
+        model: row.get("model")?,
+        version: row.get("version")?,
         stage: stage_of(&stage),
-        created_at: row.get(3)?,
+        created_at: row.get("created_at")?,
     })
 }
 
 fn change_row(row: &Row<'_>) -> rusqlite::Result<StageChange> {
-    let (from, to): (String, String) = (row.get(2)?, row.get(3)?);
+    seals::check(Sealed::StageChange, row)?;
+    let (from, to): (String, String) = (row.get("from_stage")?, row.get("to_stage")?);
     Ok(StageChange {
-        model: row.get(0)?,
-        version: row.get(1)?,
+        model: row.get("model")?,
+        version: row.get("version")?,
         from: stage_of(&from),
         to: stage_of(&to),
-        reason: row.get(4)?,
-        at: row.get(5)?,
+        reason: row.get("reason")?,
+        at: row.get("at")?,
     })
 }
 
@@ -124,13 +126,23 @@ fn raise_revision(connection: &Connection) -> rusqlite::Result<()> {
 fn insert_reference(connection: &Connection, new: &StoredReference) -> rusqlite::Result<bool> {
     let StoredReference { id, model, version, added_at, rows, columns, dataset, active: _ } = new;
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    connection.execute("INSERT OR IGNORE INTO model VALUES (?1, ?2)", params![model, added_at])?;
-    connection.execute(
-        "INSERT OR IGNORE INTO version VALUES (?1, ?2, 'none', ?3)",
+    seals::change(
+        connection,
+        Sealed::Model,
+        "INSERT OR IGNORE INTO model (name, created_at) VALUES (?1, ?2)",
+        params![model, added_at],
+    )?;
+    seals::change(
+        connection,
+        Sealed::Version,
+        "INSERT OR IGNORE INTO version (model, version, stage, created_at) VALUES (?1, ?2, 'none', ?3)",
         params![model, version, added_at],
     )?;
-    let added = connection.execute(
-        "INSERT OR IGNORE INTO reference SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7,
+    let added = seals::change(
+        connection,
+        Sealed::Reference,
+        "INSERT OR IGNORE INTO reference (id, model, version, added_at, rows, columns, dataset, active)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7,
              NOT EXISTS (SELECT 1 FROM reference WHERE model = ?2 AND version = ?3)",
         params![id, model, version, added_at, count(*rows), count(*columns), dataset],
     )?;
@@ -141,11 +153,15 @@ fn insert_reference(connection: &Connection, new: &StoredReference) -> rusqlite:
 fn change_stage(connection: &Connection, change: &StageChange) -> rusqlite::Result<bool> {
     let StageChange { model, version, from, to, reason, at } = change;
     let (from, to) = (stage_text(*from), stage_text(*to));
-    let changed = connection.execute(
+    let changed = seals::change(
+        connection,
+        Sealed::Version,
         "UPDATE version SET stage = ?4 WHERE model = ?1 AND version = ?2 AND stage = ?3",
         params![model, version, from, to],
     )?;
-    connection.execute(
+    seals::change(
+        connection,
+        Sealed::StageChange,
         "INSERT INTO stage_change (model, version, from_stage, to_stage, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![model, version, from, to, reason, at],
     )?;
@@ -154,7 +170,7 @@ fn change_stage(connection: &Connection, change: &StageChange) -> rusqlite::Resu
 
 impl Store {
     fn refused(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::Sqlite { path: self.path.clone(), source }
+        StoreError::sqlite(&self.path, source)
     }
 
     /// Runs `work` in one transaction that is kept if it answers true.
@@ -163,7 +179,7 @@ impl Store {
         work: impl FnOnce(&Connection) -> rusqlite::Result<bool>,
     ) -> Result<bool, StoreError> {
         let path = self.path.clone();
-        let failed = |source| StoreError::Sqlite { path: path.clone(), source };
+        let failed = |source| StoreError::sqlite(&path, source);
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let done = work(&transaction).map_err(failed)?;
@@ -201,9 +217,9 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn references(&self, model: Option<&str>) -> Result<Vec<StoredReference>, StoreError> {
-        let sql =
-            format!("{REFERENCE} WHERE ?1 IS NULL OR model = ?1 ORDER BY model, added_at DESC, rowid DESC");
-        self.registry_rows(&sql, [model], reference_row)
+        let sql = "SELECT * FROM reference WHERE ?1 IS NULL OR model = ?1
+                   ORDER BY model, added_at DESC, rowid DESC";
+        self.registry_rows(sql, [model], reference_row)
     }
 
     /// References whose content address begins with `prefix`, at most ten.
@@ -211,8 +227,8 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn references_like(&self, prefix: &str) -> Result<Vec<StoredReference>, StoreError> {
-        let sql = format!("{REFERENCE} WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 10");
-        self.registry_rows(&sql, [prefix], reference_row)
+        let sql = "SELECT * FROM reference WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 10";
+        self.registry_rows(sql, [prefix], reference_row)
     }
 
     /// Makes a reference the active one of its version; answers false if it is not registered.
@@ -221,12 +237,15 @@ impl Store {
     /// When SQLite refuses.
     pub fn activate_reference(&mut self, id: &str) -> Result<bool, StoreError> {
         self.registry_write(|connection| {
-            connection.execute(
+            seals::change(
+                connection,
+                Sealed::Reference,
                 "UPDATE reference SET active = 0 WHERE id <> ?1 AND (model, version) =
                      (SELECT model, version FROM reference WHERE id = ?1)",
                 [id],
             )?;
-            let found = connection.execute("UPDATE reference SET active = 1 WHERE id = ?1", [id])?;
+            let activate = "UPDATE reference SET active = 1 WHERE id = ?1";
+            let found = seals::change(connection, Sealed::Reference, activate, [id])?;
             raise_revision(connection)?;
             Ok(found == 1)
         })
@@ -237,8 +256,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn versions(&self, model: Option<&str>) -> Result<Vec<StoredVersion>, StoreError> {
-        let sql = "SELECT model, version, stage, created_at FROM version WHERE ?1 IS NULL OR model = ?1
-                   ORDER BY model, created_at, version";
+        let sql = "SELECT * FROM version WHERE ?1 IS NULL OR model = ?1 ORDER BY model, created_at, version";
         self.registry_rows(sql, [model], version_row)
     }
 
@@ -263,8 +281,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn stage_changes(&self, model: &str) -> Result<Vec<StageChange>, StoreError> {
-        let sql = "SELECT model, version, from_stage, to_stage, reason, at FROM stage_change WHERE model = ?1
-                   ORDER BY sequence";
+        let sql = "SELECT * FROM stage_change WHERE model = ?1 ORDER BY sequence";
         self.registry_rows(sql, [model], change_row)
     }
 

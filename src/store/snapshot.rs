@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::checkpoint::position_row;
+use super::checkpoint::{check_rows, positions};
 use super::{MIGRATIONS, STATE_FILE, StoreError};
 use crate::engine::Position;
 
@@ -36,7 +36,8 @@ pub fn snapshot(data_dir: &Path, to: &Path) -> Result<Snapshot, StoreError> {
     inspect(to)
 }
 
-/// Checks a copy and tells what is in it.
+/// Checks a copy, down to the sum of each row, and tells what is in it: a copy is as rotten as the file that it was
+/// made of.
 ///
 /// # Errors
 /// When it is damaged, of a newer version, or no state file.
@@ -54,14 +55,11 @@ pub fn inspect(copy: &Path) -> Result<Snapshot, StoreError> {
     if schema > MIGRATIONS.len() {
         return Err(StoreError::Newer { path: copy.to_owned(), found: schema, known: MIGRATIONS.len() });
     }
-    let positions = super::checkpoint::rows(
-        &connection,
-        "SELECT topic, partition, next_offset, max_event_time, last_record_hash, sum FROM position
-         ORDER BY topic, partition",
-        [],
-        position_row,
-    );
-    Ok(Snapshot { path: copy.to_owned(), schema, positions: positions.map_err(failed)? })
+    if schema == MIGRATIONS.len() {
+        check_rows(&connection).map_err(failed)?;
+    }
+    let positions = positions(&connection).map_err(failed)?;
+    Ok(Snapshot { path: copy.to_owned(), schema, positions })
 }
 
 /// Whether this folder holds a state file.

@@ -9,18 +9,19 @@ use crate::engine::{PaneRow, Position, SubjectId};
 use crate::subject::Subject;
 
 /// A sum in the making.
-struct Sum(u64);
+pub(super) struct Sum(u64);
 
 impl Sum {
-    fn of(table: &str) -> Self {
+    /// Begins with the name of a table.
+    pub(super) fn of(table: &str) -> Self {
         Self(0xcbf2_9ce4_8422_2325).bytes(table.as_bytes())
     }
 
-    fn word(self, word: u64) -> Self {
+    pub(super) fn word(self, word: u64) -> Self {
         Self((self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29))
     }
 
-    fn bytes(self, bytes: &[u8]) -> Self {
+    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
         let words = bytes.chunks(8).map(|chunk| {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
@@ -29,7 +30,7 @@ impl Sum {
         words.fold(self.word(bytes.len() as u64), Self::word)
     }
 
-    fn number(self, number: i64) -> Self {
+    pub(super) fn number(self, number: i64) -> Self {
         self.word(number.cast_unsigned())
     }
 
@@ -40,7 +41,7 @@ impl Sum {
         }
     }
 
-    fn end(self) -> i64 {
+    pub(super) fn end(self) -> i64 {
         self.0.cast_signed()
     }
 }
@@ -79,8 +80,13 @@ pub(super) fn check(stored: Option<i64>, computed: i64, what: &str) -> rusqlite:
     if stored.is_none_or(|stored| stored == computed) {
         return Ok(());
     }
-    let told = format!("a row of `{what}` is not what was written");
-    Err(rusqlite::Error::FromSqlConversionFailure(0, Type::Null, told.into()))
+    Err(damaged(what))
+}
+
+/// The error of a row that is not what was written.
+pub(super) fn damaged(table: &str) -> rusqlite::Error {
+    let told = format!("`{table}` is not what was written");
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Null, told.into())
 }
 
 #[cfg(test)]

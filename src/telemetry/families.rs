@@ -139,6 +139,8 @@ families! {
         estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";
         estimated_brier: GaugeVec [model version] "Brier score that they let expect.";
         estimate_calibration_at_risk: GaugeVec [model version] "1 while a feature or the score drifts, so that the estimates may no longer hold, else 0.";
+        false_alarms_allowed_per_30d: GaugeVec [model version severity] "False alarms in 30 days that the budget allows this version at most, on average.";
+        alarm_episodes_per_30d: GaugeVec [model version horizon severity] "Episodes of alarms in 30 days of the windows judged since the state file was created, drift or not.";
         kafka_queue_bytes: GaugeVec [] "Bytes that the Kafka client has fetched and that wait to be counted.";
         kafka_round_trip_seconds: GaugeVec [broker] "Average time of a request to a broker.";
         state_writable: GaugeVec [] "1 while checkpoints can be written, 0 while reading is paused because they cannot.";
@@ -182,6 +184,9 @@ families! {
         delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
     }
     persisted {
+        budget_windows_judged_total [model version horizon] "Windows judged under the false-alarm budget.";
+        alarm_episodes_total [model version horizon severity] "Runs of such windows in which an alarm of this severity or worse was on; each 48 windows of a longer run count anew.";
+        alarm_windows_total [model version horizon severity] "Windows judged under the budget in which an alarm of this severity or worse was on.";
         labels_total [model outcome] "Labels in feedback events with an id: joined, unmatched (no prediction with that id came, or it came too long before); and ids that came twice (repeated).";
         predictions_unlabelled_total [model reason] "Predictions that no longer wait for a label: expired after events.labels.wait, dropped because too many waited, or late for a window that was judged.";
         events_total [model version] "Events counted, since the state file was created.";

@@ -9,7 +9,7 @@ use prometheus::{IntCounterVec, Opts};
 
 use super::families::{PERSISTED, PREFIX, Spec};
 use crate::event::Refusal;
-use crate::view::{EventCount, JoinView, LawCounters};
+use crate::view::{AlarmRateView, EventCount, JoinView, LawCounters};
 use crate::window::NotAdmitted;
 
 /// Shows the latest published values; cheap to clone.
@@ -20,7 +20,7 @@ pub(super) struct LawCollector {
 }
 
 /// What was published last.
-type Latest = (LawCounters, Vec<EventCount>, Vec<JoinView>);
+type Latest = (LawCounters, Vec<EventCount>, Vec<JoinView>, Vec<AlarmRateView>);
 
 type Rows = Vec<(Vec<String>, u64)>;
 
@@ -34,8 +34,14 @@ impl LawCollector {
         Ok(Self { descriptions, latest: Arc::default() })
     }
 
-    pub(super) fn publish(&self, law: LawCounters, events: Vec<EventCount>, joins: Vec<JoinView>) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = (law, events, joins);
+    pub(super) fn publish(
+        &self,
+        law: LawCounters,
+        events: Vec<EventCount>,
+        joins: Vec<JoinView>,
+        rates: Vec<AlarmRateView>,
+    ) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = (law, events, joins, rates);
     }
 }
 
@@ -45,15 +51,12 @@ impl Collector for LawCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (law, events, joins) = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        PERSISTED
-            .iter()
-            .flat_map(|spec| family(spec, rows(spec, &law, &events, &joins)).unwrap_or_default())
-            .collect()
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        PERSISTED.iter().flat_map(|spec| family(spec, rows(spec, &latest)).unwrap_or_default()).collect()
     }
 }
 
-fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount], joins: &[JoinView]) -> Rows {
+fn rows(spec: &Spec, (law, events, joins, rates): &Latest) -> Rows {
     let one = |value| vec![(Vec::new(), value)];
     match spec.name.strip_prefix(PREFIX).unwrap_or_default() {
         "events_total" => {
@@ -66,6 +69,9 @@ fn rows(spec: &Spec, law: &LawCounters, events: &[EventCount], joins: &[JoinView
         "predictions_unlabelled_total" => {
             joined(joins, |join| [("expired", join.expired), ("dropped", join.dropped), ("late", join.late)])
         }
+        "alarm_episodes_total" => rated(rates, |rate| rate.episodes),
+        "alarm_windows_total" => rated(rates, |rate| rate.windows_with_alarm),
+        "budget_windows_judged_total" => judged(rates),
         "records_read_total" => one(law.read),
         "records_counted_total" => one(law.counted),
         "records_refused_total" => refused(law),
@@ -84,6 +90,23 @@ fn joined(joins: &[JoinView], fates: impl Fn(&JoinView) -> [(&'static str, u64);
     let rows =
         |join: &JoinView| fates(join).map(|(fate, count)| (vec![join.model.clone(), fate.to_owned()], count));
     joins.iter().flat_map(rows).collect()
+}
+
+/// One row per version, horizon and severity.
+fn rated(rates: &[AlarmRateView], value: impl Fn(&AlarmRateView) -> u64) -> Rows {
+    let row = |rate: &AlarmRateView| {
+        let labels = [&rate.model, &rate.version, &rate.horizon, &rate.severity];
+        (labels.map(String::clone).to_vec(), value(rate))
+    };
+    rates.iter().map(row).collect()
+}
+
+/// One row per version and horizon: the severities have judged the same windows.
+fn judged(rates: &[AlarmRateView]) -> Rows {
+    let row = |rate: &AlarmRateView| {
+        ([&rate.model, &rate.version, &rate.horizon].map(String::clone).to_vec(), rate.windows)
+    };
+    rates.iter().map(row).collect::<BTreeMap<_, _>>().into_iter().collect()
 }
 
 /// Every known reason from the first scrape on, so that a rate sees the first refusal.

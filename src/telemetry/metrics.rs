@@ -164,8 +164,10 @@ impl Metrics {
     /// Shows the law's counters, lag, watermark, queues and outbox.
     pub fn status(&self, status: &StatusView) {
         let families = &self.families;
-        self.law.publish(status.law.clone(), status.events.clone(), status.joins.clone());
+        let (law, events) = (status.law.clone(), status.events.clone());
+        self.law.publish(law, events, status.joins.clone(), status.alarm_rates.clone());
         super::labels::show(families, status);
+        super::rates::show(families, &status.alarm_rates);
         families.watermark_timestamp_seconds.reset();
         if let Some(watermark) = status.watermark {
             families.watermark_timestamp_seconds.with_label_values::<&str>(&[]).set(seconds(watermark));

@@ -6,6 +6,7 @@ mod law;
 pub mod logs;
 mod metrics;
 mod page;
+mod rates;
 mod series;
 
 pub use families::{Kind, Spec, TABLE};

@@ -9,8 +9,8 @@ const HEAD: &str = "# Metrics
 `/metrics` serves the Prometheus text format 0.0.4. A series without a value is absent, never NaN: a window with too few
 rows has `anchorwatch_window_rows` and a verdict of -1, but no statistic. The label `segment` is empty for the whole
 traffic of a version. Statistics are about the latest judged window of each horizon. `records_*`, `events_total`,
-`labels_total` and `predictions_unlabelled_total` are part of the checkpoint and continue after a restart; the other
-counters begin at zero.
+`labels_total`, `predictions_unlabelled_total`, `alarm_*_total` and `budget_windows_judged_total` are part of the checkpoint
+and continue after a restart; the other counters begin at zero.
 
 Series about features are bounded by `telemetry.max_series`; what is left out is counted in
 `anchorwatch_series_dropped_total`. The series of a version are deleted when it leaves.

@@ -10,9 +10,9 @@ use super::{Kind, Metrics, TABLE, metrics_page};
 use crate::alert::{AlertKind, Severity};
 use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
-    AlertState, AlertView, ColumnRatios, EstimateView, EventCount, JoinView, LabelsView, LatencyQuantile,
-    LatencyView, LawCounters, Level, OutboxView, PerformanceView, PositionView, QueueView, StatusView,
-    TargetView, VerdictView, WindowView,
+    AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, JoinView, LabelsView,
+    LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView, PositionView, QueueView,
+    StatusView, TargetView, VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -31,6 +31,7 @@ fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
         severity: None,
         inhibited_by: None,
         moved: Vec::new(),
+        explained: None,
     }
 }
 
@@ -72,6 +73,7 @@ fn alert(state: AlertState) -> AlertView {
         threshold: 0.1,
         reference: "abc".into(),
         moved: Vec::new(),
+        explained: None,
         labels: Default::default(),
         suppressed_by: None,
         acknowledged_by: None,
@@ -124,7 +126,22 @@ fn status() -> StatusView {
             brier: Some(0.1),
             ..EstimateView::default()
         }],
+        alarm_rates: ["warning", "critical"].map(rate).into(),
         ..StatusView::default()
+    }
+}
+
+fn rate(severity: &str) -> AlarmRateView {
+    AlarmRateView {
+        model: "fraud".into(),
+        version: "1.0.0".into(),
+        horizon: "calibrated".into(),
+        severity: severity.into(),
+        windows: 360,
+        episodes: 3,
+        windows_with_alarm: 12,
+        allowed_per_30d: 1.0,
+        observed_per_30d: Some(6.0),
     }
 }
 
@@ -239,6 +256,12 @@ fn persisted_counters_are_what_the_engine_says_also_after_a_restart() {
     assert!(text.contains("anchorwatch_records_refused_total{reason=\"not_json\"} 2"), "{text}");
     assert!(text.contains("anchorwatch_records_refused_total{reason=\"too_large\"} 0"), "{text}");
     assert!(text.contains("anchorwatch_labels_total{model=\"fraud\",outcome=\"joined\"} 4"), "{text}");
+    let of_version = "{horizon=\"calibrated\",model=\"fraud\",severity=\"critical\",version=\"1.0.0\"}";
+    assert!(text.contains(&format!("anchorwatch_alarm_episodes_total{of_version} 3")), "{text}");
+    assert!(text.contains(&format!("anchorwatch_alarm_windows_total{of_version} 12")), "{text}");
+    assert!(text.contains(&format!("anchorwatch_alarm_episodes_per_30d{of_version} 6")), "{text}");
+    let judged = "anchorwatch_budget_windows_judged_total{horizon=\"calibrated\",model=\"fraud\",version=\"1.0.0\"} 360";
+    assert!(text.contains(judged), "{text}");
     let coverage =
         "anchorwatch_label_coverage_ratio{model=\"fraud\",state=\"provisional\",version=\"1.0.0\"} 0.25";
     assert!(text.contains(coverage), "{text}");

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{AlertKind, Labels, Moved, Severity};
+use crate::alert::{AlertKind, Explained, Labels, Moved, Severity};
 use crate::subject::Millis;
 
 /// Where an alert stands in its life cycle.
@@ -96,6 +96,9 @@ pub struct AlertView {
     pub reference: String,
     /// Bins that moved most, at most five.
     pub moved: Vec<Moved>,
+    /// What stands behind it, where it was judged under the budget.
+    #[serde(default)]
+    pub explained: Option<Box<Explained>>,
     /// All labels, by which it is routed and silenced.
     #[serde(default)]
     pub labels: Labels,

@@ -23,7 +23,7 @@ pub use outbox::{
 pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
 pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
 pub use status::{
-    EventCount, LawCounters, MemoryView, NotAdmittedView, OutboxView, PositionView, QueueView, StatusView,
-    UnknownView,
+    AlarmRateView, EventCount, LawCounters, MemoryView, NotAdmittedView, OutboxView, PositionView, QueueView,
+    StatusView, UnknownView,
 };
 pub use window::{ColumnRatios, LatencyQuantile, LatencyView, Level, SubjectView, VerdictView, WindowView};

@@ -152,6 +152,30 @@ pub struct OutboxView {
     pub pending: u64,
 }
 
+/// How often a version alarmed under the false-alarm budget, beside what the budget allows; since the state file was
+/// created, or the version watched.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct AlarmRateView {
+    /// Model name.
+    pub model: String,
+    /// Model version; where versions are compared with one another, the one whose reference is used.
+    pub version: String,
+    /// Which windows: `calibrated`, `performance` or `versions`. They share the budget.
+    pub horizon: String,
+    /// Severity: alarms of it or worse.
+    pub severity: String,
+    /// Windows judged.
+    pub windows: u64,
+    /// Runs of windows in which an alarm was on; each 48 windows of a longer run count anew.
+    pub episodes: u64,
+    /// Windows in which one was on.
+    pub windows_with_alarm: u64,
+    /// False alarms that the budget allows in 30 days, of all horizons together.
+    pub allowed_per_30d: f64,
+    /// Episodes in 30 days of the windows judged, drift or not; absent before the first.
+    pub observed_per_30d: Option<f64>,
+}
+
 /// Where the process stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct StatusView {
@@ -179,6 +203,8 @@ pub struct StatusView {
     pub labels: Vec<LabelsView>,
     /// Performance expected of the latest window of each version, without labels; begins anew after a restart.
     pub estimates: Vec<EstimateView>,
+    /// How often each version alarmed under the false-alarm budget.
+    pub alarm_rates: Vec<AlarmRateView>,
     /// Wall-clock time of the last durable checkpoint.
     pub last_checkpoint_at: Option<Millis>,
     /// Why no action is started or sent; absent if actions are not suspended.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::alert::{AlertKind, Moved, Severity};
+use crate::alert::{AlertKind, Explained, Moved, Severity};
 use crate::reference::Role;
 use crate::subject::{Millis, Subject};
 
@@ -95,6 +95,8 @@ pub struct VerdictView {
     pub inhibited_by: Option<String>,
     /// Bins that moved most, at most five.
     pub moved: Vec<Moved>,
+    /// What stands behind it, where it was judged under the budget and is over.
+    pub explained: Option<Box<Explained>>,
 }
 
 /// Shares of a column's rows that were not usable values, or were values the reference does not know.

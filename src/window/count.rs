@@ -1,14 +1,11 @@
-//! From an event to the counters it increments.
-
-use std::borrow::Cow;
-use std::sync::Arc;
+//! Step 4 of 10 for unusual events and feedback: from one event to the counters it increments. Usual ones go by
+//! `batch.rs`, with the same counts.
 
 use anchorwatch_detectors::latency;
 
-use super::Windows;
 use super::plan::Plan;
-use crate::event::{Event, Scalar};
-use crate::reference::{Layout, Outcome, Value, code_text};
+use crate::event::{Event, MAX_NAME_BYTES, Scalar};
+use crate::reference::{CodeText, Layout, Outcome, Value};
 
 /// What one event adds to which counters; kept between events so that nothing is allocated.
 #[derive(Debug, Default)]
@@ -29,6 +26,11 @@ impl Slots {
     /// Cell of each column; `usize::MAX` where the event has no value for one.
     pub(super) fn cells(&self) -> &[usize] {
         &self.cells
+    }
+
+    /// The same, for whoever fills them from elsewhere.
+    pub(super) fn cells_mut(&mut self) -> &mut Vec<usize> {
+        &mut self.cells
     }
 
     /// Finds the counters; false if there are none, which is feedback without a label column.
@@ -106,16 +108,6 @@ impl Slots {
     }
 }
 
-impl Windows {
-    /// Model, version and plan of the last event that was counted, and the cells of its values.
-    #[must_use]
-    pub fn last_counted(&self) -> Option<(&str, &str, &Arc<Plan>, &[usize])> {
-        let (index, plan) = self.counted.as_ref()?;
-        let state = self.versions.get(*index)?;
-        Some((&state.model, &state.version, plan, self.slots.cells()))
-    }
-}
-
 /// A score or label as a number; truth values are 0 and 1.
 pub(crate) fn truth(value: Value<'_>) -> Option<f64> {
     match value {
@@ -128,18 +120,35 @@ pub(crate) fn truth(value: Value<'_>) -> Option<f64> {
 }
 
 /// Value of the segment field: in `segment`, or else among the features.
-pub(super) fn segment_value<'e>(event: &'e Event<'_>, field: &str) -> Option<Cow<'e, str>> {
-    let find = |fields: &'e [(Cow<'_, str>, Scalar<'_>)]| {
-        fields.iter().find(|(name, _)| name == field).and_then(|(_, value)| text_of(value))
+pub(super) fn segment_value<'e>(
+    event: &'e Event<'_>,
+    field: &str,
+    text: &'e mut CodeText,
+) -> Option<&'e str> {
+    let of = |fields: &'e [(std::borrow::Cow<'_, str>, Scalar<'_>)]| {
+        let found = fields.iter().find(|(name, _)| name == field)?;
+        Some(found.1.value()).filter(names_segment)
     };
-    find(&event.segment).or_else(|| event.features.as_deref().and_then(find))
+    let value = of(&event.segment).or_else(|| event.features.as_deref().and_then(of))?;
+    segment_text(value, text)
 }
 
-fn text_of<'e>(value: &'e Scalar<'_>) -> Option<Cow<'e, str>> {
+/// Whether a value can name a segment.
+pub(super) fn names_segment(value: &Value<'_>) -> bool {
     match value {
-        Scalar::Text(text) if text.len() <= crate::event::MAX_NAME_BYTES => Some(Cow::Borrowed(text)),
-        Scalar::Number(number) if number.is_finite() => Some(Cow::Owned(code_text(*number))),
-        Scalar::Bool(truth) => Some(Cow::Borrowed(if *truth { "true" } else { "false" })),
-        _ => None,
+        Value::Text(text) => text.len() <= MAX_NAME_BYTES,
+        Value::Number(number) => number.is_finite(),
+        Value::Bool(_) => true,
+        Value::Missing | Value::Nested => false,
+    }
+}
+
+/// Name of the segment that a value names.
+pub(super) fn segment_text<'e>(value: Value<'e>, text: &'e mut CodeText) -> Option<&'e str> {
+    match value {
+        Value::Text(name) => Some(name),
+        Value::Number(number) => Some(text.of(number)),
+        Value::Bool(truth) => Some(if truth { "true" } else { "false" }),
+        Value::Missing | Value::Nested => None,
     }
 }

@@ -7,14 +7,20 @@
 //! - W-3: packing and merging panes conserve counts.
 
 mod admission;
+mod batch;
 mod count;
 mod dedup;
+mod fit;
 mod gaps;
 mod horizon;
 mod join;
+mod last_record;
+mod observe;
+mod pairs;
 mod pane;
 mod partition;
 mod plan;
+mod rows;
 mod settings;
 mod subjects;
 
@@ -22,21 +28,25 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::engine::{PaneRow, SubjectId};
-use crate::event::{Event, Named, Refusal};
-use crate::reference::Reference;
+use crate::event::Refusal;
+use crate::reference::{CodeText, Reference};
 use crate::subject::{Millis, Subject};
 
 pub use admission::NotAdmitted;
 pub(crate) use count::truth;
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
-pub use join::{FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
+pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
+pub use last_record::{Ends, LastRecord, record_hash};
+pub use observe::{Seen, Usual};
 pub use partition::{Partition, PartitionId, Partitions, Patience};
 pub use plan::{Plan, Plans};
 pub use settings::{HorizonSettings, WindowSettings};
 
 use admission::admitted;
+use batch::Batch;
 use count::Slots;
+use observe::Counted;
 use subjects::{Subjects, VersionState};
 
 /// What became of one event.
@@ -85,8 +95,11 @@ pub struct Windows {
     /// partitions are interleaved, which the oldest pane counted so far would.
     start: Option<i64>,
     slots: Slots,
-    /// Version and plan of the last event that was counted.
-    counted: Option<(usize, Arc<Plan>)>,
+    /// Usual events that wait to be counted.
+    batch: Batch,
+    /// Text of the last segment that is a number.
+    code: CodeText,
+    counted: Option<Counted>,
     last_version: usize,
     versions_per_model: usize,
     /// What the last event was not admitted to.
@@ -106,6 +119,8 @@ impl Windows {
             closed: None,
             start: None,
             slots: Slots::default(),
+            batch: Batch::new(),
+            code: CodeText::default(),
             counted: None,
             last_version: 0,
             versions_per_model: usize::MAX,
@@ -170,6 +185,7 @@ impl Windows {
     /// from the pane after the newest one that was counted, so no pane mixes two binnings. Returns whether any plan
     /// changed.
     pub fn watch(&mut self, versions: &[WatchedVersion]) -> bool {
+        self.settle();
         let mut changed = false;
         self.feedback.clear();
         self.versions.iter_mut().for_each(|state| (state.watched, state.surplus) = (false, false));
@@ -227,108 +243,6 @@ impl Windows {
         index
     }
 
-    fn find(&mut self, named: &Named<'_>) -> Result<usize, Refusal> {
-        let Some(version) = named.version.as_deref() else {
-            return self.feedback.get(&*named.model).copied().ok_or(Refusal::UnknownModel);
-        };
-        let last = self.versions.get(self.last_version);
-        if last
-            .is_some_and(|state| state.watched && *state.version == *version && *state.model == *named.model)
-        {
-            return Ok(self.last_version);
-        }
-        let versions = self.by_name.get(&*named.model).ok_or(Refusal::UnknownModel)?;
-        let index = *versions.get(version).ok_or(Refusal::UnknownVersion)?;
-        if !self.versions[index].watched {
-            return Err(Refusal::UnknownVersion);
-        }
-        self.last_version = index;
-        Ok(index)
-    }
-
-    /// Counts one event of a partition, or says why not.
-    pub fn observe(
-        &mut self,
-        partition: &mut Partition,
-        named: &Named<'_>,
-        event: &Event<'_>,
-        ts: Millis,
-        now: Millis,
-    ) -> Outcome {
-        let index = match self.find(named) {
-            Ok(index) => index,
-            Err(refusal) => return self.not_watched(named, refusal),
-        };
-        if ts > now.saturating_add(self.settings.max_ahead) {
-            return Outcome::Future;
-        }
-        let pane = self.settings.pane_of(ts);
-        if self.is_late(partition, pane) {
-            return Outcome::Late;
-        }
-        if partition.max_event_time.is_none() {
-            self.start = Some(self.start.map_or(pane, |start| start.min(pane)));
-        }
-        partition.saw(ts);
-        let state = &mut self.versions[index];
-        let Some((_, plan)) = state.plans.at(pane) else { return Outcome::Late };
-        let plan = Arc::clone(plan);
-        if !self.slots.fill(&plan, event) {
-            return Outcome::Unmatched;
-        }
-        let amended = self.closed.is_some_and(|closed| pane < closed);
-        let whole = self.subjects.whole(state);
-        if !self.subjects.admit(whole, plan.layout.len()) {
-            self.leave_out(index, NotAdmitted::Memory);
-            return Outcome::Unmatched;
-        }
-        state.events += u64::from(!event.is_feedback());
-        self.subjects.count(whole, pane, plan.layout.len(), self.slots.as_slice(), amended);
-        if let Some(segments) = &self.settings.segments
-            && let Some(value) = count::segment_value(event, &segments.field)
-        {
-            match self.subjects.segment(state, &value, segments.max) {
-                None => self.leave_out(index, NotAdmitted::Segments),
-                Some(segment) if self.subjects.admit(segment, plan.layout.len()) => {
-                    self.subjects.count(segment, pane, plan.layout.len(), self.slots.as_slice(), amended);
-                }
-                Some(_) => self.leave_out(index, NotAdmitted::SegmentMemory),
-            }
-        }
-        self.counted = Some((index, plan));
-        Outcome::Counted
-    }
-
-    fn leave_out(&mut self, version: usize, reason: NotAdmitted) {
-        self.versions[version].not_admitted[reason as usize] += 1;
-        self.not_admitted = Some(reason);
-    }
-
-    /// What becomes of an event whose version is not watched.
-    fn not_watched(&mut self, named: &Named<'_>, refusal: Refusal) -> Outcome {
-        let version = named.version.as_deref();
-        let known = version.and_then(|version| self.by_name.get(&*named.model)?.get(version).copied());
-        match known.filter(|index| self.versions[*index].surplus) {
-            Some(index) => {
-                self.leave_out(index, NotAdmitted::Versions);
-                Outcome::Unmatched
-            }
-            None => Outcome::Refused(refusal),
-        }
-    }
-
-    /// A pane is sealed for a partition once the partition's own watermark has passed its end; what comes within
-    /// `correction` after that still amends it.
-    fn is_late(&self, partition: &Partition, pane: i64) -> bool {
-        let settings = &self.settings;
-        let end = (pane + 1) * settings.pane_ms;
-        let sealed = partition
-            .max_event_time
-            .is_some_and(|newest| newest - settings.lateness >= end.saturating_add(settings.correction));
-        let forgotten = self.closed.is_some_and(|closed| pane < closed - settings.kept_panes());
-        sealed || forgotten
-    }
-
     /// Closes the next pane if the watermark has passed its end; gives the closing edge, which is the end of every
     /// window that is due now.
     pub fn close_next(&mut self, watermark: Millis) -> Option<i64> {
@@ -340,6 +254,7 @@ impl Windows {
         if edge.checked_mul(self.settings.pane_ms)? > watermark {
             return None;
         }
+        self.settle();
         self.closed = Some(edge);
         self.subjects.close(edge, edge - self.settings.kept_panes());
         Some(edge)
@@ -479,6 +394,7 @@ impl Windows {
 
     /// Panes changed since the last call, each with all of its counts.
     pub fn take_dirty_panes(&mut self) -> Vec<PaneRow> {
+        self.settle();
         let versions = &self.versions;
         let by_name = &self.by_name;
         self.subjects.take_dirty(|subject, pane| {

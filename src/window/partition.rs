@@ -3,6 +3,7 @@
 //! A partition's watermark moves only with its own records in offset order, so it is the same on every replay. Only
 //! the decisions that a partition is idle or stalled look at a clock, which only ever goes forward.
 
+use super::LastRecord;
 use crate::engine::Position;
 use crate::subject::Millis;
 
@@ -16,8 +17,8 @@ pub struct Partition {
     pub next_offset: Option<i64>,
     /// Largest event time seen that was not in the future.
     pub max_event_time: Option<Millis>,
-    /// Hash of the last record counted.
-    pub last_record_hash: Option<u64>,
+    /// The record before that one.
+    pub last_record: LastRecord,
     /// Since when the position is at the end of the log; `None` while there is more to read.
     pub at_end: Option<Millis>,
     /// End of the log when it was last told.
@@ -56,7 +57,7 @@ impl Partitions {
             let partition = Partition {
                 next_offset: Some(position.next_offset),
                 max_event_time: position.max_event_time,
-                last_record_hash: position.last_record_hash,
+                last_record: position.last_record_hash.into(),
                 ..Partition::default()
             };
             ((position.topic, position.partition), partition)
@@ -91,7 +92,7 @@ impl Partitions {
                 partition: *partition,
                 next_offset,
                 max_event_time: state.max_event_time,
-                last_record_hash: state.last_record_hash,
+                last_record_hash: state.last_record.hash(),
             })
         });
         taken.collect()
@@ -141,10 +142,10 @@ impl Partitions {
 
 impl Partition {
     /// Notes that the record at `offset` was read; the position moves behind it.
-    pub fn passed(&mut self, offset: i64, hash: u64) {
+    pub fn passed(&mut self, offset: i64, record: LastRecord) {
         debug_assert!(self.next_offset.is_none_or(|next| next <= offset), "I5: positions only move forward");
         self.next_offset = Some(offset + 1);
-        self.last_record_hash = Some(hash);
+        self.last_record = record;
         self.at_end = None;
         self.dirty = true;
     }
@@ -205,17 +206,17 @@ mod tests {
         let mut all = partitions(&[Some(100), Some(50)]);
         for offset in 0..20 {
             let now = offset * 599;
-            all.entry("t", 0).passed(offset, 0);
-            all.entry("t", 1).passed(offset, 0);
+            all.entry("t", 0).passed(offset, LastRecord::Unknown);
+            all.entry("t", 1).passed(offset, LastRecord::Unknown);
             assert_eq!(all.watermark(now, PATIENCE), Some(40), "at {now}");
         }
         let began = 19 * 599;
-        all.entry("t", 0).passed(20, 0);
+        all.entry("t", 0).passed(20, LastRecord::Unknown);
         assert_eq!(all.watermark(began + 599, PATIENCE), Some(40));
-        all.entry("t", 0).passed(21, 0);
+        all.entry("t", 0).passed(21, LastRecord::Unknown);
         assert_eq!(all.watermark(began + 600, PATIENCE), Some(90), "it stands still");
         assert_eq!(all.stalled().map(|(id, _)| id.1).collect::<Vec<_>>(), [1]);
-        all.entry("t", 1).passed(20, 0);
+        all.entry("t", 1).passed(20, LastRecord::Unknown);
         assert_eq!(all.watermark(began + 601, PATIENCE), Some(40), "it moves again");
     }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Windows;
+use super::pairs::Pairs;
+use super::rows::RowShape;
 use crate::reference::{Layout, Reference, Role};
 
 /// A reference made ready for counting.
@@ -15,6 +17,10 @@ pub struct Plan {
     pub reference: Arc<Reference>,
     /// The flat layout of panes.
     pub layout: Layout,
+    /// How the values of events wait to be counted.
+    pub(super) rows: RowShape,
+    /// Pairs of columns for blocks of rows; `None` where these cannot hold them.
+    pub(super) pairs: Option<Pairs>,
     features: HashMap<Box<str>, usize>,
     feature_columns: Vec<usize>,
     roles: [Option<usize>; 3],
@@ -31,7 +37,17 @@ impl Plan {
         let feature_columns = columns().filter(feature).map(|(i, _)| i).collect();
         let role = |role| columns().find(|(_, column)| column.role == role).map(|(i, _)| i);
         let roles = [role(Role::Score), role(Role::Prediction), role(Role::Label)];
-        Self { layout: reference.live_layout(), reference_id, features, feature_columns, roles, reference }
+        let layout = reference.live_layout();
+        Self {
+            rows: RowShape::new(&reference, &layout),
+            pairs: Pairs::new(&reference.joint),
+            layout,
+            reference_id,
+            features,
+            feature_columns,
+            roles,
+            reference,
+        }
     }
 
     /// Position of a feature's column; `guess` is tried first, since events repeat their order.

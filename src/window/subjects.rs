@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
+use super::fit::Fits;
 use super::horizon::RollingTotal;
 use super::pane::Pane;
 use super::plan::{Plan, Plans};
@@ -24,6 +25,8 @@ pub(super) struct VersionState {
     pub(super) not_admitted: [u64; NotAdmitted::ALL.len()],
     whole: Option<SubjectId>,
     segments: HashMap<Arc<str>, SubjectId>,
+    /// Where the values of the shapes of its events go.
+    pub(super) fits: Fits,
 }
 
 impl VersionState {
@@ -38,6 +41,7 @@ impl VersionState {
             not_admitted: [0; NotAdmitted::ALL.len()],
             whole: None,
             segments: HashMap::new(),
+            fits: Fits::default(),
         }
     }
 
@@ -160,7 +164,23 @@ impl Subjects {
         }
     }
 
-    /// Increments counters of a pane; `amended` when windows may already contain it.
+    /// Opens a pane of a subject for counting; `amended` when windows may already contain it.
+    pub(super) fn open(&mut self, id: SubjectId, pane: i64, len: usize, amended: bool) -> Option<Opened<'_>> {
+        let state = self.states.get_mut(id as usize).and_then(Option::as_mut)?;
+        state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
+        let entry = state.panes.entry(pane).or_insert_with(|| Pane::new(len));
+        let was_dense = entry.is_dense();
+        entry.dense(len);
+        let fresh = state.dirty.insert(pane);
+        self.dirty_bytes += if fresh { len } else { 0 };
+        if fresh || !was_dense {
+            bound_dense(state, pane);
+        }
+        let totals = if amended { state.totals.as_mut_slice() } else { &mut [] };
+        Some(Opened { counts: state.panes.get_mut(&pane)?.dense(len), totals, pane })
+    }
+
+    /// Adds to counters of a pane; `amended` when windows may already contain it.
     pub(super) fn count(
         &mut self,
         id: SubjectId,
@@ -169,26 +189,8 @@ impl Subjects {
         slots: &[(usize, u64)],
         amended: bool,
     ) {
-        let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { return };
-        state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
-        let entry = state.panes.entry(pane).or_insert_with(|| Pane::new(len));
-        let was_dense = entry.is_dense();
-        let counts = entry.dense(len);
-        for &(slot, amount) in slots {
-            if let Some(counter) = counts.get_mut(slot) {
-                *counter += amount;
-            }
-        }
-        let fresh = state.dirty.insert(pane);
-        self.dirty_bytes += if fresh { len } else { 0 };
-        if amended {
-            state
-                .totals
-                .iter_mut()
-                .for_each(|total| slots.iter().for_each(|(slot, amount)| total.amend(pane, *slot, *amount)));
-        }
-        if fresh || !was_dense {
-            bound_dense(state, pane);
+        if let Some(mut open) = self.open(id, pane, len, amended) {
+            slots.iter().for_each(|(index, amount)| open.add(*index, *amount));
         }
     }
 
@@ -296,6 +298,38 @@ impl Subjects {
             }
         }
         rows
+    }
+}
+
+/// A pane that is being counted into.
+#[derive(Debug)]
+pub(super) struct Opened<'s> {
+    counts: &'s mut [u64],
+    /// Totals that may hold the pane already.
+    totals: &'s mut [RollingTotal],
+    pane: i64,
+}
+
+impl Opened<'_> {
+    /// Increments a counter; one out of range is none.
+    pub(super) fn add(&mut self, index: usize, amount: u64) {
+        if let Some(counter) = self.counts.get_mut(index) {
+            *counter += amount;
+        }
+        self.totals.iter_mut().for_each(|total| total.amend(self.pane, index, amount));
+    }
+
+    /// Increments each of these counters by one.
+    pub(super) fn add_one_each(&mut self, indices: impl Iterator<Item = usize>) {
+        if self.totals.is_empty() {
+            for index in indices {
+                if let Some(counter) = self.counts.get_mut(index) {
+                    *counter += 1;
+                }
+            }
+        } else {
+            indices.for_each(|index| self.add(index, 1));
+        }
     }
 }
 

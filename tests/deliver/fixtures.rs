@@ -34,6 +34,7 @@ pub(crate) fn finding() -> Finding {
             Moved { bin: "(1089, 1416]".into(), from: 0.1, to: 0.352 },
             Moved { bin: "(2446, 4983]".into(), from: 0.098, to: 0.021 },
         ],
+        explained: None,
         subject: None,
     }
 }

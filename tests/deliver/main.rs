@@ -13,6 +13,7 @@ mod orders;
 mod outbox_model;
 mod payloads;
 mod scripted;
+mod seals;
 mod sinks;
 mod verify;
 mod workers;

@@ -1,6 +1,6 @@
 //! The page about payloads and the published schema say what is really sent.
 
-use anchorwatch::alert::{ActionKind, Delivery, Transition};
+use anchorwatch::alert::{ActionKind, Delivery, Explained, Transition};
 use anchorwatch::deliver::{Attempt, Dialect, Sink};
 use serde_json::Value;
 
@@ -47,6 +47,19 @@ fn the_examples_of_the_guide_are_what_is_sent() {
         }
     }
     assert!(wrong.is_empty(), "docs/guide/payloads.md should have:\n{wrong}");
+}
+
+#[test]
+fn a_finding_explains_itself_as_guide_and_schema_say() {
+    let explained: Explained = serde_json::from_value(example("explained")).expect("an explanation");
+    let mut notification = notification(Transition::Firing);
+    notification.findings[0].explained = Some(Box::new(explained));
+    let sent = body(&every_sink("https://hooks.example.com")[2], &Delivery::Notification(notification));
+    assert_eq!(sent["data"]["findings"][0]["explained"], example("explained"));
+    let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let errors: Vec<_> = validator.iter_errors(&sent).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?} in {sent}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Every sink of the list keeps the same promises.
 
 use anchorwatch::alert::{
-    ActionKind, AlertKind, Delivery, Evidence, Finding, Moved, Notification, Severity, Transition,
+    ActionKind, AlertKind, Delivery, DriftShare, Evidence, Explained, Finding, Moved, Notification,
+    QuantileShift, Severity, SliceShift, Transition,
 };
 use anchorwatch::config::{self, SecretSource, SinkTarget};
 use anchorwatch::deliver::{
@@ -20,6 +21,19 @@ const TRANSITIONS: [Transition; 4] =
 fn monster(transition: Transition) -> Notification {
     let text = |n: usize| "<!channel> & `\u{0}\"\\\u{1F6A8}\n".repeat(n);
     let moved = Moved { bin: text(500), from: f64::NAN, to: f64::INFINITY };
+    let share = DriftShare { column: text(500), slice: Some(text(500)), share: f64::NAN };
+    let (mean, expected, z) = (f64::NAN, f64::INFINITY, f64::NEG_INFINITY);
+    let explained = Explained {
+        kind: text(500),
+        mean: Some(mean),
+        expected: Some(expected),
+        run_windows: usize::MAX,
+        change_since: Some(i64::MIN),
+        quantiles: vec![QuantileShift { quantile: 0.5, from: f64::MIN, to: f64::MAX }; 50],
+        shares: vec![share; 50],
+        slices: vec![SliceShift { slice: text(500), kind: text(500), mean, expected, z }; 50],
+        command: Some("x\"\\".repeat(133)),
+    };
     let finding = Finding {
         segment: Some(text(500)),
         column: text(500),
@@ -28,6 +42,7 @@ fn monster(transition: Transition) -> Notification {
         threshold: f64::NEG_INFINITY,
         p_value: Some(f64::NAN),
         moved: vec![moved; 50],
+        explained: Some(Box::new(explained)),
         subject: Some(text(1_000)),
         ..finding()
     };

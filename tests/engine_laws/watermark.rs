@@ -1,6 +1,6 @@
 //! The watermark against a reading of everything that happened: who is waited for, and what the slowest of them has seen.
 
-use anchorwatch::window::{Partitions, Patience};
+use anchorwatch::window::{LastRecord, Partitions, Patience};
 use proptest::prelude::*;
 
 const PATIENCE: Patience = Patience { lateness: 10, idle_after: 60, stalled_after: 600 };
@@ -60,10 +60,10 @@ proptest! {
             match what {
                 Happened::Record(partition, time) => {
                     let state = partitions.entry("t", partition);
-                    state.passed(offset, 0);
+                    state.passed(offset, LastRecord::Unknown);
                     state.saw(time);
                 }
-                Happened::Refused(partition) => partitions.entry("t", partition).passed(offset, 0),
+                Happened::Refused(partition) => partitions.entry("t", partition).passed(offset, LastRecord::Unknown),
                 Happened::AtEnd(partition) => _ = partitions.entry("t", partition).at_end.get_or_insert(now),
                 Happened::Look => {
                     let all: Vec<_> = (0..PARTITIONS).map(|partition| told(&history, partition)).collect();

@@ -11,12 +11,17 @@ use crate::support::{Alertmanager, Prometheus, Receiver, http, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Queries that may be empty because nothing of the kind happened: trouble with the broker, and an alert that is
-/// pending at this very moment.
-const MAY_BE_EMPTY: [&str; 2] = ["anchorwatch_broker_errors_total", "state=\"pending\""];
+/// Queries that may be empty because nothing of the kind happened: trouble with the broker, an alert that is pending at
+/// this very moment, and windows under the budget, since the classical verdicts alert here.
+const MAY_BE_EMPTY: [&str; 4] =
+    ["anchorwatch_broker_errors_total", "state=\"pending\"", OF_BUDGET[0], OF_BUDGET[1]];
 
 /// Metrics that appear with the first event of their kind.
-const MAY_BE_ABSENT: [&str; 1] = ["anchorwatch_broker_errors_total"];
+const MAY_BE_ABSENT: [&str; 3] = ["anchorwatch_broker_errors_total", OF_BUDGET[0], OF_BUDGET[1]];
+
+/// Metrics of windows under the false-alarm budget.
+const OF_BUDGET: [&str; 2] =
+    ["anchorwatch_false_alarms_allowed_per_30d", "anchorwatch_alarm_episodes_per_30d"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards")

@@ -35,6 +35,8 @@ async fn answered(mut stream: TcpStream) -> String {
 }
 
 const REQUEST: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// The same by somebody who then goes.
+const ONE_REQUEST: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn a_head_that_never_ends_is_cut_off() {
@@ -50,9 +52,15 @@ async fn a_slow_head_gains_nothing_by_a_byte_now_and_then() {
     let served = served(SOON, NEVER, 10).await;
     let (mut read, mut write) = connected(&served, b"GET /livez HTTP/1.1\r\nX-Slow: ").await.into_split();
     let mut bytes = Vec::new();
+    let mut end = std::pin::pin!(read.read_to_end(&mut bytes));
     let cut_off = async {
-        // Whenever the end has not come soon, another byte goes out.
-        while tokio::time::timeout(SOON / 10, read.read_to_end(&mut bytes)).await.is_err() {
+        loop {
+            // Between two bytes somebody else is served.
+            let other = async { answered(connected(&served, ONE_REQUEST).await).await };
+            tokio::select! {
+                _ = &mut end => break,
+                _ = other => {}
+            }
             if write.write_all(b"a").await.is_err() {
                 break;
             }
@@ -75,6 +83,25 @@ async fn a_crowd_waits_at_the_door_and_is_served_when_others_have_gone() {
     let third = connected(&served, REQUEST).await;
     let answer = answered(third).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_every_place() {
+    let served = served(NEVER, NEVER, 4).await;
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        idle.push(connected(&served, b"").await);
+    }
+    // The fourth place is not for the same address …
+    let closed = TcpStream::connect(served.address).await.expect("connects");
+    assert_eq!(answered(closed).await, "");
+    // … but for another one.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 2], 0).into()).expect("all of 127.0.0.0/8 is loopback");
+    let mut other = socket.connect(served.address).await.expect("connects");
+    other.write_all(ONE_REQUEST).await.expect("written");
+    assert!(answered(other).await.starts_with("HTTP/1.1 200"));
     drop(idle);
 }
 

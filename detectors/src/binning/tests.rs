@@ -102,3 +102,21 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Values looked up together fall where each falls alone, knots and infinities included.
+    #[test]
+    fn cells_in_lock_step_are_those_of_single_values(
+        knots in proptest::collection::btree_set(-40_i32..40, 0..70),
+        values in proptest::array::uniform8(prop_oneof![
+            (-41_i32..41).prop_map(f64::from),
+            -41.0..41.0,
+            Just(f64::INFINITY),
+            Just(f64::NEG_INFINITY),
+            Just(-0.0),
+        ]),
+    ) {
+        let binning = NumericBinning::new(knots.into_iter().map(f64::from).collect()).unwrap();
+        prop_assert_eq!(binning.cells_of(values), values.map(|x| binning.cell(x)));
+    }
+}

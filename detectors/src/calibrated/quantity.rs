@@ -1,5 +1,16 @@
 //! A monitored quantity: the mean of a bounded score of one event, so that a window is a sum and a count.
 
+use super::fit::Fit;
+
+/// Tolerated change of a mean, in standard deviations of an event.
+const TOLERATED_DEVIATIONS: f64 = 0.05;
+
+/// The same of the difference between a slice and the rest.
+const TOLERATED_OF_SLICE: f64 = 0.1;
+
+/// Tolerated change of a share, as a part of it.
+const TOLERATED_PART: f64 = 0.25;
+
 /// How a quantity varies between windows if nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Law {
@@ -68,6 +79,20 @@ pub struct Quantity {
     pub tail_of: Option<usize>,
     /// Whether it has no history worth speaking of and borrows from `tail_of`.
     pub borrows: bool,
+}
+
+impl Quantity {
+    /// The change of the mean that is tolerated: its own, or its law's default given what the baseline says.
+    #[must_use]
+    pub fn tolerated(&self, fit: &Fit) -> f64 {
+        self.tolerance.unwrap_or(match self.law {
+            Law::Share => TOLERATED_PART * fit.mean,
+            Law::Mean { .. } if matches!(self.family, Family::Segment | Family::Version) => {
+                TOLERATED_OF_SLICE * fit.deviation()
+            }
+            Law::Mean { .. } => TOLERATED_DEVIATIONS * fit.deviation(),
+        })
+    }
 }
 
 /// A quantity in one window.

@@ -6,18 +6,9 @@ use super::budget::{Budget, Thresholds, split};
 use super::evidence::Evidence;
 use super::fit::{Fit, Swing};
 use super::history::{Judged, SPANS, Window, inflations};
-use super::quantity::{Family, Law, Quantity, Sample};
+use super::quantity::{Law, Quantity, Sample};
 use super::season::SeasonDesign;
 use super::state::WatchState;
-
-/// Tolerated change of a mean, in standard deviations of an event.
-const TOLERATED_DEVIATIONS: f64 = 0.05;
-
-/// The same of the difference between a slice and the rest.
-const TOLERATED_OF_SLICE: f64 = 0.1;
-
-/// Tolerated change of a share, as a part of it.
-const TOLERATED_PART: f64 = 0.25;
 
 /// Standard score by which the latest windows lean, at least, while evidence keeps an alarm on.
 const LEAST_LEAN: f64 = 0.5;
@@ -138,17 +129,17 @@ impl Watch {
         let watched = quantities.iter().zip(fits).zip(warn.into_iter().zip(page));
         let watched = watched.map(|((quantity, fit), (warn, page))| {
             let fit = fit?;
-            let tolerance = quantity.tolerance.unwrap_or(match quantity.law {
-                Law::Share => TOLERATED_PART * fit.mean,
-                Law::Mean { .. } if matches!(quantity.family, Family::Segment | Family::Version) => {
-                    TOLERATED_OF_SLICE * fit.deviation()
-                }
-                Law::Mean { .. } => TOLERATED_DEVIATIONS * fit.deviation(),
-            });
+            let tolerance = quantity.tolerated(&fit);
             let inflation = inflations(&fit);
             Some(Watched { quantity: *quantity, fit, warn, page, tolerance, inflation })
         });
         Self { design, watched: watched.collect() }
+    }
+
+    /// Watches only the quantities for which `keep` is true, each with the thresholds that it has among all of them.
+    pub fn retain(&mut self, keep: &[bool]) {
+        let mut keep = keep.iter();
+        self.watched.retain(|_| keep.next().copied().unwrap_or(false));
     }
 
     /// Number of quantities.
@@ -179,6 +170,19 @@ impl Watch {
     #[must_use]
     pub fn state(&self) -> WatchState {
         WatchState::new(self.len())
+    }
+
+    /// What a state remembers of a quantity: its sample in each of the last 48 windows, with the mean that the baseline
+    /// predicted for it, oldest first. In single precision.
+    #[must_use]
+    pub fn remembered(&self, state: &WatchState, quantity: usize) -> Vec<(Sample, f64)> {
+        let window = |window: Window| {
+            let sample = Sample { sum: f64::from(window.sum), count: f64::from(window.count) };
+            (sample, f64::from(window.expected))
+        };
+        let mut windows: Vec<_> = state.newest_first(quantity).map(window).collect();
+        windows.reverse();
+        windows
     }
 
     /// Takes in the window that starts at `start_ms`, one sample per quantity, and says what stands out. A state of

@@ -10,7 +10,7 @@ mod urns;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use anchorwatch_detectors::calibrated::{Loudness, REMEMBERED};
+use anchorwatch_detectors::calibrated::Loudness;
 use anchorwatch_detectors::distributions::chi_square_isf;
 use clap::Args;
 use serde::Serialize;
@@ -18,10 +18,10 @@ use serde::Serialize;
 use self::random::SplitMix64;
 use self::urns::Urns;
 use super::CliContext;
-use super::history::{Baseline, BaselineArgs, slice_name};
+use super::history::{Baseline, BaselineArgs};
 use super::table::{Output, span, write_json, write_table};
 use crate::monitor::calibrated::{
-    BudgetDays, Counted, Finding, ModelWatch, Series, SeriesWindow, calibrate, severity,
+    BudgetDays, Counted, Episodes, Finding, ModelWatch, Series, SeriesWindow, calibrate, severity, slice_name,
 };
 use crate::reference::{Layout, Reference};
 use crate::registry::CountedSeries;
@@ -71,8 +71,8 @@ struct Row {
     /// False alarms that the budget allows in so many windows.
     allowed: f64,
     /// Runs of windows in which an alarm was on; each 48 windows of a longer run count anew.
-    episodes: usize,
-    windows_with_alarm: usize,
+    episodes: u64,
+    windows_with_alarm: u64,
     /// Days of data for each episode; `None` if there was none.
     observed_days: Option<f64>,
     /// Lower bound of the mean number of days between episodes, at 95 %.
@@ -108,24 +108,14 @@ struct Answer {
 /// Alarms of one severity, counted.
 #[derive(Debug, Default)]
 struct Tally {
-    episodes: usize,
-    windows: usize,
-    /// Windows for which the episode has been on.
-    on_for: usize,
+    on: Episodes,
     kinds: BTreeMap<(String, &'static str, String), usize>,
 }
 
 impl Tally {
     fn take(&mut self, findings: &[Finding], loudness: Loudness) {
         let loud: Vec<&Finding> = findings.iter().filter(|finding| finding.loudness >= loudness).collect();
-        if loud.is_empty() {
-            self.on_for = 0;
-        } else {
-            // The watch remembers so many windows: an alarm that outlasts them has a new cause.
-            self.episodes += usize::from(self.on_for.is_multiple_of(REMEMBERED));
-            self.on_for += 1;
-            self.windows += 1;
-        }
+        self.on.take(!loud.is_empty());
         for finding in loud {
             let key = (finding.feature.clone(), finding.kind, slice_name(finding.slice.as_ref()));
             *self.kinds.entry(key).or_default() += 1;
@@ -270,7 +260,7 @@ impl Answer {
             Loudness::ALL.into_iter().zip(replayed.tallies).zip(stated)
         {
             let allowed = replayed.windows as f64 / in_force.windows;
-            let (least, most) = poisson_bounds(tally.episodes);
+            let (least, most) = poisson_bounds(tally.on.episodes);
             self.rows.push(Row {
                 stream,
                 windows: replayed.windows,
@@ -278,9 +268,9 @@ impl Answer {
                 one_false_alarm_in_days: one_in,
                 one_false_alarm_in_windows: in_force.windows,
                 allowed,
-                episodes: tally.episodes,
-                windows_with_alarm: tally.windows,
-                observed_days: (tally.episodes > 0).then(|| days / tally.episodes as f64),
+                episodes: tally.on.episodes,
+                windows_with_alarm: tally.on.windows,
+                observed_days: (tally.on.episodes > 0).then(|| days / tally.on.episodes as f64),
                 at_least_days: days / most,
                 within_budget: least <= allowed,
             });
@@ -300,7 +290,7 @@ impl Answer {
 }
 
 /// One-sided bounds of the mean of a Poisson count, each at 95 % (Garwood 1936).
-fn poisson_bounds(count: usize) -> (f64, f64) {
+fn poisson_bounds(count: u64) -> (f64, f64) {
     let count = count as f64;
     let half = |p: f64, df: f64| chi_square_isf(p, df).unwrap_or(0.0) / 2.0;
     let least = if count > 0.0 { half(0.95, 2.0 * count) } else { 0.0 };

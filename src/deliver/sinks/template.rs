@@ -219,6 +219,7 @@ fn samples() -> [Notification; 2] {
         since: window.end,
         window,
         moved: vec![moved],
+        explained: None,
         subject: None,
     };
     let rich = Notification {

@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, SecondsFormat};
 
-use crate::alert::{AlertKind, Finding, MAX_FINDINGS, Moved, Notification, WindowRef};
+use crate::alert::{
+    AlertKind, DriftShare, Explained, Finding, MAX_EXPLAINED, MAX_FINDINGS, Moved, Notification, SliceShift,
+    WindowRef,
+};
 use crate::subject::Millis;
 
 /// Longest name of a model or version.
@@ -12,6 +15,9 @@ const MAX_MOVED: usize = 5;
 const MAX_SUMMARY: usize = 1_024;
 const MAX_KEY: usize = 512;
 const MAX_WORD: usize = 128;
+/// Longest text of an explanation, and its command.
+const MAX_TERM: usize = 64;
+const MAX_COMMAND: usize = 400;
 const MAX_LINK: usize = 2_048;
 /// Most labels shown.
 const MAX_LABELS: usize = 20;
@@ -76,7 +82,33 @@ fn bounded_finding(finding: &Finding) -> Finding {
         window: WindowRef { horizon: clip(&finding.window.horizon, MAX_WORD), ..finding.window.clone() },
         since: finding.since,
         moved: finding.moved.iter().take(MAX_MOVED).map(moved).collect(),
+        explained: finding.explained.as_deref().map(|one| Box::new(bounded_explained(one))),
         subject: finding.subject.as_deref().map(|subject| clip(subject, MAX_NAME)),
+    }
+}
+
+fn bounded_explained(explained: &Explained) -> Explained {
+    let share = |one: &DriftShare| DriftShare {
+        column: clip(&one.column, MAX_TERM),
+        slice: one.slice.as_deref().map(|slice| clip(slice, MAX_TERM)),
+        share: one.share,
+    };
+    let slice = |one: &SliceShift| SliceShift {
+        slice: clip(&one.slice, MAX_TERM),
+        kind: clip(&one.kind, MAX_TERM),
+        ..one.clone()
+    };
+    Explained {
+        kind: clip(&explained.kind, MAX_TERM),
+        mean: explained.mean,
+        expected: explained.expected,
+        run_windows: explained.run_windows,
+        change_since: explained.change_since,
+        quantiles: explained.quantiles.iter().take(MAX_EXPLAINED).cloned().collect(),
+        shares: explained.shares.iter().take(MAX_EXPLAINED).map(share).collect(),
+        slices: explained.slices.iter().take(MAX_EXPLAINED).map(slice).collect(),
+        // Cut short it would be another command.
+        command: explained.command.clone().filter(|command| clip(command, MAX_COMMAND) == *command),
     }
 }
 

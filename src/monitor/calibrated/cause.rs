@@ -25,7 +25,21 @@ pub struct Cause {
     pub slice: Option<Slice>,
     /// Input columns that show the same.
     pub columns: usize,
+    #[serde(with = "bits")]
     heat: f64,
+}
+
+/// A number that is read back bit for bit, whatever it is.
+mod bits {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(number.to_bits())
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
+    }
 }
 
 impl Cause {
@@ -53,9 +67,12 @@ pub(super) fn inputs(reference: &Reference) -> BTreeSet<String> {
 /// The cause among the findings of a window, if an input stands out: a fault that several columns share; else what is
 /// concentrated in a slice; else a fault; else the hottest drift. Only critical findings of inputs are causes.
 #[must_use]
-pub(super) fn cause(inputs: &BTreeSet<String>, findings: &[Finding]) -> Option<Cause> {
+pub(super) fn cause<'a>(
+    inputs: &BTreeSet<String>,
+    findings: impl IntoIterator<Item = &'a Finding>,
+) -> Option<Cause> {
     let inputs: Vec<&Finding> = findings
-        .iter()
+        .into_iter()
         .filter(|finding| finding.loudness == Loudness::Page && inputs.contains(&finding.feature))
         .collect();
     let same = |one: &Finding| {
@@ -98,6 +115,16 @@ impl LatestCause {
             None => {}
         }
         self.cause.clone()
+    }
+
+    /// Bytes of memory that it takes, but for those of its own fields.
+    pub(super) fn bytes(&self) -> usize {
+        self.cause.as_ref().map_or(0, |cause| {
+            let slice = cause.slice.as_ref().map_or(0, |slice| match slice {
+                Slice::Segment(value) | Slice::Version(value) => value.capacity(),
+            });
+            cause.feature.capacity() + cause.kind.capacity() + slice
+        })
     }
 }
 
@@ -187,6 +214,7 @@ mod tests {
         let weak = cause(&inputs(&reference()), &all).expect("a cause");
         assert!(!follows(&reference(), &score, &weak), "what is stronger than the cause is no consequence");
     }
+
     #[test]
     fn a_cause_explains_the_score_until_its_alert_clears() {
         let found = cause(&inputs(&reference()), &[finding("a", "location", None, 3.0)]);
@@ -197,5 +225,16 @@ mod tests {
             assert_eq!(latest.take(None, 0), found, "windows without events say nothing");
         }
         assert_eq!(latest.take(None, 10), None);
+    }
+
+    #[test]
+    fn a_cause_is_read_back_as_it_was_written() {
+        for heat in [0.1 + 0.2, f64::INFINITY] {
+            let mut latest = LatestCause::default();
+            latest.take(cause(&inputs(&reference()), &[finding("a", "range", Some("DE"), heat)]), 10);
+            latest.take(None, 10);
+            let text = serde_json::to_string(&latest).expect("numbers and text");
+            assert_eq!(serde_json::from_str::<LatestCause>(&text).expect("the same"), latest);
+        }
     }
 }

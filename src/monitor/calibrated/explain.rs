@@ -109,9 +109,33 @@ pub fn explain(
     slice: Option<&Slice>,
     reader: Reader,
 ) -> Option<Explanation> {
+    let found = &seen.last()?.judged.findings;
+    let finding = found.iter().find(|one| one.feature == feature && one.slice.as_ref() == slice);
+    explain_as(reference, watch, seen, (feature, slice, finding), reader)
+}
+
+/// Explains one finding of the last of these windows, as [`explain`] does.
+#[must_use]
+pub fn explain_finding(
+    reference: &Reference,
+    watch: &ModelWatch,
+    seen: &[Seen],
+    finding: &Finding,
+    reader: Reader,
+) -> Option<Explanation> {
+    let what = (finding.feature.as_str(), finding.slice.as_ref(), Some(finding));
+    explain_as(reference, watch, seen, what, reader)
+}
+
+fn explain_as(
+    reference: &Reference,
+    watch: &ModelWatch,
+    seen: &[Seen],
+    (feature, slice, finding): (&str, Option<&Slice>, Option<&Finding>),
+    reader: Reader,
+) -> Option<Explanation> {
     let seen = &seen[seen.len().saturating_sub(REMEMBERED)..];
     let judged = &seen.last()?.judged;
-    let finding = judged.findings.iter().find(|one| one.feature == feature && one.slice.as_ref() == slice);
     let monitored = watch.monitored();
     let of_feature = (0..monitored.len())
         .filter(|index| monitored[*index].feature == feature && monitored[*index].slice.as_ref() == slice);

@@ -34,6 +34,12 @@ pub struct Finding {
     pub rows: f64,
 }
 
+/// Traffic, among the columns.
+pub const VOLUME: &str = "volume";
+
+/// Kind of values that are not there.
+const MISSING: &str = "missing";
+
 /// What one step measured.
 pub(super) struct Readings<'a> {
     pub(super) samples: &'a [Sample],
@@ -42,7 +48,7 @@ pub(super) struct Readings<'a> {
 
 /// Whether a quantity of this kind says that the data are broken, rather than that the world moved.
 pub(super) fn is_fault(kind: &str) -> bool {
-    matches!(kind, "missing" | "wrong_type" | "new_category" | "new_value" | "range")
+    matches!(kind, MISSING | "wrong_type" | "new_category" | "new_value" | "range")
 }
 
 /// Findings of a step. A pair is told only if neither of its columns stands out alone, a slice only if what it shows is
@@ -103,8 +109,8 @@ pub(super) fn findings(
         });
     }
     findings.extend(volume.map(|(fall, threshold)| Finding {
-        feature: "volume".to_owned(),
-        kind: "volume",
+        feature: VOLUME.to_owned(),
+        kind: VOLUME,
         about: None,
         slice: None,
         loudness: Loudness::Page,

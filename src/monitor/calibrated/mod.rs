@@ -2,20 +2,23 @@
 //! windows, judged window by window.
 //!
 //! Here live the quantities of a reference (`quantities.rs`), their samples in a window (`sampler.rs`), the calibration
-//! of a baseline ([`calibrate()`]), the watch over live windows ([`ModelWatch`]), what stands behind an alarm ([`explain`])
-//! and what a budget costs in delay ([`sensitivity`]). The statistics themselves are in
+//! of a baseline ([`calibrate()`]), the watch over live windows ([`ModelWatch`]), what stands behind an alarm ([`explain`]),
+//! how often alarms really come ([`AlarmTally`]) and what a budget costs in delay ([`sensitivity`]). The statistics themselves are in
 //! [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
 
 mod calibrate;
 mod cause;
+mod contrasts;
 pub mod explain;
 mod findings;
 mod quantities;
+mod rate;
 mod sampler;
 pub mod sensitivity;
+mod told;
 mod verdicts;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use anchorwatch_detectors::calibrated::{
     Budget, Budgets, Family, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
@@ -24,15 +27,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::reference::{Calibration, Layout, Reference};
+use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 
 pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_watching};
 pub use cause::Cause;
-pub use findings::Finding;
+pub use contrasts::version_views;
+pub use explain::Seen;
+pub use findings::{Finding, VOLUME};
 pub use quantities::{About, LATENCY, Monitored, PERFORMANCE};
+pub use rate::{AlarmTally, Episodes};
 pub use sampler::{Counted, Sampler};
-pub use verdicts::{Place, views};
+pub use told::{Teller, Topic, quoted, slice_name, verdict_address};
+pub use verdicts::{Place, Told, views};
 
 use cause::LatestCause;
 use findings::{Readings, findings};
@@ -44,10 +51,13 @@ pub const CALIBRATED: &str = "calibrated";
 /// Name of the windows of prediction time in which performance is judged once the labels are there.
 pub const PERFORMANCE_WINDOWS: &str = "performance";
 
+/// Name of the windows in which the versions of a model are compared with one another.
+pub const VERSION_WINDOWS: &str = "versions";
+
 /// Whether verdicts of windows with this name are under the budget.
 #[must_use]
 pub fn is_under_budget(horizon: &str) -> bool {
-    horizon == CALIBRATED || horizon == PERFORMANCE_WINDOWS
+    matches!(horizon, CALIBRATED | PERFORMANCE_WINDOWS | VERSION_WINDOWS)
 }
 
 /// Quiet windows with events after which an alert under the budget clears, if they do not make three days before.
@@ -99,6 +109,8 @@ pub struct ModelWatch {
     watch: Watch,
     volume: Option<VolumeFit>,
     inputs: BTreeSet<String>,
+    /// Whether slices are all that it is about: what moved everywhere does not explain how they differ.
+    of_slices: bool,
 }
 
 /// What a watch remembers between windows.
@@ -117,48 +129,67 @@ impl ModelWatch {
     #[must_use]
     pub fn new(reference: &Reference, budget: BudgetDays) -> Option<Self> {
         let calibration = reference.calibration.as_ref()?;
-        let monitored = quantities::monitored(reference, &calibration.slices, &[]);
-        Some(Self::of(reference, calibration, monitored, budget.budgets(calibration.window_ms)))
+        let watch = Self::of_those(reference, budget, |_| true)?;
+        Some(Self { volume: calibration.volume.clone(), ..watch })
     }
 
-    /// A watch over nothing but what score and label say of each other, for labels that come later. Each quantity has
-    /// the threshold that it has among all others. `None` if the reference has no calibration or no such quantity.
+    /// A watch over one version apart from others: the same, but for traffic if the baseline's was that of several.
+    #[must_use]
+    pub fn of_version(reference: &Reference, budget: BudgetDays) -> Option<Self> {
+        let watch = Self::new(reference, budget)?;
+        let volume = watch.volume.clone().filter(|_| !compares_versions(reference));
+        Some(Self { volume, ..watch })
+    }
+
+    /// A watch over nothing but what score and label say of each other, for labels that come later: of the whole, and of
+    /// segments against the rest. `None` if the reference has no calibration or no such quantity.
     #[must_use]
     pub fn of_performance(reference: &Reference, budget: BudgetDays) -> Option<Self> {
-        let calibration = reference.calibration.as_ref()?;
-        let mut monitored = quantities::monitored(reference, &calibration.slices, &[]);
-        monitored.retain(|one| one.family() == Family::Performance);
-        let family = monitored.len();
-        monitored.retain(|one| matches!(one.measure, Measure::Term(_)));
-        if monitored.is_empty() {
-            return None;
-        }
-        // Fewer share the family's part of the budget: it is made smaller by as much.
-        let less = family as f64 / monitored.len() as f64;
-        let mut budgets = budget.budgets(calibration.window_ms);
-        (budgets.warn.windows, budgets.page.windows) =
-            (budgets.warn.windows * less, budgets.page.windows * less);
-        let watch = Self::of(reference, calibration, monitored, budgets);
-        Some(Self { volume: None, ..watch })
+        Self::of_those(reference, budget, |one| {
+            matches!(one.measure, Measure::Term(_))
+                && matches!(one.family(), Family::Performance | Family::Segment)
+        })
     }
 
-    fn of(
+    /// A watch over all versions that serve in the same window: how each differs from the others, and the traffic of all.
+    /// `None` if the reference has no calibration, or none of versions.
+    #[must_use]
+    pub fn of_versions(reference: &Reference, budget: BudgetDays) -> Option<Self> {
+        let calibration = reference.calibration.as_ref()?;
+        // What stands out more in the whole is not told of a version.
+        let watched = |one: &Monitored| {
+            one.family() == Family::Version || (one.slice.is_none() && one.family() != Family::Pair)
+        };
+        let watch = Self::of_those(reference, budget, watched).filter(|_| compares_versions(reference))?;
+        Some(Self { volume: calibration.volume.clone(), of_slices: true, ..watch })
+    }
+
+    /// A watch over some quantities, each with the thresholds that it has among all of them; without traffic.
+    fn of_those(
         reference: &Reference,
-        calibration: &Calibration,
-        monitored: Vec<Monitored>,
-        budgets: Budgets,
-    ) -> Self {
+        budget: BudgetDays,
+        keep: impl Fn(&Monitored) -> bool,
+    ) -> Option<Self> {
+        let calibration = reference.calibration.as_ref()?;
+        let mut monitored = quantities::monitored(reference, &calibration.slices, &[]);
+        let kept: Vec<bool> = monitored.iter().map(keep).collect();
         let quantities: Vec<_> = monitored.iter().map(|one| one.quantity).collect();
         let fits = monitored.iter().map(|one| calibration.fits.get(&one.key()).cloned()).collect();
-        Self {
+        let budgets = budget.budgets(calibration.window_ms);
+        let mut watch = Watch::new(&quantities, fits, calibration.season, budgets);
+        watch.retain(&kept);
+        let mut kept = kept.into_iter();
+        monitored.retain(|_| kept.next().unwrap_or(false));
+        (!monitored.is_empty()).then(|| Self {
             window_ms: calibration.window_ms,
             time_zone: calibration.time_zone.parse().unwrap_or(chrono_tz::UTC),
-            watch: Watch::new(&quantities, fits, calibration.season, budgets),
+            watch,
             monitored,
             sampler: Sampler::new(reference),
-            volume: calibration.volume.clone(),
+            volume: None,
             inputs: cause::inputs(reference),
-        }
+            of_slices: false,
+        })
     }
 
     /// Length of the windows that are judged.
@@ -199,8 +230,37 @@ impl ModelWatch {
         let findings =
             findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume);
         let rows = counted.whole.get(Layout::ROWS).copied().unwrap_or(0);
-        let cause = state.cause.take(cause::cause(&self.inputs, &findings), rows);
+        let explains = findings.iter().filter(|finding| !self.of_slices || finding.slice.is_some());
+        let cause = state.cause.take(cause::cause(&self.inputs, explains), rows);
         Judged { samples, readings, findings, cause }
+    }
+
+    /// The windows that a state remembers, oldest first, as far as it does: samples and expectations in single precision,
+    /// and of the last window, which was just judged, everything.
+    #[must_use]
+    pub fn remembered(&self, state: &ModelWatchState, counted: Counted<'_>, judged: &Judged) -> Vec<Seen> {
+        let known = state.watch.known();
+        let nothing = SeriesWindow { start: 0, whole: Vec::new(), slices: HashMap::new() };
+        let empty = Judged {
+            samples: vec![Sample::default(); self.monitored.len()],
+            readings: vec![Reading::default(); self.monitored.len()],
+            findings: Vec::new(),
+            cause: None,
+        };
+        let mut seen = vec![Seen { window: nothing, judged: empty }; known];
+        for quantity in 0..self.monitored.len() {
+            let windows = self.watch.remembered(&state.watch, quantity);
+            for (seen, (sample, expected)) in seen.iter_mut().zip(windows) {
+                seen.judged.samples[quantity] = sample;
+                seen.judged.readings[quantity].expected = expected;
+            }
+        }
+        if let (Some(last), Some(next)) = (seen.last_mut(), state.next_start) {
+            let (whole, slices) = (counted.whole.to_vec(), counted.slices.clone());
+            let window = SeriesWindow { start: next - self.window_ms, whole, slices };
+            *last = Seen { window, judged: judged.clone() };
+        }
+        seen
     }
 
     /// How far traffic fell short, with the threshold, if it fell by more.
@@ -213,6 +273,13 @@ impl ModelWatch {
         let fall = worst_fall(state.shortfalls.iter().copied());
         (fall > fit.threshold).then_some((fall, fit.threshold))
     }
+}
+
+/// Whether a reference knows how versions differ while nothing is wrong: its baseline held several.
+#[must_use]
+pub fn compares_versions(reference: &Reference) -> bool {
+    let mut slices = reference.calibration.iter().flat_map(|calibration| &calibration.slices);
+    slices.any(|slice| matches!(slice, Slice::Version(_)))
 }
 
 /// What one step brought.
@@ -256,7 +323,7 @@ impl ModelWatchState {
     /// Bytes of memory that it takes, but for those of its own fields.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>()
+        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>() + self.cause.bytes()
     }
 
     /// The state as text for a checkpoint.

@@ -9,11 +9,6 @@ use crate::subject::Millis;
 /// Windows after which a drift counts as never noticed.
 pub const LONGEST: usize = REMEMBERED;
 
-/// Tolerated change of a mean, in standard deviations of an event, and of a share, as a part of it, for quantities
-/// without a tolerance of their own: as the watch applies them.
-const TOLERATED_DEVIATIONS: f64 = 0.05;
-const TOLERATED_PART: f64 = 0.25;
-
 /// A change that is put in.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Injected {
@@ -142,9 +137,7 @@ pub fn floors(watch: &ModelWatch) -> Vec<Floor> {
         let Some(fit) = watch.watch.fit(index) else { continue };
         let in_deviations = matches!(one.quantity.law, Law::Mean { .. });
         let unit = if in_deviations { fit.deviation() } else { 1.0 };
-        let default =
-            if in_deviations { TOLERATED_DEVIATIONS * fit.deviation() } else { TOLERATED_PART * fit.mean };
-        let floor = one.quantity.tolerance.unwrap_or(default) / unit;
+        let floor = one.quantity.tolerated(fit) / unit;
         match floors.iter_mut().find(|known| known.kind == one.kind) {
             Some(known) => {
                 known.least = known.least.min(floor);

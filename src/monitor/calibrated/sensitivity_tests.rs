@@ -11,6 +11,8 @@ use crate::registry::{BaselineOptions, build};
 
 const HOUR: Millis = 3_600_000;
 const START: Millis = 1_704_067_200_000;
+/// Tolerated change of a mean, in standard deviations of an event.
+const TOLERATED: f64 = 0.05;
 
 /// Ten days of 200 rows an hour: a uniform number and a colour of three.
 fn reference() -> Reference {
@@ -56,7 +58,7 @@ fn the_floors_told_are_those_that_the_watch_applies() {
     let watch = ModelWatch::new(&reference, BudgetDays::default()).expect("calibrated");
     let told = floors(&watch);
     let of = |kind: &str| *told.iter().find(|floor| floor.kind == kind).expect("a floor");
-    assert_eq!((of("location").in_deviations, of("location").least), (true, TOLERATED_DEVIATIONS));
+    assert_eq!((of("location").in_deviations, of("location").least), (true, TOLERATED));
     assert_eq!(of("missing").least, 0.002);
     // So many events that only the floor keeps a change quiet.
     let alarms = |kind: &str, effect: f64| {
@@ -73,8 +75,8 @@ fn the_floors_told_are_those_that_the_watch_applies() {
             .collect();
         watch.watch.step(&mut state, &samples, at).iter().any(|reading| reading.z != 0.0)
     };
-    assert!(!alarms("location", 0.98 * TOLERATED_DEVIATIONS));
-    assert!(alarms("location", 3.0 * TOLERATED_DEVIATIONS));
+    assert!(!alarms("location", 0.98 * TOLERATED));
+    assert!(alarms("location", 3.0 * TOLERATED));
     let tail = of("tail_high").least;
     assert!(!alarms("tail_high", 0.98 * tail) && alarms("tail_high", 3.0 * tail), "a quarter of the share");
 }

@@ -10,7 +10,7 @@ use super::cause::{Cause, follows};
 use super::findings::{Finding, is_fault};
 use super::quantities::{About, LATENCY, Monitored};
 use super::{CALIBRATED, Judged};
-use crate::alert::{AlertKind, Moved, Severity};
+use crate::alert::{AlertKind, Explained, Moved, Severity};
 use crate::reference::{Layout, Reference, Role, Slice};
 use crate::subject::Millis;
 use crate::view::{Level, VerdictView, WindowView};
@@ -32,6 +32,8 @@ pub struct Place<'a> {
     pub coverage: f64,
     /// Whether categories are named.
     pub show_categories: bool,
+    /// Whether it is about labels that came later than their predictions.
+    pub late_labels: bool,
 }
 
 /// The window of the whole, then one for each segment of the calibration.
@@ -42,6 +44,7 @@ pub fn views(
     monitored: &[Monitored],
     judged: &Judged,
     rows: &BTreeMap<Option<String>, u64>,
+    told: &Told<'_>,
 ) -> Vec<WindowView> {
     let window = |segment: Option<String>, verdicts: Vec<VerdictView>| WindowView {
         model: place.model.to_owned(),
@@ -58,14 +61,14 @@ pub fn views(
         latency: None,
         columns: Vec::new(),
     };
-    // A version is compared with the others where events of several are counted together: in backtests.
-    let told = |slice: Option<&Slice>| -> Vec<&Finding> {
+    // Versions are compared with one another in windows of their own (`contrasts.rs`).
+    let found = |slice: Option<&Slice>| -> Vec<&Finding> {
         judged.findings.iter().filter(|finding| finding.slice.as_ref() == slice).collect()
     };
-    let of_whole = told(None);
+    let of_whole = found(None);
     let verdict = |finding: &Finding| {
         let follows = judged.cause.as_ref().filter(|cause| follows(reference, finding, cause));
-        VerdictView { inhibited_by: follows.map(Cause::text), ..verdict(place, reference, finding) }
+        VerdictView { inhibited_by: follows.map(Cause::text), ..verdict(place, reference, finding, told) }
     };
     let mut whole: Vec<VerdictView> = of_whole.iter().map(|finding| verdict(finding)).collect();
     for (feature, (reading, n)) in calm(monitored, judged) {
@@ -76,7 +79,7 @@ pub fn views(
     let segments = reference.calibration.iter().flat_map(|calibration| &calibration.slices);
     let of_segment = |slice: &Slice| {
         let Slice::Segment(value) = slice else { return None };
-        let verdicts = told(Some(slice)).into_iter().map(&verdict).collect();
+        let verdicts = found(Some(slice)).into_iter().map(&verdict).collect();
         Some(window(Some(value.clone()), verdicts))
     };
     [window(None, whole)].into_iter().chain(segments.filter_map(of_segment)).collect()
@@ -122,20 +125,48 @@ fn quiet(reference: &Reference, feature: &str, reading: &Reading, n: f64) -> Ver
         severity: None,
         inhibited_by: None,
         moved: Vec::new(),
+        explained: None,
     }
 }
 
-fn verdict(place: Place<'_>, reference: &Reference, finding: &Finding) -> VerdictView {
-    let about = match &finding.about {
-        None => String::new(),
-        Some(About::Quantile(q)) => format!(" {q}"),
-        Some(About::Column(name)) => format!(" {name}"),
-        Some(About::Category(at)) => match place.show_categories {
-            true => format!(" {}", super::category_name(reference, &finding.feature, *at)),
-            false => format!(" category {}", at + 1),
+/// What changed, with the category, quantile or column that it is about; categories by their place unless they may be
+/// named.
+pub(super) fn kind_text(
+    reference: &Reference,
+    (feature, kind, about): (&str, &str, Option<&About>),
+    show_categories: bool,
+) -> String {
+    match about {
+        None => kind.to_owned(),
+        Some(About::Quantile(q)) => format!("{kind} {q}"),
+        Some(About::Column(name)) => format!("{kind} {name}"),
+        Some(About::Category(at)) => match show_categories {
+            true => format!("{kind} {}", super::category_name(reference, feature, *at)),
+            false => format!("{kind} category {}", at + 1),
         },
-    };
-    let moved = finding.means.map(|(to, from)| Moved { bin: format!("{}{about}", finding.kind), from, to });
+    }
+}
+
+/// What stands behind the findings of a window, for those of which it is told.
+pub type Told<'a> = dyn Fn(&Finding) -> Option<(Vec<Moved>, Explained)> + 'a;
+
+/// Most bins of a verdict.
+const MOST_MOVED: usize = 5;
+
+pub(super) fn verdict(
+    place: Place<'_>,
+    reference: &Reference,
+    finding: &Finding,
+    told: &Told<'_>,
+) -> VerdictView {
+    let about = (finding.feature.as_str(), finding.kind, finding.about.as_ref());
+    let bin = kind_text(reference, about, place.show_categories);
+    let mut moved: Vec<Moved> = finding.means.map(|(to, from)| Moved { bin, from, to }).into_iter().collect();
+    let (bins, explained) = told(finding).map_or_else(Default::default, |(bins, one)| (bins, Some(one)));
+    let news: Vec<Moved> =
+        bins.into_iter().filter(|one| moved.iter().all(|known| known.bin != one.bin)).collect();
+    moved.extend(news);
+    moved.truncate(MOST_MOVED);
     VerdictView {
         column: column_of(&finding.feature).to_owned(),
         role: role_of(reference, &finding.feature),
@@ -153,7 +184,8 @@ fn verdict(place: Place<'_>, reference: &Reference, finding: &Finding) -> Verdic
             Loudness::Page => Severity::Critical,
         }),
         inhibited_by: None,
-        moved: moved.into_iter().collect(),
+        moved,
+        explained: explained.map(Box::new),
     }
 }
 

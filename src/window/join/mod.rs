@@ -9,23 +9,25 @@
 //!
 //! Bounds: at most `max` predictions of all models wait, and a quarter as many labels; when they are more, the oldest
 //! chunk of the model with the most of them leaves and is counted. A waiting prediction takes about 130 bytes and two per
-//! column that the residual is multiplied with. There is one pane per version and window within `wait`, of a few kB.
+//! column that the residual is multiplied with. There is one pane per version and window within `wait`, of a few kB and 50
+//! bytes a segment.
 
 mod document;
 mod pane;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
-use crate::reference::{Joint, Outcome, ResidualTerms};
+use crate::reference::{Joint, Outcome, Reference, ResidualTerms, Slice};
 use crate::subject::Millis;
 use crate::view::{JoinView, LabelsView};
 
 pub use document::PREFIX as JOIN_DOCUMENTS;
+pub use pane::Decisions;
 
 use pane::{Lane, Pane};
 use waiting::{Chunks, Coded, take};
@@ -62,6 +64,8 @@ pub struct Predicted<'a> {
     pub plan: &'a Arc<Plan>,
     /// Cell of each column; `usize::MAX` where the event had no value for one.
     pub cells: &'a [usize],
+    /// Value of the segment field, if the traffic is split by one.
+    pub segment: Option<&'a str>,
     /// The model's output.
     pub score: f64,
     /// Identity.
@@ -87,6 +91,10 @@ pub struct FinalWindow {
     pub labelled: u64,
     /// Counters in the plan's layout: labelled rows and the residual's terms.
     pub counts: Vec<u64>,
+    /// The same of each segment that is compared with the rest, with the residual's mean only.
+    pub slices: HashMap<Slice, Vec<u64>>,
+    /// Labelled predictions that say yes or no, and those of them that were wrong.
+    pub decisions: Decisions,
 }
 
 /// A prediction that waits.
@@ -95,7 +103,7 @@ struct Prediction {
     at: Millis,
     score: f64,
     lane: u32,
-    /// Cells of the residual's columns, then of the score.
+    /// Cells of the residual's columns, then of the score; then the place of the segment among the slices.
     cells: Box<[u16]>,
 }
 
@@ -176,8 +184,9 @@ impl Join {
         self.dirty = true;
         let lane = self.lane(&seen);
         let window = window_of(seen.at, self.settings.window_ms);
+        let slice = seen.segment.and_then(|value| place_of(&seen.plan.reference, value));
         let prediction =
-            Prediction { at: seen.at, score: seen.score, lane, cells: compact(terms, seen.cells) };
+            Prediction { at: seen.at, score: seen.score, lane, cells: compact(terms, seen.cells, slice) };
         let id = hash(seen.id);
         let model = self.models.entry(seen.model.to_owned()).or_default();
         if model.predictions.contains(id) {
@@ -245,7 +254,7 @@ impl Join {
         let joint = &plan.reference.joint;
         expand(joint, &prediction.cells, plan.layout.columns(), cells);
         let outcome = Outcome { score: prediction.score, label: early.label };
-        tally.add(joint, cells, outcome, early.at - prediction.at);
+        tally.add(joint, cells, slice_of(joint, &prediction.cells), outcome, early.at - prediction.at);
     }
 
     /// Keeps the bounds: drops the oldest of the model with the most.
@@ -330,6 +339,8 @@ impl Join {
             start,
             end,
             labelled: pane.settled.labelled,
+            slices: lane.slices(&pane.settled),
+            decisions: pane.settled.decisions,
             counts,
         })
     }
@@ -445,11 +456,25 @@ fn window_of(at: Millis, window_ms: Millis) -> Millis {
     at.div_euclid(window_ms) * window_ms
 }
 
-/// The cells that the residual's terms need.
-fn compact(terms: &ResidualTerms, cells: &[usize]) -> Box<[u16]> {
+/// Place of a segment among the slices that are compared with the rest.
+fn place_of(reference: &Reference, value: &str) -> Option<u16> {
+    let is = |slice: &Slice| matches!(slice, Slice::Segment(known) if known == value);
+    let place = reference.calibration.as_ref()?.slices.iter().position(is)?;
+    u16::try_from(place).ok()
+}
+
+/// The cells that the residual's terms need, and the slice.
+fn compact(terms: &ResidualTerms, cells: &[usize], slice: Option<u16>) -> Box<[u16]> {
     let cell =
         |column: &usize| cells.get(*column).and_then(|cell| u16::try_from(*cell).ok()).unwrap_or(NO_CELL);
-    terms.columns.iter().chain([&terms.score]).map(cell).collect()
+    let columns = terms.columns.iter().chain([&terms.score]).map(cell);
+    columns.chain([slice.unwrap_or(NO_CELL)]).collect()
+}
+
+/// The slice among the cells; predictions of earlier versions of this program have none.
+fn slice_of(joint: &Joint, compact: &[u16]) -> Option<u16> {
+    let terms = joint.residual.as_ref()?;
+    compact.get(terms.columns.len() + 1).copied().filter(|place| *place != NO_CELL)
 }
 
 /// The other way round.

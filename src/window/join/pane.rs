@@ -3,17 +3,50 @@
 //! A label belongs to the window of its prediction, and is added once the watermark has passed its own window: what is
 //! judged at an edge so does not depend on how far a partition happens to be ahead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use anchorwatch_detectors::counts::merge;
 use anchorwatch_detectors::latency;
 use serde::{Deserialize, Serialize};
 
-use crate::reference::{Joint, Layout, Moment, Outcome};
+use crate::reference::{Joint, Layout, Moment, Outcome, Slice};
 use crate::subject::Millis;
 use crate::view::PerformanceView;
 use crate::window::Plan;
+
+/// Score from which a prediction says yes.
+const DECISION: f64 = 0.5;
+
+/// Labelled predictions of two classes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decisions {
+    /// All of them.
+    pub all: u64,
+    /// Those whose label is the other one: it is 1 and the score below 0.5, or 0 and the score is not.
+    pub wrong: u64,
+}
+
+impl Decisions {
+    /// Adds a prediction, unless its label is neither 0 nor 1.
+    pub fn add(&mut self, outcome: Outcome) {
+        let truth = if outcome.label == 1.0 {
+            true
+        } else if outcome.label == 0.0 {
+            false
+        } else {
+            return;
+        };
+        self.all += 1;
+        self.wrong += u64::from((outcome.score >= DECISION) != truth);
+    }
+
+    /// Adds others.
+    pub fn merge(&mut self, other: Self) {
+        self.all += other.all;
+        self.wrong += other.wrong;
+    }
+}
 
 /// Sums over labelled predictions. Two of them add up to that of all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,16 +57,34 @@ pub(super) struct Tally {
     pub(super) terms: Vec<u64>,
     /// Delays of the labels, by bucket: those of latencies, with a second for a millisecond.
     pub(super) delays: BTreeMap<usize, u64>,
+    /// By the place of a slice: the two counters of the residual's mean.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) slices: BTreeMap<u16, [u64; 2]>,
+    /// What a threshold at one half makes of the scores.
+    #[serde(default)]
+    pub(super) decisions: Decisions,
 }
 
 impl Tally {
     /// Adds one labelled prediction; `cells` is as [`Joint::add`] wants it.
-    pub(super) fn add(&mut self, joint: &Joint, cells: &[usize], outcome: Outcome, delay: Millis) {
+    pub(super) fn add(
+        &mut self,
+        joint: &Joint,
+        cells: &[usize],
+        slice: Option<u16>,
+        outcome: Outcome,
+        delay: Millis,
+    ) {
         self.labelled += 1;
+        self.decisions.add(outcome);
         // The terms of pairs, which stand behind those of the residual, were counted with the prediction.
         self.terms.resize(2 * joint.residual_terms(), 0);
+        let mut of_slice = slice.map(|place| self.slices.entry(place).or_default());
         joint.add(cells, Some(outcome), |place, amount| {
             if let Some(term) = self.terms.get_mut(place) {
+                *term = term.saturating_add(amount);
+            }
+            if let Some(term) = of_slice.as_mut().and_then(|terms| terms.get_mut(place)) {
                 *term = term.saturating_add(amount);
             }
         });
@@ -49,6 +100,10 @@ impl Tally {
         for (bucket, count) in &other.delays {
             *self.delays.entry(*bucket).or_default() += count;
         }
+        for (place, terms) in &other.slices {
+            merge(self.slices.entry(*place).or_default(), terms);
+        }
+        self.decisions.merge(other.decisions);
     }
 
     fn delay(&self, q: f64) -> Option<f64> {
@@ -143,6 +198,25 @@ impl Lane {
         counts
     }
 
+    /// The same of each segment that is compared with the rest, with nothing but the residual's mean.
+    pub(super) fn slices(&self, tally: &Tally) -> HashMap<Slice, Vec<u64>> {
+        let known = self.plan.reference.calibration.as_ref().map_or(&[][..], |one| &one.slices);
+        let layout = &self.plan.layout;
+        let counts = |(place, terms): (&u16, &[u64; 2])| {
+            let slice = known.get(usize::from(*place))?.clone();
+            let mut counts = vec![0; layout.len()];
+            // The mean is the first term: its first counter is that of the events.
+            counts[Layout::ROWS] = terms[0];
+            for (place, term) in terms.iter().enumerate() {
+                if let Some(counter) = counts.get_mut(layout.joint(place)) {
+                    *counter = *term;
+                }
+            }
+            Some((slice, counts))
+        };
+        tally.slices.iter().filter_map(counts).collect()
+    }
+
     /// Figures of a judged window.
     pub(super) fn figures(
         &self,
@@ -178,7 +252,13 @@ mod tests {
 
     #[test]
     fn a_label_counts_once_its_own_window_is_closed() {
-        let tally = |labelled| Tally { labelled, terms: vec![labelled, 7], delays: [(3, labelled)].into() };
+        let tally = |labelled| Tally {
+            labelled,
+            terms: vec![labelled, 7],
+            delays: [(3, labelled)].into(),
+            slices: [(1, [labelled, 5])].into(),
+            decisions: Decisions { all: labelled, wrong: 1 },
+        };
         let mut pane = Pane { coming: [(0, tally(2)), (HOUR, tally(3))].into(), ..Pane::default() };
         assert!(!pane.settle(HOUR - 1, HOUR));
         assert!(pane.settle(HOUR, HOUR));
@@ -186,5 +266,7 @@ mod tests {
         assert!(pane.settle(2 * HOUR, HOUR) && pane.coming.is_empty());
         assert_eq!((pane.settled.labelled, pane.settled.terms[1]), (5, 14));
         assert_eq!(pane.settled.delays, [(3, 5)].into());
+        assert_eq!(pane.settled.slices, [(1, [5, 10])].into());
+        assert_eq!(pane.settled.decisions, Decisions { all: 5, wrong: 2 });
     }
 }

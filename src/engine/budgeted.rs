@@ -1,0 +1,230 @@
+//! The windows that end at an edge and are judged under the false-alarm budget: each version against its reference, with
+//! its segments, and the versions of a model that serve in the same window against one another, with the traffic of all.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::watches::{Kind, Stepped};
+use super::{Engine, Progress, SubjectId};
+use crate::monitor::calibrated::{
+    CALIBRATED, Counted, ModelWatch, Place, Teller, Told, VERSION_WINDOWS, VOLUME, compares_versions,
+    version_views, views,
+};
+use crate::reference::{Layout, Reference, Slice};
+use crate::subject::Subject;
+use crate::window::{Plan, Plans};
+
+/// Each version against its reference.
+pub(super) const CALIBRATED_WATCH: Kind =
+    Kind { horizon: CALIBRATED, prefix: "watch/", make: ModelWatch::of_version, tells: |_| true };
+
+/// The versions of a model against one another.
+pub(super) const VERSION_WATCH: Kind = Kind {
+    horizon: VERSION_WINDOWS,
+    prefix: "version-watch/",
+    make: ModelWatch::of_versions,
+    tells: |finding| matches!(finding.slice, Some(Slice::Version(_))) || finding.feature == VOLUME,
+};
+
+/// The window that is judged.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    /// First pane.
+    from: i64,
+    /// The pane after the last.
+    to: i64,
+    coverage: f64,
+}
+
+/// A version's counts in the window.
+struct Serving {
+    subject: Subject,
+    plan: Arc<Plan>,
+    counts: Vec<u64>,
+    /// Whether it was seen before the window began.
+    whole_window: bool,
+}
+
+impl Engine {
+    /// Judges the windows that end at this edge under the budget.
+    pub(super) fn watch_windows(&mut self, edge: i64, progress: &mut Progress) {
+        let settings = self.windows.settings();
+        let (pane_ms, panes) = (settings.pane_ms, settings.watch_panes);
+        let (end, length) = (edge * pane_ms, panes * pane_ms);
+        if panes == 0 || end.rem_euclid(length) != 0 {
+            return;
+        }
+        let (from, min_coverage) = (edge - panes, settings.min_coverage);
+        let coverage = self.coverage(end - length, end);
+        if coverage < min_coverage {
+            return;
+        }
+        let window = Window { from, to: edge, coverage };
+        let versions = self.versions_with_segments();
+        for (whole, segments) in &versions {
+            // A window that began before the version was seen is not whole.
+            if self.windows.seen_before(*whole, from + 1) {
+                self.watch_version(*whole, segments, window, progress);
+            }
+        }
+        let wholes = versions.into_iter().map(|(whole, _)| whole).collect();
+        for wholes in self.comparable(wholes) {
+            self.watch_versions(&wholes, window, progress);
+        }
+    }
+
+    /// The versions of each model of which one has a baseline that held several.
+    fn comparable(&self, wholes: Vec<SubjectId>) -> Vec<Vec<SubjectId>> {
+        let compares = |plans: &Plans| plans.newest().is_some_and(|plan| compares_versions(&plan.reference));
+        let models: BTreeSet<&str> =
+            self.windows.plans().filter(|(_, _, plans)| compares(plans)).map(|(model, _, _)| model).collect();
+        let mut versions: BTreeMap<&str, Vec<SubjectId>> = BTreeMap::new();
+        for whole in wholes {
+            let subject = self.windows.subject(whole).filter(|subject| models.contains(&*subject.model));
+            if let Some(subject) = subject {
+                versions.entry(&*subject.model).or_default().push(whole);
+            }
+        }
+        versions.into_values().collect()
+    }
+
+    fn watch_version(
+        &mut self,
+        whole: SubjectId,
+        segments: &[SubjectId],
+        window: Window,
+        progress: &mut Progress,
+    ) {
+        let Window { from, to, .. } = window;
+        let Some(subject) = self.windows.subject(whole).cloned() else { return };
+        let Some((plan, counts)) = self.windows.sum(whole, from, to) else { return };
+        let mut slices = HashMap::new();
+        let mut rows = BTreeMap::from([(None, rows_of(&counts))]);
+        for id in segments {
+            let name = self.windows.subject(*id).and_then(|subject| subject.segment.clone());
+            if let (Some(name), Some((_, counts))) = (name, self.windows.sum(*id, from, to)) {
+                rows.insert(Some(name.to_string()), rows_of(&counts));
+                slices.insert(Slice::Segment(name.to_string()), counts);
+            }
+        }
+        let id = (subject.model.to_string(), subject.version.to_string());
+        let start = from * self.windows.settings().pane_ms;
+        let counted = Counted { whole: &counts, slices: &slices };
+        let Some(stepped) = self.watches.step(&plan, id, start, counted) else { return };
+        let place = self.place(&subject, &plan, window);
+        let teller = self.teller(place, &plan.reference, &stepped);
+        let told: &Told<'_> = &|finding| teller.tell(finding);
+        let Stepped { watch, judged, .. } = &stepped;
+        let judged = views(place, &plan.reference, watch.monitored(), judged, &rows, told);
+        self.labels.estimate(&plan.reference, &counts, &judged);
+        for view in judged {
+            self.alerts.observe(&view);
+            progress.windows.push(view);
+        }
+    }
+
+    /// Compares the versions of a model whose baseline held several, those of one shape at a time: events that were cut at
+    /// different points cannot be held against one another.
+    fn watch_versions(&mut self, wholes: &[SubjectId], window: Window, progress: &mut Progress) {
+        let mut left: Vec<Serving> = wholes.iter().filter_map(|id| self.serving(*id, window)).collect();
+        left.sort_by(|a, b| a.subject.version.cmp(&b.subject.version));
+        while let Some(lead) = left.iter().position(|one| compares_versions(&one.plan.reference)) {
+            let reference = Arc::clone(&left[lead].plan.reference);
+            let (alike, others) =
+                left.into_iter().partition(|one| are_alike(&reference, &one.plan.reference));
+            self.watch_alike(alike, window, progress);
+            left = others;
+        }
+    }
+
+    /// Versions whose counters mean the same; the watch is that of the first one's reference.
+    fn watch_alike(&mut self, alike: Vec<Serving>, window: Window, progress: &mut Progress) {
+        let lead = alike.iter().position(|one| compares_versions(&one.plan.reference));
+        let Some(lead) = lead.filter(|_| alike.iter().any(|one| one.whole_window)) else { return };
+        let (subject, plan) = (alike[lead].subject.clone(), Arc::clone(&alike[lead].plan));
+        let mut whole = vec![0; plan.layout.len()];
+        let (mut slices, mut versions) = (HashMap::new(), BTreeMap::new());
+        for one in alike {
+            anchorwatch_detectors::counts::merge(&mut whole, &one.counts);
+            let version = one.subject.version.to_string();
+            versions.insert(version.clone(), (rows_of(&one.counts), one.plan.reference_id.clone()));
+            slices.insert(Slice::Version(version), one.counts);
+        }
+        let known = plan.reference.calibration.iter().flat_map(|one| &one.slices);
+        let known: Vec<&Slice> = known.collect();
+        versions.retain(|version, _| {
+            *version == *subject.version || known.contains(&&Slice::Version(version.clone()))
+        });
+        let id = (subject.model.to_string(), subject.version.to_string());
+        let start = window.from * self.windows.settings().pane_ms;
+        let counted = Counted { whole: &whole, slices: &slices };
+        let Some(stepped) = self.versions.step(&plan, id, start, counted) else { return };
+        let place = self.place(&subject, &plan, window);
+        let teller = self.teller(place, &plan.reference, &stepped);
+        let told: &Told<'_> = &|finding| teller.tell(finding);
+        for view in version_views(place, &plan.reference, &stepped.judged, &versions, told) {
+            self.alerts.observe(&view);
+            progress.windows.push(view);
+        }
+    }
+
+    fn serving(&self, id: SubjectId, Window { from, to, .. }: Window) -> Option<Serving> {
+        let subject = self.windows.subject(id)?.clone();
+        let (plan, counts) = self.windows.sum(id, from, to)?;
+        let whole_window = self.windows.seen_before(id, from + 1);
+        Some(Serving { subject, plan, counts, whole_window })
+    }
+
+    fn place<'a>(&self, subject: &'a Subject, plan: &'a Plan, window: Window) -> Place<'a> {
+        let pane_ms = self.windows.settings().pane_ms;
+        Place {
+            model: &subject.model,
+            version: &subject.version,
+            reference_id: &plan.reference_id,
+            start: window.from * pane_ms,
+            end: window.to * pane_ms,
+            coverage: window.coverage,
+            show_categories: self.watches.show_categories(),
+            late_labels: false,
+        }
+    }
+
+    pub(super) fn teller<'a>(
+        &'a self,
+        place: Place<'a>,
+        reference: &'a Reference,
+        stepped: &'a Stepped,
+    ) -> Teller<'a> {
+        Teller { place, reference, watch: &stepped.watch, seen: &stepped.seen, topic: &self.topic }
+    }
+
+    /// The whole of every watched version with its segments.
+    fn versions_with_segments(&self) -> Vec<(SubjectId, Vec<SubjectId>)> {
+        let mut versions: Vec<(SubjectId, Vec<SubjectId>)> = Vec::new();
+        for id in self.windows.watched_subjects() {
+            let whole = self.windows.subject(id).is_some_and(|subject| subject.segment.is_none());
+            match versions.last_mut() {
+                Some((_, segments)) if !whole => segments.push(id),
+                _ => versions.push((id, Vec::new())),
+            }
+        }
+        versions
+    }
+}
+
+fn rows_of(counts: &[u64]) -> u64 {
+    counts.get(Layout::ROWS).copied().unwrap_or(0)
+}
+
+/// Whether two references count the same values in the same counters.
+fn are_alike(one: &Reference, other: &Reference) -> bool {
+    one.columns.len() == other.columns.len()
+        && one.joint == other.joint
+        && one.columns.iter().zip(&other.columns).all(|(a, b)| {
+            a.name == b.name
+                && a.role == b.role
+                && a.kind == b.kind
+                && a.single_precision == b.single_precision
+                && a.binning == b.binning
+        })
+}

@@ -1,0 +1,188 @@
+//! What one event's values look like while they wait in a batch: one word per column, then latency, then what joint
+//! terms need of score and label.
+//!
+//! A word is either a number that is still to be looked up, by its bits, or the index of the counter that it increments,
+//! in the low half of a NaN: no event holds one, since JSON has none. Everything but finite numbers of numeric columns
+//! is an index from the beginning.
+
+use anchorwatch_detectors::binning::Binning;
+use anchorwatch_detectors::latency;
+
+use super::count::truth;
+use super::fit::Fit;
+use super::plan::Plan;
+use crate::event::scan::{Found, Scanned};
+use crate::reference::{Layout, Reference, Role, Value};
+
+/// A quiet NaN: the mark of an index.
+const INDEX: u64 = 0x7ff8 << 48;
+/// The index of no counter: a layout is never that long.
+const NOWHERE: u32 = u32::MAX;
+
+/// An event as the scanner left it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scan<'e> {
+    pub(super) scanned: &'e Scanned,
+    pub(super) payload: &'e [u8],
+}
+
+/// How the values of a column become words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Finite numbers wait for their look-up.
+    Double,
+    /// The same, rounded to 32 bits before.
+    Single,
+    /// Everything is looked up at once.
+    Category,
+}
+
+/// One column of a row.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    reading: Reading,
+    /// Index of the column's first counter.
+    begins: u32,
+    cells: u32,
+}
+
+/// The rows of one plan.
+#[derive(Debug)]
+pub(super) struct RowShape {
+    fields: Vec<Field>,
+    numeric: Vec<u32>,
+    blank: Vec<u64>,
+    /// Whether score and label stand at the end, as numbers.
+    has_outcome: bool,
+}
+
+impl RowShape {
+    pub(super) fn new(reference: &Reference, layout: &Layout) -> Self {
+        let columns = || reference.columns.iter().enumerate();
+        let reading = |column: &crate::reference::Column| match &column.binning {
+            Binning::Numeric(_) if column.single_precision => Reading::Single,
+            Binning::Numeric(_) => Reading::Double,
+            Binning::Categorical(_) => Reading::Category,
+        };
+        let fields: Vec<Field> = columns()
+            .map(|(index, column)| Field {
+                reading: reading(column),
+                begins: layout.index(index, 0) as u32,
+                cells: column.binning.cells() as u32,
+            })
+            .collect();
+        let numeric = (0..).zip(&fields).filter(|(_, field)| field.reading != Reading::Category);
+        // An event without a label says nothing of it; one without anything else lacks it.
+        let absent = |(index, column): (usize, &crate::reference::Column)| match column.role {
+            Role::Label => INDEX | u64::from(NOWHERE),
+            Role::Feature | Role::Score | Role::Prediction => {
+                INDEX | layout.index(index, column.slot(Value::Missing)) as u64
+            }
+        };
+        let has_outcome = reference.joint.residual.is_some();
+        let outcome = [f64::NAN.to_bits(); 2];
+        let blank = columns().map(absent).chain([INDEX | layout.latency_missing() as u64]);
+        Self {
+            blank: blank.chain(outcome.into_iter().filter(|_| has_outcome)).collect(),
+            numeric: numeric.map(|(index, _)| index).collect(),
+            fields,
+            has_outcome,
+        }
+    }
+
+    /// The row of an event that holds nothing.
+    pub(super) fn blank(&self) -> &[u64] {
+        &self.blank
+    }
+
+    /// Words of a row, from the first on, that increment a counter each.
+    pub(super) fn counted(&self) -> usize {
+        self.fields.len() + 1
+    }
+
+    /// Columns that wait for their look-up.
+    pub(super) fn numeric(&self) -> impl Iterator<Item = usize> {
+        self.numeric.iter().map(|column| *column as usize)
+    }
+
+    /// The counter that a word increments once it is looked up; out of range for none.
+    pub(super) fn index(word: u64) -> usize {
+        word as u32 as usize
+    }
+
+    /// The word of a value that was looked up; one that already is an index stays it.
+    pub(super) fn looked_up(&self, column: usize, word: u64, cell: usize) -> u64 {
+        let index = INDEX | (u64::from(self.fields[column].begins) + cell as u64);
+        std::hint::select_unpredictable(f64::from_bits(word).is_nan(), word, index)
+    }
+
+    /// Cell of a column's word, after the look-up; `usize::MAX` where the value is none.
+    pub(super) fn cell(&self, column: usize, word: u64) -> usize {
+        let Field { begins, cells, .. } = self.fields[column];
+        let cell = (word as u32).wrapping_sub(begins);
+        if cell < cells { cell as usize } else { usize::MAX }
+    }
+
+    /// Score and label of a row, if it has both.
+    pub(super) fn outcome(&self, row: &[u64]) -> Option<(f64, f64)> {
+        let at = self.counted();
+        let number = |place: usize| Some(f64::from_bits(*row.get(place)?)).filter(|x| !x.is_nan());
+        if self.has_outcome { number(at).zip(number(at + 1)) } else { None }
+    }
+
+    /// Writes the values of an event over a blank row.
+    pub(super) fn fill(&self, row: &mut [u64], plan: &Plan, fit: &Fit, scan: Scan<'_>) {
+        let Scan { scanned, payload } = scan;
+        for (found, column) in scanned.features.iter().zip(fit.columns()) {
+            // Features that the reference does not know have no place.
+            if let Some(word) = row.get_mut(*column as usize) {
+                *word = self.word(plan, *column as usize, found, payload);
+            }
+        }
+        let roles = [
+            (plan.score(), &scanned.score),
+            (plan.prediction(), &scanned.prediction),
+            (plan.label(), &scanned.label),
+        ];
+        for (column, found) in roles {
+            if let Some(column) = column
+                && !matches!(found, Found::Absent | Found::Missing)
+            {
+                row[column] = self.word(plan, column, found, payload);
+            }
+        }
+        if let Some(latency_ms) = scanned.latency_ms {
+            let layout = &plan.layout;
+            let bucket = latency::bucket(latency_ms);
+            let index = bucket.map_or(layout.latency_invalid(), |bucket| layout.latency_bucket(bucket));
+            row[self.fields.len()] = INDEX | index as u64;
+        }
+        if self.has_outcome {
+            let number = |found: &Found| truth(value_of(found, payload)).map_or(f64::NAN, |x| x).to_bits();
+            let at = self.counted();
+            row[at..at + 2].copy_from_slice(&[number(&scanned.score), number(&scanned.label)]);
+        }
+    }
+
+    fn word(&self, plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
+        match (self.fields[column].reading, found) {
+            (Reading::Double, Found::Number(x)) if x.is_finite() => x.to_bits(),
+            (Reading::Single, Found::Number(x)) if x.is_finite() => f64::from(*x as f32).to_bits(),
+            _ => {
+                let slot = plan.reference.columns[column].slot(value_of(found, payload));
+                INDEX | (u64::from(self.fields[column].begins) + slot as u64)
+            }
+        }
+    }
+}
+
+/// The value as the reference counts it.
+pub(super) fn value_of<'e>(found: &Found, payload: &'e [u8]) -> Value<'e> {
+    match found {
+        Found::Absent | Found::Missing => Value::Missing,
+        Found::Number(x) => Value::Number(*x),
+        Found::Bool(truth) => Value::Bool(*truth),
+        Found::Text(span) => Value::Text(span.text(payload)),
+        Found::Nested => Value::Nested,
+    }
+}
