@@ -41,7 +41,7 @@ pub use route::{DEFAULT_GROUP_BY, Destination, explain};
 pub use rules::placeholders;
 
 use crate::config;
-use crate::monitor::calibrated::is_under_budget;
+use crate::monitor::calibrated::{CLEARED_AFTER, is_under_budget};
 use crate::monitor::sequential::is_sequential;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
@@ -163,7 +163,7 @@ impl Alerts {
             (pace.fire_after, pace.of_last, pace.escalate_after) = (1, 1, 0);
             // A change that shows at some hours only is over when days are quiet, or all that is remembered.
             let length = (window.end - window.start).max(1);
-            pace.clear_after = u32::try_from(3 * DAY / length).unwrap_or(1).clamp(1, 48);
+            pace.clear_after = u32::try_from(3 * DAY / length).unwrap_or(1).clamp(1, CLEARED_AFTER);
         }
         let sequential = is_sequential(&window.horizon);
         if sequential {

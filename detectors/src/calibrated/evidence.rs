@@ -119,9 +119,7 @@ fn count_bets(quantity: &Quantity, fit: &Fit, sample: Sample, expected: f64, tol
     let Sample { sum: hits, count } = sample;
     let p = expected.clamp(1e-9, 1.0 - 1e-9);
     let unsure = UNSURE * (p / fit.events).sqrt();
-    let own = (fit.mean * (1.0 - fit.mean)).max(1e-9);
-    let clumping = 1.0 / (1.0 + fit.between * fit.typical_count / own);
-    let weight = clumping * (1.0 - fit.memory) / (1.0 + fit.memory);
+    let weight = (1.0 - fit.memory) / (1.0 + fit.memory) / fit.clumping();
     let bet = |null: f64, ratio: f64| {
         let other = (ratio * null).min(0.999);
         weight * (hits * (other / null).ln() + (count - hits) * ((1.0 - other) / (1.0 - null)).ln())

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::memory::longest;
 use super::quantity::{Law, Quantity, Sample};
 use super::season::{SeasonDesign, weighted_regression};
 use super::spread::{inflation, lost, memory_of_level, memory_of_noise, prediction, unsure};
@@ -17,11 +18,17 @@ const FEWEST_TO_NARROW: f64 = 24.0;
 /// Least part of the variance of independent events that is believed.
 const NARROWEST: f64 = 0.02;
 
+/// Part of the typical events of a window under which it is taken for no steadier than independent events.
+const FEW: f64 = 0.25;
+
 /// F statistic from which a season is believed.
 const SEASON_F: f64 = 2.0;
 
 /// Fewest windows that can show a memory.
 const FEWEST_FOR_MEMORY: f64 = 20.0;
+
+/// Variance of windows, over that of counting, from which the wandering of their level is estimated.
+const PLAIN: f64 = 2.0;
 
 /// Variance between windows, over that of counting, from which a quantity is said to waver.
 const WAVERING: f64 = 2.0;
@@ -31,6 +38,27 @@ const CLIP_BURSTY: f64 = 2.5;
 
 /// The same when the baseline is merely overdispersed or has memory.
 const CLIP_WAVERING: f64 = 3.5;
+
+/// How the level of a column swings, for the quantities that follow from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Swing {
+    /// Memory from window to window.
+    pub memory: f64,
+    /// Factor by which its variance exceeds the part that the baseline shows.
+    pub unseen: f64,
+}
+
+impl Swing {
+    /// The wider of two.
+    #[must_use]
+    pub(super) fn max(self, other: Self) -> Self {
+        Self { memory: self.memory.max(other.memory), unseen: self.unseen.max(other.unseen) }
+    }
+}
+
+fn whole() -> f64 {
+    1.0
+}
 
 /// A quantity as its baseline shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +73,10 @@ pub struct Fit {
     pub variance: f64,
     /// Variance between windows beyond that of counting.
     pub between: f64,
+    /// Variance between windows over the part of it that the baseline shows: above 1 where a level wanders for so long
+    /// that the baseline may not hold its whole swing.
+    #[serde(default = "whole")]
+    pub unseen: f64,
     /// Factor on the variance that makes the baseline's own extremes look normal.
     pub stretch: f64,
     /// Memory, from window to window, of what varies between windows.
@@ -62,16 +94,16 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Fits a quantity on the windows of its baseline; `rows` are the regressors of each. It `wavers` if
-    /// its column is known to vary between windows, whether or not it shows it itself. `None` when too few windows have
-    /// events.
+    /// Fits a quantity on the windows of its baseline; `rows` are the regressors of each. `swing` is that of its column, if
+    /// that is known to vary between windows, whether or not the quantity shows it itself. `None` when too few windows
+    /// have events.
     #[must_use]
     pub fn new(
         quantity: &Quantity,
         windows: &[Sample],
         rows: &[Vec<f64>],
         design: SeasonDesign,
-        wavers: bool,
+        swing: Option<Swing>,
     ) -> Option<Self> {
         let used: Vec<usize> = (0..windows.len()).filter(|&i| windows[i].count > 0.0).collect();
         if used.len() < FEWEST_WINDOWS {
@@ -94,6 +126,7 @@ impl Fit {
             floor: None,
             variance,
             between: 0.0,
+            unseen: 1.0,
             stretch: 1.0,
             memory: 0.0,
             clip: None,
@@ -109,7 +142,7 @@ impl Fit {
             .zip(&means)
             .map(|(row, mean)| mean + quantity.prior - fit.predict(row))
             .collect();
-        fit.fit_spread(quantity, &residuals, &counts, freedom, few, wavers);
+        fit.fit_spread(quantity, &residuals, &counts, freedom, few, swing);
         Some(fit)
     }
 
@@ -131,7 +164,19 @@ impl Fit {
         if count <= 0.0 {
             return 0.0;
         }
-        1.0 / (self.variance / count + self.between) / self.stretch
+        // What a whole window shows of its steadiness, a few events of it do not.
+        let stretch = if count < FEW * self.typical_count { self.stretch.max(1.0) } else { self.stretch };
+        1.0 / (self.variance / count + self.between) / stretch
+    }
+
+    /// Variance of a share's event.
+    pub(super) fn own(&self) -> f64 {
+        (self.mean * (1.0 - self.mean)).max(1e-9)
+    }
+
+    /// Events of a typical window that count as one independent event of a share.
+    pub(super) fn clumping(&self) -> f64 {
+        1.0 + self.between * self.typical_count / self.own()
     }
 
     /// Whether the baseline held windows far beyond what its other windows let expect.
@@ -179,10 +224,11 @@ impl Fit {
         width + 1.0
     }
 
-    /// Whether windows vary plainly more than counting does.
+    /// The swing of its level, if windows vary plainly more than counting does.
     #[must_use]
-    pub(super) fn wavers(&self) -> bool {
-        self.between * self.typical_count > WAVERING * self.variance
+    pub(super) fn swing(&self) -> Option<Swing> {
+        let wavers = self.between * self.typical_count > WAVERING * self.variance;
+        wavers.then_some(Swing { memory: self.memory, unseen: self.unseen })
     }
 
     /// Part of a window's variance that has the memory.
@@ -202,6 +248,18 @@ impl Fit {
         prediction(self.memory, self.part())
     }
 
+    /// Largest standardised difference between a window of the baseline and what those before let expect of it.
+    fn worst_surprise(&self, standard: &[f64]) -> f64 {
+        let (gain, deviation) = self.prediction();
+        let (mut predicted, mut worst) = (0.0, 0.0_f64);
+        for z in standard {
+            let surprise = z - predicted;
+            predicted = self.memory * (predicted + gain * surprise);
+            worst = worst.max(surprise.abs() / deviation);
+        }
+        worst
+    }
+
     fn fit_spread(
         &mut self,
         quantity: &Quantity,
@@ -209,37 +267,77 @@ impl Fit {
         counts: &[f64],
         freedom: f64,
         few: bool,
-        wavers: bool,
+        swing: Option<Swing>,
     ) {
         let windows = residuals.len() as f64;
         let left = (windows - freedom).max(1.0);
         let squares = residuals.iter().zip(counts).map(|(e, n)| e * e * n / self.variance);
         let dispersion = squares.sum::<f64>() / left;
-        let standard = |fit: &Self| -> Vec<f64> {
-            residuals.iter().zip(counts).map(|(e, n)| e * fit.precision(*n).sqrt()).collect()
-        };
-        if !few && (wavers || dispersion > 1.0 + (2.0 / windows).sqrt()) {
-            let part = (1.0 - 1.0 / (dispersion * (1.0 + (2.0 / windows).sqrt()))).max(0.0);
-            if windows > FEWEST_FOR_MEMORY {
-                self.memory = memory_of_level(&standard(self), part);
-            }
-            let whole = dispersion.max(1.0) / (1.0 - lost(self.memory, part, residuals.len()));
-            let upper = whole * unsure(left, self.memory, part);
-            let typical = (counts.iter().map(|n| n.ln()).sum::<f64>() / windows).exp();
-            self.between = ((upper - 1.0) * self.variance / typical).max(0.0);
+        if !few && (swing.is_some() || dispersion > 1.0 + (2.0 / windows).sqrt()) {
+            self.fit_level(residuals, counts, dispersion, left, swing);
         } else if !few {
             if windows >= FEWEST_TO_NARROW && quantity.law != Law::Share {
                 // Events of a window that share their value make its mean steadier than independent ones would.
                 self.stretch = (dispersion * (1.0 + 2.0 * (2.0 / left).sqrt())).clamp(NARROWEST, 1.0);
             }
             if windows > FEWEST_FOR_MEMORY {
-                self.memory = memory_of_noise(&standard(self));
+                self.memory = memory_of_noise(&self.standard(residuals, counts));
             }
         }
-        let standard = standard(self);
+        let standard = self.standard(residuals, counts);
+        self.fit_bursts(&standard, few);
+        let precision: f64 = counts.iter().map(|n| self.precision(*n)).sum();
+        self.error = self.inflation(residuals.len()) / precision.max(1e-12);
+    }
+
+    /// Residuals in standard deviations of their windows.
+    fn standard(&self, residuals: &[f64], counts: &[f64]) -> Vec<f64> {
+        residuals.iter().zip(counts).map(|(e, n)| e * self.precision(*n).sqrt()).collect()
+    }
+
+    /// Variance and memory of a level that varies between windows, whose variance is `dispersion` times that of
+    /// counting, with `left` degrees of freedom.
+    fn fit_level(
+        &mut self,
+        residuals: &[f64],
+        counts: &[f64],
+        dispersion: f64,
+        left: f64,
+        swing: Option<Swing>,
+    ) {
+        let windows = residuals.len() as f64;
+        let part = (1.0 - 1.0 / (dispersion * (1.0 + (2.0 / windows).sqrt()))).max(0.0);
+        let mut level = 0.0;
+        if windows > FEWEST_FOR_MEMORY {
+            self.memory = memory_of_level(&self.standard(residuals, counts), part);
+            // Of a level that hardly stands out from the noise nobody can tell how long it lasts.
+            if dispersion > PLAIN {
+                let noise: Vec<f64> = counts.iter().map(|n| self.variance / n).collect();
+                let wander = longest(residuals, &noise);
+                self.memory = self.memory.max(wander.memory);
+                level = wander.variance;
+            }
+        }
+        self.memory = self.memory.max(swing.map_or(0.0, |swing| swing.memory));
+        let whole = dispersion.max(1.0) / (1.0 - lost(self.memory, part, residuals.len()));
+        let upper = whole * unsure(left, self.memory, part);
+        let typical = (counts.iter().map(|n| n.ln()).sum::<f64>() / windows).exp();
+        let shown = (dispersion.max(1.0) * unsure(left, 0.0, part) - 1.0) * self.variance / typical;
+        self.between = ((upper - 1.0) * self.variance / typical).max(level);
+        self.unseen = if shown > 0.0 { (self.between / shown).max(1.0) } else { 1.0 };
+        if let Some(swing) = swing.filter(|swing| swing.unseen > self.unseen) {
+            // What follows from a level follows from its square, too: from the spread of ranks to the tails.
+            self.between = self.between.max(swing.unseen.powi(2) * shown);
+        }
+    }
+
+    /// How bursty the windows of the baseline were, and what one window may therefore say.
+    fn fit_bursts(&mut self, standard: &[f64], few: bool) {
+        let windows = standard.len() as f64;
         self.worst = standard.iter().fold(0.0, |worst: f64, z| worst.max(z.abs()));
         let plausible = normal_isf(0.02 / (2.0 * windows)).unwrap_or(3.0).max(3.0);
-        self.clip = if !few && windows >= 24.0 && self.worst > plausible {
+        let bursts = self.worst.max(self.worst_surprise(standard)) > plausible;
+        self.clip = if !few && windows >= 24.0 && bursts {
             Some(CLIP_BURSTY)
         } else if self.between > 0.0 || self.memory > 0.0 {
             Some(CLIP_WAVERING)
@@ -251,8 +349,6 @@ impl Fit {
             sizes.sort_by(f64::total_cmp);
             self.stretch = (quantile(&sizes, 0.98) / 2.326).max(1.0).powi(2);
         }
-        let precision: f64 = counts.iter().map(|n| self.precision(*n)).sum();
-        self.error = self.inflation(residuals.len()) / precision.max(1e-12);
     }
 }
 

@@ -168,8 +168,7 @@ impl Judged<'_> {
             return 0.0;
         }
         let deviance = binomial_deviance(total.sum, total.count, expected / total.count.max(1.0));
-        let own = (self.fit.mean * (1.0 - self.fit.mean)).max(1e-9);
-        let spread = 1.0 + self.fit.between * total.count / span as f64 / own;
+        let spread = 1.0 + self.fit.between * total.count / span as f64 / self.fit.own();
         let shrink = 1.0 / (inflation * spread + total.count / self.fit.events).sqrt();
         sign * deviance.max(0.0).sqrt() * shrink
     }
@@ -183,11 +182,11 @@ impl Judged<'_> {
             return z;
         }
         if self.quantity.law == Law::Share {
-            // Rare counts are skewed: their exact tail must agree.
+            // Rare counts are skewed: their exact tail must agree, with events that clump taken for fewer.
             let expected = newest.expected + self.tolerance * newest.count;
             let (hits, rise) = (newest.sum, newest.sum >= expected);
             let entropy = if hits > 0.0 { hits * (hits / expected).ln() } else { 0.0 };
-            let root = (2.0 * (entropy - (hits - expected))).max(0.0).sqrt();
+            let root = (2.0 * (entropy - (hits - expected)) / self.fit.clumping()).max(0.0).sqrt();
             if rise && hits < FEWEST_HITS {
                 return z;
             }

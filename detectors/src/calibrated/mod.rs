@@ -24,6 +24,7 @@ mod budget;
 mod evidence;
 mod fit;
 mod history;
+mod memory;
 mod quantity;
 mod score;
 mod season;
@@ -34,7 +35,7 @@ mod watch;
 
 pub use budget::{Budget, Thresholds, split};
 pub use evidence::Evidence;
-pub use fit::Fit;
+pub use fit::{Fit, Swing};
 pub use history::{REMEMBERED, SPANS};
 pub use quantity::{Family, Law, Quantity, Sample};
 pub use score::{orthonormal_scores, quantile_cells};

@@ -5,6 +5,9 @@ use super::fit::Fit;
 /// Tolerated change of a mean, in standard deviations of an event.
 const TOLERATED_DEVIATIONS: f64 = 0.05;
 
+/// The same of the difference between a slice and the rest.
+const TOLERATED_OF_SLICE: f64 = 0.1;
+
 /// Tolerated change of a share, as a part of it.
 const TOLERATED_PART: f64 = 0.25;
 
@@ -65,8 +68,8 @@ pub struct Quantity {
     pub family: Family,
     /// Whether only a rise matters.
     pub rises_only: bool,
-    /// Change that is tolerated, in units of the mean; `None` takes the law's default: 0.05 standard deviations of an
-    /// event, or a quarter of the share.
+    /// Change that is tolerated, in units of the mean; `None` takes the default: 0.05 standard deviations of an event, 0.1
+    /// for a slice against the rest, or a quarter of the share.
     pub tolerance: Option<f64>,
     /// Share expected beyond what the baseline showed, such as categories it happened not to see.
     pub prior: f64,
@@ -84,6 +87,9 @@ impl Quantity {
     pub fn tolerated(&self, fit: &Fit) -> f64 {
         self.tolerance.unwrap_or(match self.law {
             Law::Share => TOLERATED_PART * fit.mean,
+            Law::Mean { .. } if matches!(self.family, Family::Segment | Family::Version) => {
+                TOLERATED_OF_SLICE * fit.deviation()
+            }
             Law::Mean { .. } => TOLERATED_DEVIATIONS * fit.deviation(),
         })
     }

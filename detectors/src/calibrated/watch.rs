@@ -1,10 +1,10 @@
 //! All quantities of one model under one budget: fitted once, then stepped window by window.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::budget::{Budget, Thresholds, split};
 use super::evidence::Evidence;
-use super::fit::Fit;
+use super::fit::{Fit, Swing};
 use super::history::{Judged, SPANS, Window, inflations};
 use super::quantity::{Law, Quantity, Sample};
 use super::season::SeasonDesign;
@@ -88,18 +88,19 @@ pub fn calibrate(
     let series = |index: usize| -> Vec<Sample> {
         windows.iter().map(|window| window.get(index).copied().unwrap_or_default()).collect()
     };
-    let fit = |index: usize, wavers| Fit::new(&quantities[index], &series(index), &rows, design, wavers);
-    let mut fits: Vec<Option<Fit>> = (0..quantities.len()).map(|index| fit(index, false)).collect();
+    let fit = |index: usize, swing| Fit::new(&quantities[index], &series(index), &rows, design, swing);
+    let mut fits: Vec<Option<Fit>> = (0..quantities.len()).map(|index| fit(index, None)).collect();
     // Where one quantity of a column plainly varies between windows, the others do too, whether it shows or not.
-    let wavering: HashSet<usize> = quantities
-        .iter()
-        .zip(&fits)
-        .filter(|(quantity, fit)| quantity.law != Law::Share && fit.as_ref().is_some_and(Fit::wavers))
-        .filter_map(|(quantity, _)| quantity.column)
-        .collect();
+    let mut swings: HashMap<usize, Swing> = HashMap::new();
+    for (quantity, fit) in quantities.iter().zip(&fits).filter(|(quantity, _)| quantity.law != Law::Share) {
+        if let (Some(column), Some(swing)) = (quantity.column, fit.as_ref().and_then(Fit::swing)) {
+            let widest = swings.entry(column).or_insert(swing);
+            *widest = widest.max(swing);
+        }
+    }
     for (index, quantity) in quantities.iter().enumerate() {
-        if quantity.column.is_some_and(|column| wavering.contains(&column)) {
-            fits[index] = fit(index, true);
+        if let Some(swing) = quantity.column.and_then(|column| swings.get(&column)) {
+            fits[index] = fit(index, Some(*swing));
         }
     }
     let clumping = clumping(quantities, windows, &fits);

@@ -1,11 +1,11 @@
 //! Calibration of a baseline: its windows become samples, its samples fits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anchorwatch_detectors::binning::Binning;
-use anchorwatch_detectors::calibrated::{self, Sample, VolumeFit, orthonormal_scores};
+use anchorwatch_detectors::calibrated::{self, Fit, Sample, VolumeFit, orthonormal_scores};
 
-use super::quantities::monitored;
+use super::quantities::{Monitored, monitored};
 use super::sampler::{Counted, Sampler};
 use crate::reference::{Calibration, Column, Joint, Layout, Reference, ResidualTerms, Role, Slice};
 use crate::subject::Millis;
@@ -18,6 +18,10 @@ const MOST_CONCEPTS: usize = 64;
 
 /// Windows below which a calibration is weak.
 const FEW_WINDOWS: usize = 24;
+
+/// Factor of unseen variance from which a column is said to wander, and the most columns that are named.
+const UNSEEN: f64 = 2.0;
+const MOST_NAMED: usize = 8;
 
 const DAY: Millis = 86_400_000;
 
@@ -62,6 +66,8 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
     }
     let (season, fits) = calibrated::calibrate(&quantities, &samples, &starts, series.window_ms);
     let rows: Vec<Vec<f64>> = starts.iter().map(|start| season.row(*start)).collect();
+    let mut assumptions = assumptions(&starts, series.window_ms);
+    assumptions.extend(wandering(&monitored, &fits));
     let fits: BTreeMap<_, _> =
         monitored.iter().zip(fits).filter_map(|(one, fit)| Some((one.key(), fit?))).collect();
     Calibration {
@@ -72,9 +78,30 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         slices: series.slices,
         fits,
         volume: VolumeFit::new(&traffic, &rows, season),
-        assumptions: assumptions(&starts, series.window_ms),
+        assumptions,
         calibrated_scores: None,
     }
+}
+
+/// Says which columns wander for longer than the baseline can show; `None` if none does.
+fn wandering(monitored: &[Monitored], fits: &[Option<Fit>]) -> Option<String> {
+    let unseen = |fit: &Option<Fit>| fit.as_ref().is_some_and(|fit| fit.unseen > UNSEEN);
+    let of_whole = monitored
+        .iter()
+        .zip(fits)
+        .filter(|(one, fit)| one.slice.is_none() && one.kind != "correlation" && unseen(fit));
+    let columns: BTreeSet<&str> = of_whole.map(|(one, _)| one.feature.as_str()).collect();
+    let names: Vec<&str> = columns.iter().copied().take(MOST_NAMED).collect();
+    let more = match columns.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "the baseline is shorter than the swings of {}{more}: only changes that are large for them alert",
+            names.join(", ")
+        )
+    })
 }
 
 fn assumptions(starts: &[Millis], window_ms: Millis) -> Vec<String> {

@@ -38,7 +38,7 @@ pub struct Finding {
 pub const VOLUME: &str = "volume";
 
 /// Kind of values that are not there.
-pub(super) const MISSING: &str = "missing";
+const MISSING: &str = "missing";
 
 /// What one step measured.
 pub(super) struct Readings<'a> {
@@ -51,7 +51,8 @@ pub(super) fn is_fault(kind: &str) -> bool {
     matches!(kind, MISSING | "wrong_type" | "new_category" | "new_value" | "range")
 }
 
-/// Findings of a step. A pair is told only if neither of its columns stands out alone.
+/// Findings of a step. A pair is told only if neither of its columns stands out alone, a slice only if what it shows is
+/// its own.
 pub(super) fn findings(
     monitored: &[Monitored],
     step: &Readings<'_>,
@@ -69,13 +70,9 @@ pub(super) fn findings(
         .filter(|(index, _, _)| matches!(monitored[*index].family(), Family::Marginal | Family::Rate))
         .map(|(index, _, _)| monitored[*index].feature.as_str())
         .collect();
-    // What is missing everywhere is missing in every slice: only a slice that stands out more says something of its own.
-    let missing: HashMap<&str, f64> = hot
-        .iter()
-        .filter(|(index, _, _)| monitored[*index].kind == MISSING && monitored[*index].slice.is_none())
-        .map(|(index, reading, _)| (monitored[*index].feature.as_str(), reading.heat))
-        .collect();
+    let everywhere = everywhere(monitored, &hot);
     let mut told = HashSet::new();
+    let mut moved = HashMap::new();
     let mut findings = Vec::new();
     for (index, reading, loudness) in hot {
         let one = &monitored[index];
@@ -83,14 +80,20 @@ pub(super) fn findings(
         if of_pair && one.feature.split(':').any(|side| alone.contains(side)) {
             continue;
         }
-        let everywhere = missing.get(one.feature.as_str()).is_some_and(|heat| *heat >= reading.heat);
-        if one.slice.is_some() && one.kind == MISSING && everywhere {
-            continue;
+        let sample = step.samples.get(index).copied().unwrap_or_default();
+        let what = (one.feature.as_str(), is_fault(one.kind));
+        if let Some(slice) = &one.slice {
+            let rises = sample.sum > reading.expected * sample.count;
+            let first = *moved.entry((std::mem::discriminant(slice), what)).or_insert(rises);
+            // The rest of every other slice holds the one that moved most, and leans its way.
+            let leans = !is_fault(one.kind) && first != rises;
+            if leans || everywhere.get(&what).is_some_and(|heat| *heat >= reading.heat) {
+                continue;
+            }
         }
         if !told.insert((&one.feature, &one.slice, is_fault(one.kind))) {
             continue;
         }
-        let sample = step.samples.get(index).copied().unwrap_or_default();
         findings.push(Finding {
             feature: one.feature.clone(),
             kind: one.kind,
@@ -119,4 +122,22 @@ pub(super) fn findings(
         rows: 0.0,
     }));
     findings
+}
+
+/// Heat of what stands out in the whole traffic, by column and whether it is a fault. A slice that is the only one to move
+/// stands out more in its contrast than in the whole that it is the smaller part of; one that stands out less has only
+/// moved along.
+fn everywhere<'a>(
+    monitored: &'a [Monitored],
+    hot: &[(usize, &Reading, Loudness)],
+) -> HashMap<(&'a str, bool), f64> {
+    let mut everywhere = HashMap::new();
+    for (index, reading, _) in hot {
+        let one = &monitored[*index];
+        if one.slice.is_none() {
+            let heat = everywhere.entry((one.feature.as_str(), is_fault(one.kind))).or_insert(0.0_f64);
+            *heat = heat.max(reading.heat);
+        }
+    }
+    everywhere
 }

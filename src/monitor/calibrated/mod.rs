@@ -18,7 +18,7 @@ pub mod sensitivity;
 mod told;
 mod verdicts;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anchorwatch_detectors::calibrated::{
     Budget, Budgets, Family, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
@@ -31,7 +31,7 @@ use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 
 pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_watching};
-pub use cause::{Cause, cause, follows};
+pub use cause::Cause;
 pub use contrasts::version_views;
 pub use explain::Seen;
 pub use findings::{Finding, VOLUME};
@@ -41,6 +41,7 @@ pub use sampler::{Counted, Sampler};
 pub use told::{Teller, Topic, quoted, slice_name, verdict_address};
 pub use verdicts::{Place, Told, views};
 
+use cause::LatestCause;
 use findings::{Readings, findings};
 use quantities::Measure;
 
@@ -58,6 +59,9 @@ pub const VERSION_WINDOWS: &str = "versions";
 pub fn is_under_budget(horizon: &str) -> bool {
     matches!(horizon, CALIBRATED | PERFORMANCE_WINDOWS | VERSION_WINDOWS)
 }
+
+/// Quiet windows with events after which an alert under the budget clears, if they do not make three days before.
+pub const CLEARED_AFTER: u32 = 48;
 
 /// Windows of traffic that a fall may span.
 const VOLUME_WINDOWS: usize = 8;
@@ -104,6 +108,9 @@ pub struct ModelWatch {
     sampler: Sampler,
     watch: Watch,
     volume: Option<VolumeFit>,
+    inputs: BTreeSet<String>,
+    /// Whether slices are all that it is about: what moved everywhere does not explain how they differ.
+    of_slices: bool,
 }
 
 /// What a watch remembers between windows.
@@ -112,8 +119,9 @@ pub struct ModelWatchState {
     watch: WatchState,
     /// How far the last windows fell short of the expected traffic, newest first.
     shortfalls: Vec<f64>,
-    /// Whether the fall was over its threshold in the last window.
+    /// Start of the window that follows the last one.
     next_start: Option<Millis>,
+    cause: LatestCause,
 }
 
 impl ModelWatch {
@@ -148,12 +156,12 @@ impl ModelWatch {
     #[must_use]
     pub fn of_versions(reference: &Reference, budget: BudgetDays) -> Option<Self> {
         let calibration = reference.calibration.as_ref()?;
-        // What is missing everywhere is not told of a version.
+        // What stands out more in the whole is not told of a version.
         let watched = |one: &Monitored| {
-            one.family() == Family::Version || (one.slice.is_none() && one.kind == findings::MISSING)
+            one.family() == Family::Version || (one.slice.is_none() && one.family() != Family::Pair)
         };
         let watch = Self::of_those(reference, budget, watched).filter(|_| compares_versions(reference))?;
-        Some(Self { volume: calibration.volume.clone(), ..watch })
+        Some(Self { volume: calibration.volume.clone(), of_slices: true, ..watch })
     }
 
     /// A watch over some quantities, each with the thresholds that it has among all of them; without traffic.
@@ -179,6 +187,8 @@ impl ModelWatch {
             monitored,
             sampler: Sampler::new(reference),
             volume: None,
+            inputs: cause::inputs(reference),
+            of_slices: false,
         })
     }
 
@@ -203,7 +213,12 @@ impl ModelWatch {
     /// A memory of nothing.
     #[must_use]
     pub fn state(&self) -> ModelWatchState {
-        ModelWatchState { watch: self.watch.state(), shortfalls: Vec::new(), next_start: None }
+        ModelWatchState {
+            watch: self.watch.state(),
+            shortfalls: Vec::new(),
+            next_start: None,
+            cause: LatestCause::default(),
+        }
     }
 
     /// Takes in the window that starts at `start` and says what stands out, loudest first.
@@ -214,7 +229,10 @@ impl ModelWatch {
         state.next_start = Some(start + self.window_ms);
         let findings =
             findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume);
-        Judged { samples, readings, findings }
+        let rows = counted.whole.get(Layout::ROWS).copied().unwrap_or(0);
+        let explains = findings.iter().filter(|finding| !self.of_slices || finding.slice.is_some());
+        let cause = state.cause.take(cause::cause(&self.inputs, explains), rows);
+        Judged { samples, readings, findings, cause }
     }
 
     /// The windows that a state remembers, oldest first, as far as it does: samples and expectations in single precision,
@@ -227,6 +245,7 @@ impl ModelWatch {
             samples: vec![Sample::default(); self.monitored.len()],
             readings: vec![Reading::default(); self.monitored.len()],
             findings: Vec::new(),
+            cause: None,
         };
         let mut seen = vec![Seen { window: nothing, judged: empty }; known];
         for quantity in 0..self.monitored.len() {
@@ -272,6 +291,8 @@ pub struct Judged {
     pub readings: Vec<Reading>,
     /// What stands out, loudest first.
     pub findings: Vec<Finding>,
+    /// What explains others among them: of this window, or of an alert that still fires.
+    pub cause: Option<Cause>,
 }
 
 /// What the clocks of a time zone show, as milliseconds since they would have shown the epoch.
@@ -288,6 +309,8 @@ struct StoredState {
     watch: String,
     shortfalls: Vec<u64>,
     next_start: Option<Millis>,
+    #[serde(default)]
+    cause: LatestCause,
 }
 
 impl ModelWatchState {
@@ -300,7 +323,7 @@ impl ModelWatchState {
     /// Bytes of memory that it takes, but for those of its own fields.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>()
+        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>() + self.cause.bytes()
     }
 
     /// The state as text for a checkpoint.
@@ -314,6 +337,7 @@ impl ModelWatchState {
             watch: STANDARD.encode(packed),
             shortfalls: self.shortfalls.iter().map(|x| x.to_bits()).collect(),
             next_start: self.next_start,
+            cause: self.cause.clone(),
         })
     }
 
@@ -325,6 +349,7 @@ impl ModelWatchState {
             watch: WatchState::decode(&unpack(&STANDARD.decode(stored.watch).ok()?)?)?,
             shortfalls: stored.shortfalls.into_iter().take(VOLUME_WINDOWS).map(f64::from_bits).collect(),
             next_start: stored.next_start,
+            cause: stored.cause,
         })
     }
 }

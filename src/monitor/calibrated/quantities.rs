@@ -23,12 +23,12 @@ const MOST_LEVELS: usize = 40;
 /// Tolerated changes of shares.
 const TOLERATED_RATE: f64 = 0.002;
 const TOLERATED_LEVEL: f64 = 0.008;
-/// Another unit or rounding concerns most rows; a value that is new by itself may be that of a whole hour.
-const TOLERATED_NEW_VALUES: f64 = 0.25;
-const TOLERATED_MISSING_OF_SLICE: f64 = 0.01;
+const TOLERATED_NEW_VALUES: f64 = 0.02;
 
-/// Tolerated difference of a slice, in standard deviations of an event.
-const TOLERATED_OF_SLICE: f64 = 0.1;
+/// Steps of a column's grid over which two neighbouring values of the baseline have room for another between them.
+const ROOM_FOR_ANOTHER: f64 = 1.5;
+
+const TOLERATED_MISSING_OF_SLICE: f64 = 0.01;
 
 /// Name under which the quantities of score against label stand.
 pub const PERFORMANCE: &str = "performance";
@@ -213,19 +213,13 @@ impl List<'_> {
             let measure = Measure::Cells { column: index, cells, of_rows: false };
             self.push(&column.name, "range", tail(true, Some(TOLERATED_RATE)), measure);
         }
-        // Where every value of the baseline is a cut point, what falls between them is new: another unit, other rounding.
-        if counts.cells.iter().step_by(2).all(|count| *count == 0) {
+        if let Some(cells) = off_grid(&column.binning, counts.cells) {
             let once = counts.cells.iter().filter(|count| **count == 1).count();
             let new = Quantity {
-                rises_only: true,
                 prior: once as f64 / counts.present() as f64,
-                ..share(Family::Rate, TOLERATED_NEW_VALUES)
+                // Events of an hour may share their value, as they share those of the tails.
+                ..tail(true, Some(TOLERATED_NEW_VALUES))
             };
-            // Beyond its ends it is a matter of range.
-            let used = |cell: &usize| counts.cells[*cell] > 0;
-            let first = (0..last).find(used).unwrap_or(last);
-            let end = (0..last).rfind(used).unwrap_or(0);
-            let cells = (first + 1..end).step_by(2).map(only).collect();
             let measure = Measure::Cells { column: index, cells, of_rows: false };
             self.push(&column.name, "new_value", new, measure);
         }
@@ -350,10 +344,7 @@ impl List<'_> {
             Slice::Segment(_) => Family::Segment,
             Slice::Version(_) => Family::Version,
         };
-        let contrast = |variance: f64| Quantity {
-            tolerance: Some(TOLERATED_OF_SLICE * variance.sqrt()),
-            ..mean(variance, family)
-        };
+        let contrast = |variance: f64| mean(variance, family);
         let first = self.all.len();
         for (index, column) in self.reference.columns.iter().enumerate() {
             let counts = self.reference.layout().column(&self.reference.profile, index);
@@ -381,6 +372,24 @@ impl List<'_> {
         }
         self.all[first..].iter_mut().for_each(|one| one.slice = Some(slice.clone()));
     }
+}
+
+/// Cells between the values of a baseline of few values, all of them cut points: what falls there comes of another unit or
+/// rounding. Where neighbours lie further apart than a step of the grid, a value of the same grid may have been missed;
+/// beyond the ends it is a matter of range. `None` if most values are not cut points, or there is no room.
+fn off_grid(binning: &Binning, counts: &[u64]) -> Option<Vec<Range<usize>>> {
+    let Binning::Numeric(binning) = binning else { return None };
+    let knots = binning.knots();
+    if counts.iter().step_by(2).any(|count| *count > 0) {
+        return None;
+    }
+    let used: Vec<usize> = (0..knots.len()).filter(|knot| counts.get(2 * knot + 1) > Some(&0)).collect();
+    let step = |pair: &[usize]| knots[pair[1]] - knots[pair[0]];
+    let mut steps: Vec<f64> = used.windows(2).map(step).collect();
+    steps.sort_by(f64::total_cmp);
+    let usual = *steps.get(steps.len() / 2)?;
+    let narrow = used.windows(2).filter(|pair| step(pair) < ROOM_FOR_ANOTHER * usual);
+    Some(narrow.flat_map(|pair| (2 * pair[0] + 2..2 * pair[1] + 1).step_by(2).map(only)).collect())
 }
 
 /// One cell as a range.

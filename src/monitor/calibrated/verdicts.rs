@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anchorwatch_detectors::calibrated::{Loudness, Reading};
 use anchorwatch_detectors::distributions::normal_sf;
 
-use super::cause::{Cause, cause, follows};
+use super::cause::{Cause, follows};
 use super::findings::{Finding, is_fault};
 use super::quantities::{About, LATENCY, Monitored};
 use super::{CALIBRATED, Judged};
@@ -66,9 +66,8 @@ pub fn views(
         judged.findings.iter().filter(|finding| finding.slice.as_ref() == slice).collect()
     };
     let of_whole = found(None);
-    let cause = cause(reference, &judged.findings);
     let verdict = |finding: &Finding| {
-        let follows = cause.as_ref().filter(|cause| follows(reference, finding, cause));
+        let follows = judged.cause.as_ref().filter(|cause| follows(reference, finding, cause));
         VerdictView { inhibited_by: follows.map(Cause::text), ..verdict(place, reference, finding, told) }
     };
     let mut whole: Vec<VerdictView> = of_whole.iter().map(|finding| verdict(finding)).collect();
