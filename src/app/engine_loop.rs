@@ -222,7 +222,9 @@ impl EngineLoop {
     fn poll(&mut self, now: Millis) {
         let engine = &mut self.engine;
         let wall = wall_clock();
-        let wait = if engine.is_judging() { Duration::ZERO } else { POLL_WAIT };
+        // While records are held back nothing is judged either, so there is nothing to hurry back to.
+        let hurry = engine.is_judging() && !self.source.is_paused();
+        let wait = if hurry { Duration::ZERO } else { POLL_WAIT };
         let taken = self.source.poll(wait, POLL_BATCH, |incoming| match incoming {
             Incoming::Record(record) => engine.ingest(&record, wall),
             Incoming::Earlier(record) => engine.remember(&record),
