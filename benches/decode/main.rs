@@ -29,11 +29,6 @@ const COUNTED: [usize; 2] = [200, 700];
 /// Tells this program that it runs under valgrind: name of a decoder, number of events.
 const COUNT: &str = "--count";
 
-/// Name of the only model.
-fn model(_: u64) -> &'static str {
-    "payments"
-}
-
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == COUNT) {

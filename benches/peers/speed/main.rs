@@ -37,11 +37,6 @@ const SMALLEST: u64 = 1_000;
 /// Set in a child process, to the length of its windows.
 const CHILD: &str = "ANCHORWATCH_PEERS_WINDOW";
 
-/// Name of the only model.
-fn model(_: u64) -> &'static str {
-    MODEL
-}
-
 /// Whose turn it is: a name of `peers.py`, or Anchorwatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Turn {
