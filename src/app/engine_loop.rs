@@ -288,8 +288,7 @@ impl EngineLoop {
 
     /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told.
     fn begin_checkpoint(&mut self, now: Millis) {
-        // A checkpoint is of whole edges.
-        if self.under_way.is_some() || self.engine.is_judging() {
+        if self.under_way.is_some() {
             return;
         }
         let checkpoint = match self.failed.take() {
@@ -299,7 +298,9 @@ impl EngineLoop {
                 return;
             }
             None => {
-                if !self.checkpoint_is_due(now) {
+                // A checkpoint is of whole edges. One that failed is, and must not wait for the edge under way: while
+                // reading is paused for it, no edge goes on.
+                if self.engine.is_judging() || !self.checkpoint_is_due(now) {
                     return;
                 }
                 self.dirty_since = None;
