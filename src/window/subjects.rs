@@ -1,6 +1,6 @@
 //! The panes and rolling totals of every subject, by number.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
@@ -67,7 +67,8 @@ struct SubjectState {
     first_pane: Option<i64>,
     panes: BTreeMap<i64, PaneCounts>,
     totals: Vec<RollingTotal>,
-    dirty: BTreeSet<i64>,
+    /// Panes changed since the last checkpoint, with the bytes that they are taken to have then.
+    dirty: BTreeMap<i64, usize>,
     charge: Charge,
     /// Its place among the turns at which old panes are gathered.
     turn: i64,
@@ -166,7 +167,7 @@ impl Subjects {
             first_pane: None,
             panes: BTreeMap::new(),
             totals,
-            dirty: BTreeSet::new(),
+            dirty: BTreeMap::new(),
             charge: Charge::default(),
         };
         if self.states.len() <= id as usize {
@@ -237,8 +238,12 @@ impl Subjects {
         let state = self.states.get_mut(id as usize).and_then(Option::as_mut)?;
         state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let was_packed = state.panes.entry(pane).or_default().is_packed();
-        let fresh = state.dirty.insert(pane);
-        self.dirty_bytes += additions * PACKED_CELL;
+        let fresh = !state.dirty.contains_key(&pane);
+        let bytes = state.dirty.entry(pane).or_default();
+        // However much is added, a pane has no more than all of its counters.
+        let more = (additions * PACKED_CELL).min((len * PACKED_CELL).saturating_sub(*bytes));
+        *bytes += more;
+        self.dirty_bytes += more;
         if fresh || was_packed {
             bound_unpacked(state, pane);
         }
@@ -341,8 +346,9 @@ impl Subjects {
         for level in &self.levels {
             let Some(range) = blocks::due(*level, edge, state.turn) else { continue };
             for Gathered { into, gone } in blocks::gather(&mut state.panes, range, plans, &mut self.scratch) {
-                state.dirty.insert(into);
-                self.dirty_bytes += state.panes.get(&into).map_or(0, |pane| pane.packed().len());
+                let bytes = state.panes.get(&into).map_or(0, |pane| pane.packed().len());
+                *state.dirty.entry(into).or_default() += bytes;
+                self.dirty_bytes += bytes;
                 for number in gone {
                     state.dirty.remove(&number);
                     self.gone.push((id, number));
@@ -412,7 +418,7 @@ impl Subjects {
         self.dirty_bytes = 0;
         for (id, state) in (0..).zip(&mut self.states) {
             let Some(state) = state else { continue };
-            for number in std::mem::take(&mut state.dirty) {
+            for number in std::mem::take(&mut state.dirty).into_keys() {
                 let Some(pane) = state.panes.get(&number) else { continue };
                 let Some(reference) = reference(&state.subject, number) else { continue };
                 rows.push(PaneRow { subject: id, pane: number, reference, counts: pane.clone() });
