@@ -32,6 +32,8 @@ const POLL_BATCH: usize = 1_024;
 /// How long windows are judged between two polls, so that neither many subjects at one edge nor a long catch-up keeps
 /// records waiting.
 const JUDGE_FOR: Millis = 10;
+/// Edges that may be due before records wait for them, so that what is counted but not judged stays bounded.
+const MOST_EDGES_DUE: u64 = 16;
 /// Steps of judging between two looks at the clock.
 const STEPS_AT_ONCE: usize = 8;
 const STATUS_EVERY: Millis = 500;
@@ -223,9 +225,10 @@ impl EngineLoop {
         let engine = &mut self.engine;
         let wall = wall_clock();
         // While records are held back nothing is judged either, so there is nothing to hurry back to.
-        let hurry = engine.is_judging() && !self.source.is_paused();
-        let wait = if hurry { Duration::ZERO } else { POLL_WAIT };
-        let taken = self.source.poll(wait, POLL_BATCH, |incoming| match incoming {
+        let due = if self.source.is_paused() { 0 } else { engine.edges_due() };
+        let wait = if due > 0 { Duration::ZERO } else { POLL_WAIT };
+        let most = if due > MOST_EDGES_DUE { 0 } else { POLL_BATCH };
+        let taken = self.source.poll(wait, most, |incoming| match incoming {
             Incoming::Record(record) => engine.ingest(&record, wall),
             Incoming::Earlier(record) => engine.remember(&record),
             Incoming::AtEnd { topic, partition } => engine.at_end(topic, partition, now),

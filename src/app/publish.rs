@@ -87,6 +87,7 @@ impl Publisher {
             events: engine.event_counts(),
             positions: engine.positions(),
             watermark: engine.watermark(),
+            edges_due: engine.edges_due(),
             queues,
             outbox,
             memory: engine.memory(),

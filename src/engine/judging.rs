@@ -101,6 +101,16 @@ impl Engine {
         (progress, standing)
     }
 
+    /// Edges that the watermark had passed when it was last looked at and that are not judged, one under way included.
+    #[must_use]
+    pub fn edges_due(&self) -> u64 {
+        let next = self.windows.closed().or(self.windows.start());
+        let due = self.watermark.zip(next).map_or(0, |(watermark, next)| {
+            watermark.div_euclid(self.windows.settings().pane_ms).saturating_sub(next)
+        });
+        u64::try_from(due).unwrap_or(0) + u64::from(self.is_judging())
+    }
+
     /// Whether an edge is under way.
     #[must_use]
     pub fn is_judging(&self) -> bool {

@@ -237,9 +237,13 @@ impl KafkaSource {
         self.assigned.iter().any(|one| one.topic == topic)
     }
 
-    /// Hands over what comes within `wait`, or less if it is `most` records before. Answers how many there were.
+    /// Hands over what comes within `wait`, or less if it is `most` records before. Answers how many there were. News and
+    /// errors are taken in any case.
     pub fn poll(&mut self, wait: Duration, most: usize, mut take: impl FnMut(Incoming<'_>)) -> usize {
         self.serve_news();
+        if most == 0 {
+            return 0;
+        }
         let Self { consumer, notes, assigned, needs_reset, reads_headers, .. } = self;
         assigned.iter().filter(|one| !one.reached).for_each(|one| consumer.divert(&one.topic, one.partition));
         let (mut records, mut last) = (0, 0);

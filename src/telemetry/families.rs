@@ -146,6 +146,7 @@ families! {
         state_writable: GaugeVec [] "1 while checkpoints can be written, 0 while reading is paused because they cannot.";
         backup_timestamp_seconds: GaugeVec [] "When the last copy of the state was made.";
         watermark_timestamp_seconds: GaugeVec [] "Event time up to which every window is complete.";
+        edges_due: GaugeVec [] "Edges of panes that the watermark has passed and that are not judged yet; records wait above 16.";
         consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
         memory_budget_bytes: GaugeVec [] "Memory that windows may take, by estimate.";
         memory_charged_bytes: GaugeVec [] "Memory that the admitted windows take at most, by estimate.";

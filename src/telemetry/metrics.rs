@@ -172,6 +172,7 @@ impl Metrics {
         if let Some(watermark) = status.watermark {
             families.watermark_timestamp_seconds.with_label_values::<&str>(&[]).set(seconds(watermark));
         }
+        families.edges_due.with_label_values::<&str>(&[]).set(status.edges_due as f64);
         families.consumer_lag_records.reset();
         for position in &status.positions {
             if let Some(lag) = position.lag() {

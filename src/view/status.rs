@@ -200,6 +200,8 @@ pub struct StatusView {
     pub positions: Vec<PositionView>,
     /// Event time up to which every window is complete.
     pub watermark: Option<Millis>,
+    /// Edges of panes that the watermark has passed and that are not judged yet.
+    pub edges_due: u64,
     /// Queues.
     pub queues: Vec<QueueView>,
     /// Deliveries not yet confirmed.

@@ -185,14 +185,15 @@ impl DemoCommand {
         Ok(told + lines.len())
     }
 
-    /// Waits until every event is counted and every delivery confirmed.
+    /// Waits until every event is counted, every window judged that is complete, and every delivery confirmed.
     fn drain(&self, events: &[TimedEvent], daemon: &Daemon, stop: &Stop) -> anyhow::Result<()> {
         let deadline = now() + DRAIN;
         loop {
             let status = daemon.board.status();
             let waiting = daemon.store().call_blocking(|store| store.outbox_stats())?;
             let settled = waiting.iter().all(|stats| stats.pending == 0 && stats.inflight == 0);
-            if status.law.read >= events.len() as u64 && settled {
+            let judged = status.law.read >= events.len() as u64 && status.edges_due == 0;
+            if judged && settled {
                 return Ok(());
             }
             if now() >= deadline || stop.is_requested() {
