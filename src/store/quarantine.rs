@@ -90,6 +90,9 @@ struct Readable {
 
 fn readable(source: &Connection, table: &str) -> Readable {
     let mut found = Readable::default();
+    if seals::check_schema(source).is_err() {
+        return found;
+    }
     let Ok(mut select) = source.prepare(&format!("SELECT * FROM {table} ORDER BY rowid")) else {
         return found;
     };

@@ -73,9 +73,26 @@ pub(super) fn check(table: Sealed, row: &Row<'_>) -> rusqlite::Result<()> {
     if stored == Some(computed) { Ok(()) } else { Err(sums::damaged(table.name())) }
 }
 
+/// An error if the schema is no text any more: names of columns are taken from it, and SQLite does not look at them.
+pub(super) fn check_schema(connection: &Connection) -> rusqlite::Result<()> {
+    let mut all = connection.prepare("SELECT name, sql FROM sqlite_schema")?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        for index in 0..2 {
+            if let ValueRef::Text(text) = row.get_ref(index)?
+                && std::str::from_utf8(text).is_err()
+            {
+                return Err(sums::damaged("sqlite_schema"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// An error if any sealed row is not what was written, or an index does not show the rows of its table: `quick_check`
 /// leaves indexes out, and a delivery that the index of open ones does not show would never be sent.
 pub(super) fn check_all(connection: &Connection) -> rusqlite::Result<()> {
+    check_schema(connection)?;
     for table in Sealed::ALL {
         let pragma = format!("PRAGMA integrity_check({})", table.name());
         let verdict: String = connection.query_row(&pragma, [], |row| row.get(0))?;
