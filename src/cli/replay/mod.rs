@@ -1,6 +1,6 @@
 //! `anchorwatch replay --null`: how often a configuration really alarms while nothing drifts.
 //!
-//! Here live the streams without drift ([`blocks`], [`urns`]), their replay through a fresh watch, and the comparison
+//! Here live the streams without drift (`blocks.rs`, `urns.rs`), their replay through a fresh watch, and the comparison
 //! with the stated budget.
 
 mod blocks;
