@@ -17,19 +17,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Timestamp;
+use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
 use rdkafka::{Offset, TopicPartitionList};
 
 use self::connection::{connect, consumer_settings};
 pub use self::error::SourceError;
 use self::partition::{Assigned, First, Resuming, Turn};
 pub use self::partition::{Assignment, Begin, Discovered, Incoming, Reset};
-use super::batch::{BatchConsumer, RawMessage, Taken};
 use super::client::TokenFile;
 use super::notes::{Context, Notes, SourceStatistics};
-use crate::config::{Config, NameSource, StartPolicy};
+use crate::config::{Config, StartPolicy};
 use crate::engine::{Position, Resume};
 use crate::event::Record;
 use crate::subject::Millis;
@@ -37,16 +36,13 @@ use crate::subject::Millis;
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// News of the client that are served between two batches.
-const NEWS: usize = 4;
-
 /// Errors after which a topic may be another one, or a broker may have lost records.
 const DOUBTS: [&str; 5] =
     ["UnknownTopicOrPartition", "UnknownTopic", "UnknownPartition", "UnknownTopicId", "InconsistentTopicId"];
 
 /// A consumer of all partitions of the configured topics.
 pub struct KafkaSource {
-    consumer: BatchConsumer<Context>,
+    consumer: BaseConsumer<Context>,
     settings: ClientConfig,
     token: Option<TokenFile>,
     notes: Arc<Mutex<Notes>>,
@@ -54,8 +50,6 @@ pub struct KafkaSource {
     start: StartPolicy,
     /// Offsets before the position that are read again for the ids in them.
     reach: i64,
-    /// Whether a name may stand in the headers of a record.
-    reads_headers: bool,
     assigned: Vec<Assigned>,
     missing: BTreeSet<String>,
     needs_reset: bool,
@@ -87,9 +81,6 @@ impl KafkaSource {
             topics: kafka.topics.clone(),
             start: kafka.start,
             reach: config.events.dedup.as_ref().map_or(0, |dedup| i64::from(dedup.last)),
-            reads_headers: [&config.events.model_from, &config.events.version_from]
-                .iter()
-                .any(|source| matches!(source, NameSource::Header(_))),
             assigned: Vec::new(),
             missing: kafka.topics.iter().cloned().collect(),
             needs_reset: false,
@@ -130,7 +121,6 @@ impl KafkaSource {
             }
         }
         if !assigned.is_empty() {
-            assigned.iter().for_each(|one| self.consumer.divert(&one.topic, one.partition));
             self.consumer.incremental_assign(&found).map_err(SourceError::Assign)?;
             if self.paused {
                 self.note(self.consumer.pause(&found));
@@ -237,49 +227,67 @@ impl KafkaSource {
         self.assigned.iter().any(|one| one.topic == topic)
     }
 
-    /// Hands over what comes within `wait`, or less if it is `most` records before. Answers how many there were. News and
-    /// errors are taken in any case.
+    /// Waits up to `wait` for the first record, then takes what is there, up to `most` records.
     pub fn poll(&mut self, wait: Duration, most: usize, mut take: impl FnMut(Incoming<'_>)) -> usize {
-        self.serve_news();
-        if most == 0 {
-            return 0;
+        let (mut taken, mut last) = (0, 0);
+        let mut patience = wait;
+        while taken < most {
+            match self.consumer.poll(patience) {
+                None => break,
+                Some(Ok(message)) => {
+                    let (topic, partition) = (message.topic(), message.partition());
+                    if !self.assigned.get(last).is_some_and(|one| one.is(topic, partition)) {
+                        let found = self.assigned.iter().position(|one| one.is(topic, partition));
+                        last = found.unwrap_or(usize::MAX);
+                    }
+                    if let Some(one) = self.assigned.get_mut(last) {
+                        hand_over(&message, one, &mut take);
+                        self.needs_reset |= one.is_other;
+                        taken += 1;
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => self.hand_over_end(partition, &mut take),
+                // Every error comes by the callback as well, with its reason.
+                Some(Err(error)) => {
+                    self.needs_reset |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset);
+                }
+            }
+            patience = Duration::ZERO;
         }
-        let Self { consumer, notes, assigned, needs_reset, reads_headers, .. } = self;
-        assigned.iter().filter(|one| !one.reached).for_each(|one| consumer.divert(&one.topic, one.partition));
-        let (mut records, mut last) = (0, 0);
-        consumer.take(wait, most, |taken| match taken {
-            Taken::Message(message) => {
-                if let Some(one) = find(assigned, &mut last, message.topic(), message.partition()) {
-                    hand_over(message, *reads_headers, one, &mut take);
-                    *needs_reset |= one.is_other;
-                    records += 1;
-                }
-            }
-            Taken::End { topic, partition } => {
-                if let Some(one) = find(assigned, &mut last, topic, partition) {
-                    *needs_reset |= hand_over_end(one, &mut take);
-                }
-            }
-            Taken::Failed { code, reason } => {
-                *needs_reset |= code == RDKafkaErrorCode::AutoOffsetReset;
-                let error = KafkaError::MessageConsumption(code);
-                notes.lock().unwrap_or_else(PoisonError::into_inner).error(&error, reason);
-            }
-        });
-        records
+        taken
     }
 
-    /// What the client has to tell besides records: its callbacks run in here.
-    fn serve_news(&mut self) {
-        for _ in 0..NEWS {
-            self.needs_reset |= match self.consumer.poll(Duration::ZERO) {
-                None => false,
-                // Every error comes by the callback as well, with its reason.
-                Some(Err(error)) => error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset),
-                // Each partition is diverted before it is assigned; were a record to come here, its partition is read
-                // anew from its position.
-                Some(Ok(_)) => true,
-            };
+    /// librdkafka names only the partition number; with several topics each one's position decides.
+    fn hand_over_end(&mut self, partition: i32, take: &mut impl FnMut(Incoming<'_>)) {
+        let candidates: Vec<usize> =
+            (0..self.assigned.len()).filter(|index| self.assigned[*index].partition == partition).collect();
+        for index in &candidates {
+            if candidates.len() > 1 && !self.is_at_end(&self.assigned[*index]) {
+                continue;
+            }
+            let one = &mut self.assigned[*index];
+            one.watched.at_end();
+            if let Some(resuming) = &mut one.resuming {
+                resuming.ended = true;
+                self.needs_reset = true;
+            } else if !one.is_other {
+                take(Incoming::AtEnd { topic: &one.topic, partition });
+            }
+        }
+    }
+
+    fn is_at_end(&self, one: &Assigned) -> bool {
+        let (topic, partition) = (&one.topic, one.partition);
+        let position = self
+            .consumer
+            .position()
+            .ok()
+            .and_then(|positions| positions.find_partition(topic, partition).map(|found| found.offset()));
+        let end = self.watermarks(topic, partition).map(|(_, end)| end);
+        match (position, end) {
+            (Some(Offset::Offset(next)), Some(end)) => next >= end,
+            (Some(Offset::Invalid) | None, Some(end)) => end == 0,
+            _ => false,
         }
     }
 
@@ -386,26 +394,10 @@ fn offsets(positions: &[Position]) -> TopicPartitionList {
     offsets
 }
 
-/// The partition of a record, that of the last one first.
-fn find<'a>(
-    assigned: &'a mut [Assigned],
-    last: &mut usize,
-    topic: &str,
-    partition: i32,
-) -> Option<&'a mut Assigned> {
-    if !assigned.get(*last).is_some_and(|one| one.is(topic, partition)) {
-        *last = assigned.iter().position(|one| one.is(topic, partition))?;
-    }
-    assigned.get_mut(*last)
-}
-
-fn hand_over(
-    message: RawMessage<'_>,
-    reads_headers: bool,
-    one: &mut Assigned,
-    take: &mut impl FnMut(Incoming<'_>),
-) {
-    let headers = if reads_headers { message.headers() } else { Vec::new() };
+fn hand_over(message: &BorrowedMessage<'_>, one: &mut Assigned, take: &mut impl FnMut(Incoming<'_>)) {
+    let headers: Vec<(&str, &[u8])> = message.headers().map_or_else(Vec::new, |headers| {
+        headers.iter().filter_map(|header| Some((header.key, header.value?))).collect()
+    });
     let timestamp = message.timestamp();
     let record = Record {
         topic: message.topic(),
@@ -420,25 +412,10 @@ fn hand_over(
         headers: &headers,
         payload: message.payload(),
     };
-    one.reached = true;
     one.watched.record();
     match one.turn(&record) {
         Turn::Count => take(Incoming::Record(record)),
         Turn::Remember => take(Incoming::Earlier(record)),
         Turn::Drop => {}
     }
-}
-
-/// Answers whether the log ended before the position.
-fn hand_over_end(one: &mut Assigned, take: &mut impl FnMut(Incoming<'_>)) -> bool {
-    one.reached = true;
-    one.watched.at_end();
-    if let Some(resuming) = &mut one.resuming {
-        resuming.ended = true;
-        return true;
-    }
-    if !one.is_other {
-        take(Incoming::AtEnd { topic: &one.topic, partition: one.partition });
-    }
-    false
 }

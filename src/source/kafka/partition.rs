@@ -92,8 +92,6 @@ pub(super) struct Assigned {
     /// Its records are not those that were counted: none is handed over until the position was reset.
     pub(super) is_other: bool,
     pub(super) watched: Watched,
-    /// Whether anything came since it was assigned.
-    pub(super) reached: bool,
     /// End of its log in the last statistics.
     pub(super) high: i64,
 }
@@ -117,7 +115,6 @@ impl Assigned {
             resuming,
             is_other: false,
             watched: Watched::default(),
-            reached: false,
             high: 0,
         }
     }

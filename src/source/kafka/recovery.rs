@@ -78,9 +78,8 @@ impl KafkaSource {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&one.topic, one.partition, Offset::Offset(offset))
             .map_err(SourceError::Assign)?;
-        self.consumer.divert(&one.topic, one.partition);
         self.consumer.incremental_assign(&list).map_err(SourceError::Assign)?;
-        (one.resuming, one.is_other, one.reached) = (resuming, false, false);
+        (one.resuming, one.is_other) = (resuming, false);
         if self.paused {
             self.note(self.consumer.pause(&list));
         }
