@@ -53,12 +53,18 @@ fn attacks(i: usize) -> Vec<Vec<u8>> {
     records
 }
 
-/// The latest windows. Each daemon built its own reference, whose address tells when.
+/// The latest windows. Each daemon built its own reference, whose address tells when, and reads its own topic: both stand
+/// in the command that explains a verdict.
 fn windows(daemon: &Daemon) -> Value {
     let page = daemon.http_get("/api/v1/windows?model=flights&version=1.0.0&limit=100").json();
     let mut windows = page["items"].clone();
     for window in windows.as_array_mut().expect("items") {
         window["reference"] = Value::Null;
+        for verdict in window["verdicts"].as_array_mut().into_iter().flatten() {
+            if let Some(explained) = verdict.get_mut("explained").and_then(Value::as_object_mut) {
+                explained.remove("command");
+            }
+        }
     }
     windows
 }
