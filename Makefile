@@ -1,5 +1,5 @@
 # Each target does all of its own set-up; a Rust toolchain is all that must be there. `make` alone lists them.
-.PHONY: help demo test faults fuzz bench quality peers local check
+.PHONY: help demo test faults fuzz bench quality peers local release check
 .DEFAULT_GOAL := help
 
 # Debian and Ubuntu call bash what the recipes are written in.
@@ -40,6 +40,10 @@ peers:  ## speed and faults beside Evidently, NannyML, Alertmanager and others; 
 
 local:  ## a real Kafka, Prometheus and Alertmanager for a developer, until Ctrl-C
 	@deploy/local/up.sh
+
+release:  ## the program with the list of its crates inside and beside it (CycloneDX), in target/dist
+	@deploy/local/setup.sh release
+	@deploy/local/release.sh
 
 check:  ## formatting, lints, docs, licences, dashboards, rules, scripts, deployment files
 	@deploy/local/check.sh

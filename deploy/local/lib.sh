@@ -16,7 +16,9 @@ die() {
 }
 
 # Programs that setup.sh brought, after those that were already installed.
-PATH="$PATH:$CACHE/cargo-deny/bin:$CACHE/cargo-fuzz/bin"
+for tool in cargo-deny cargo-fuzz cargo-auditable cargo-cyclonedx; do
+  PATH="$PATH:$CACHE/$tool/bin"
+done
 
 # The folder of Apache Kafka's jars: the version is said in one place, the pom.
 kafka_jars() {

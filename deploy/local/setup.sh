@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the targets of the Makefile need, once; a second run finds it and does nothing.
 #
-#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|bench|quality|peers|check]…
+#   deploy/local/setup.sh [build|kafka|prometheus|python|faults|fuzz|bench|quality|peers|check|release]…
 #
-# None named: all but faults, fuzz, bench, quality, peers and check.
+# None named: build, kafka, prometheus and python.
 #
 # Programs already on PATH are used as they are. System packages come from apt when root or sudo allows, else a message
 # names them. Jars, Python packages and cargo-deny are kept outside the clone, in ~/.cache/anchorwatch.
@@ -13,6 +13,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 DENY_VERSION=0.20.2
 FUZZ_VERSION=0.13.2
+AUDITABLE_VERSION=0.7.7
+CYCLONEDX_VERSION=0.5.9
 apt_updated=""
 
 # as_root COMMAND…: runs it as root, or fails when there is no way to become root without a question.
@@ -137,12 +139,17 @@ setup_faults() {
   ((${#names[@]} == 0)) || packages "the tests of faults" "${names[@]}"
 }
 
+# cargo_tool NAME VERSION: a subcommand of cargo, built into the cache unless it is on PATH.
+cargo_tool() {
+  missing "$1" || return 0
+  mkdir -p "$CACHE"
+  say "building $1 $2 into $CACHE/$1 (once; some minutes)"
+  cargo install "$1" --version "$2" --locked --quiet --root "$CACHE/$1" >&2
+}
+
 setup_fuzz() {
   if missing c++; then packages "fuzzing" build-essential; fi
-  missing cargo-fuzz || return 0
-  mkdir -p "$CACHE"
-  say "building cargo-fuzz $FUZZ_VERSION into $CACHE/cargo-fuzz (once; some minutes)"
-  cargo install cargo-fuzz --version "$FUZZ_VERSION" --locked --quiet --root "$CACHE/cargo-fuzz" >&2
+  cargo_tool cargo-fuzz "$FUZZ_VERSION"
 }
 
 # What benches count instructions with: the same on a busy machine.
@@ -161,18 +168,21 @@ setup_check() {
   setup_deny
 }
 
-setup_deny() {
-  missing cargo-deny || return 0
-  mkdir -p "$CACHE"
-  say "building cargo-deny $DENY_VERSION into $CACHE/cargo-deny (once; some minutes)"
-  cargo install cargo-deny --version "$DENY_VERSION" --locked --quiet --root "$CACHE/cargo-deny" >&2
+setup_deny() { cargo_tool cargo-deny "$DENY_VERSION"; }
+
+# What a release is built and described with.
+setup_release() {
+  setup_build
+  if missing objcopy python3; then packages "a release" binutils python3; fi
+  cargo_tool cargo-auditable "$AUDITABLE_VERSION"
+  cargo_tool cargo-cyclonedx "$CYCLONEDX_VERSION"
 }
 
 for part in "${@:-build kafka prometheus python}"; do
   for name in $part; do
     case "$name" in
-    build | kafka | prometheus | python | faults | fuzz | bench | quality | peers | check) "setup_$name" ;;
-    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz, bench, quality, peers or check" ;;
+    build | kafka | prometheus | python | faults | fuzz | bench | quality | peers | check | release) "setup_$name" ;;
+    *) die "unknown part '$name': build, kafka, prometheus, python, faults, fuzz, bench, quality, peers, check or release" ;;
     esac
   done
 done

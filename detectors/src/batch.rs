@@ -9,14 +9,14 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::binning::Binning;
-use crate::contingency::{ChiSquareOptions, chi_square};
+use crate::contingency::{ChiSquareOptions, chi_square, g_test};
 use crate::counts::total;
 use crate::distributions::lattice::Alternative;
 use crate::divergence::{
-    Smoothing, eighth_p_value, group, hellinger, jensen_shannon, psi, psi_p_value, quantile_groups,
+    Smoothing, eighth_p_value, group, hellinger, jensen_shannon, kl, psi, psi_p_value, quantile_groups,
     total_variation,
 };
-use crate::two_sample::rank::mann_whitney;
+use crate::two_sample::rank::{AndersonDarling, anderson_darling_square, cramer_von_mises, mann_whitney};
 use crate::two_sample::{ks, transport};
 
 /// Quantile groups into which numeric cells are gathered for detectors that ignore order.
@@ -47,6 +47,16 @@ pub enum BatchDetector {
     /// Mann–Whitney test; the statistic is `|2 A - 1|`, where `A` is the chance that a value of the window is the larger;
     /// numeric only.
     MannWhitney,
+    /// Cramér–von Mises test; the statistic is the root mean square difference of the two distribution functions over the
+    /// pooled values, at most `sqrt(1/3)`; numeric only.
+    CramerVonMises,
+    /// Anderson–Darling test; the statistic is the same root with the tails weighted up, `sqrt(A² (1/n + 1/m))`, without
+    /// upper bound. Its table of p-values ends at 0.001, too coarse for a family of columns: it gives none. Numeric only.
+    AndersonDarling,
+    /// G test of homogeneity; the statistic is `sqrt(G / (n + m))`, which does not grow with size, at most `sqrt(2 ln 2)`.
+    GTest,
+    /// Kullback–Leibler divergence of the reference from the window in nats, on the groups of the PSI and smoothed as it.
+    KullbackLeibler,
 }
 
 /// What a detector says of a window.
@@ -64,7 +74,7 @@ pub struct Score {
 
 impl BatchDetector {
     /// Every detector.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Psi,
         Self::Ks,
         Self::ChiSquare,
@@ -74,6 +84,10 @@ impl BatchDetector {
         Self::Wasserstein,
         Self::Kuiper,
         Self::MannWhitney,
+        Self::CramerVonMises,
+        Self::AndersonDarling,
+        Self::GTest,
+        Self::KullbackLeibler,
     ];
 
     /// The name in configuration, metrics and messages.
@@ -89,28 +103,52 @@ impl BatchDetector {
             Self::Wasserstein => "wasserstein",
             Self::Kuiper => "kuiper",
             Self::MannWhitney => "mann_whitney",
+            Self::CramerVonMises => "cramer_von_mises",
+            Self::AndersonDarling => "anderson_darling",
+            Self::GTest => "g_test",
+            Self::KullbackLeibler => "kullback_leibler",
         }
     }
 
     /// Whether the detector can judge columns of this kind.
     #[must_use]
     pub fn applies_to(self, binning: &Binning) -> bool {
-        let of_order = matches!(self, Self::Ks | Self::Wasserstein | Self::Kuiper | Self::MannWhitney);
-        matches!(binning, Binning::Numeric(_)) || !of_order
+        matches!(binning, Binning::Numeric(_)) || !self.looks_at_order()
     }
 
-    /// The largest statistic the detector can give: 1 for distances of distributions, infinite otherwise.
+    /// Whether the order of cells matters, so that it cannot judge categories.
+    fn looks_at_order(self) -> bool {
+        match self {
+            Self::Ks
+            | Self::Wasserstein
+            | Self::Kuiper
+            | Self::MannWhitney
+            | Self::CramerVonMises
+            | Self::AndersonDarling => true,
+            Self::Psi
+            | Self::ChiSquare
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation
+            | Self::GTest
+            | Self::KullbackLeibler => false,
+        }
+    }
+
+    /// A statistic that the detector never exceeds; infinite if there is none.
     #[must_use]
     pub fn upper_bound(self) -> f64 {
         match self {
-            Self::Psi | Self::Wasserstein => f64::INFINITY,
+            Self::Psi | Self::Wasserstein | Self::AndersonDarling | Self::KullbackLeibler => f64::INFINITY,
+            Self::GTest => (2.0 * std::f64::consts::LN_2).sqrt(),
             Self::Ks
             | Self::ChiSquare
             | Self::JensenShannon
             | Self::Hellinger
             | Self::TotalVariation
             | Self::Kuiper
-            | Self::MannWhitney => 1.0,
+            | Self::MannWhitney
+            | Self::CramerVonMises => 1.0,
         }
     }
 
@@ -142,14 +180,11 @@ impl BatchDetector {
         if n == 0 || m == 0 || !fits || !self.applies_to(binning) {
             return None;
         }
-        let (statistic, p_value) = match self {
-            Self::Ks | Self::Wasserstein | Self::Kuiper | Self::MannWhitney => {
-                self.of_order(binning, reference, window, with_p)?
-            }
-            Self::Psi | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => {
-                let (reference, window) = grouped(binning, reference, window);
-                self.of_groups(&reference, &window, n, m)?
-            }
+        let (statistic, p_value) = if self.looks_at_order() {
+            self.of_order(binning, reference, window, with_p)?
+        } else {
+            let (reference, window) = grouped(binning, reference, window);
+            self.of_groups(&reference, &window, n, m)?
         };
         Some(Score { statistic, p_value, n, m })
     }
@@ -173,9 +208,22 @@ impl BatchDetector {
                 let effect = (2.0 * test.probability_window_larger() - 1.0).abs().min(1.0);
                 Some((effect, with_p.then(|| test.p_value(Alternative::TwoSided))))
             }
-            Self::Psi | Self::ChiSquare | Self::JensenShannon | Self::Hellinger | Self::TotalVariation => {
-                None
+            Self::CramerVonMises => {
+                let test = cramer_von_mises(reference, window)?;
+                let mean_square = test.statistic.max(0.0) * scale_of(reference, window);
+                Some((mean_square.sqrt().min(1.0), with_p.then_some(test.p_value)))
             }
+            Self::AndersonDarling => {
+                let a2 = anderson_darling_square(reference, window, AndersonDarling::Midrank)?;
+                Some(((a2.max(0.0) * scale_of(reference, window)).sqrt(), None))
+            }
+            Self::Psi
+            | Self::ChiSquare
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation
+            | Self::GTest
+            | Self::KullbackLeibler => None,
         }
     }
 
@@ -202,7 +250,21 @@ impl BatchDetector {
                 Some((distance, eighth_p_value(distance * distance, n, m, bins)))
             }
             Self::TotalVariation => Some((total_variation(reference, window)?, None)),
-            Self::Ks | Self::Wasserstein | Self::Kuiper | Self::MannWhitney => None,
+            Self::GTest => {
+                let test = g_test(reference, window)?;
+                Some(((test.statistic.max(0.0) / (n as f64 + m as f64)).sqrt(), test.p_value))
+            }
+            Self::KullbackLeibler => {
+                let nats = kl(reference, window, Smoothing::default())?;
+                // Either direction is half of the PSI for small changes.
+                Some((nats.max(0.0), psi_p_value(2.0 * nats.max(0.0), n, m, bins)))
+            }
+            Self::Ks
+            | Self::Wasserstein
+            | Self::Kuiper
+            | Self::MannWhitney
+            | Self::CramerVonMises
+            | Self::AndersonDarling => None,
         }
     }
 }
@@ -295,18 +357,10 @@ impl Comparison<'_> {
             return None;
         }
         let (n, m) = (self.n, self.m);
-        let (statistic, p_value) = match detector {
-            BatchDetector::Ks
-            | BatchDetector::Wasserstein
-            | BatchDetector::Kuiper
-            | BatchDetector::MannWhitney => {
-                detector.of_order(self.binning, self.reference, self.window, true)?
-            }
-            BatchDetector::Psi
-            | BatchDetector::ChiSquare
-            | BatchDetector::JensenShannon
-            | BatchDetector::Hellinger
-            | BatchDetector::TotalVariation => detector.of_groups(&self.groups.0, &self.groups.1, n, m)?,
+        let (statistic, p_value) = if detector.looks_at_order() {
+            detector.of_order(self.binning, self.reference, self.window, true)?
+        } else {
+            detector.of_groups(&self.groups.0, &self.groups.1, n, m)?
         };
         Some(Score { statistic, p_value, n, m })
     }
@@ -317,6 +371,11 @@ impl Comparison<'_> {
     pub fn bins(&self) -> usize {
         self.bins
     }
+}
+
+/// `1/n + 1/m`: what a test's statistic is scaled by to become the size of a change.
+fn scale_of(reference: &[u64], window: &[u64]) -> f64 {
+    1.0 / total(reference) as f64 + 1.0 / total(window) as f64
 }
 
 /// Quantile groups of a numeric column; of a categorical one the cells that either profile uses.

@@ -166,8 +166,8 @@ impl EngineLoop {
             self.housekeeping(now, health)?;
             self.settle_checkpoint(now)?;
             self.hold_back(now);
+            self.urgent |= self.outcomes.kill_switch(&mut self.engine, wall_clock());
             if !self.source.is_paused() {
-                self.urgent |= self.outcomes.kill_switch(&mut self.engine, wall_clock());
                 self.take_orders();
                 self.take_troubles(wall_clock());
             }
@@ -196,6 +196,10 @@ impl EngineLoop {
     /// Orders of people, between two batches of records. A refusal changes nothing and is answered at once.
     fn take_orders(&mut self) {
         while let Ok(Asked { order, reply }) = self.commands.try_recv() {
+            // Whoever gave it up was told that it may not be carried out, and may have decided otherwise since.
+            if reply.is_closed() {
+                continue;
+            }
             match self.engine.command(&order) {
                 Ok(answer) => {
                     self.urgent = true;
@@ -370,7 +374,9 @@ impl EngineLoop {
             self.urgent |= self.outcomes.look(&mut self.engine, self.publisher.metrics(), now);
             self.broker_errors(now);
             self.statistics(now)?;
-            self.watch_silence(now);
+            if !self.source.is_paused() {
+                self.watch_silence(now);
+            }
             health.engine(
                 self.under_way.as_ref().map_or(0, |under_way| now - under_way.since),
                 self.broken,

@@ -229,7 +229,8 @@ pub(super) fn problems(http: &Http, found: &mut Vec<Problem>) {
         tls_problems(tls, found);
     }
     let metrics_asks = http.metrics_token && http.authenticates();
-    let protected = if http.api.is_some() { metrics_asks } else { http.authenticates() };
+    // `/metrics` names models and segments, and is open unless a token is asked for.
+    let protected = metrics_asks;
     reachable("http.listen", http.listen, http.insecure_allow_remote, (http.tls.is_some(), protected), found);
     if let Some(api) = &http.api {
         let protected = (http.tls.is_some(), http.authenticates());
@@ -277,16 +278,13 @@ fn reachable(
         return;
     }
     let lacks = match (tls, asks) {
+        (true, false) if path == "http.listen" => "`/metrics` does not ask who they are",
         (true, false) => "nobody is asked who they are",
         (false, true) => "tokens would be sent in clear text",
         _ => "there is neither encryption nor authentication",
     };
     let section = path.trim_end_matches("listen");
-    let metrics = if path == "http.listen" {
-        " (and `http.metrics_token`, if `http.api` is a listener of its own)"
-    } else {
-        ""
-    };
+    let metrics = if path == "http.listen" { " and `http.metrics_token: true`" } else { "" };
     let expected = format!(
         "a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients`{metrics}; \
          or `{section}insecure_allow_remote: true` behind a proxy that protects it"

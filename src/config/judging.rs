@@ -116,6 +116,14 @@ pub enum Detector {
     Kuiper,
     /// Mann-Whitney test; judged by how far the chance that a value of the window is the larger is from one half.
     MannWhitney,
+    /// Cramér-von Mises test; judged by the root mean square difference of the distribution functions.
+    CramerVonMises,
+    /// Anderson-Darling test; judged by the same root with the tails weighted up, and by the p-value of `ks`.
+    AndersonDarling,
+    /// G test of the contingency table; judged by the root of G over all rows.
+    GTest,
+    /// Kullback-Leibler divergence of the reference from the window, in nats.
+    KullbackLeibler,
 }
 
 impl Detector {
@@ -132,6 +140,10 @@ impl Detector {
             Self::Wasserstein => BatchDetector::Wasserstein,
             Self::Kuiper => BatchDetector::Kuiper,
             Self::MannWhitney => BatchDetector::MannWhitney,
+            Self::CramerVonMises => BatchDetector::CramerVonMises,
+            Self::AndersonDarling => BatchDetector::AndersonDarling,
+            Self::GTest => BatchDetector::GTest,
+            Self::KullbackLeibler => BatchDetector::KullbackLeibler,
         }
     }
 }
@@ -142,7 +154,8 @@ impl Detector {
 pub struct Detectors {
     /// Numeric columns.
     pub numeric: Vec<Detector>,
-    /// Categorical and boolean columns; `ks`, `wasserstein`, `kuiper` and `mann_whitney` do not apply to them.
+    /// Categorical and boolean columns; `ks`, `wasserstein`, `kuiper`, `mann_whitney`, `cramer_von_mises` and
+    /// `anderson_darling` do not apply to them.
     pub categorical: Vec<Detector>,
 }
 
@@ -186,6 +199,18 @@ pub struct Floors {
     /// Twice the difference to one half of the chance that a value of the window is the larger.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub mann_whitney: f64,
+    /// Root mean square difference of the distribution functions, of the Cramér-von Mises test.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub cramer_von_mises: f64,
+    /// The same root with the tails weighted up, of the Anderson-Darling test.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub anderson_darling: f64,
+    /// Root of G over all rows.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub g_test: f64,
+    /// Kullback-Leibler divergence, in nats.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub kullback_leibler: f64,
 }
 
 impl Default for Floors {
@@ -200,6 +225,10 @@ impl Default for Floors {
             wasserstein: 0.1,
             kuiper: 0.1,
             mann_whitney: 0.1,
+            cramer_von_mises: 0.05,
+            anderson_darling: 0.15,
+            g_test: 0.1,
+            kullback_leibler: 0.05,
         }
     }
 }
@@ -218,6 +247,10 @@ impl Floors {
             Detector::Wasserstein => self.wasserstein,
             Detector::Kuiper => self.kuiper,
             Detector::MannWhitney => self.mann_whitney,
+            Detector::CramerVonMises => self.cramer_von_mises,
+            Detector::AndersonDarling => self.anderson_darling,
+            Detector::GTest => self.g_test,
+            Detector::KullbackLeibler => self.kullback_leibler,
         }
     }
 }

@@ -121,8 +121,27 @@ fn destination(to: &str, found: &mut Vec<Problem>) {
     }
 }
 
-/// Typed settings of the connection and properties of librdkafka must not contradict each other.
+/// Properties of librdkafka that leave it open who answers, and the values that do.
+const UNVERIFIED: [(&str, &[&str]); 2] = [
+    ("enable.ssl.certificate.verification", &["false", "0", "f", "no", "off"]),
+    ("ssl.endpoint.identification.algorithm", &["none"]),
+];
+
+/// Typed settings of the connection and properties of librdkafka must not contradict each other, and none of them may
+/// quietly talk to whoever answers.
 fn connection(kafka: &Kafka, found: &mut Vec<Problem>) {
+    for (name, off) in UNVERIFIED {
+        let value = kafka.properties.get(name).map(|value| value.trim().to_ascii_lowercase());
+        if value.is_some_and(|value| off.contains(&value.as_str()))
+            || kafka.secret_properties.contains_key(name)
+        {
+            let problem = Problem::at(format!("kafka.properties.{name}"), "would talk to whoever answers");
+            found.push(problem.expected(
+                "`kafka.tls.ca_file` with the authority of the brokers; where only the name in the certificate is another one, \
+                 `kafka.tls.insecure_skip_hostname: true`",
+            ));
+        }
+    }
     if kafka.tls.is_some() || kafka.sasl.is_some() {
         let names = kafka.properties.keys().map(|name| ("properties", name));
         let secrets = kafka.secret_properties.keys().map(|name| ("secret_properties", name));

@@ -51,7 +51,7 @@ http: {listen: '0.0.0.0:80'}
     windows.horizons[1].evry: unknown field, did you mean `every`?
     windows.min_rows: `-3` is out of range, expected a whole number at least 1
     windows.pane: `1 minute` is not understood, expected a length of time such as `90s`, `15m` or `24h`
-    http.listen: `0.0.0.0:80` can be reached by others, and there is neither encryption nor authentication, expected a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients` (and `http.metrics_token`, if `http.api` is a listener of its own); or `http.insecure_allow_remote: true` behind a proxy that protects it
+    http.listen: `0.0.0.0:80` can be reached by others, and there is neither encryption nor authentication, expected a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients` and `http.metrics_token: true`; or `http.insecure_allow_remote: true` behind a proxy that protects it
     ");
 }
 
@@ -75,7 +75,7 @@ http: {listen: '0.0.0.0:80'}
     actions[0].name: `c` is already the name of sinks[1].name
     sinks[0].url: `ftp://x` is not a URL, expected `https://…` or `http://…`
     sinks[1].url: the environment variable ANCHORWATCH_NOT_SET is not set
-    http.listen: `0.0.0.0:80` can be reached by others, and there is neither encryption nor authentication, expected a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients` (and `http.metrics_token`, if `http.api` is a listener of its own); or `http.insecure_allow_remote: true` behind a proxy that protects it
+    http.listen: `0.0.0.0:80` can be reached by others, and there is neither encryption nor authentication, expected a loopback address such as `127.0.0.1:9464`; `http.tls` with `http.tokens` or `http.tls.clients` and `http.metrics_token: true`; or `http.insecure_allow_remote: true` behind a proxy that protects it
     checkpoint.every: `0s` is out of range, expected a length of time above 0
     ");
 }
@@ -290,4 +290,23 @@ deliver:
     assert!(wrong.contains("sinks[0].template_file: unknown field"), "{wrong}");
     assert!(wrong.contains("sinks[0].burst: `0` is out of range"), "{wrong}");
     assert!(wrong.contains("sinks[0].concurrency: `65` is out of range"), "{wrong}");
+}
+
+#[test]
+fn the_client_is_not_told_to_trust_whoever_answers() {
+    let message = errors(
+        "
+kafka:
+  bootstrap: b:9093
+  topics: [a]
+  properties:
+    security.protocol: ssl
+    enable.ssl.certificate.verification: 'False'
+    ssl.endpoint.identification.algorithm: none
+",
+    );
+    insta::assert_snapshot!(message, @r"
+    kafka.properties.enable.ssl.certificate.verification: would talk to whoever answers, expected `kafka.tls.ca_file` with the authority of the brokers; where only the name in the certificate is another one, `kafka.tls.insecure_skip_hostname: true`
+    kafka.properties.ssl.endpoint.identification.algorithm: would talk to whoever answers, expected `kafka.tls.ca_file` with the authority of the brokers; where only the name in the certificate is another one, `kafka.tls.insecure_skip_hostname: true`
+    ");
 }

@@ -121,7 +121,11 @@ fn decode<'r>(limits: &Limits, names: &'r NameRules, record: &Record<'r>) -> Res
 
 fn known<'r>(names: &'r NameRules, record: &Record<'r>, event: Event<'r>) -> Result<Known<'r>, Refusal> {
     let named = names.resolve(record, &event)?;
-    let ts = event.ts.or(record.timestamp).ok_or(Refusal::BadTimestamp { problem: "none given" })?;
+    let ts = match (event.ts, record.timestamp) {
+        (Some(ts), _) => ts,
+        (None, Some(written)) => event::plausible(written)?,
+        (None, None) => return Err(Refusal::BadTimestamp { problem: "none given" }),
+    };
     let empty = event.features.is_none() && event.prediction.is_none() && event.score.is_none();
     if empty && event.label.is_none() {
         return Err(Refusal::NothingToCount);

@@ -18,6 +18,7 @@ use json::MAX_SEGMENT_FIELDS;
 pub use json::{Limits, MAX_NAME_BYTES, decode};
 pub use names::{NameRules, Named};
 pub use refusal::Refusal;
+pub use timestamp::plausible;
 
 /// A record as a source hands it over: bytes with their place in the log.
 #[derive(Debug, Clone, Copy)]

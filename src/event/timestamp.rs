@@ -12,8 +12,11 @@ const fn bad(problem: &'static str) -> Refusal {
     Refusal::BadTimestamp { problem }
 }
 
-/// Checks an epoch time in milliseconds.
-pub(super) fn from_millis(millis: Millis) -> Result<Millis, Refusal> {
+/// Checks an epoch time in milliseconds: the event's own, or that of its record where it has none.
+///
+/// # Errors
+/// When it is negative, or so small or large that it must be of another unit.
+pub fn plausible(millis: Millis) -> Result<Millis, Refusal> {
     match millis {
         ..0 => Err(bad("negative")),
         0..EARLIEST => Err(bad("too small for epoch milliseconds; are these seconds?")),
@@ -25,7 +28,7 @@ pub(super) fn from_millis(millis: Millis) -> Result<Millis, Refusal> {
 /// Checks a floating-point epoch time in milliseconds; fractions are cut off.
 pub(super) fn from_float(millis: f64) -> Result<Millis, Refusal> {
     if millis.is_finite() && millis.abs() < 1e18 {
-        from_millis(millis as Millis)
+        plausible(millis as Millis)
     } else {
         Err(bad("not a finite number of milliseconds"))
     }
@@ -35,5 +38,5 @@ pub(super) fn from_float(millis: f64) -> Result<Millis, Refusal> {
 pub(super) fn from_text(text: &str) -> Result<Millis, Refusal> {
     chrono::DateTime::parse_from_rfc3339(text)
         .map_err(|_| bad("neither epoch milliseconds nor an RFC 3339 time with zone"))
-        .and_then(|time| from_millis(time.timestamp_millis()))
+        .and_then(|time| plausible(time.timestamp_millis()))
 }

@@ -25,7 +25,8 @@ pub(super) fn expected_by_chance(detector: Detector, bins: usize, (n, m): (u64, 
         Detector::Psi => psi,
         Detector::Ks => KOLMOGOROV_MEAN * scale.sqrt(),
         // Cramer's V squared is chi-square over n + m; the expectation of chi-square is its degrees of freedom.
-        Detector::ChiSquare => (bins.saturating_sub(1) as f64 / (n + m)).sqrt(),
+        // G over n + m likewise.
+        Detector::ChiSquare | Detector::GTest => (bins.saturating_sub(1) as f64 / (n + m)).sqrt(),
         // Both divergences are an eighth of the PSI for small changes; their distances are roots.
         Detector::JensenShannon => (psi / 8.0 / std::f64::consts::LN_2).sqrt(),
         Detector::Hellinger => (psi / 8.0).sqrt(),
@@ -33,6 +34,10 @@ pub(super) fn expected_by_chance(detector: Detector, bins: usize, (n, m): (u64, 
         // Measured against the interquartile range, chance moves the mean by about a standard error.
         Detector::Wasserstein => scale.sqrt(),
         Detector::Kuiper => KUIPER_MEAN * scale.sqrt(),
+        Detector::KullbackLeibler => psi / 2.0,
+        // Expectations of both statistics under one distribution: 1/6 (Anderson 1962) and 1 (Anderson and Darling 1952).
+        Detector::CramerVonMises => (scale / 6.0).sqrt(),
+        Detector::AndersonDarling => scale.sqrt(),
         // The variance of the chance is about a twelfth of the scale (Mann and Whitney 1947); doubled, and its mean size.
         Detector::MannWhitney => (2.0 * scale / (3.0 * std::f64::consts::PI)).sqrt(),
     }
@@ -63,6 +68,8 @@ mod tests {
             Detector::JensenShannon,
             Detector::Hellinger,
             Detector::TotalVariation,
+            Detector::GTest,
+            Detector::KullbackLeibler,
         ];
         let reference = sample(20_000);
         for detector in detectors {

@@ -14,7 +14,7 @@ mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -35,6 +35,9 @@ use crate::subject::Millis;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// After so long nobody else is asked in one go, since records wait meanwhile; the rest is asked first the next time.
+const DISCOVERY_BUDGET: Duration = Duration::from_secs(4);
 
 /// Errors after which a topic may be another one, or a broker may have lost records.
 const DOUBTS: [&str; 5] =
@@ -98,7 +101,12 @@ impl KafkaSource {
         let mut found = TopicPartitionList::new();
         let mut discovered = Discovered::default();
         let mut assigned = Vec::new();
-        for topic in self.topics.clone() {
+        let begun = Instant::now();
+        for (asked, topic) in self.topics.clone().into_iter().enumerate() {
+            if begun.elapsed() >= DISCOVERY_BUDGET {
+                self.topics.rotate_left(asked);
+                break;
+            }
             let Some(partitions) = self.partitions_of(&topic) else { continue };
             if partitions.is_empty() {
                 self.unassign(&topic)?;
@@ -107,7 +115,10 @@ impl KafkaSource {
             self.missing.remove(&topic);
             discovered.counts.insert(topic.clone(), partitions.iter().max().map_or(0, |last| last + 1));
             for partition in partitions {
-                if self.assigned.iter().any(|one| one.is(&topic, partition)) {
+                // A partition without a leader takes its time; those found so far are not to wait for it.
+                if self.assigned.iter().any(|one| one.is(&topic, partition))
+                    || begun.elapsed() >= DISCOVERY_BUDGET
+                {
                     continue;
                 }
                 let Some((offset, at, resuming)) =

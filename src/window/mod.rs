@@ -85,6 +85,10 @@ pub struct WatchedVersion {
     pub takes_feedback: bool,
 }
 
+/// Edges in a row that are judged though no window can hold an event. One old event before today's, such as the first
+/// record of a topic, would otherwise have every minute since judged before anything else is read.
+const MOST_EMPTY_EDGES: i64 = 100_000;
+
 /// Counts of all subjects in panes and rolling windows.
 #[derive(Debug)]
 pub struct Windows {
@@ -254,14 +258,26 @@ impl Windows {
             Some(closed) => closed,
             None => self.start?,
         };
-        let edge = next + 1;
+        let mut edge = next + 1;
         if edge.checked_mul(self.settings.pane_ms)? > watermark {
             return None;
         }
         self.settle();
+        if watermark.div_euclid(self.settings.pane_ms) - edge > MOST_EMPTY_EDGES {
+            edge = self.past_empty_panes(edge, watermark);
+        }
         self.closed = Some(edge);
         self.subjects.forget(edge - self.settings.kept_panes());
         Some(edge)
+    }
+
+    /// The edge to go on with where no window can hold an event for a very long time: that of the next pane with one, or
+    /// the last that the watermark has passed.
+    fn past_empty_panes(&self, edge: i64, watermark: Millis) -> i64 {
+        let needed = edge - self.settings.kept_panes();
+        let reached = watermark.div_euclid(self.settings.pane_ms);
+        let next = self.subjects.oldest_pane_from(needed).map_or(reached, |pane| reached.min(pane + 1));
+        if next - edge > MOST_EMPTY_EDGES { next } else { edge }
     }
 
     /// Packs what was counted in the pane that closed at `edge`, and gathers old panes, for the subjects numbered from

@@ -298,6 +298,16 @@ impl Subjects {
         ids.iter().filter_map(|id| self.state(*id)?.panes.keys().next_back().copied()).max()
     }
 
+    /// The oldest pane that holds anything, of those from this one on.
+    pub(super) fn oldest_pane_from(&self, pane: i64) -> Option<i64> {
+        self.states
+            .iter()
+            .flatten()
+            .filter_map(|state| state.panes.range(pane..).next())
+            .map(|(pane, _)| *pane)
+            .min()
+    }
+
     pub(super) fn first_panes(&self) -> impl Iterator<Item = (SubjectId, i64)> {
         (0..).zip(&self.states).filter_map(|(id, state)| Some((id, state.as_ref()?.first_pane?)))
     }

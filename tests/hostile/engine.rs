@@ -41,6 +41,31 @@ fn refused(run: &Run, reason: &str) -> u64 {
 }
 
 #[test]
+fn one_event_from_long_ago_does_not_have_every_minute_since_judged() {
+    let _alone = alone();
+    let mut plain = Run::new(&settings(""), &["known"]);
+    let mut aged = Run::new(&settings(""), &["known"]);
+    let long_ago = event(0).replace(&ts(0).to_string(), "100000000000");
+    assert_ne!(long_ago, event(0));
+    aged.send(Some(b"known"), long_ago.as_bytes());
+    for i in 0..KNOWN {
+        plain.send(Some(b"known"), event(i).as_bytes());
+        aged.send(Some(b"known"), event(i).as_bytes());
+    }
+    // Windows of half a century were 26 million of one minute.
+    plain.settle("known");
+    aged.settle("known");
+    assert_eq!(aged.engine.edges_due(), 0, "all that is due is judged");
+    assert_eq!(aged.engine.law().counted, 1 + plain.engine.law().counted);
+    let rows = |run: &Run| -> Vec<(String, i64, u64)> {
+        let from = run.windows.iter().filter(|window| window.end > ts(0));
+        from.map(|window| (window.horizon.clone(), window.end, window.rows)).collect()
+    };
+    assert!(rows(&plain).len() > 50);
+    assert_eq!(rows(&aged), rows(&plain));
+}
+
+#[test]
 fn five_million_distinct_categories_are_one_bin_and_fifty_segments() {
     let events = 5_000_000 / CATEGORICAL as i64 / KNOWN + 1;
     let run = attacked("", |run, i| {

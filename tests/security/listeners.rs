@@ -64,7 +64,8 @@ fn an_address_that_others_can_reach_needs_protection_or_somebody_who_takes_the_b
         (json!({"listen": "0.0.0.0:9464"}), false),
         (json!({"listen": "[::]:9464", "tokens": token}), false),
         (json!({"listen": "0.0.0.0:9464", "tls": tls}), false),
-        (json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token}), true),
+        (json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token}), false),
+        (json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token, "metrics_token": true}), true),
         (json!({"listen": "0.0.0.0:9464", "insecure_allow_remote": true}), true),
         (json!({"listen": "0.0.0.0:9464", "tls": tls, "tokens": token, "api": loopback}), false),
         (

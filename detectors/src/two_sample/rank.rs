@@ -199,15 +199,22 @@ pub enum AndersonDarling {
 #[must_use]
 pub fn anderson_darling(reference: &[u64], window: &[u64], variant: AndersonDarling) -> Option<RankTest> {
     let (n, m) = sizes(reference, window)?;
+    let statistic = (anderson_darling_square(reference, window, variant)? - 1.0) / a2_deviation(n, m);
+    Some(RankTest { statistic, p_value: anderson_darling_p(statistic) })
+}
+
+/// `A²` before it is normalised, which needs no pass over the numbers up to the size; about 1 without drift, and `None` as
+/// for [`anderson_darling`].
+#[must_use]
+pub fn anderson_darling_square(reference: &[u64], window: &[u64], variant: AndersonDarling) -> Option<f64> {
+    let (n, m) = sizes(reference, window)?;
     if cells(reference, window).count() < 2 || n + m < 4.0 {
         return None;
     }
-    let a2 = match variant {
+    Some(match variant {
         AndersonDarling::Midrank => a2_midrank(reference, window, n, m),
         AndersonDarling::Right => a2_right(reference, window, n, m),
-    };
-    let statistic = (a2 - 1.0) / a2_deviation(n, m);
-    Some(RankTest { statistic, p_value: anderson_darling_p(statistic) })
+    })
 }
 
 fn a2_midrank(reference: &[u64], window: &[u64], n: f64, m: f64) -> f64 {
