@@ -16,7 +16,9 @@ use crate::divergence::{
     Smoothing, eighth_p_value, group, hellinger, jensen_shannon, kl, psi, psi_p_value, quantile_groups,
     total_variation,
 };
-use crate::two_sample::rank::{AndersonDarling, anderson_darling_square, cramer_von_mises, mann_whitney};
+use crate::two_sample::rank::{
+    AndersonDarling, anderson_darling_square, cramer_von_mises, mann_whitney, mean_square_difference,
+};
 use crate::two_sample::{ks, transport};
 
 /// Quantile groups into which numeric cells are gathered for detectors that ignore order.
@@ -210,8 +212,8 @@ impl BatchDetector {
             }
             Self::CramerVonMises => {
                 let test = cramer_von_mises(reference, window)?;
-                let mean_square = test.statistic.max(0.0) * scale_of(reference, window);
-                Some((mean_square.sqrt().min(1.0), with_p.then_some(test.p_value)))
+                let distance = mean_square_difference(reference, window)?.sqrt();
+                Some((distance, with_p.then_some(test.p_value)))
             }
             Self::AndersonDarling => {
                 let a2 = anderson_darling_square(reference, window, AndersonDarling::Midrank)?;

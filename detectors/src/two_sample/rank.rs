@@ -161,6 +161,20 @@ pub fn cramer_von_mises(reference: &[u64], window: &[u64]) -> Option<RankTest> {
     Some(RankTest { statistic, p_value: (1.0 - limit_cdf(limit)).clamp(0.0, 1.0) })
 }
 
+/// What [`cramer_von_mises`] measures, as a size of change: the mean of `(F - G)²` over the pooled values, within 0 to 1.
+///
+/// Without ties it is the statistic over `n m / (n + m)`; with ties it is 0 where the shares are equal, which the statistic
+/// of unequal sizes is not. `None` as there.
+#[must_use]
+pub fn mean_square_difference(reference: &[u64], window: &[u64]) -> Option<f64> {
+    let (n, m) = sizes(reference, window)?;
+    let square = |cell: &Cell| {
+        let difference = (cell.reference_below + cell.reference) / n - (cell.window_below + cell.window) / m;
+        cell.size() * difference * difference
+    };
+    Some((cells(reference, window).map(|cell| square(&cell)).sum::<f64>() / (n + m)).min(1.0))
+}
+
 /// The exact p-value of [`cramer_von_mises`] for samples of at most 20 without ties; `None` for larger ones.
 #[must_use]
 pub fn cramer_von_mises_exact(reference: &[u64], window: &[u64]) -> Option<f64> {
