@@ -2,6 +2,8 @@
 //! that die, producers that repeat themselves, and connections that must be encrypted or proven.
 #![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
 
+#[path = "source/pauses.rs"]
+mod pauses;
 mod support;
 
 use std::fs;

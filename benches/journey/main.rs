@@ -9,6 +9,7 @@
 //! number of rounds (`ANCHORWATCH_BENCH_ROUNDS`).
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+mod counted;
 mod events;
 mod report;
 #[path = "../../tests/support/mod.rs"]
@@ -23,7 +24,7 @@ use std::time::Duration;
 use anchorwatch::action::VersionFacts;
 use anchorwatch::config::{self, Config};
 use anchorwatch::engine::CatalogEntry;
-use anchorwatch::reference::{Reference, ReferenceId, encode};
+use anchorwatch::reference::{Reference, ReferenceId, decode, encode};
 use anchorwatch::registry::{BaselineOptions, build};
 use anchorwatch::window::WatchedVersion;
 use anyhow::Context as _;
@@ -50,7 +51,18 @@ const WARM: u64 = 40_000;
 const ROUNDS_OF_MODELS: usize = 3;
 
 fn main() -> anyhow::Result<()> {
-    if !std::env::args().any(|argument| argument == "--bench") {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == counted::COUNT) {
+        let events: usize = arguments.get(at + 1).context("no number of events")?.parse()?;
+        let reference = match arguments.get(at + 2) {
+            Some(path) if path != "--bench" => decode(&std::fs::read(path)?)?,
+            _ => baseline()?,
+        };
+        let spent = counted::count(&configuration("127.0.0.1:9", TOPIC)?, &catalog(reference)?[..1], events)?;
+        println!("{:.1} ns of CPU an event", spent.as_secs_f64() * 1e9 / events as f64);
+        return Ok(());
+    }
+    if !arguments.iter().any(|argument| argument == "--bench") {
         println!("measures nothing unless run by `cargo bench`");
         return Ok(());
     }
@@ -59,11 +71,13 @@ fn main() -> anyhow::Result<()> {
     let rounds = setting("ANCHORWATCH_BENCH_ROUNDS", 7)?.max(1);
     let reference = baseline()?;
     let counters = reference.layout().len();
+    let instructions = counted::instructions(&encode(&reference)?);
     let catalog = catalog(reference)?;
     let kafka = Kafka::start();
     let mean_bytes = fill(&kafka, TOPIC, events, rate, 1)?;
     let config = configuration(kafka.bootstrap(), TOPIC)?;
-    let mut report = Report { events, rate, mean_bytes, counters, rounds: Vec::new(), models: Vec::new() };
+    let mut report =
+        Report { events, rate, mean_bytes, counters, rounds: Vec::new(), models: Vec::new(), instructions };
     // The first round only warms the caches of the broker and of this process.
     for round in 0..=rounds {
         let spent = one_round(round, &config, &catalog[..1], events)?;

@@ -24,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) rounds: Vec<[Spent; Turn::ALL.len()]>,
     /// Best CPU time of an event in microseconds, by the number of models whose events take turns.
     pub(crate) models: Vec<(u64, f64)>,
+    /// Instructions of an event from its bytes to its counters, where valgrind can tell.
+    pub(crate) instructions: Option<u64>,
 }
 
 impl fmt::Display for Report {
@@ -89,6 +91,12 @@ impl Report {
             resident(|spent| spent.resident[0]),
             resident(|spent| spent.resident[1])
         )?;
+        if let Some(instructions) = self.instructions {
+            writeln!(
+                f,
+                "- Instructions an event, from its bytes to its counters, without Kafka: {instructions}."
+            )?;
+        }
         let of_models: Vec<String> =
             self.models.iter().map(|(models, micros)| format!("{models}: {micros:.3}")).collect();
         writeln!(

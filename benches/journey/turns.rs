@@ -3,8 +3,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use anchorwatch::app::{JUDGE_FOR, MOST_EDGES_DUE, POLL_BATCH, POLL_WAIT, STEPS_AT_ONCE};
 use anchorwatch::config::Config;
-use anchorwatch::engine::{CatalogEntry, Engine};
+use anchorwatch::engine::{CatalogEntry, Engine, Standing};
 use anchorwatch::registry::wall_clock;
 use anchorwatch::source::{BatchConsumer, Begin, Incoming, KafkaSource, Taken};
 use anyhow::{Context as _, bail, ensure};
@@ -15,10 +16,6 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::{PARTITIONS, TOPIC};
 
-/// As the daemon polls.
-const POLL_WAIT: Duration = Duration::from_millis(20);
-const POLL_BATCH: usize = 1_024;
-const PANES_AT_ONCE: usize = 16;
 /// Events between two checkpoints: those of ten seconds at ten thousand a second.
 const CHECKPOINT_EVERY: u64 = 100_000;
 /// Longest time without a record before a turn is given up.
@@ -91,7 +88,7 @@ fn clock(id: ClockId) -> Duration {
 }
 
 /// Runs `work` and gives the CPU time that this thread spent on it.
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begun = clock(ClockId::ThreadCPUTime);
     let done = work();
     (done, clock(ClockId::ThreadCPUTime).saturating_sub(begun))
@@ -186,7 +183,7 @@ pub(crate) fn anchorwatch(config: &Config, catalog: &[CatalogEntry], work: Work)
     let (mut is_warm, mut is_halfway) = (work.warm == 0, false);
     while journey.engine.law().read < work.events {
         let taken = journey.read(&mut source);
-        patience.check(taken > 0)?;
+        patience.check(taken > 0 || journey.engine.edges_due() > 0)?;
         journey.close();
         let read = journey.engine.law().read;
         if work.checkpoints && read >= packed_at + CHECKPOINT_EVERY {
@@ -223,18 +220,32 @@ struct Journey {
 impl Journey {
     fn read(&mut self, source: &mut KafkaSource) -> usize {
         let (engine, now) = (&mut self.engine, wall_clock());
-        source.poll(POLL_WAIT, POLL_BATCH, |incoming| match incoming {
+        let due = engine.edges_due();
+        let wait = if due > 0 { Duration::ZERO } else { POLL_WAIT };
+        let most = if due > MOST_EDGES_DUE { 0 } else { POLL_BATCH };
+        source.poll(wait, most, |incoming| match incoming {
             Incoming::Record(record) => engine.ingest(&record, now),
             Incoming::Earlier(record) => engine.remember(&record),
             Incoming::AtEnd { topic, partition } => engine.at_end(topic, partition, now),
         })
     }
 
+    /// Judges for a while; whether more is due.
     fn close(&mut self) -> bool {
-        let ((progress, more), cpu) = timed(|| self.engine.advance(wall_clock(), PANES_AT_ONCE));
+        let until = wall_clock() + JUDGE_FOR;
+        let ((windows, standing), cpu) = timed(|| {
+            let mut windows = 0;
+            loop {
+                let (progress, standing) = self.engine.advance_some(wall_clock(), STEPS_AT_ONCE);
+                windows += progress.windows.len() as u64;
+                if standing == Standing::Idle || wall_clock() >= until {
+                    return (windows, standing);
+                }
+            }
+        });
         self.spent.closing += cpu;
-        self.spent.windows += progress.windows.len() as u64;
-        more
+        self.spent.windows += windows;
+        standing != Standing::Idle
     }
 
     fn pack(&mut self) {

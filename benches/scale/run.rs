@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anchorwatch::app::{JUDGE_FOR, STEPS_AT_ONCE};
 use anchorwatch::engine::{Engine, Standing};
 use anchorwatch::telemetry::Metrics;
 use anchorwatch::view::Board;
@@ -16,9 +17,6 @@ use crate::world::{BEFORE, LAST, MINUTE, Producer, Shape, catalog, day, referenc
 /// KiB a subject, the same with the board, µs an event, the three kinds of edges, stall, checkpoint, packing.
 pub(crate) const FIGURES: usize = 9;
 
-/// As the daemon's loop has them.
-const JUDGE_FOR: Duration = Duration::from_millis(10);
-const STEPS_AT_ONCE: usize = 8;
 /// Minutes that are counted after the edge at which all horizons end.
 const AFTER: i64 = 3;
 
@@ -87,6 +85,7 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
 impl Run {
     /// Judges what is due in slices, as the daemon does between two polls.
     fn close(&mut self, now: i64) {
+        let judge_for = Duration::from_millis(JUDGE_FOR.unsigned_abs());
         let mut edge = Duration::ZERO;
         loop {
             let began = thread_cpu();
@@ -99,7 +98,7 @@ impl Run {
                     self.board.publish(window);
                 }
                 let spent = thread_cpu().saturating_sub(began);
-                if standing != Standing::Judging || spent >= JUDGE_FOR {
+                if standing != Standing::Judging || spent >= judge_for {
                     edge += spent;
                     self.stall = self.stall.max(spent);
                     break;

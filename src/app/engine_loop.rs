@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{Checkpoint, CommandError, Engine, Position, Trouble, TroubleKind};
+use crate::engine::{Checkpoint, CommandError, Engine, Position, Standing, Trouble, TroubleKind};
 use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{Incoming, KafkaSource};
@@ -27,12 +27,17 @@ use super::publish::Publisher;
 use super::troubles::Troubles;
 use super::{Stop, wall_clock};
 
-const POLL_WAIT: Duration = Duration::from_millis(20);
-const POLL_BATCH: usize = 1_024;
-/// Edges judged between two polls, so that a long catch-up never starves the consumer.
-const EDGES_AT_ONCE: usize = 16;
+/// How long a batch of records may take to fill.
+pub const POLL_WAIT: Duration = Duration::from_millis(20);
+/// Most records between two looks at everything else.
+pub const POLL_BATCH: usize = 1_024;
+/// How long windows are judged between two polls, so that neither many subjects at one edge nor a long catch-up keeps
+/// records waiting.
+pub const JUDGE_FOR: Millis = 10;
 /// Edges that may be due before records wait for them, so that what is counted but not judged stays bounded.
-const MOST_EDGES_DUE: u64 = 16;
+pub const MOST_EDGES_DUE: u64 = 16;
+/// Steps of judging between two looks at the clock.
+pub const STEPS_AT_ONCE: usize = 8;
 const STATUS_EVERY: Millis = 500;
 const REGISTRY_EVERY: Millis = 1_000;
 const RETRY_CHECKPOINT_AFTER: Millis = 1_000;
@@ -166,10 +171,12 @@ impl EngineLoop {
             self.housekeeping(now, health)?;
             self.settle_checkpoint(now)?;
             self.hold_back(now);
-            self.urgent |= self.outcomes.kill_switch(&mut self.engine, wall_clock());
-            if !self.source.is_paused() {
-                self.take_orders();
-                self.take_troubles(wall_clock());
+            if !self.engine.is_judging() {
+                self.urgent |= self.outcomes.kill_switch(&mut self.engine, wall_clock());
+                if !self.source.is_paused() {
+                    self.take_orders();
+                    self.take_troubles(wall_clock());
+                }
             }
             self.poll(now);
             if !self.source.is_paused() {
@@ -225,7 +232,7 @@ impl EngineLoop {
     fn poll(&mut self, now: Millis) {
         let engine = &mut self.engine;
         let wall = wall_clock();
-        // While records are held back nothing is judged, so there is nothing to hurry back to.
+        // While records are held back nothing is judged either, so there is nothing to hurry back to.
         let due = if self.source.is_paused() { 0 } else { engine.edges_due() };
         let wait = if due > 0 { Duration::ZERO } else { POLL_WAIT };
         let most = if due > MOST_EDGES_DUE { 0 } else { POLL_BATCH };
@@ -259,14 +266,29 @@ impl EngineLoop {
 
     /// Judges for a while. Between two edges whatever else waits comes first.
     fn close_panes(&mut self, now: Millis) {
-        let (progress, _) = self.engine.advance(now, EDGES_AT_ONCE);
-        if !progress.is_empty() {
-            self.urgent |= !progress.notifications.is_empty() || progress.digests > 0;
-            self.urgent |= !progress.decisions.is_empty();
-            self.outcomes.open_gate(&self.engine);
-            // Windows are often judged after the last record came; their closing edge is to be durable as well.
-            self.dirty_since.get_or_insert(now);
-            self.publisher.progress(progress);
+        let until = self.clock.now() + JUDGE_FOR;
+        loop {
+            let (progress, standing) = self.engine.advance_some(now, STEPS_AT_ONCE);
+            if !progress.is_empty() {
+                self.urgent |= !progress.notifications.is_empty() || progress.digests > 0;
+                self.urgent |= !progress.decisions.is_empty();
+                self.publisher.progress(progress);
+            }
+            if standing == Standing::EdgeDone {
+                self.outcomes.open_gate(&self.engine);
+            }
+            if standing != Standing::Idle {
+                // Windows are often judged after the last record came; their closing edge is to be durable as well.
+                self.dirty_since.get_or_insert(now);
+            }
+            let waits =
+                || !self.commands.is_empty() || self.checkpoint_is_due(now) || now >= self.due.registry;
+            match standing {
+                Standing::Idle => return,
+                Standing::EdgeDone if waits() => return,
+                Standing::EdgeDone | Standing::Judging if self.clock.now() >= until => return,
+                Standing::EdgeDone | Standing::Judging => {}
+            }
         }
     }
 
@@ -287,7 +309,9 @@ impl EngineLoop {
                 return;
             }
             None => {
-                if !self.checkpoint_is_due(now) {
+                // A checkpoint is of whole edges. One that failed is, and must not wait for the edge under way: while
+                // reading is paused for it, no edge goes on.
+                if self.engine.is_judging() || !self.checkpoint_is_due(now) {
                     return;
                 }
                 self.dirty_since = None;
@@ -365,7 +389,7 @@ impl EngineLoop {
         if now >= self.due.resets {
             self.reset_positions(now)?;
         }
-        if now >= self.due.registry {
+        if now >= self.due.registry && !self.engine.is_judging() {
             self.due.registry = now + REGISTRY_EVERY;
             self.refresh_catalog(now);
         }

@@ -54,6 +54,7 @@ use reload::ReloadTargets;
 
 pub use backups::back_up;
 pub use clock::wall_clock;
+pub use engine_loop::{JUDGE_FOR, MOST_EDGES_DUE, POLL_BATCH, POLL_WAIT, STEPS_AT_ONCE};
 pub use recovery::{FetchedCopy, fetch_newest_good_copy, holds_state, note_recovery};
 
 /// How long deliveries under way may take at the stop.

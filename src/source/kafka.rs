@@ -17,18 +17,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
+use rdkafka::message::{Message as _, Timestamp};
 use rdkafka::{Offset, TopicPartitionList};
 
 use self::connection::{connect, consumer_settings};
 pub use self::error::SourceError;
 use self::partition::{Assigned, First, Resuming, Turn};
 pub use self::partition::{Assignment, Begin, Discovered, Incoming, Reset};
+use super::batch::{BatchConsumer, RawMessage, Taken};
 use super::client::TokenFile;
 use super::notes::{Context, Notes, SourceStatistics};
-use crate::config::{Config, StartPolicy};
+use crate::config::{Config, NameSource, StartPolicy};
 use crate::engine::{Position, Resume};
 use crate::event::Record;
 use crate::subject::Millis;
@@ -39,13 +40,16 @@ const WATERMARK_TIMEOUT: Duration = Duration::from_secs(2);
 /// After so long nobody else is asked in one go, since records wait meanwhile; the rest is asked first the next time.
 const DISCOVERY_BUDGET: Duration = Duration::from_secs(4);
 
+/// News of the client that are served between two batches.
+const NEWS: usize = 4;
+
 /// Errors after which a topic may be another one, or a broker may have lost records.
 const DOUBTS: [&str; 5] =
     ["UnknownTopicOrPartition", "UnknownTopic", "UnknownPartition", "UnknownTopicId", "InconsistentTopicId"];
 
 /// A consumer of all partitions of the configured topics.
 pub struct KafkaSource {
-    consumer: BaseConsumer<Context>,
+    consumer: BatchConsumer<Context>,
     settings: ClientConfig,
     token: Option<TokenFile>,
     notes: Arc<Mutex<Notes>>,
@@ -53,6 +57,8 @@ pub struct KafkaSource {
     start: StartPolicy,
     /// Offsets before the position that are read again for the ids in them.
     reach: i64,
+    /// Whether a name may stand in the headers of a record.
+    reads_headers: bool,
     assigned: Vec<Assigned>,
     missing: BTreeSet<String>,
     needs_reset: bool,
@@ -84,6 +90,9 @@ impl KafkaSource {
             topics: kafka.topics.clone(),
             start: kafka.start,
             reach: config.events.dedup.as_ref().map_or(0, |dedup| i64::from(dedup.last)),
+            reads_headers: [&config.events.model_from, &config.events.version_from]
+                .iter()
+                .any(|source| matches!(source, NameSource::Header(_))),
             assigned: Vec::new(),
             missing: kafka.topics.iter().cloned().collect(),
             needs_reset: false,
@@ -109,7 +118,8 @@ impl KafkaSource {
             }
             let Some(partitions) = self.partitions_of(&topic) else { continue };
             if partitions.is_empty() {
-                self.unassign(&topic)?;
+                self.missing.insert(topic.clone());
+                self.unassign(|one| one.topic == topic)?;
                 continue;
             }
             self.missing.remove(&topic);
@@ -132,10 +142,8 @@ impl KafkaSource {
             }
         }
         if !assigned.is_empty() {
+            assigned.iter().for_each(|one| self.consumer.divert(&one.topic, one.partition));
             self.consumer.incremental_assign(&found).map_err(SourceError::Assign)?;
-            if self.paused {
-                self.note(self.consumer.pause(&found));
-            }
             self.assigned.extend(assigned);
         }
         Ok(discovered)
@@ -156,16 +164,15 @@ impl KafkaSource {
         }
     }
 
-    /// A topic is gone: should it come back, it is another one until its records say otherwise.
-    fn unassign(&mut self, topic: &str) -> Result<(), SourceError> {
-        self.missing.insert(topic.to_owned());
+    /// Lets partitions go. Should a topic that is gone come back, it is another one until its records say otherwise.
+    fn unassign(&mut self, goes: impl Fn(&Assigned) -> bool) -> Result<(), SourceError> {
         let mut gone = TopicPartitionList::new();
-        for one in self.assigned.iter().filter(|one| one.topic == topic) {
+        for one in self.assigned.iter().filter(|one| goes(one)) {
             gone.add_partition(&one.topic, one.partition);
         }
         if gone.count() > 0 {
             self.consumer.incremental_unassign(&gone).map_err(SourceError::Assign)?;
-            self.assigned.retain(|one| one.topic != topic);
+            self.assigned.retain(|one| !goes(one));
         }
         Ok(())
     }
@@ -238,26 +245,58 @@ impl KafkaSource {
         self.assigned.iter().any(|one| one.topic == topic)
     }
 
-    /// Waits up to `wait` for the first record, then takes what is there, up to `most` records.
+    /// Hands over what comes within `wait`, or less if it is `most` records before. Answers how many there were. News and
+    /// errors are taken in any case, and are all that comes while records are held back.
     pub fn poll(&mut self, wait: Duration, most: usize, mut take: impl FnMut(Incoming<'_>)) -> usize {
-        let (mut taken, mut last) = (0, 0);
+        if self.paused || most == 0 {
+            self.serve_news(wait);
+            return 0;
+        }
+        self.serve_news(Duration::ZERO);
+        let Self { consumer, notes, assigned, needs_reset, reads_headers, .. } = self;
+        assigned.iter().filter(|one| !one.reached).for_each(|one| consumer.divert(&one.topic, one.partition));
+        let (mut records, mut last) = (0, 0);
+        consumer.take(wait, most, |taken| match taken {
+            Taken::Message(message) => {
+                if let Some(one) = find(assigned, &mut last, message.topic(), message.partition()) {
+                    hand_over(message, *reads_headers, one, &mut take);
+                    *needs_reset |= one.is_other;
+                    records += 1;
+                }
+            }
+            Taken::End { topic, partition } => {
+                if let Some(one) = find(assigned, &mut last, topic, partition) {
+                    *needs_reset |= hand_over_end(one, &mut take);
+                }
+            }
+            Taken::Failed { code, reason } => {
+                *needs_reset |= code == RDKafkaErrorCode::AutoOffsetReset;
+                let error = KafkaError::MessageConsumption(code);
+                notes.lock().unwrap_or_else(PoisonError::into_inner).error(&error, reason);
+            }
+        });
+        records
+    }
+
+    /// What the client has to tell besides records: its callbacks run in here. Waits up to `wait` for the first of it.
+    fn serve_news(&mut self, wait: Duration) {
         let mut patience = wait;
-        while taken < most {
+        for _ in 0..NEWS {
             match self.consumer.poll(patience) {
-                None => break,
+                None => return,
+                // Each partition is diverted before it is assigned, so neither a record nor an end should come here. One
+                // that did is past: nothing of its partition counts until that is read anew from its position.
                 Some(Ok(message)) => {
                     let (topic, partition) = (message.topic(), message.partition());
-                    if !self.assigned.get(last).is_some_and(|one| one.is(topic, partition)) {
-                        let found = self.assigned.iter().position(|one| one.is(topic, partition));
-                        last = found.unwrap_or(usize::MAX);
-                    }
-                    if let Some(one) = self.assigned.get_mut(last) {
-                        hand_over(&message, one, &mut take);
-                        self.needs_reset |= one.is_other;
-                        taken += 1;
-                    }
+                    let strayed = self.assigned.iter_mut().filter(|one| one.is(topic, partition));
+                    strayed.for_each(|one| one.strayed = true);
+                    self.needs_reset = true;
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) => self.hand_over_end(partition, &mut take),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    let strayed = self.assigned.iter_mut().filter(|one| one.partition == partition);
+                    strayed.for_each(|one| one.strayed = true);
+                    self.needs_reset = true;
+                }
                 // Every error comes by the callback as well, with its reason.
                 Some(Err(error)) => {
                     self.needs_reset |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset);
@@ -265,54 +304,18 @@ impl KafkaSource {
             }
             patience = Duration::ZERO;
         }
-        taken
     }
 
-    /// librdkafka names only the partition number; with several topics each one's position decides.
-    fn hand_over_end(&mut self, partition: i32, take: &mut impl FnMut(Incoming<'_>)) {
-        let candidates: Vec<usize> =
-            (0..self.assigned.len()).filter(|index| self.assigned[*index].partition == partition).collect();
-        for index in &candidates {
-            if candidates.len() > 1 && !self.is_at_end(&self.assigned[*index]) {
-                continue;
-            }
-            let one = &mut self.assigned[*index];
-            one.watched.at_end();
-            if let Some(resuming) = &mut one.resuming {
-                resuming.ended = true;
-                self.needs_reset = true;
-            } else if !one.is_other {
-                take(Incoming::AtEnd { topic: &one.topic, partition });
-            }
-        }
-    }
-
-    fn is_at_end(&self, one: &Assigned) -> bool {
-        let (topic, partition) = (&one.topic, one.partition);
-        let position = self
-            .consumer
-            .position()
-            .ok()
-            .and_then(|positions| positions.find_partition(topic, partition).map(|found| found.offset()));
-        let end = self.watermarks(topic, partition).map(|(_, end)| end);
-        match (position, end) {
-            (Some(Offset::Offset(next)), Some(end)) => next >= end,
-            (Some(Offset::Invalid) | None, Some(end)) => end == 0,
-            _ => false,
-        }
-    }
-
-    /// Stops handing over records; news and errors still come. What was prefetched is fetched again later.
+    /// Stops handing over records; news and errors still come. What was fetched waits in the client, whose queue is
+    /// bounded. librdkafka's own pause is not for us: it goes on behind the last message of a batch, and takes the end of
+    /// a partition for one, so that the next record there is never read.
     pub fn pause(&mut self) {
-        if !std::mem::replace(&mut self.paused, true) {
-            self.note(self.consumer.pause(&self.all()));
-        }
+        self.paused = true;
     }
 
     /// Hands over records again.
     pub fn resume(&mut self) {
         if std::mem::take(&mut self.paused) {
-            self.note(self.consumer.resume(&self.all()));
             self.assigned.iter_mut().for_each(|one| one.watched.reset());
         }
     }
@@ -321,14 +324,6 @@ impl KafkaSource {
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.paused
-    }
-
-    fn all(&self) -> TopicPartitionList {
-        let mut all = TopicPartitionList::new();
-        for one in &self.assigned {
-            all.add_partition(&one.topic, one.partition);
-        }
-        all
     }
 
     /// Commits positions to the group, for whoever looks at its lag. Best effort: ours are in the checkpoint.
@@ -405,10 +400,26 @@ fn offsets(positions: &[Position]) -> TopicPartitionList {
     offsets
 }
 
-fn hand_over(message: &BorrowedMessage<'_>, one: &mut Assigned, take: &mut impl FnMut(Incoming<'_>)) {
-    let headers: Vec<(&str, &[u8])> = message.headers().map_or_else(Vec::new, |headers| {
-        headers.iter().filter_map(|header| Some((header.key, header.value?))).collect()
-    });
+/// The partition of a record, that of the last one first.
+fn find<'a>(
+    assigned: &'a mut [Assigned],
+    last: &mut usize,
+    topic: &str,
+    partition: i32,
+) -> Option<&'a mut Assigned> {
+    if !assigned.get(*last).is_some_and(|one| one.is(topic, partition)) {
+        *last = assigned.iter().position(|one| one.is(topic, partition))?;
+    }
+    assigned.get_mut(*last)
+}
+
+fn hand_over(
+    message: RawMessage<'_>,
+    reads_headers: bool,
+    one: &mut Assigned,
+    take: &mut impl FnMut(Incoming<'_>),
+) {
+    let headers = if reads_headers { message.headers() } else { Vec::new() };
     let timestamp = message.timestamp();
     let record = Record {
         topic: message.topic(),
@@ -423,10 +434,28 @@ fn hand_over(message: &BorrowedMessage<'_>, one: &mut Assigned, take: &mut impl 
         headers: &headers,
         payload: message.payload(),
     };
+    one.reached = true;
     one.watched.record();
     match one.turn(&record) {
         Turn::Count => take(Incoming::Record(record)),
         Turn::Remember => take(Incoming::Earlier(record)),
         Turn::Drop => {}
     }
+}
+
+/// Answers whether the log ended before the position.
+fn hand_over_end(one: &mut Assigned, take: &mut impl FnMut(Incoming<'_>)) -> bool {
+    one.reached = true;
+    if one.strayed {
+        return false;
+    }
+    one.watched.at_end();
+    if let Some(resuming) = &mut one.resuming {
+        resuming.ended = true;
+        return true;
+    }
+    if !one.is_other {
+        take(Incoming::AtEnd { topic: &one.topic, partition: one.partition });
+    }
+    false
 }

@@ -1,9 +1,9 @@
 //! Step 1 of 10: records in, acknowledgement back.
 //!
-//! `kafka.rs` reads topics, with `kafka/` (settings, partitions, recovery), `client.rs` (connection and credentials),
-//! `notes.rs` (errors and statistics) and `watchdog.rs` (a client that has silently stopped); `dead_letter.rs` writes
-//! pointers to refused records; `embedded.rs` is the broker of the demo; `range.rs` reads a stretch of a topic once.
-//! `batch.rs` is librdkafka's batch call, which only the bench of the journey takes so far.
+//! `kafka.rs` reads topics, with `batch.rs` (librdkafka's batch call), `kafka/` (settings, partitions, recovery),
+//! `client.rs` (connection and credentials), `notes.rs` (errors and statistics) and `watchdog.rs` (a client that has
+//! silently stopped); `dead_letter.rs` writes pointers to refused records; `embedded.rs` is the broker of the demo;
+//! `range.rs` reads a stretch of a topic once.
 
 mod batch;
 mod client;

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::BaseConsumer;
 
 use super::SourceError;
 use crate::config::Kafka;
+use crate::source::batch::BatchConsumer;
 use crate::source::client::{self, TokenFile};
 use crate::source::notes::{Context, Notes};
 
@@ -56,15 +56,16 @@ pub(super) fn consumer_settings(kafka: &Kafka) -> Result<ClientConfig, SourceErr
 pub(super) fn connect(
     settings: &ClientConfig,
     token: Option<&TokenFile>,
-) -> Result<(BaseConsumer<Context>, Arc<Mutex<Notes>>), SourceError> {
+) -> Result<(BatchConsumer<Context>, Arc<Mutex<Notes>>), SourceError> {
     let context = Context::new(token.cloned());
     let notes = context.notes();
-    let consumer = settings.create_with_context(context).map_err(SourceError::Properties)?;
+    let consumer = settings.create_with_context(context).and_then(BatchConsumer::new);
+    let consumer = consumer.map_err(SourceError::Properties)?;
     Ok((consumer, notes))
 }
 
 /// Ends a client beside the thread that polls, since its end may wait for a broker.
-pub(super) fn close(consumer: BaseConsumer<Context>) {
+pub(super) fn close(consumer: BatchConsumer<Context>) {
     let spawned = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(consumer));
     if let Err(error) = spawned {
         tracing::debug!(%error, "the old Kafka client was ended in place");

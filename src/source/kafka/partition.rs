@@ -92,6 +92,10 @@ pub(super) struct Assigned {
     /// Its records are not those that were counted: none is handed over until the position was reset.
     pub(super) is_other: bool,
     pub(super) watched: Watched,
+    /// Whether anything came since it was assigned.
+    pub(super) reached: bool,
+    /// Something of it came where nobody counts: nothing is handed over until it was assigned anew.
+    pub(super) strayed: bool,
     /// End of its log in the last statistics.
     pub(super) high: i64,
 }
@@ -115,6 +119,8 @@ impl Assigned {
             resuming,
             is_other: false,
             watched: Watched::default(),
+            reached: false,
+            strayed: false,
             high: 0,
         }
     }
@@ -125,7 +131,7 @@ impl Assigned {
 
     /// What becomes of a record: those before the position only prove that the log is the same.
     pub(super) fn turn(&mut self, record: &Record<'_>) -> Turn {
-        if self.is_other {
+        if self.is_other || self.strayed {
             return Turn::Drop;
         }
         let Some(Resuming { until, hash, .. }) = self.resuming else { return Turn::Count };

@@ -30,10 +30,15 @@ impl KafkaSource {
         if !std::mem::take(&mut self.needs_reset) {
             return Ok(Vec::new());
         }
-        let mut resets = Vec::new();
+        let (mut resets, mut strayed) = (Vec::new(), Vec::new());
         for index in 0..self.assigned.len() {
             let (topic, partition) = (self.assigned[index].topic.clone(), self.assigned[index].partition);
-            let Some(next) = position(&topic, partition) else { continue };
+            let Some(next) = position(&topic, partition) else {
+                if self.assigned[index].strayed {
+                    strayed.push((topic, partition));
+                }
+                continue;
+            };
             let Some((low, high)) = self.watermarks(&topic, partition) else {
                 self.needs_reset = true;
                 continue;
@@ -57,6 +62,8 @@ impl KafkaSource {
             self.reassign(index, to, None)?;
             resets.push(Reset { topic, partition, to, reason });
         }
+        // Nothing of them was counted: they are discovered anew, where they began.
+        self.unassign(|one| strayed.iter().any(|(topic, partition)| one.is(topic, *partition)))?;
         Ok(resets)
     }
 
@@ -78,11 +85,10 @@ impl KafkaSource {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&one.topic, one.partition, Offset::Offset(offset))
             .map_err(SourceError::Assign)?;
+        self.consumer.divert(&one.topic, one.partition);
         self.consumer.incremental_assign(&list).map_err(SourceError::Assign)?;
         (one.resuming, one.is_other) = (resuming, false);
-        if self.paused {
-            self.note(self.consumer.pause(&list));
-        }
+        (one.reached, one.strayed) = (false, false);
         Ok(())
     }
 
