@@ -29,7 +29,11 @@ mod walk;
 use super::{Limits, decode};
 use walk::{Stop, Walk};
 
+pub(super) use keys::Keys;
+pub(super) use lanes::{LANES, not_ascii};
+pub(super) use literal::Form;
 pub use scanned::{Found, Scanned, Span};
+pub(super) use shape::Shapes;
 pub use shape::{Learned, MAX_SHAPES, Shape};
 
 /// Reads events and remembers the shapes of those it has read.

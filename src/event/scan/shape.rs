@@ -6,9 +6,8 @@
 
 use std::collections::HashSet;
 
-use super::cursor::Cursor;
 use super::keys::Keys;
-use super::literal::stands_as_it_is;
+use super::literal::Form;
 use super::{Found, Scanned, Span};
 use crate::event::MAX_SEGMENT_FIELDS;
 
@@ -34,14 +33,14 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn new(id: u32, features: &[&str], segment: &[&str]) -> Self {
+    fn new(id: u32, (features, segment): (&[&str], &[&str]), form: Form) -> Self {
         let owned = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
         Self {
             id,
             features: owned(features),
             segment: owned(segment),
-            feature_keys: Keys::new(features.iter().copied()),
-            segment_keys: Keys::new(segment.iter().copied()),
+            feature_keys: Keys::new(features.iter().copied(), form),
+            segment_keys: Keys::new(segment.iter().copied(), form),
             used: 0,
         }
     }
@@ -84,7 +83,8 @@ pub struct Learned {
 
 /// The shapes that are known. The first one has no names and always stays.
 #[derive(Debug)]
-pub(super) struct Shapes {
+pub(in crate::event) struct Shapes {
+    form: Form,
     shapes: Vec<Shape>,
     empty: Shape,
     /// By a hash of model, version and first name: the shape that was right last.
@@ -99,10 +99,11 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    pub(super) fn new(max_features: usize) -> Self {
+    pub(in crate::event) fn new(max_features: usize, form: Form) -> Self {
         Self {
-            shapes: vec![Shape::new(0, &[], &[])],
-            empty: Shape::new(0, &[], &[]),
+            form,
+            shapes: vec![Shape::new(0, (&[], &[]), form)],
+            empty: Shape::new(0, (&[], &[]), form),
             hints: vec![0; HINTS],
             guess: (0, 0),
             next_id: 1,
@@ -113,35 +114,40 @@ impl Shapes {
         }
     }
 
-    pub(super) const fn learned(&self) -> Learned {
+    pub(in crate::event) const fn learned(&self) -> Learned {
         self.learned
     }
 
-    pub(super) fn get(&self, index: u32) -> &Shape {
+    pub(in crate::event) fn get(&self, index: u32) -> &Shape {
         self.shapes.get(index as usize).unwrap_or(&self.empty)
     }
 
     /// The keys of features and of segment fields.
     #[inline]
-    pub(super) fn keys(&mut self, index: u32) -> Option<(&mut Keys, &mut Keys)> {
+    pub(in crate::event) fn keys(&mut self, index: u32) -> Option<(&mut Keys, &mut Keys)> {
         self.shapes.get_mut(index as usize).map(|shape| (&mut shape.feature_keys, &mut shape.segment_keys))
     }
 
     /// Counts an event, which pays for learning.
     #[inline]
-    pub(super) fn saw_event(&mut self) {
+    pub(in crate::event) fn saw_event(&mut self) {
         self.events += 1;
         self.credit = (self.credit + 1).min(MAX_CREDIT);
     }
 
     /// Guesses the shape of the event whose first object of names begins here, and takes it.
     #[inline]
-    pub(super) fn expect(&mut self, cursor: &Cursor<'_>, scanned: &mut Scanned) -> u32 {
-        let payload = cursor.payload();
+    pub(super) fn expect_at(&mut self, payload: &[u8], at: usize, scanned: &mut Scanned) -> u32 {
+        let first = payload.get(at..).and_then(|rest| rest.first_chunk::<8>());
+        self.expect(payload, first.map_or(0, |bytes| u64::from_le_bytes(*bytes)), scanned)
+    }
+
+    /// Guesses the shape of an event by its model, version and the beginning of its names, and takes it.
+    #[inline]
+    pub(in crate::event) fn expect(&mut self, payload: &[u8], first: u64, scanned: &mut Scanned) -> u32 {
         let version = if let Found::Text(span) = scanned.version { word(payload, span) } else { 0 };
         let model = scanned.model.map_or(0, |span| ends(payload, span));
-        let first = payload.get(cursor.at()..).and_then(|rest| rest.first_chunk::<8>());
-        let mixed = model ^ version.rotate_left(23) ^ first.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let mixed = model ^ version.rotate_left(23) ^ first;
         let hint = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize & (HINTS - 1);
         let hinted = self.hints.get(hint).copied().unwrap_or_default();
         let index = if hinted == 0 { self.guess.1 } else { hinted };
@@ -151,7 +157,7 @@ impl Shapes {
 
     /// Makes room for the values of this shape.
     #[inline]
-    pub(super) fn take(&mut self, index: u32, scanned: &mut Scanned) -> u32 {
+    pub(in crate::event) fn take(&mut self, index: u32, scanned: &mut Scanned) -> u32 {
         if let Some(shape) = self.shapes.get_mut(index as usize) {
             shape.used = self.events;
             scanned.features.resize(shape.features.len(), Found::Absent);
@@ -162,7 +168,7 @@ impl Shapes {
     }
 
     /// Whether the events since pay for learning; what it costs is taken.
-    pub(super) fn may_learn(&mut self) -> bool {
+    pub(in crate::event) fn may_learn(&mut self) -> bool {
         if self.credit < EVENTS_A_SHAPE {
             self.learned.declined += 1;
             return false;
@@ -173,8 +179,8 @@ impl Shapes {
 
     /// A shape that has the names of this event: one that is known, the guessed one with more names, or a new one.
     /// `None` where a name cannot be compared as bytes.
-    pub(super) fn learn(&mut self, features: &[&str], segment: &[&str]) -> Option<u32> {
-        if !features.iter().chain(segment).all(|name| stands_as_it_is(name)) {
+    pub(in crate::event) fn learn(&mut self, features: &[&str], segment: &[&str]) -> Option<u32> {
+        if !features.iter().chain(segment).all(|name| self.form.can_hold(name)) {
             return None;
         }
         let index = match self.known(features, segment) {
@@ -222,7 +228,7 @@ impl Shapes {
         if !fits {
             return None;
         }
-        let wider = Shape::new(self.next_id, &all_features, &all_segment);
+        let wider = Shape::new(self.next_id, (&all_features, &all_segment), self.form);
         self.next_id = self.next_id.checked_add(1)?;
         *self.shapes.get_mut(index as usize)? = wider;
         self.learned.widened += 1;
@@ -230,7 +236,7 @@ impl Shapes {
     }
 
     fn add(&mut self, features: &[&str], segment: &[&str]) -> Option<u32> {
-        let shape = Shape::new(self.next_id, features, segment);
+        let shape = Shape::new(self.next_id, (features, segment), self.form);
         self.next_id = self.next_id.checked_add(1)?;
         self.learned.shapes += 1;
         if self.shapes.len() < MAX_SHAPES {
