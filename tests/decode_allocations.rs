@@ -2,7 +2,7 @@
 
 use anchorwatch::event::Limits;
 use anchorwatch::event::avro::{AvroReader, Read, Schema};
-use anchorwatch::event::scan::Scanner;
+use anchorwatch::event::scan::{BYTES_A_NAME, MAX_NAMES, Scanner};
 
 const LIMITS: Limits = Limits { max_bytes: 1 << 16, max_features: 64, max_depth: 8 };
 
@@ -91,4 +91,42 @@ fn an_avro_event_of_a_known_schema_is_read_without_an_allocation() {
     records[..300].iter().for_each(|payload| read(payload));
     let counted = allocation_counter::measure(|| records[300..].iter().for_each(|payload| read(payload)));
     assert_eq!(counted.count_total, 0);
+}
+
+/// Memory of a decoder that has met so many events with names of the greatest length that were never seen before.
+fn learned_bytes(mut read: impl FnMut(&str)) -> u64 {
+    let counted = allocation_counter::measure(|| {
+        for event in 0..500 {
+            let names: Vec<String> =
+                (0..1_000).map(|name| format!("{event:>64}{name:>64}").replace(' ', "x")).collect();
+            names.chunks(1_000).for_each(|names| read(&names.join(" ")));
+        }
+    });
+    u64::try_from(counted.bytes_current).expect("it holds memory")
+}
+
+#[test]
+fn names_that_are_learned_take_no_more_memory_than_is_stated() {
+    let limits = Limits { max_bytes: 1 << 20, max_features: 1_024, max_depth: 8 };
+    let mut scanner = Scanner::new(limits);
+    let of_json = learned_bytes(|names| {
+        let fields: Vec<String> = names.split(' ').map(|name| format!("\"{name}\":1")).collect();
+        scanner.scan(format!("{{\"features\":{{{}}}}}", fields.join(",")).as_bytes());
+    });
+    let mut reader = AvroReader::new(limits);
+    let schema = r#"{"type": "record", "name": "E", "fields": [
+        {"name": "features", "type": {"type": "map", "values": "null"}}]}"#;
+    reader.set_schema(Schema::parse(schema, &[]).expect("a schema"));
+    let of_avro = learned_bytes(|names| {
+        // 1,000 members of 128 bytes each, by their lengths as Avro writes them.
+        let members: Vec<u8> =
+            names.split(' ').flat_map(|name| [b"\x80\x02", name.as_bytes()].concat()).collect();
+        drop(reader.read(&[b"\xd0\x0f", &members[..], b"\x00"].concat()).expect("an event"));
+    });
+    let most = (MAX_NAMES * BYTES_A_NAME) as u64;
+    for (format, bytes) in [("JSON", of_json), ("Avro", of_avro)] {
+        assert!(bytes > most / 4, "{format}: so many names were learned: {bytes}");
+        assert!(bytes < most, "{format}: {bytes} of {most} bytes");
+    }
+    assert!(scanner.learned().forgotten > 0);
 }

@@ -66,7 +66,12 @@ impl Writer {
 
     /// The schema as Anchorwatch reads it.
     pub(crate) fn schema(&self) -> anyhow::Result<Schema> {
-        Ok(Schema::parse(&self.text, &[])?)
+        Ok(Schema::parse(self.text(), &[])?)
+    }
+
+    /// The JSON of the schema.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The schema as the Avro library reads it.

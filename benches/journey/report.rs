@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::of_avro::OfAvro;
 use crate::turns::{Spent, Turn};
 
 const BEGIN: &str = "<!-- journey: written by `make bench` -->";
@@ -24,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) rounds: Vec<[Spent; Turn::ALL.len()]>,
     /// Best CPU time of an event in microseconds, by the number of models whose events take turns.
     pub(crate) models: Vec<(u64, f64)>,
+    /// The same events in Avro.
+    pub(crate) avro: OfAvro,
 }
 
 impl fmt::Display for Report {
@@ -89,6 +92,7 @@ impl Report {
             resident(|spent| spent.resident[0]),
             resident(|spent| spent.resident[1])
         )?;
+        write!(f, "{}", self.avro)?;
         let of_models: Vec<String> =
             self.models.iter().map(|(models, micros)| format!("{models}: {micros:.3}")).collect();
         writeln!(

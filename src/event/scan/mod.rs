@@ -34,7 +34,7 @@ pub(super) use lanes::{LANES, not_ascii};
 pub(super) use literal::Form;
 pub use scanned::{Found, Scanned, Span};
 pub(super) use shape::Shapes;
-pub use shape::{Learned, MAX_SHAPES, Shape};
+pub use shape::{BYTES_A_NAME, Learned, MAX_NAMES, MAX_SHAPES, Shape};
 
 /// Reads events and remembers the shapes of those it has read.
 ///

@@ -13,6 +13,11 @@ use crate::event::MAX_SEGMENT_FIELDS;
 
 /// Most shapes that are remembered; the one that was not used for longest makes room.
 pub const MAX_SHAPES: usize = 64;
+/// Most names of all shapes together; one that has more by itself stands alone.
+pub const MAX_NAMES: usize = 16_384;
+/// Most memory that a name takes, with all that it is found by: three copies of up to 128 bytes, its words and masks, and
+/// its places in lists that grow by doubling.
+pub const BYTES_A_NAME: usize = 768;
 /// Guesses that are remembered; a power of two.
 const HINTS: usize = 1_024;
 /// Events that pay for learning one shape, so that no stream makes it learn all the time.
@@ -45,7 +50,7 @@ impl Shape {
         }
     }
 
-    /// Never that of another shape, also when this one is forgotten.
+    /// Never that of a shape with other names, also when this one is forgotten.
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id
@@ -224,7 +229,8 @@ impl Shapes {
         let fits = all_features.len() <= self.max_features
             && all_segment.len() <= MAX_SEGMENT_FIELDS
             && all <= 2 * size
-            && 2 * shared >= size;
+            && 2 * shared >= size
+            && self.names() - shape.size() + all <= MAX_NAMES;
         if !fits {
             return None;
         }
@@ -235,7 +241,24 @@ impl Shapes {
         Some(index)
     }
 
+    /// How many names the shapes have together.
+    fn names(&self) -> usize {
+        self.shapes.iter().map(Shape::size).sum()
+    }
+
+    /// Forgets shapes until there is room for so many names, or nothing is left.
+    fn make_room(&mut self, names: usize) {
+        while self.names() + names > MAX_NAMES {
+            let known = self.shapes.iter_mut().filter(|shape| shape.size() > 0);
+            let Some(oldest) = known.min_by_key(|shape| shape.used) else { return };
+            // All shapes without names share a number.
+            *oldest = Shape::new(0, (&[], &[]), self.form);
+            self.learned.forgotten += 1;
+        }
+    }
+
     fn add(&mut self, features: &[&str], segment: &[&str]) -> Option<u32> {
+        self.make_room(features.len() + segment.len());
         let shape = Shape::new(self.next_id, (features, segment), self.form);
         self.next_id = self.next_id.checked_add(1)?;
         self.learned.shapes += 1;
@@ -243,9 +266,9 @@ impl Shapes {
             self.shapes.push(shape);
             return u32::try_from(self.shapes.len() - 1).ok();
         }
-        self.learned.forgotten += 1;
         let (index, oldest) =
             self.shapes.iter_mut().enumerate().skip(1).min_by_key(|(_, shape)| shape.used)?;
+        self.learned.forgotten += u64::from(oldest.size() > 0);
         *oldest = shape;
         u32::try_from(index).ok()
     }
