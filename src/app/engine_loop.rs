@@ -214,6 +214,14 @@ impl EngineLoop {
         }
         let Some(looked_up) = looked_up else { return };
         self.publisher.metrics().schema_looked_up(looked_up.outcome);
+        if looked_up.is_trouble {
+            let summary =
+                "the schema registry does not answer: records wait for a schema, or are refused".to_owned();
+            let trouble = Trouble { kind: TroubleKind::SchemasAway, of: String::new(), summary };
+            self.urgent |= self.engine.raise(&trouble, wall_clock());
+        } else if looked_up.outcome != "unanswered" {
+            self.urgent |= self.engine.clear(TroubleKind::SchemasAway, "", wall_clock());
+        }
         if let Some(problem) = looked_up.problem {
             let outcome = looked_up.outcome;
             self.tell(now, outcome, || tracing::error!(outcome, problem, "looking up the schema of events"));

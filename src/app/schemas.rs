@@ -19,6 +19,8 @@ use crate::subject::Millis;
 /// Time between two attempts, which doubles up to the longest.
 const RETRY_AFTER: Millis = 500;
 const LONGEST_RETRY: Millis = 10_000;
+/// How long records have waited when people are told.
+const TELL_AFTER: Millis = 30_000;
 /// How long a number that has no schema is not looked up again.
 const FORGET_MISSING_AFTER: Millis = 60_000;
 
@@ -106,6 +108,8 @@ pub(super) struct LookedUp {
     pub(super) outcome: &'static str,
     /// What went wrong.
     pub(super) problem: Option<String>,
+    /// Whether the registry has been away for so long that people are to be told.
+    pub(super) is_trouble: bool,
 }
 
 /// The times at which something happens.
@@ -228,7 +232,9 @@ impl Schemas {
                 if !self.is_away && now - waiting.since < self.patience {
                     waiting.ask_at = Some(now + waiting.pause);
                     waiting.pause = (waiting.pause * 2).min(LONGEST_RETRY);
-                    return Some(LookedUp { outcome: "unanswered", problem: Some(error.to_string()) });
+                    let is_trouble = now - waiting.since >= TELL_AFTER;
+                    let problem = Some(error.to_string());
+                    return Some(LookedUp { outcome: "unanswered", problem, is_trouble });
                 }
                 ("given_up", None, Some(error.to_string()))
             }
@@ -239,7 +245,7 @@ impl Schemas {
         }
         engine.learn_schema(id, schema);
         self.waiting = None;
-        Some(LookedUp { outcome, problem })
+        Some(LookedUp { outcome, problem, is_trouble: self.is_away })
     }
 
     /// Hands over what waited, up to the next record whose schema is not known.

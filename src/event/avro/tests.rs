@@ -112,7 +112,7 @@ fn leaves() -> impl Strategy<Value = Sample> {
             let avro = items.iter().map(|(name, item)| (name.clone(), AvroValue::Boolean(*item))).collect();
             Sample::new(json!({"type": "map", "values": "boolean"}), AvroValue::Map(avro), json!(items))
         }),
-        1 => (0_usize..3).prop_map(|depth| {
+        1 => (0_usize..5).prop_map(|depth| {
             let (mut schema, mut avro, mut json) = (json!("long"), AvroValue::Long(1), json!(1));
             for _ in 0..depth {
                 schema = json!({"type": "array", "items": schema});
@@ -224,7 +224,8 @@ proptest! {
             for _ in 0..2 {
                 match (reads(&mut reader, &payload), strict(&event.json)) {
                     (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs, "{}", event.json),
-                    (Err(Refusal::Empty), Ok(_)) => prop_assert!(payload.is_empty()),
+                    // Nulls take no bytes.
+                    (Err(Refusal::Empty), _) if payload.is_empty() => {}
                     (Err(ours), Err(theirs)) => prop_assert!(
                         ours.reason() == theirs.reason() || faults(&event.json) > 1,
                         "{ours} instead of {theirs}: {}", event.json
