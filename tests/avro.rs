@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anchorwatch::store::Store;
 use apache_avro::types::Value as Avro;
+use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -172,7 +173,8 @@ fn map_event(i: i64) -> Vec<u8> {
 }
 
 fn avro(schema: &apache_avro::Schema, value: Avro) -> Vec<u8> {
-    apache_avro::to_avro_datum(schema, value).expect("a value of the schema")
+    let writer = GenericDatumWriter::builder(schema).build().expect("a writer");
+    writer.write_value_to_vec(value).expect("a value of the schema")
 }
 
 fn framed(id: u32, event: &[u8]) -> Vec<u8> {

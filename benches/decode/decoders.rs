@@ -5,6 +5,7 @@ use anchorwatch::event::avro::{AvroReader, Read};
 use anchorwatch::event::scan::{Found, Scanner};
 use anchorwatch::event::{Limits, Scalar, decode};
 use anyhow::Context as _;
+use apache_avro::reader::datum::GenericDatumReader;
 
 use crate::avro::{Features, Writer};
 use crate::events::Stream;
@@ -100,6 +101,7 @@ impl Decoder {
         };
         let mut reader = AvroReader::new(LIMITS);
         reader.set_schema(writer.schema()?);
+        let library = GenericDatumReader::builder(writer.library_schema()).build()?;
         let mut sum = 0.0;
         for payload in payloads.iter().take(events) {
             sum += match self {
@@ -110,7 +112,7 @@ impl Decoder {
                 Self::SerdeStruct => peers::serde_struct(payload)?,
                 Self::SerdeTree => peers::serde_tree(payload)?,
                 Self::AvroRecord | Self::AvroNullable | Self::AvroMap => avro(&mut reader, payload)?,
-                Self::AvroTree => peers::avro_tree(writer.library_schema(), payload)?,
+                Self::AvroTree => peers::avro_tree(&library, payload)?,
             };
         }
         Ok(sum)

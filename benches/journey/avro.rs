@@ -3,6 +3,7 @@
 use anchorwatch::event::avro::Schema;
 use anyhow::Context as _;
 use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Value as Json, json};
 
 /// How the features are written.
@@ -112,6 +113,7 @@ impl Writer {
         fields.push(("prediction".to_owned(), object("prediction")?));
         fields.push(("latency_ms".to_owned(), value(&event["latency_ms"])));
         fields.push(("segment".to_owned(), object("segment")?));
-        Ok(apache_avro::to_avro_datum(&self.schema, Value::Record(fields))?)
+        let writer = GenericDatumWriter::builder(&self.schema).build()?;
+        Ok(writer.write_value_to_vec(Value::Record(fields))?)
     }
 }

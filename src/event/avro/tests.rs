@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use apache_avro::types::Value as AvroValue;
+use apache_avro::writer::datum::GenericDatumWriter;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -33,7 +34,8 @@ fn record(values: Vec<(&str, AvroValue)>) -> AvroValue {
 /// Bytes as the Avro library writes them.
 fn bytes(schema: &Json, value: AvroValue) -> Vec<u8> {
     let schema = apache_avro::Schema::parse(schema).unwrap_or_else(|error| panic!("{error}: {schema}"));
-    apache_avro::to_avro_datum(&schema, value).expect("a value of the schema")
+    let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
+    writer.write_value_to_vec(value).expect("a value of the schema")
 }
 
 /// An event as text in which the sign of zero tells; features and segment fields sorted.
@@ -76,9 +78,8 @@ impl Sample {
 
     /// The same as a branch of a union with null, in either order.
     fn nullable(self, null_first: bool) -> Self {
-        let null = json!("null");
         let (schema, place) =
-            if null_first { (json!([null, self.schema]), 1) } else { (json!([self.schema, null]), 0) };
+            if null_first { (json!(["null", self.schema]), 1) } else { (json!([self.schema, "null"]), 0) };
         Self { schema, avro: AvroValue::Union(place, Box::new(self.avro)), json: self.json }
     }
 }
