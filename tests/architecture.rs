@@ -29,7 +29,7 @@ const ALLOWED_EDGES: [(&str, &str, &str); 2] = [
 /// Third-party crates that do I/O, and their homes.
 const HOMES: [(&str, &[&str]); 8] = [
     ("rusqlite", &["store"]),
-    ("reqwest", &["deliver", "cli"]),
+    ("reqwest", &["deliver", "cli", "source"]),
     ("axum", &["api", "cli"]),
     ("axum_server", &["api"]),
     ("rdkafka", &["source", "cli"]),

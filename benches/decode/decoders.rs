@@ -1,10 +1,13 @@
 //! The decoders that take turns, and the events that they decode. Each returns a sum over what it read, so that nothing
 //! is left out and all of them can be compared.
 
+use anchorwatch::event::avro::{AvroReader, Read};
 use anchorwatch::event::scan::{Found, Scanner};
 use anchorwatch::event::{Limits, Scalar, decode};
 use anyhow::Context as _;
+use apache_avro::reader::datum::GenericDatumReader;
 
+use crate::avro::{Features, Writer};
 use crate::events::Stream;
 use crate::peers;
 
@@ -31,10 +34,18 @@ pub(crate) enum Decoder {
     SerdeStruct,
     /// serde_json into a tree.
     SerdeTree,
+    /// The reader of Avro, features in a record.
+    AvroRecord,
+    /// The same, each feature a union with null.
+    AvroNullable,
+    /// The reader of Avro, features in a map.
+    AvroMap,
+    /// apache-avro into a tree, features in a record.
+    AvroTree,
 }
 
 impl Decoder {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Expected,
         Self::AnyOrder,
         Self::Spaced,
@@ -43,6 +54,10 @@ impl Decoder {
         Self::SonicStruct,
         Self::SerdeStruct,
         Self::SerdeTree,
+        Self::AvroRecord,
+        Self::AvroNullable,
+        Self::AvroMap,
+        Self::AvroTree,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -55,7 +70,15 @@ impl Decoder {
             Self::SonicStruct => "sonic-rs, struct",
             Self::SerdeStruct => "serde_json, struct",
             Self::SerdeTree => "serde_json, tree",
+            Self::AvroRecord => "Avro reader, features in a record",
+            Self::AvroNullable => "Avro reader, in a record of unions with null",
+            Self::AvroMap => "Avro reader, in a map",
+            Self::AvroTree => "apache-avro, tree, features in a record",
         }
+    }
+
+    pub(crate) const fn is_avro(self) -> bool {
+        matches!(self, Self::AvroRecord | Self::AvroNullable | Self::AvroMap | Self::AvroTree)
     }
 
     /// Decodes so many events.
@@ -63,10 +86,22 @@ impl Decoder {
         let payloads = match self {
             Self::AnyOrder => &streams.shuffled,
             Self::Spaced => &streams.spaced,
+            Self::AvroRecord | Self::AvroTree => &streams.avro[0].1,
+            Self::AvroNullable => &streams.avro[1].1,
+            Self::AvroMap => &streams.avro[2].1,
             _ => &streams.plain,
         };
         let mut scanner = Scanner::new(LIMITS);
         let mut names = peers::Names::default();
+        let [record, nullable, map] = &streams.avro;
+        let writer = match self {
+            Self::AvroNullable => &nullable.0,
+            Self::AvroMap => &map.0,
+            _ => &record.0,
+        };
+        let mut reader = AvroReader::new(LIMITS);
+        reader.set_schema(writer.schema()?);
+        let library = GenericDatumReader::builder(writer.library_schema()).build()?;
         let mut sum = 0.0;
         for payload in payloads.iter().take(events) {
             sum += match self {
@@ -76,6 +111,8 @@ impl Decoder {
                 Self::SonicStruct => peers::sonic_struct(payload)?,
                 Self::SerdeStruct => peers::serde_struct(payload)?,
                 Self::SerdeTree => peers::serde_tree(payload)?,
+                Self::AvroRecord | Self::AvroNullable | Self::AvroMap => avro(&mut reader, payload)?,
+                Self::AvroTree => peers::avro_tree(&library, payload)?,
             };
         }
         Ok(sum)
@@ -85,6 +122,12 @@ impl Decoder {
 /// The score and the time stand for all that was read: a sum over every feature would cost what is to be measured.
 fn scanned(scanner: &mut Scanner, payload: &[u8]) -> anyhow::Result<f64> {
     let scanned = scanner.scan(payload).context("unusual")?;
+    let Found::Number(score) = scanned.score else { anyhow::bail!("no score") };
+    Ok(score + scanned.features.len() as f64 + scanned.ts.unwrap_or_default() as f64)
+}
+
+fn avro(reader: &mut AvroReader, payload: &[u8]) -> anyhow::Result<f64> {
+    let Read::Placed(scanned, ..) = reader.read(payload)? else { anyhow::bail!("unusual") };
     let Found::Number(score) = scanned.score else { anyhow::bail!("no score") };
     Ok(score + scanned.features.len() as f64 + scanned.ts.unwrap_or_default() as f64)
 }
@@ -115,30 +158,44 @@ impl Events {
 }
 
 /// The same events, written in different ways.
-#[derive(Default)]
 pub(crate) struct Streams {
     plain: Events,
     shuffled: Events,
     spaced: Events,
+    avro: [(Writer, Events); 3],
 }
 
 impl Streams {
-    pub(crate) fn new(events: usize) -> Self {
+    pub(crate) fn new(events: usize) -> anyhow::Result<Self> {
         let mut stream = Stream::new(SEED, START_MS, 10.0, 1);
         let mut json = String::new();
         let mut order = SEED;
-        let mut streams = Self::default();
+        stream.next_into(&mut json);
+        let first = serde_json::from_str(&json)?;
+        let writer = |features| Ok::<_, anyhow::Error>((Writer::new(features, &first)?, Events::default()));
+        let mut streams = Self {
+            plain: Events::default(),
+            shuffled: Events::default(),
+            spaced: Events::default(),
+            avro: [writer(Features::Record)?, writer(Features::Nullable)?, writer(Features::Map)?],
+        };
         for _ in 0..events {
             stream.next_into(&mut json);
+            let event = serde_json::from_str(&json)?;
+            for (writer, events) in &mut streams.avro {
+                events.push(&writer.write(&event)?);
+            }
             streams.plain.push(json.as_bytes());
             streams.shuffled.push(shuffled(&json, &mut order).as_bytes());
             streams.spaced.push(json.replace("\":", "\": ").replace(",\"", ", \"").as_bytes());
         }
-        streams
+        Ok(streams)
     }
 
-    pub(crate) fn mean_bytes(&self) -> f64 {
-        self.plain.bytes.len() as f64 / self.plain.ends.len().max(1) as f64
+    /// Mean size of an event in JSON and in Avro, features in a record.
+    pub(crate) fn mean_bytes(&self) -> [f64; 2] {
+        let mean = |events: &Events| events.bytes.len() as f64 / events.ends.len().max(1) as f64;
+        [mean(&self.plain), mean(&self.avro[0].1)]
     }
 }
 

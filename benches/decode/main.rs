@@ -1,10 +1,12 @@
 //! What it costs to decode one native event of 603 bytes: the scanner and the strict decoder beside sonic-rs and
-//! serde_json, all in turns on the same events, with CPU time and, where valgrind is installed, instructions.
+//! serde_json, and the same in Avro beside apache-avro, all in turns on the same events, with CPU time and, where valgrind is installed, instructions.
 //!
 //! `cargo bench --bench decode`. The environment may change the rounds (`ANCHORWATCH_BENCH_ROUNDS`). Ratios compare
 //! what was measured in one run; instructions are the same on a busy machine.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+#[path = "../journey/avro.rs"]
+mod avro;
 mod decoders;
 #[path = "../journey/events.rs"]
 mod events;
@@ -43,7 +45,7 @@ fn main() -> anyhow::Result<()> {
         Ok(text) => text.parse().context("ANCHORWATCH_BENCH_ROUNDS is not a number")?,
         Err(_) => ROUNDS,
     };
-    let streams = Streams::new(EVENTS);
+    let streams = Streams::new(EVENTS)?;
     let expected = Decoder::Strict.run(&streams, EVENTS)?;
     let mut spent = vec![Vec::new(); Decoder::ALL.len()];
     for _ in 0..rounds {
@@ -73,7 +75,7 @@ fn cpu() -> Duration {
 
 /// Decodes so many events; nothing else is in the difference of two runs but the events being made.
 fn counted(name: &str, events: usize) -> anyhow::Result<()> {
-    let streams = Streams::new(COUNTED[1]);
+    let streams = Streams::new(COUNTED[1])?;
     let decoder =
         Decoder::ALL.into_iter().find(|decoder| decoder.name() == name).context("no such decoder")?;
     std::hint::black_box(decoder.run(&streams, events)?);

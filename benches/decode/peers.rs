@@ -4,6 +4,8 @@
 use std::fmt;
 
 use anyhow::Context as _;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
@@ -83,6 +85,22 @@ pub(crate) fn serde_tree(payload: &[u8]) -> anyhow::Result<f64> {
     let features = event["features"].as_object().context("no features")?.len();
     let score = event["prediction"]["score"].as_f64().context("no score")?;
     Ok(score + features as f64 + event["ts"].as_f64().context("no time")?)
+}
+
+pub(crate) fn avro_tree(reader: &GenericDatumReader<'_>, mut payload: &[u8]) -> anyhow::Result<f64> {
+    fn field<'f>(fields: &'f [(String, Value)], name: &str) -> Option<&'f Value> {
+        fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+    let Value::Record(fields) = std::hint::black_box(reader.read_value(&mut payload)?) else {
+        anyhow::bail!("no record")
+    };
+    let Some(Value::Record(features)) = field(&fields, "features") else { anyhow::bail!("no features") };
+    let Some(Value::Record(prediction)) = field(&fields, "prediction") else {
+        anyhow::bail!("no prediction")
+    };
+    let Some(Value::Double(score)) = field(prediction, "score") else { anyhow::bail!("no score") };
+    let Some(Value::TimestampMillis(ts)) = field(&fields, "ts") else { anyhow::bail!("no time") };
+    Ok(score + features.len() as f64 + *ts as f64)
 }
 
 /// One value in its place; texts are only measured, as they are borrowed.

@@ -9,8 +9,11 @@
 //! number of rounds (`ANCHORWATCH_BENCH_ROUNDS`).
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+#[expect(dead_code, reason = "the bench of decoding writes events in more ways")]
+mod avro;
 mod counted;
 mod events;
+mod of_avro;
 mod report;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -32,6 +35,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, Producer as _};
 
 use events::{Stream, model};
+use of_avro::OfAvro;
 use report::Report;
 use support::Kafka;
 use turns::{Spent, Turn, Work};
@@ -76,8 +80,16 @@ fn main() -> anyhow::Result<()> {
     let kafka = Kafka::start();
     let mean_bytes = fill(&kafka, TOPIC, events, rate, 1)?;
     let config = configuration(kafka.bootstrap(), TOPIC)?;
-    let mut report =
-        Report { events, rate, mean_bytes, counters, rounds: Vec::new(), models: Vec::new(), instructions };
+    let mut report = Report {
+        events,
+        rate,
+        mean_bytes,
+        counters,
+        rounds: Vec::new(),
+        models: Vec::new(),
+        instructions,
+        avro: OfAvro::default(),
+    };
     // The first round only warms the caches of the broker and of this process.
     for round in 0..=rounds {
         let spent = one_round(round, &config, &catalog[..1], events)?;
@@ -85,6 +97,7 @@ fn main() -> anyhow::Result<()> {
             report.rounds.push(spent);
         }
     }
+    report.avro = OfAvro::measure(&kafka, &catalog[..1], (events, rate, rounds))?;
     report.models = of_models(&kafka, &catalog)?;
     println!("{report}");
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/RESULTS.md");
@@ -109,7 +122,7 @@ fn one_round(
         let turn = Turn::ALL[(place + usize::try_from(round)?) % Turn::ALL.len()];
         spent[turn as usize] = match turn {
             Turn::RawPoll => turns::raw_poll(&config.kafka.bootstrap, events)?,
-            Turn::RawBatch => turns::raw_batch(&config.kafka.bootstrap, events)?,
+            Turn::RawBatch => turns::raw_batch(&config.kafka.bootstrap, TOPIC, events)?,
             Turn::Counts => {
                 turns::anchorwatch(config, catalog, Work { events, warm: 0, checkpoints: false })?
             }
@@ -182,15 +195,29 @@ fn configuration(bootstrap: &str, topic: &str) -> anyhow::Result<Config> {
 
 /// Fills the topic; returns the mean size of an event.
 fn fill(kafka: &Kafka, topic: &str, events: u64, rate: f64, models: u64) -> anyhow::Result<f64> {
-    kafka.create_topic(topic, PARTITIONS);
-    let producer = kafka.producer();
     let mut stream = Stream::new(2, START_MS + 10_000, 1_000.0 / rate, models);
     let (mut json, mut bytes) = (String::new(), 0);
-    for event in 0..events {
+    produce(kafka, topic, events, |_| {
         stream.next_into(&mut json);
         bytes += json.len();
+        Ok(json.clone().into_bytes())
+    })?;
+    Ok(bytes as f64 / events as f64)
+}
+
+/// Fills a topic with so many events.
+fn produce(
+    kafka: &Kafka,
+    topic: &str,
+    events: u64,
+    mut make: impl FnMut(u64) -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<()> {
+    kafka.create_topic(topic, PARTITIONS);
+    let producer = kafka.producer();
+    for event in 0..events {
+        let payload = make(event)?;
         let partition = i32::try_from(event % u64::from(PARTITIONS.unsigned_abs()))?;
-        let mut record = BaseRecord::<(), str>::to(topic).partition(partition).payload(&json);
+        let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(&payload);
         while let Err((error, back)) = producer.send(record) {
             let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
             anyhow::ensure!(full, "an event cannot be produced: {error}");
@@ -201,5 +228,5 @@ fn fill(kafka: &Kafka, topic: &str, events: u64, rate: f64, models: u64) -> anyh
     producer.flush(FLUSH)?;
     let stored: i64 = kafka.offsets(topic).iter().map(|(first, next)| next - first).sum();
     anyhow::ensure!(stored.unsigned_abs() == events, "{stored} of {events} events are in the topic");
-    Ok(bytes as f64 / events as f64)
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::of_avro::OfAvro;
 use crate::turns::{Spent, Turn};
 
 const BEGIN: &str = "<!-- journey: written by `make bench` -->";
@@ -26,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) models: Vec<(u64, f64)>,
     /// Instructions of an event from its bytes to its counters, where valgrind can tell.
     pub(crate) instructions: Option<u64>,
+    /// The same events in Avro.
+    pub(crate) avro: OfAvro,
 }
 
 impl fmt::Display for Report {
@@ -97,6 +100,7 @@ impl Report {
                 "- Instructions an event, from its bytes to its counters, without Kafka: {instructions}."
             )?;
         }
+        write!(f, "{}", self.avro)?;
         let of_models: Vec<String> =
             self.models.iter().map(|(models, micros)| format!("{models}: {micros:.3}")).collect();
         writeln!(

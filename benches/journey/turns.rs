@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anchorwatch::app::{JUDGE_FOR, MOST_EDGES_DUE, POLL_BATCH, POLL_WAIT, STEPS_AT_ONCE};
-use anchorwatch::config::Config;
+use anchorwatch::config::{Avro, Config};
 use anchorwatch::engine::{CatalogEntry, Engine, Standing};
 use anchorwatch::registry::wall_clock;
 use anchorwatch::source::{BatchConsumer, Begin, Incoming, KafkaSource, Taken};
@@ -113,7 +113,7 @@ impl Patience {
 }
 
 /// A consumer with librdkafka's own defaults, and its partitions.
-fn raw(bootstrap: &str) -> anyhow::Result<(BaseConsumer, TopicPartitionList)> {
+fn raw(bootstrap: &str, topic: &str) -> anyhow::Result<(BaseConsumer, TopicPartitionList)> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "raw")
@@ -121,14 +121,14 @@ fn raw(bootstrap: &str) -> anyhow::Result<(BaseConsumer, TopicPartitionList)> {
         .create()?;
     let mut partitions = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        partitions.add_partition_offset(TOPIC, partition, Offset::Beginning)?;
+        partitions.add_partition_offset(topic, partition, Offset::Beginning)?;
     }
     Ok((consumer, partitions))
 }
 
 /// Fetches and drops `events` records one by one.
 pub(crate) fn raw_poll(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
-    let (consumer, partitions) = raw(bootstrap)?;
+    let (consumer, partitions) = raw(bootstrap, TOPIC)?;
     let begun = clock(ClockId::ProcessCPUTime);
     consumer.assign(&partitions)?;
     let (mut read, mut patience) = (0, Patience::new());
@@ -147,11 +147,11 @@ pub(crate) fn raw_poll(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
 }
 
 /// Fetches and drops `events` records by the batch call.
-pub(crate) fn raw_batch(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
-    let (consumer, partitions) = raw(bootstrap)?;
+pub(crate) fn raw_batch(bootstrap: &str, topic: &str, events: u64) -> anyhow::Result<Spent> {
+    let (consumer, partitions) = raw(bootstrap, topic)?;
     let mut consumer: BatchConsumer<DefaultConsumerContext> = BatchConsumer::new(consumer)?;
     let begun = clock(ClockId::ProcessCPUTime);
-    (0..PARTITIONS).for_each(|partition| consumer.divert(TOPIC, partition));
+    (0..PARTITIONS).for_each(|partition| consumer.divert(topic, partition));
     consumer.assign(&partitions)?;
     let (mut read, mut patience) = (0, Patience::new());
     while read < events {
@@ -172,6 +172,9 @@ pub(crate) fn raw_batch(bootstrap: &str, events: u64) -> anyhow::Result<Spent> {
 pub(crate) fn anchorwatch(config: &Config, catalog: &[CatalogEntry], work: Work) -> anyhow::Result<Spent> {
     let mut journey = Journey { engine: Engine::new(config), spent: Spent::default() };
     journey.engine.set_catalog(catalog);
+    if let Some(file) = config.events.avro.as_ref().and_then(|avro| avro.schema.as_deref()) {
+        journey.engine.set_event_schema(Avro::read_schema(file).map_err(anyhow::Error::msg)?);
+    }
     let mut source = KafkaSource::new(config)?;
     let mut begun = clock(ClockId::ProcessCPUTime);
     let assigned = source.discover(|_, _| Begin::Policy)?.new;

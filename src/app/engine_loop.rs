@@ -24,6 +24,7 @@ use crate::view::{OutboxView, QueueView};
 use super::clock::SteadyClock;
 use super::outcomes::Outcomes;
 use super::publish::Publisher;
+use super::schemas::{Moment, Schemas};
 use super::troubles::Troubles;
 use super::{Stop, wall_clock};
 
@@ -87,6 +88,7 @@ pub(super) struct EngineLoop {
     registry_token: Option<i64>,
     told: HashMap<String, Millis>,
     troubles: Option<Troubles>,
+    schemas: Option<Schemas>,
 }
 
 /// Next times of what is done now and then.
@@ -153,12 +155,18 @@ impl EngineLoop {
             registry_token: None,
             told: HashMap::new(),
             troubles: None,
+            schemas: None,
         }
     }
 
     /// From where it hears what ails deliveries.
     pub(super) fn hear(&mut self, troubles: Troubles) {
         self.troubles = Some(troubles);
+    }
+
+    /// Where it has schemas of events looked up.
+    pub(super) fn look_schemas_up(&mut self, schemas: Schemas) {
+        self.schemas = Some(schemas);
     }
 
     /// Runs until asked to stop, then writes the last checkpoint.
@@ -170,10 +178,11 @@ impl EngineLoop {
             let now = self.clock.now();
             self.housekeeping(now, health)?;
             self.settle_checkpoint(now)?;
-            self.hold_back(now);
+            self.look_up_schemas(now);
+            let is_full = self.hold_back(now);
             if !self.engine.is_judging() {
                 self.urgent |= self.outcomes.kill_switch(&mut self.engine, wall_clock());
-                if !self.source.is_paused() {
+                if !is_full {
                     self.take_orders();
                     self.take_troubles(wall_clock());
                 }
@@ -188,15 +197,42 @@ impl EngineLoop {
         self.finish()
     }
 
-    /// Pauses reading while what was counted cannot become durable, so that it stays bounded.
-    fn hold_back(&mut self, now: Millis) {
+    /// Pauses reading while what was counted cannot become durable, so that it stays bounded, and while records wait for
+    /// their schema. Gives whether it is for the first reason.
+    fn hold_back(&mut self, now: Millis) -> bool {
         let waits = self.under_way.is_some() || self.failed.is_some();
-        if self.broken || (waits && self.engine.dirty_bytes() >= self.dirty_bytes) {
+        let is_full = self.broken || (waits && self.engine.dirty_bytes() >= self.dirty_bytes);
+        if is_full || self.schemas.as_ref().is_some_and(Schemas::wait) {
             self.source.pause();
         } else if self.source.is_paused() {
             self.source.resume();
             self.engine.look_anew(now);
             self.last_record_at = self.last_record_at.map(|_| now);
+        }
+        is_full
+    }
+
+    /// Lets records go whose schema is there.
+    fn look_up_schemas(&mut self, now: Millis) {
+        let Some(schemas) = &mut self.schemas else { return };
+        let waited = schemas.wait();
+        let looked_up = schemas.work(&mut self.engine, Moment { now, wall: wall_clock() });
+        if waited {
+            self.dirty_since.get_or_insert(now);
+        }
+        let Some(looked_up) = looked_up else { return };
+        self.publisher.metrics().schema_looked_up(looked_up.outcome);
+        if looked_up.is_trouble {
+            let summary =
+                "the schema registry does not answer: records wait for a schema, or are refused".to_owned();
+            let trouble = Trouble { kind: TroubleKind::SchemasAway, of: String::new(), summary };
+            self.urgent |= self.engine.raise(&trouble, wall_clock());
+        } else if looked_up.outcome != "unanswered" {
+            self.urgent |= self.engine.clear(TroubleKind::SchemasAway, "", wall_clock());
+        }
+        if let Some(problem) = looked_up.problem {
+            let outcome = looked_up.outcome;
+            self.tell(now, outcome, || tracing::error!(outcome, problem, "looking up the schema of events"));
         }
     }
 
@@ -236,10 +272,12 @@ impl EngineLoop {
         let due = if self.source.is_paused() { 0 } else { engine.edges_due() };
         let wait = if due > 0 { Duration::ZERO } else { POLL_WAIT };
         let most = if due > MOST_EDGES_DUE { 0 } else { POLL_BATCH };
-        let taken = self.source.poll(wait, most, |incoming| match incoming {
-            Incoming::Record(record) => engine.ingest(&record, wall),
-            Incoming::Earlier(record) => engine.remember(&record),
-            Incoming::AtEnd { topic, partition } => engine.at_end(topic, partition, now),
+        let schemas = &mut self.schemas;
+        let taken = self.source.poll(wait, most, |incoming| match (schemas.as_mut(), incoming) {
+            (Some(schemas), incoming) => schemas.take(engine, &incoming, Moment { now, wall }),
+            (None, Incoming::Record(record)) => engine.ingest(&record, wall),
+            (None, Incoming::Earlier(record)) => engine.remember(&record),
+            (None, Incoming::AtEnd { topic, partition }) => engine.at_end(topic, partition, now),
         });
         if taken > 0 {
             self.dirty_since.get_or_insert(now);
@@ -379,14 +417,16 @@ impl EngineLoop {
     }
 
     fn housekeeping(&mut self, now: Millis, health: &Health) -> anyhow::Result<()> {
-        if now >= self.due.discover {
+        // Positions stay while records wait that were read from there.
+        let waits = self.schemas.as_ref().is_some_and(Schemas::wait);
+        if now >= self.due.discover && !waits {
             self.discover(now)?;
             health.source(
                 self.source.is_assigned(),
                 &self.source.missing_topics().iter().cloned().collect::<Vec<_>>(),
             );
         }
-        if now >= self.due.resets {
+        if now >= self.due.resets && !waits {
             self.reset_positions(now)?;
         }
         if now >= self.due.registry && !self.engine.is_judging() {

@@ -22,6 +22,7 @@ mod outcomes;
 mod publish;
 mod recovery;
 mod reload;
+mod schemas;
 mod troubles;
 
 use std::net::SocketAddr;
@@ -34,7 +35,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use crate::api;
-use crate::config::Config;
+use crate::config::{Avro, Config};
 use crate::deliver::{self, Allowed, DeliverySettings};
 use crate::engine::{Engine, Restored};
 use crate::fault::{Place, reach};
@@ -159,6 +160,11 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         (stop.clone(), asked, outcomes),
     );
     engine_loop.hear(troubles);
+    if let Some(registry) = config.events.avro.as_ref().and_then(|avro| avro.registry.as_ref()) {
+        let (schemas, asking) = schemas::channel(registry, shut.clone())?;
+        engine_loop.look_schemas_up(schemas);
+        runtime.spawn(asking);
+    }
     let desk = Arc::new(Desk { store: handle.clone(), board: Arc::clone(&board) });
     let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
         .with_commands(commands)
@@ -210,6 +216,9 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
 
 fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry) -> anyhow::Result<Engine> {
     let mut engine = Engine::new(config);
+    if let Some(path) = config.events.avro.as_ref().and_then(|avro| avro.schema.as_deref()) {
+        engine.set_event_schema(Avro::read_schema(path).map_err(anyhow::Error::msg)?);
+    }
     // Nobody reads a topic any more that left the configuration; its partitions hold nothing back.
     restored.positions.retain(|position| config.kafka.topics.contains(&position.topic));
     let fresh = restored.positions.is_empty();

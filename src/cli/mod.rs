@@ -22,6 +22,7 @@ pub mod schema;
 mod table;
 pub mod token;
 mod topic;
+mod topic_events;
 pub mod tune;
 
 use std::io::Write as _;

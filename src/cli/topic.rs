@@ -10,9 +10,11 @@ use anyhow::Context as _;
 use url::Url;
 
 use crate::config::{Config, Kafka};
-use crate::event::{Limits, decode};
+use crate::event::Limits;
 use crate::source::read_range;
 use crate::subject::Millis;
+
+use super::topic_events::{TopicEvents, json_of};
 
 /// Bounds of an event, those of the daemon's defaults and wider.
 const LIMITS: Limits = Limits { max_bytes: 16 << 20, max_features: 10_000, max_depth: 64 };
@@ -80,8 +82,11 @@ impl TopicRange {
     /// Reads the range; encryption and credentials are those of the configuration.
     pub(super) fn read(address: &str, config: Option<&Path>) -> anyhow::Result<Self> {
         let asked = Asked::parse(address)?;
+        let config: Option<Config> = config.map(crate::config::load).transpose()?;
+        let mut events = TopicEvents::new(config.as_ref(), LIMITS)?;
+        let are_json = events.are_json();
         let mut kafka = match config {
-            Some(path) => crate::config::load(path).map(|config: Config| config.kafka)?,
+            Some(config) => config.kafka,
             None => {
                 let bootstrap = asked.bootstrap.as_ref().with_context(|| {
                     format!("{address} names no broker: name one as in kafka://BROKER:PORT/TOPIC, or give --config")
@@ -103,7 +108,7 @@ impl TopicRange {
         let mut out = BufWriter::new(file);
         let (mut kept, mut refused, mut feedback, mut others) = (0_u64, 0_u64, 0_u64, 0_u64);
         read_range(&kafka, &asked.topic, (asked.from, asked.to), |payload, timestamp| {
-            let Ok(event) = decode(payload, &LIMITS) else {
+            let Ok(event) = events.read(payload)? else {
                 refused += 1;
                 return Ok(());
             };
@@ -115,7 +120,12 @@ impl TopicRange {
                 others += 1;
             } else {
                 kept += 1;
-                write_line(&mut out, payload, timestamp.filter(|_| event.ts.is_none()))?;
+                let timestamp = timestamp.filter(|_| event.ts.is_none());
+                if are_json {
+                    write_line(&mut out, payload, timestamp)?;
+                } else {
+                    write_line(&mut out, json_of(&event).to_string().as_bytes(), timestamp)?;
+                }
             }
             Ok(())
         })?;

@@ -48,6 +48,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     action_guards(&config.action_guards, &mut found);
     deliveries(config, &mut found);
     super::http::problems(&config.http, &mut found);
+    super::avro::problems(&config.events, &mut found);
     above_zero("events.labels.wait", config.events.labels.wait, &mut found);
     above_zero("checkpoint.every", config.checkpoint.every, &mut found);
     if let Some(backup) = &config.checkpoint.backup {

@@ -11,6 +11,7 @@
 mod action;
 mod alert_meaning;
 mod alerts;
+mod avro;
 mod deliver;
 mod http;
 mod judging;
@@ -31,6 +32,7 @@ mod tree;
 
 pub use action::*;
 pub use alerts::*;
+pub use avro::*;
 pub use deliver::*;
 pub use http::*;
 pub use judging::{Detector, FalseAlarms, FaultFloors, Floors, LatencySettings, Monitor, Verdicts};

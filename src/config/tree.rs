@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, ActionGuards, Alerts, Deliver, Http, Kafka, Memory, Monitor, Sink, Span};
+use super::{
+    Action, ActionGuards, Alerts, Avro, Deliver, EventFormat, Http, Kafka, Memory, Monitor, Sink, Span,
+};
 
 /// Everything a configuration file can say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +67,10 @@ fn default_data_dir() -> PathBuf {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Events {
+    /// Encoding of the records' values.
+    pub format: EventFormat,
+    /// Where the schemas of Avro events are; needed by `format: avro`.
+    pub avro: Option<Avro>,
     /// Where the model's name is read.
     pub model_from: NameSource,
     /// Where the model's version is read.
@@ -75,7 +81,7 @@ pub struct Events {
     /// Most features of one event.
     #[schemars(range(min = 1))]
     pub max_features: usize,
-    /// Deepest nesting of the JSON.
+    /// Deepest nesting, the event itself being 1.
     #[schemars(range(min = 2))]
     pub max_depth: usize,
     /// Drops events whose `id` was seen shortly before. Absent: every event counts.
@@ -125,6 +131,8 @@ impl Default for LateLabels {
 impl Default for Events {
     fn default() -> Self {
         Self {
+            format: EventFormat::Json,
+            avro: None,
             model_from: NameSource::Event,
             version_from: NameSource::Event,
             max_bytes: 1 << 20,

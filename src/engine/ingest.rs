@@ -1,11 +1,11 @@
 //! Records in: each is counted, or counted as not counted. Law L-1 holds after every one of them.
 //!
-//! Usual events stay where the scanner found them, in the record's bytes; what it does not take is decoded strictly, with
-//! the same counts.
+//! Usual events stay where they were found, in the record's bytes; others are decoded into an event of their own, with the
+//! same counts.
 
+use super::decoder::Decoded;
 use super::{Engine, RefusedRecord};
-use crate::event::scan::Scanner;
-use crate::event::{self, Event, Limits, NameRules, Named, Record, Refusal};
+use crate::event::{Event, NameRules, Named, Record, Refusal, plausible};
 use crate::fault::{Place, reach};
 use crate::subject::Millis;
 use crate::window::{Dedup, Ends, Gaps, LastRecord, Outcome, Partition, Seen, Usual, Windows};
@@ -39,24 +39,14 @@ impl Engine {
 
     fn count(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
         let Self {
-            limits,
-            names,
-            scanner,
-            dedup,
-            windows,
-            partitions,
-            completeness,
-            labels,
-            sequences,
-            unknown,
-            ..
+            decoder, names, dedup, windows, partitions, completeness, labels, sequences, unknown, ..
         } = self;
-        let usual = scan(scanner, record.payload);
-        let known = match usual {
-            Some(Usual { scanned, payload, .. }) => known(names, record, scanned.outline(payload)),
-            None => decode(limits, names, record),
+        let (event, usual) = match decoder.read(record.payload) {
+            Ok(Decoded::Usual(usual)) => (usual.scanned.outline(usual.payload), Some(usual)),
+            Ok(Decoded::Whole(event)) => (*event, None),
+            Err(refusal) => return Outcome::Refused(refusal),
         };
-        let known = match known {
+        let known = match known(names, record, event) {
             Ok(known) => known,
             Err(refusal) => return Outcome::Refused(refusal),
         };
@@ -81,9 +71,13 @@ impl Engine {
 
     /// Notes the id of a record that was counted in an earlier run, so that its duplicates are known again.
     pub fn remember(&mut self, record: &Record<'_>) {
-        if let Ok((named, event, _)) = decode(&self.limits, &self.names, record)
-            && let Some(dedup) = &mut self.dedup
-        {
+        let Self { decoder, names, dedup: Some(dedup), .. } = self else { return };
+        let event = match decoder.read(record.payload) {
+            Ok(Decoded::Usual(usual)) => usual.scanned.outline(usual.payload),
+            Ok(Decoded::Whole(event)) => *event,
+            Err(_) => return,
+        };
+        if let Ok((named, event, _)) = known(names, record, event) {
             dedup.is_duplicate((record.topic, record.partition, record.offset), &named, &event);
         }
     }
@@ -107,23 +101,11 @@ impl Engine {
 /// An event that can be counted: whose, what, and when.
 type Known<'r> = (Named<'r>, Event<'r>, Millis);
 
-/// The event where the scanner found it, if it is one of the usual ones.
-fn scan<'r>(scanner: &'r mut Scanner, payload: Option<&'r [u8]>) -> Option<Usual<'r>> {
-    let payload = payload?;
-    scanner.scan(payload)?;
-    let (scanned, shape) = scanner.last();
-    Some(Usual { scanned, shape, payload })
-}
-
-fn decode<'r>(limits: &Limits, names: &'r NameRules, record: &Record<'r>) -> Result<Known<'r>, Refusal> {
-    known(names, record, event::decode(record.payload.ok_or(Refusal::Empty)?, limits)?)
-}
-
 fn known<'r>(names: &'r NameRules, record: &Record<'r>, event: Event<'r>) -> Result<Known<'r>, Refusal> {
     let named = names.resolve(record, &event)?;
     let ts = match (event.ts, record.timestamp) {
         (Some(ts), _) => ts,
-        (None, Some(written)) => event::plausible(written)?,
+        (None, Some(written)) => plausible(written)?,
         (None, None) => return Err(Refusal::BadTimestamp { problem: "none given" }),
     };
     let empty = event.features.is_none() && event.prediction.is_none() && event.score.is_none();

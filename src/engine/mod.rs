@@ -12,6 +12,7 @@ mod burn;
 mod checkpoint;
 mod command;
 mod completeness;
+mod decoder;
 mod documents;
 mod ingest;
 mod judging;
@@ -36,8 +37,8 @@ pub use crate::window::record_hash;
 use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
-use crate::event::scan::{Learned, Scanner};
-use crate::event::{Limits, NameRules};
+use crate::event::NameRules;
+use crate::event::scan::Learned;
 use crate::monitor::Judge;
 use crate::monitor::calibrated::Topic;
 use crate::reference::Reference;
@@ -86,8 +87,7 @@ impl Progress {
 /// The core.
 #[derive(Debug)]
 pub struct Engine {
-    limits: Limits,
-    scanner: Scanner,
+    decoder: decoder::Decoder,
     names: NameRules,
     silence_after: Option<Millis>,
     partitions: Partitions,
@@ -136,14 +136,8 @@ impl Engine {
         let labels = labels::Labels::new(config, &settings);
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
-        let limits = Limits {
-            max_bytes: config.events.max_bytes,
-            max_features: config.events.max_features,
-            max_depth: config.events.max_depth,
-        };
         Self {
-            limits,
-            scanner: Scanner::new(limits),
+            decoder: decoder::Decoder::new(config),
             names: NameRules {
                 model: config.events.model_from.clone(),
                 version: config.events.version_from.clone(),
@@ -201,10 +195,10 @@ impl Engine {
         MemoryView { budget, charged }
     }
 
-    /// What the scanner learned of the events' forms since the start.
+    /// What was learned of the events' forms since the start.
     #[must_use]
     pub fn event_shapes(&self) -> EventShapesView {
-        let Learned { shapes: learned, widened, forgotten, declined } = self.scanner.learned();
+        let Learned { shapes: learned, widened, forgotten, declined } = self.decoder.learned();
         EventShapesView { learned, widened, forgotten, declined }
     }
 

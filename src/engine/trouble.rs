@@ -33,6 +33,8 @@ pub enum TroubleKind {
     ActionsSuspended,
     /// The state cannot be written.
     StateFull,
+    /// The schema registry does not answer, and records wait for it or were refused.
+    SchemasAway,
     /// The state file was damaged, and was taken from a copy or made anew.
     StateDamaged,
 }
@@ -49,6 +51,7 @@ impl TroubleKind {
             Self::ActionUnknown => "action_unknown",
             Self::ActionsSuspended => "actions_suspended",
             Self::StateFull => "state_full",
+            Self::SchemasAway => "schemas_away",
             Self::StateDamaged => "state_damaged",
         }
     }

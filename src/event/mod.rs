@@ -1,8 +1,9 @@
 //! Step 2 of 10: a record's bytes become an event that borrows from them, or are refused with a reason.
 //!
-//! The native JSON format lives in `json.rs`; the same format read in place, without allocation, in `scan/`; where model
-//! and version may stand besides the event, in `names.rs`.
+//! The native JSON format lives in `json.rs`; the same format read in place, without allocation, in `scan/`; the same
+//! fields in Avro, in `avro/`; where model and version may stand besides the event, in `names.rs`.
 
+pub mod avro;
 mod json;
 mod names;
 mod refusal;
@@ -52,7 +53,7 @@ pub enum Scalar<'a> {
     Bool(bool),
     /// JSON null.
     Missing,
-    /// Array or object.
+    /// Array or object; in Avro also bytes.
     Nested,
 }
 

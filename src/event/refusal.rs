@@ -22,6 +22,20 @@ pub enum Refusal {
         /// Column of the fault, from 1.
         column: usize,
     },
+    /// Not Avro of the schema.
+    #[error("not Avro of its schema: {problem}, at byte {at}")]
+    NotAvro {
+        /// Place of the fault, from 0.
+        at: usize,
+        /// What is wrong there.
+        problem: &'static str,
+    },
+    /// No schema for the number before the record.
+    #[error("the schema registry has no usable Avro schema with the number {id}")]
+    UnknownSchema {
+        /// Number that stands before the record.
+        id: u32,
+    },
     /// JSON, but not an event: a field has another type than the schema says.
     #[error("field `{field}` is not {expected}")]
     WrongShape {
@@ -79,10 +93,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, for metrics that must exist before the first refusal.
-    pub const REASONS: [&'static str; 14] = [
+    pub const REASONS: [&'static str; 16] = [
         "empty",
         "too_large",
         "not_json",
+        "not_avro",
+        "unknown_schema",
         "wrong_shape",
         "too_deep",
         "too_many_features",
@@ -103,6 +119,8 @@ impl Refusal {
             Self::Empty => "empty",
             Self::TooLarge { .. } => "too_large",
             Self::NotJson { .. } => "not_json",
+            Self::NotAvro { .. } => "not_avro",
+            Self::UnknownSchema { .. } => "unknown_schema",
             Self::WrongShape { .. } => "wrong_shape",
             Self::TooDeep { .. } => "too_deep",
             Self::TooManyFeatures { .. } => "too_many_features",

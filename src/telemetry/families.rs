@@ -163,6 +163,7 @@ families! {
         build_info: GaugeVec [version git_commit] "Always 1; the labels name the build.";
         reference_info: GaugeVec [model version reference] "Always 1; the labels name the active reference of a model version.";
         broker_errors_total: IntCounterVec [kind] "Errors reported by the Kafka client.";
+        schema_lookups_total: IntCounterVec [outcome] "Answers to look-ups of event schemas: found, unusable, unanswered, given_up.";
         source_gaps_total: IntCounterVec [reason] "Positions that no longer held, because records were gone or the topic was another one.";
         source_stalls_total: IntCounterVec [remedy] "Partitions or clients that were taken up anew because nothing came.";
         backups_total: IntCounterVec [outcome] "Copies of the state that were made or failed.";

@@ -209,6 +209,11 @@ impl Metrics {
         self.families.broker_errors_total.with_label_values(&[kind]).inc_by(count);
     }
 
+    /// Counts what came of looking up the schema of events.
+    pub fn schema_looked_up(&self, outcome: &str) {
+        self.families.schema_lookups_total.with_label_values(&[outcome]).inc();
+    }
+
     /// Shows what the Kafka client tells of itself: bytes that wait, and brokers with their round trip in seconds.
     pub fn kafka_client(&self, queue_bytes: u64, round_trips: &[(String, f64)]) {
         let families = &self.families;

@@ -176,6 +176,7 @@ fn full() -> Metrics {
     metrics.reference(&reference(), "abc");
     metrics.status(&status());
     metrics.broker_errors("transport", 2);
+    metrics.schema_looked_up("found");
     metrics.kafka_client(1_024, &[("broker-1:9092".to_owned(), 0.002)]);
     metrics.kafka_stalls(1, false);
     metrics.gap("truncated");

@@ -13,9 +13,12 @@ pub(crate) const MARK: &str = "confidential";
 /// The year 2100.
 const FAR_AHEAD: Millis = 4_102_444_800_000;
 
+/// Reasons for which no JSON event is refused.
+const NOT_OF_JSON: [&str; 2] = ["not_avro", "unknown_schema"];
+
 /// For every reason a different number of records, of which at least one; `None` is a tombstone.
 pub(crate) fn all(ts: Millis, seed: u64) -> Vec<(&'static str, Option<Vec<u8>>)> {
-    let reasons = Refusal::REASONS.into_iter().enumerate();
+    let reasons = Refusal::REASONS.into_iter().filter(|reason| !NOT_OF_JSON.contains(reason)).enumerate();
     reasons
         .flat_map(|(index, reason)| {
             (0..=(index as u64 + seed) % 5).map(move |n| (reason, value(reason, ts, n)))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Span;
 use super::cursor::Cursor;
-use super::literal::Literal;
+use super::literal::{Form, Literal};
 use super::walk::Stop;
 
 /// Up to here keys are looked for one after the other, beyond by their hash.
@@ -20,7 +20,8 @@ pub(super) enum Key {
 
 /// Keys of an object, each with the key that followed it last.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(in crate::event) struct Keys {
+    form: Form,
     literals: Vec<Literal>,
     /// By the place of a key the place of the one that followed; the last entry is the first key of an object.
     next: Vec<u32>,
@@ -29,9 +30,9 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Keys in the order in which they are expected. The names stand in JSON as they are.
-    pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut keys = Self { next: vec![0], ..Self::default() };
+    /// Keys in the order in which they are expected. The form can hold their names.
+    pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n str>, form: Form) -> Self {
+        let mut keys = Self { form, next: vec![0], ..Self::default() };
         for name in names {
             keys.push(name);
         }
@@ -44,7 +45,7 @@ impl Keys {
 
     /// How many keys there are; as a place, the one before the first key.
     #[inline]
-    pub(super) const fn len(&self) -> usize {
+    pub(in crate::event) const fn len(&self) -> usize {
         self.literals.len()
     }
 
@@ -52,7 +53,7 @@ impl Keys {
     pub(super) fn push(&mut self, name: &str) -> usize {
         let place = self.literals.len();
         let first = self.next.pop().unwrap_or_default();
-        self.literals.push(Literal::new(name));
+        self.literals.push(Literal::new(name, self.form));
         self.next.extend([u32::try_from(place + 1).unwrap_or_default(), first]);
         place
     }
@@ -76,12 +77,7 @@ impl Keys {
             place
         } else {
             let span = cursor.any_key()?;
-            let name = span.bytes(cursor.payload());
-            let known = if self.places.is_empty() {
-                self.literals.iter().position(|literal| literal.name() == name)
-            } else {
-                self.places.get(name).copied()
-            };
+            let known = self.named(span.bytes(cursor.payload()));
             let Some(place) = known else { return Ok(Key::Unknown(span)) };
             place
         };
@@ -89,8 +85,29 @@ impl Keys {
         Ok(Key::Known(place))
     }
 
+    /// The place of a name.
+    pub(in crate::event) fn named(&self, name: &[u8]) -> Option<usize> {
+        if self.places.is_empty() {
+            self.literals.iter().position(|literal| literal.name() == name)
+        } else {
+            self.places.get(name).copied()
+        }
+    }
+
+    /// The place of the key that should come behind another and does stand here, and its length.
+    #[inline(always)]
+    pub(in crate::event) fn expected(
+        &self,
+        payload: &[u8],
+        at: usize,
+        before: usize,
+    ) -> Option<(usize, usize)> {
+        let (place, literal) = self.guess(before)?;
+        literal.stands_at(payload, at).then_some((place, literal.len()))
+    }
+
     /// Notes which key followed another.
-    pub(super) fn follows(&mut self, before: usize, place: usize) {
+    pub(in crate::event) fn follows(&mut self, before: usize, place: usize) {
         if let (Some(next), Ok(place)) = (self.next.get_mut(before), u32::try_from(place)) {
             *next = place;
         }

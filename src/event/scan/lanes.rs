@@ -5,7 +5,7 @@
 use wide::u8x16;
 
 /// Bytes that are looked at together.
-pub(super) const LANES: usize = 16;
+pub(in crate::event) const LANES: usize = 16;
 
 /// Bytes that end a run of plain text: a quote, a backslash, a control character, or a byte that is not ASCII.
 #[inline(always)]
@@ -15,6 +15,12 @@ pub(super) fn text_stops(window: &[u8; LANES]) -> u32 {
     let stops = control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'));
     // A byte's highest bit is its bit of the answer, and tells what is not ASCII.
     (stops | bytes).to_bitmask()
+}
+
+/// Bytes that are not ASCII.
+#[inline(always)]
+pub(in crate::event) fn not_ascii(window: &[u8; LANES]) -> u32 {
+    u8x16::new(*window).to_bitmask()
 }
 
 /// What stands in a number beside its digits.
@@ -57,6 +63,7 @@ mod tests {
                 window[lane] = byte;
                 let text = |byte: u8| matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..);
                 assert_eq!(text_stops(&window), mask(&window, text), "{byte} in lane {lane}");
+                assert_eq!(not_ascii(&window), mask(&window, |byte| byte >= 0x80), "{byte} in lane {lane}");
                 let NumberStops { others, points, minus } = number_stops(&window);
                 assert_eq!(minus, u32::from(window[0] == b'-'), "{byte} in lane {lane}");
                 assert_eq!(others, mask(&window, |byte| !byte.is_ascii_digit()), "{byte} in lane {lane}");

@@ -29,8 +29,12 @@ mod walk;
 use super::{Limits, decode};
 use walk::{Stop, Walk};
 
+pub(super) use keys::Keys;
+pub(super) use lanes::{LANES, not_ascii};
+pub(super) use literal::Form;
 pub use scanned::{Found, Scanned, Span};
-pub use shape::{Learned, MAX_SHAPES, Shape};
+pub(super) use shape::Shapes;
+pub use shape::{BYTES_A_NAME, Learned, MAX_NAMES, MAX_SHAPES, Shape};
 
 /// Reads events and remembers the shapes of those it has read.
 ///

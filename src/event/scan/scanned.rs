@@ -18,7 +18,7 @@ pub struct Span {
 impl Span {
     /// Places in a payload whose length fits `u32`, as the scanner has checked.
     #[inline(always)]
-    pub(super) const fn new(start: usize, end: usize) -> Self {
+    pub(in crate::event) const fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
 
@@ -60,7 +60,7 @@ pub enum Found {
     Bool(bool),
     /// JSON string.
     Text(Span),
-    /// Array or object.
+    /// Array or object; in Avro also bytes.
     Nested,
 }
 
@@ -187,7 +187,7 @@ impl Scanned {
     }
 
     /// Forgets the last event; the lists keep their room.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::event) fn clear(&mut self) {
         let (mut features, mut segment) =
             (std::mem::take(&mut self.features), std::mem::take(&mut self.segment));
         features.clear();

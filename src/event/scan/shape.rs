@@ -6,14 +6,18 @@
 
 use std::collections::HashSet;
 
-use super::cursor::Cursor;
 use super::keys::Keys;
-use super::literal::stands_as_it_is;
+use super::literal::Form;
 use super::{Found, Scanned, Span};
 use crate::event::MAX_SEGMENT_FIELDS;
 
 /// Most shapes that are remembered; the one that was not used for longest makes room.
 pub const MAX_SHAPES: usize = 64;
+/// Most names of all shapes together; one that has more by itself stands alone.
+pub const MAX_NAMES: usize = 16_384;
+/// Most memory that a name takes, with all that it is found by: three copies of up to 128 bytes, its words and masks, and
+/// its places in lists that grow by doubling.
+pub const BYTES_A_NAME: usize = 768;
 /// Guesses that are remembered; a power of two.
 const HINTS: usize = 1_024;
 /// Events that pay for learning one shape, so that no stream makes it learn all the time.
@@ -34,19 +38,19 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn new(id: u32, features: &[&str], segment: &[&str]) -> Self {
+    fn new(id: u32, (features, segment): (&[&str], &[&str]), form: Form) -> Self {
         let owned = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
         Self {
             id,
             features: owned(features),
             segment: owned(segment),
-            feature_keys: Keys::new(features.iter().copied()),
-            segment_keys: Keys::new(segment.iter().copied()),
+            feature_keys: Keys::new(features.iter().copied(), form),
+            segment_keys: Keys::new(segment.iter().copied(), form),
             used: 0,
         }
     }
 
-    /// Never that of another shape, also when this one is forgotten.
+    /// Never that of a shape with other names, also when this one is forgotten.
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id
@@ -84,7 +88,8 @@ pub struct Learned {
 
 /// The shapes that are known. The first one has no names and always stays.
 #[derive(Debug)]
-pub(super) struct Shapes {
+pub(in crate::event) struct Shapes {
+    form: Form,
     shapes: Vec<Shape>,
     empty: Shape,
     /// By a hash of model, version and first name: the shape that was right last.
@@ -99,10 +104,11 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    pub(super) fn new(max_features: usize) -> Self {
+    pub(in crate::event) fn new(max_features: usize, form: Form) -> Self {
         Self {
-            shapes: vec![Shape::new(0, &[], &[])],
-            empty: Shape::new(0, &[], &[]),
+            form,
+            shapes: vec![Shape::new(0, (&[], &[]), form)],
+            empty: Shape::new(0, (&[], &[]), form),
             hints: vec![0; HINTS],
             guess: (0, 0),
             next_id: 1,
@@ -113,35 +119,40 @@ impl Shapes {
         }
     }
 
-    pub(super) const fn learned(&self) -> Learned {
+    pub(in crate::event) const fn learned(&self) -> Learned {
         self.learned
     }
 
-    pub(super) fn get(&self, index: u32) -> &Shape {
+    pub(in crate::event) fn get(&self, index: u32) -> &Shape {
         self.shapes.get(index as usize).unwrap_or(&self.empty)
     }
 
     /// The keys of features and of segment fields.
     #[inline]
-    pub(super) fn keys(&mut self, index: u32) -> Option<(&mut Keys, &mut Keys)> {
+    pub(in crate::event) fn keys(&mut self, index: u32) -> Option<(&mut Keys, &mut Keys)> {
         self.shapes.get_mut(index as usize).map(|shape| (&mut shape.feature_keys, &mut shape.segment_keys))
     }
 
     /// Counts an event, which pays for learning.
     #[inline]
-    pub(super) fn saw_event(&mut self) {
+    pub(in crate::event) fn saw_event(&mut self) {
         self.events += 1;
         self.credit = (self.credit + 1).min(MAX_CREDIT);
     }
 
     /// Guesses the shape of the event whose first object of names begins here, and takes it.
     #[inline]
-    pub(super) fn expect(&mut self, cursor: &Cursor<'_>, scanned: &mut Scanned) -> u32 {
-        let payload = cursor.payload();
+    pub(super) fn expect_at(&mut self, payload: &[u8], at: usize, scanned: &mut Scanned) -> u32 {
+        let first = payload.get(at..).and_then(|rest| rest.first_chunk::<8>());
+        self.expect(payload, first.map_or(0, |bytes| u64::from_le_bytes(*bytes)), scanned)
+    }
+
+    /// Guesses the shape of an event by its model, version and the beginning of its names, and takes it.
+    #[inline]
+    pub(in crate::event) fn expect(&mut self, payload: &[u8], first: u64, scanned: &mut Scanned) -> u32 {
         let version = if let Found::Text(span) = scanned.version { word(payload, span) } else { 0 };
         let model = scanned.model.map_or(0, |span| ends(payload, span));
-        let first = payload.get(cursor.at()..).and_then(|rest| rest.first_chunk::<8>());
-        let mixed = model ^ version.rotate_left(23) ^ first.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let mixed = model ^ version.rotate_left(23) ^ first;
         let hint = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize & (HINTS - 1);
         let hinted = self.hints.get(hint).copied().unwrap_or_default();
         let index = if hinted == 0 { self.guess.1 } else { hinted };
@@ -151,7 +162,7 @@ impl Shapes {
 
     /// Makes room for the values of this shape.
     #[inline]
-    pub(super) fn take(&mut self, index: u32, scanned: &mut Scanned) -> u32 {
+    pub(in crate::event) fn take(&mut self, index: u32, scanned: &mut Scanned) -> u32 {
         if let Some(shape) = self.shapes.get_mut(index as usize) {
             shape.used = self.events;
             scanned.features.resize(shape.features.len(), Found::Absent);
@@ -162,7 +173,7 @@ impl Shapes {
     }
 
     /// Whether the events since pay for learning; what it costs is taken.
-    pub(super) fn may_learn(&mut self) -> bool {
+    pub(in crate::event) fn may_learn(&mut self) -> bool {
         if self.credit < EVENTS_A_SHAPE {
             self.learned.declined += 1;
             return false;
@@ -173,8 +184,8 @@ impl Shapes {
 
     /// A shape that has the names of this event: one that is known, the guessed one with more names, or a new one.
     /// `None` where a name cannot be compared as bytes.
-    pub(super) fn learn(&mut self, features: &[&str], segment: &[&str]) -> Option<u32> {
-        if !features.iter().chain(segment).all(|name| stands_as_it_is(name)) {
+    pub(in crate::event) fn learn(&mut self, features: &[&str], segment: &[&str]) -> Option<u32> {
+        if !features.iter().chain(segment).all(|name| self.form.can_hold(name)) {
             return None;
         }
         let index = match self.known(features, segment) {
@@ -218,28 +229,46 @@ impl Shapes {
         let fits = all_features.len() <= self.max_features
             && all_segment.len() <= MAX_SEGMENT_FIELDS
             && all <= 2 * size
-            && 2 * shared >= size;
+            && 2 * shared >= size
+            && self.names() - shape.size() + all <= MAX_NAMES;
         if !fits {
             return None;
         }
-        let wider = Shape::new(self.next_id, &all_features, &all_segment);
+        let wider = Shape::new(self.next_id, (&all_features, &all_segment), self.form);
         self.next_id = self.next_id.checked_add(1)?;
         *self.shapes.get_mut(index as usize)? = wider;
         self.learned.widened += 1;
         Some(index)
     }
 
+    /// How many names the shapes have together.
+    fn names(&self) -> usize {
+        self.shapes.iter().map(Shape::size).sum()
+    }
+
+    /// Forgets shapes until there is room for so many names, or nothing is left.
+    fn make_room(&mut self, names: usize) {
+        while self.names() + names > MAX_NAMES {
+            let known = self.shapes.iter_mut().filter(|shape| shape.size() > 0);
+            let Some(oldest) = known.min_by_key(|shape| shape.used) else { return };
+            // All shapes without names share a number.
+            *oldest = Shape::new(0, (&[], &[]), self.form);
+            self.learned.forgotten += 1;
+        }
+    }
+
     fn add(&mut self, features: &[&str], segment: &[&str]) -> Option<u32> {
-        let shape = Shape::new(self.next_id, features, segment);
+        self.make_room(features.len() + segment.len());
+        let shape = Shape::new(self.next_id, (features, segment), self.form);
         self.next_id = self.next_id.checked_add(1)?;
         self.learned.shapes += 1;
         if self.shapes.len() < MAX_SHAPES {
             self.shapes.push(shape);
             return u32::try_from(self.shapes.len() - 1).ok();
         }
-        self.learned.forgotten += 1;
         let (index, oldest) =
             self.shapes.iter_mut().enumerate().skip(1).min_by_key(|(_, shape)| shape.used)?;
+        self.learned.forgotten += u64::from(oldest.size() > 0);
         *oldest = shape;
         u32::try_from(index).ok()
     }

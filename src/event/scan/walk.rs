@@ -3,7 +3,7 @@
 use super::cursor::{Behind, Cursor};
 use super::keys::{Key, Keys};
 use super::shape::Shapes;
-use super::{Found, Scanned, Span, usual};
+use super::{Form, Found, Scanned, Span, usual};
 use crate::event::{Limits, MAX_NAME_BYTES, timestamp};
 use crate::subject::Millis;
 
@@ -72,9 +72,9 @@ struct Reading {
 impl Walk {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            event: Keys::new(FIELDS.map(|(_, name)| name)),
-            prediction: Keys::new(PREDICTION),
-            shapes: Shapes::new(limits.max_features),
+            event: Keys::new(FIELDS.map(|(_, name)| name), Form::Json),
+            prediction: Keys::new(PREDICTION, Form::Json),
+            shapes: Shapes::new(limits.max_features, Form::Json),
             gap: 0,
             max_depth: limits.max_depth,
         }
@@ -183,7 +183,7 @@ impl Walk {
         }
         let shape = match reading.shape {
             Some(shape) => shape,
-            None => self.shapes.expect(cursor, scanned),
+            None => self.shapes.expect_at(cursor.payload(), cursor.at(), scanned),
         };
         reading.shape = Some(shape);
         let (features, segment) = self.shapes.keys(shape).ok_or(Stop::Unusual)?;
