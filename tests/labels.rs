@@ -340,8 +340,13 @@ fn a_change_of_concept_is_found_in_the_windows_of_its_predictions() {
     let alert = firing(&engine).expect("it fires");
     assert_eq!((alert.column.as_str(), alert.horizon.as_str()), (PERFORMANCE, PERFORMANCE_WINDOWS));
     let hourly = seen.windows.values().filter(|window| window.horizon == CALIBRATED);
-    let hourly = hourly.flat_map(|window| &window.verdicts).filter(|one| one.column == PERFORMANCE);
-    assert!(hourly.clone().count() > 0 && hourly.clone().all(|one| one.level == Level::Insufficient));
+    let hourly: Vec<_> = hourly.flat_map(|window| &window.verdicts).collect();
+    for column in [PERFORMANCE, "label"] {
+        // Labels stand where they came in, not where they belong: nothing is made of them there.
+        let levels: Vec<Level> =
+            hourly.iter().filter(|one| one.column == column).map(|one| one.level).collect();
+        assert!(!levels.is_empty() && levels.iter().all(|level| *level == Level::Insufficient), "{column}");
+    }
 }
 
 #[test]

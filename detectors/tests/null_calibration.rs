@@ -161,6 +161,8 @@ impl Feature {
             column: Some(column),
             tail_of: None,
             borrows: false,
+            bound: None,
+            part_of: None,
         };
         let tail = Quantity { law: Law::Share, family: Family::Rate, rises_only: true, ..score };
         self.scores.iter().map(|_| score).chain(self.tails.iter().map(|_| tail)).collect()

@@ -44,6 +44,9 @@ pub(super) struct BaselineArgs {
     /// YAML or JSON list of {name, kind, required, ignore}; columns not named are inferred.
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<PathBuf>,
+    /// Time zone whose days and weeks the traffic follows, such as `Europe/Berlin`.
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    pub(super) time_zone: chrono_tz::Tz,
     /// Format of the files, if neither their names nor their first bytes tell.
     #[arg(long, value_enum)]
     pub(super) format: Option<Format>,
@@ -147,6 +150,7 @@ impl BaselineArgs {
         options.schema.clone_from(&self.schema);
         options.format = self.format;
         options.window_ms = window_ms;
+        options.time_zone = self.time_zone;
         options.progress = true;
         Ok(options)
     }
@@ -199,6 +203,9 @@ impl BaselineArgs {
         }
         if let Some(window) = self.window {
             add("--window", window.to_string());
+        }
+        if self.time_zone != chrono_tz::UTC {
+            add("--time-zone", self.time_zone.name().to_owned());
         }
         if let Some(schema) = &self.schema {
             add("--schema", schema.display().to_string());

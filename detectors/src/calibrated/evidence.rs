@@ -61,12 +61,13 @@ impl Evidence {
             return;
         }
         let change = sample.sum / sample.count - expected;
-        let tempered = if quantity.law == Law::Share && !fit.is_bursty() {
-            change * skew(change, expected)
-        } else {
-            change
+        let precision = fit.precision(sample.count);
+        let tempered = match quantity.law {
+            Law::Share if !fit.is_bursty() => change * skew(change, expected),
+            Law::Share => change,
+            Law::Mean { .. } => quantity.of_few(change, sample.count / precision),
         };
-        let standard = tempered * fit.precision(sample.count).sqrt();
+        let standard = tempered * precision.sqrt();
         let bets = match (quantity.law, fit.clip) {
             (Law::Share, None) => count_bets(quantity, fit, sample, expected, tolerance),
             _ => self.mean_bets(quantity, fit, sample, standard, tolerance),
@@ -119,7 +120,7 @@ fn count_bets(quantity: &Quantity, fit: &Fit, sample: Sample, expected: f64, tol
     let Sample { sum: hits, count } = sample;
     let p = expected.clamp(1e-9, 1.0 - 1e-9);
     let unsure = UNSURE * (p / fit.events).sqrt();
-    let weight = (1.0 - fit.memory) / (1.0 + fit.memory) / fit.clumping();
+    let weight = (1.0 - fit.memory) / (1.0 + fit.memory) / fit.clumping(count);
     let bet = |null: f64, ratio: f64| {
         let other = (ratio * null).min(0.999);
         weight * (hits * (other / null).ln() + (count - hits) * ((1.0 - other) / (1.0 - null)).ln())

@@ -18,9 +18,6 @@ const FEWEST_TO_NARROW: f64 = 24.0;
 /// Least part of the variance of independent events that is believed.
 const NARROWEST: f64 = 0.02;
 
-/// Part of the typical events of a window under which it is taken for no steadier than independent events.
-const FEW: f64 = 0.25;
-
 /// F statistic from which a season is believed.
 const SEASON_F: f64 = 2.0;
 
@@ -89,7 +86,7 @@ pub struct Fit {
     pub error: f64,
     /// Events behind the baseline.
     pub events: f64,
-    /// Median events of a baseline window.
+    /// Median events of a baseline window that has any.
     pub typical_count: f64,
 }
 
@@ -133,7 +130,7 @@ impl Fit {
             worst: 0.0,
             error: 0.0,
             events: windows.iter().map(|window| window.count).sum::<f64>().max(1.0),
-            typical_count: median(&windows.iter().map(|window| window.count).collect::<Vec<_>>()),
+            typical_count: median(&counts),
         };
         let used_rows: Vec<Vec<f64>> = used.iter().map(|&i| rows[i].clone()).collect();
         let freedom = fit.fit_season(quantity, &used_rows, &means, &counts, design, total);
@@ -164,9 +161,25 @@ impl Fit {
         if count <= 0.0 {
             return 0.0;
         }
-        // What a whole window shows of its steadiness, a few events of it do not.
-        let stretch = if count < FEW * self.typical_count { self.stretch.max(1.0) } else { self.stretch };
+        // Whole windows may be steadier than independent events make them, as a timetable is. A part of one is a sample of
+        // it, whose mean varies the more, the more is left out (finite population).
+        let left_out = (1.0 - count / self.typical_count.max(1.0)).max(0.0);
+        let stretch = if self.stretch < 1.0 { (self.stretch + left_out).min(1.0) } else { self.stretch };
         1.0 / (self.variance / count + self.between) / stretch
+    }
+
+    /// Takes over what others of its column show of how events clump: a typical window holds at least `clump` events for
+    /// each independent one, and the level behind them has at least this memory.
+    pub(super) fn borrow_clumping(&mut self, clump: f64, memory: f64) {
+        // At most all events of a window say the same.
+        let shared = ((clump - 1.0) / self.typical_count.max(1.0)).min(1.0);
+        self.between = self.between.max(shared * self.variance);
+        self.memory = self.memory.max(memory);
+    }
+
+    /// Correlation of two events of a window: the part of an event's variance that its window shares.
+    pub(super) fn shared(&self) -> f64 {
+        (self.between / self.variance).min(1.0)
     }
 
     /// Variance of a share's event.
@@ -174,9 +187,9 @@ impl Fit {
         (self.mean * (1.0 - self.mean)).max(1e-9)
     }
 
-    /// Events of a typical window that count as one independent event of a share.
-    pub(super) fn clumping(&self) -> f64 {
-        1.0 + self.between * self.typical_count / self.own()
+    /// Events of a window of `count` that count as one independent event of a share.
+    pub(super) fn clumping(&self, count: f64) -> f64 {
+        1.0 + self.between * count / self.own()
     }
 
     /// Whether the baseline held windows far beyond what its other windows let expect.

@@ -82,7 +82,8 @@ impl Judged<'_> {
             return Weighed::default();
         }
         let precision = self.fit.precision(count);
-        let standard = (sum / count - expected) * precision.sqrt();
+        let change = self.quantity.of_few(sum / count - expected, count / precision);
+        let standard = change * precision.sqrt();
         let clipped = self.fit.clip.map_or(standard, |clip| standard.clamp(-clip, clip));
         Weighed { precision, standard, clipped, sum, count, expected: count * expected }
     }
@@ -168,7 +169,7 @@ impl Judged<'_> {
             return 0.0;
         }
         let deviance = binomial_deviance(total.sum, total.count, expected / total.count.max(1.0));
-        let spread = 1.0 + self.fit.between * total.count / span as f64 / self.fit.own();
+        let spread = self.fit.clumping(total.count / span as f64);
         let shrink = 1.0 / (inflation * spread + total.count / self.fit.events).sqrt();
         sign * deviance.max(0.0).sqrt() * shrink
     }
@@ -186,7 +187,7 @@ impl Judged<'_> {
             let expected = newest.expected + self.tolerance * newest.count;
             let (hits, rise) = (newest.sum, newest.sum >= expected);
             let entropy = if hits > 0.0 { hits * (hits / expected).ln() } else { 0.0 };
-            let root = (2.0 * (entropy - (hits - expected)) / self.fit.clumping()).max(0.0).sqrt();
+            let root = (2.0 * (entropy - (hits - expected)) / self.fit.clumping(newest.count)).max(0.0).sqrt();
             if rise && hits < FEWEST_HITS {
                 return z;
             }

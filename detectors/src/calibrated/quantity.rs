@@ -79,9 +79,22 @@ pub struct Quantity {
     pub tail_of: Option<usize>,
     /// Whether it has no history worth speaking of and borrows from `tail_of`.
     pub borrows: bool,
+    /// Largest distance of an event's score from its mean, for a quantity whose windows may hold so few events that
+    /// their mean is far from normal.
+    pub bound: Option<f64>,
+    /// Place, in the same list, of the share of the whole that this is a slice's: what clumps there clumps here.
+    pub part_of: Option<usize>,
 }
 
 impl Quantity {
+    /// Change of a window's mean, made smaller so that its standard score is passed no more often than a normal one
+    /// would be: by Bernstein's inequality for the mean of a few bounded scores, each with variance `variance`.
+    pub(super) fn of_few(&self, change: f64, variance: f64) -> f64 {
+        self.bound.map_or(change, |bound| {
+            change / (1.0 + bound * change.abs() / (3.0 * variance.max(1e-12))).sqrt()
+        })
+    }
+
     /// The change of the mean that is tolerated: its own, or its law's default given what the baseline says.
     #[must_use]
     pub fn tolerated(&self, fit: &Fit) -> f64 {
@@ -102,4 +115,35 @@ pub struct Sample {
     pub sum: f64,
     /// Number of events (or their effective number, for contrasts).
     pub count: f64,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A quantity of this law and family, without anything that it borrows.
+    pub(in crate::calibrated) fn plain(law: Law, family: Family) -> Quantity {
+        Quantity {
+            law,
+            family,
+            rises_only: false,
+            tolerance: None,
+            prior: 0.0,
+            column: None,
+            tail_of: None,
+            borrows: false,
+            bound: None,
+            part_of: None,
+        }
+    }
+
+    #[test]
+    fn one_odd_event_of_a_slice_is_no_sign_and_many_are() {
+        let steady = Quantity { bound: Some(1.0), ..plain(Law::Mean { variance: 0.02 }, Family::Segment) };
+        let standard = |change: f64, events: f64| steady.of_few(change, 0.02) * (events / 0.02).sqrt();
+        assert!(standard(0.6, 2.0) < 2.5, "{}", standard(0.6, 2.0));
+        assert!(standard(0.6, 50.0) > 8.0, "{}", standard(0.6, 50.0));
+        let (small, plain) = (standard(0.02, 2_000.0), 0.02 * (2_000.0_f64 / 0.02).sqrt());
+        assert!(small > 0.85 * plain, "a small change over many events is hardly tempered: {small} {plain}");
+    }
 }

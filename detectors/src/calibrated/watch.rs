@@ -10,6 +10,9 @@ use super::quantity::{Law, Quantity, Sample};
 use super::season::SeasonDesign;
 use super::state::WatchState;
 
+/// Events of a window for each independent one from which extremes are said to clump.
+const CLUMPS: f64 = 1.5;
+
 /// Standard score by which the latest windows lean, at least, while evidence keeps an alarm on.
 const LEAST_LEAN: f64 = 0.5;
 
@@ -47,6 +50,21 @@ struct Watched {
     inflation: [f64; SPANS.len()],
 }
 
+impl Reading {
+    /// What stands out with its threshold, on the scale of standard scores: the scan's most telling span, or the evidence
+    /// if that is what is nearer to its threshold.
+    #[must_use]
+    pub fn strongest(&self) -> (f64, f64) {
+        let (evidence, limit) = self.evidence;
+        if self.threshold <= 0.0 || limit <= 0.0 || evidence / limit <= self.z.abs() / self.threshold {
+            return (self.z, self.threshold);
+        }
+        // A statistic of this logarithm is as rare as that standard score (Chernoff).
+        let score = |logarithm: f64| (2.0 * logarithm.max(0.0)).sqrt();
+        (if self.rises { score(evidence) } else { -score(evidence) }, score(limit))
+    }
+}
+
 /// What is watched of one model version: fits and thresholds.
 #[derive(Debug, Clone)]
 pub struct Watch {
@@ -67,6 +85,8 @@ pub struct Reading {
     pub threshold: f64,
     /// Length of that span in windows.
     pub span: usize,
+    /// Whether the evidence speaks for a rise.
+    pub rises: bool,
     /// Logarithm of the e-detector's statistic, and its threshold for a page.
     pub evidence: (f64, f64),
     /// Mean that the baseline predicts for this window.
@@ -103,15 +123,7 @@ pub fn calibrate(
             fits[index] = fit(index, Some(*swing));
         }
     }
-    let clumping = clumping(quantities, windows, &fits);
-    for (quantity, fit) in quantities.iter().zip(&mut fits) {
-        let factor = quantity.tail_of.and_then(|column| clumping.get(column).copied());
-        if let (true, Some(fit), Some(factor)) =
-            (quantity.borrows, fit, factor.filter(|factor| *factor > 1.5))
-        {
-            fit.between = (factor - 1.0) * fit.variance / fit.typical_count.max(1.0);
-        }
-    }
+    borrow(quantities, windows, &swings, &mut fits);
     (design, fits)
 }
 
@@ -221,7 +233,8 @@ impl Watched {
         evidence.step(&self.quantity, &self.fit, sample, expected, self.tolerance);
         let statistic = evidence.log_statistic();
         // What was gathered long ago does not keep an alarm on once the latest windows no longer lean that way.
-        let leans = if evidence.rises() { scanned.recent > LEAST_LEAN } else { scanned.recent < -LEAST_LEAN };
+        let evidence_rises = evidence.rises();
+        let leans = if evidence_rises { scanned.recent > LEAST_LEAN } else { scanned.recent < -LEAST_LEAN };
         let size = scanned.z.abs();
         // A window without events of the quantity says nothing of it.
         let empty = sample.count <= 0.0;
@@ -240,6 +253,7 @@ impl Watched {
             z: scanned.z,
             threshold: self.page.scan,
             span: scanned.span,
+            rises: evidence_rises,
             evidence: (statistic, self.page.evidence),
             expected,
         }
@@ -249,6 +263,33 @@ impl Watched {
         match loudness {
             Loudness::Warn => &self.warn,
             Loudness::Page => &self.page,
+        }
+    }
+}
+
+/// Rare shares take over what commoner ones show: tails and what lies beyond them from the tails of their column, the
+/// shares of slices from those of the whole.
+fn borrow(
+    quantities: &[Quantity],
+    windows: &[Vec<Sample>],
+    swings: &HashMap<usize, Swing>,
+    fits: &mut [Option<Fit>],
+) {
+    let clumping = clumping(quantities, windows, fits);
+    for (quantity, fit) in quantities.iter().zip(&mut *fits) {
+        let Some((fit, column)) = fit.as_mut().zip(quantity.tail_of) else { continue };
+        let Some(clump) = clumping.get(column).copied().filter(|clump| *clump > CLUMPS) else { continue };
+        // A level that wanders passes its bounds for as long as it remembers.
+        let memory = swings.get(&column).filter(|_| quantity.borrows).map_or(0.0, |swing| swing.memory);
+        fit.borrow_clumping(clump, memory);
+    }
+    for (index, quantity) in quantities.iter().enumerate() {
+        let Some(whole) = quantity.part_of.and_then(|part_of| fits.get(part_of)).cloned().flatten() else {
+            continue;
+        };
+        if let Some(fit) = &mut fits[index] {
+            let clump = 1.0 + whole.shared() * fit.typical_count.max(1.0);
+            fit.borrow_clumping(clump, if clump > 1.0 { whole.memory } else { 0.0 });
         }
     }
 }
@@ -271,4 +312,93 @@ fn clumping(quantities: &[Quantity], windows: &[Vec<Sample>], fits: &[Option<Fit
         clumping[column] = clumping[column].max(squares / (used.len() as f64 - 1.0).max(1.0));
     }
     clumping
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quantity::tests::plain;
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn watch(quantities: &[Quantity], windows: &[Vec<Sample>]) -> Watch {
+        let starts: Vec<i64> = (0..windows.len() as i64).map(|window| window * HOUR).collect();
+        let (design, fits) = calibrate(quantities, windows, &starts, HOUR);
+        let budget = Budget { windows: 4_000.0 };
+        Watch::new(quantities, fits, design, Budgets { warn: budget, page: budget })
+    }
+
+    /// Alarms of one window behind some in which all is as the baseline's last window.
+    fn alarms(watch: &Watch, calm: &[Sample], window: &[Sample]) -> Vec<bool> {
+        let mut state = watch.state();
+        for start in 0..3 {
+            let _ = watch.step(&mut state, calm, start * HOUR);
+        }
+        watch.step(&mut state, window, 3 * HOUR).iter().map(|reading| reading.alarm.is_some()).collect()
+    }
+
+    /// Half of the events of every fortieth of these windows: a share that comes in clumps.
+    fn clumps(window: usize, events: f64) -> f64 {
+        if window % 40 == 7 { (events / 2.0).round() } else { 0.0 }
+    }
+
+    #[test]
+    fn what_clumps_in_the_whole_clumps_in_its_slices() {
+        let share = Quantity { tolerance: Some(0.01), ..plain(Law::Share, Family::Rate) };
+        let slice = Quantity { family: Family::Segment, ..share };
+        let baseline: Vec<Vec<Sample>> = (0..200)
+            .map(|window| {
+                let whole = Sample { sum: clumps(window, 200.0), count: 200.0 };
+                // The baseline happens not to show it in the slice.
+                vec![whole, Sample { sum: 0.0, count: 15.0 }]
+            })
+            .collect();
+        let calm = &baseline[0];
+        let fault = [calm[0], Sample { sum: 9.0, count: 15.0 }];
+        let alone = watch(&[share, slice], &baseline);
+        assert!(alarms(&alone, calm, &fault)[1], "on its own nine of fifteen are far beyond the baseline");
+        let part = watch(&[share, Quantity { part_of: Some(0), ..slice }], &baseline);
+        assert!(!alarms(&part, calm, &fault)[1], "half of a window is missing at times, in the whole");
+        let steady: Vec<Vec<Sample>> =
+            baseline.iter().map(|window| vec![Sample { sum: 10.0, ..window[0] }, window[1]]).collect();
+        let part = watch(&[share, Quantity { part_of: Some(0), ..slice }], &steady);
+        assert!(alarms(&part, &steady[0], &fault)[1], "where nothing clumps there is nothing to borrow");
+    }
+
+    #[test]
+    fn rarer_tails_clump_as_commoner_ones_do() {
+        let tail = Quantity { rises_only: true, tail_of: Some(0), ..plain(Law::Share, Family::Rate) };
+        let baseline: Vec<Vec<Sample>> = (0..400)
+            .map(|window| {
+                let common = Sample { sum: clumps(window, 60.0), count: 60.0 };
+                vec![common, Sample { sum: if window == 47 { 4.0 } else { 0.0 }, count: 60.0 }]
+            })
+            .collect();
+        let storm = [Sample { sum: 60.0, count: 60.0 }; 2];
+        let alone = watch(&[tail, Quantity { tail_of: None, ..tail }], &baseline);
+        assert!(alarms(&alone, &baseline[0], &storm)[1]);
+        let together = watch(&[tail, tail], &baseline);
+        assert!(!alarms(&together, &baseline[0], &storm)[1], "one hour of rain is one event, not sixty");
+    }
+
+    #[test]
+    fn a_part_of_a_steady_window_is_a_sample_of_it() {
+        let steady = plain(Law::Mean { variance: 1.0 }, Family::Marginal);
+        let baseline: Vec<Vec<Sample>> = (0..100)
+            .map(|window| vec![Sample { sum: f64::from(window % 3) - 1.0, count: 240.0 }])
+            .collect();
+        let watch = watch(&[steady], &baseline);
+        let fit = watch.fit(0).expect("a fit");
+        assert!(fit.precision(240.0) > 5.0 * 240.0, "a timetable hardly varies: {}", fit.precision(240.0));
+        assert!(fit.precision(120.0) < 2.5 * 120.0, "half of one does: {}", fit.precision(120.0));
+    }
+
+    #[test]
+    fn evidence_that_leads_gives_the_direction_and_a_score_beyond_its_threshold() {
+        let scan = Reading { z: 2.0, threshold: 5.0, rises: false, evidence: (9.0, 15.0), ..Reading::default() };
+        let led = Reading { evidence: (16.0, 15.0), ..scan };
+        let (statistic, threshold) = led.strongest();
+        assert!(statistic < -threshold && threshold > 5.0, "{statistic} {threshold}");
+        assert_eq!(Reading { z: 6.0, ..scan }.strongest(), (6.0, 5.0));
+    }
 }

@@ -26,11 +26,11 @@ pub struct Cause {
     /// Input columns that show the same.
     pub columns: usize,
     #[serde(with = "bits")]
-    heat: f64,
+    pub(super) heat: f64,
 }
 
 /// A number that is read back bit for bit, whatever it is.
-mod bits {
+pub(super) mod bits {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(number: &f64, to: S) -> Result<S::Ok, S::Error> {
@@ -43,6 +43,25 @@ mod bits {
 }
 
 impl Cause {
+    /// A finding as the cause of others.
+    pub(super) fn of(finding: &Finding, columns: usize) -> Self {
+        Self {
+            feature: finding.feature.clone(),
+            kind: finding.kind.to_owned(),
+            slice: finding.slice.clone(),
+            columns,
+            heat: finding.heat,
+        }
+    }
+
+    /// Bytes of memory that it takes, but for those of its own fields.
+    pub(super) fn bytes(&self) -> usize {
+        let slice = self.slice.as_ref().map_or(0, |slice| match slice {
+            Slice::Segment(value) | Slice::Version(value) => value.capacity(),
+        });
+        self.feature.capacity() + self.kind.capacity() + slice
+    }
+
     /// The cause in a few words: `missing in 7 columns, visib most`.
     #[must_use]
     pub fn text(&self) -> String {
@@ -83,13 +102,7 @@ pub(super) fn cause<'a>(
         (shared, one.slice.is_some(), is_fault(one.kind))
     };
     let first = inputs.iter().max_by(|a, b| rank(a).cmp(&rank(b)).then(a.heat.total_cmp(&b.heat)))?;
-    Some(Cause {
-        feature: first.feature.clone(),
-        kind: first.kind.to_owned(),
-        slice: first.slice.clone(),
-        columns: same(first),
-        heat: first.heat,
-    })
+    Some(Cause::of(first, same(first)))
 }
 
 /// The cause of the latest windows: an input whose alert still fires explains what follows from it, also in a window in
@@ -119,12 +132,7 @@ impl LatestCause {
 
     /// Bytes of memory that it takes, but for those of its own fields.
     pub(super) fn bytes(&self) -> usize {
-        self.cause.as_ref().map_or(0, |cause| {
-            let slice = cause.slice.as_ref().map_or(0, |slice| match slice {
-                Slice::Segment(value) | Slice::Version(value) => value.capacity(),
-            });
-            cause.feature.capacity() + cause.kind.capacity() + slice
-        })
+        self.cause.as_ref().map_or(0, Cause::bytes)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cause::{Cause, follows};
+use super::cause::Cause;
 use super::findings::VOLUME;
 use super::verdicts::{Told, verdict};
 use super::{Finding, Judged, Place, VERSION_WINDOWS};
@@ -30,7 +30,7 @@ pub fn version_views(
             finding.slice.as_ref() == Some(&slice) || (leads && finding.feature == VOLUME)
         };
         let told = |finding: &Finding| {
-            let follows = judged.cause.as_ref().filter(|cause| follows(reference, finding, cause));
+            let follows = judged.follows_from(reference, finding);
             let mut verdict = verdict(place, reference, finding, told);
             verdict.inhibited_by = follows.map(Cause::text);
             if finding.slice.is_some() {

@@ -75,6 +75,7 @@ pub(super) fn findings(
     let mut moved = HashMap::new();
     let mut findings = Vec::new();
     for (index, reading, loudness) in hot {
+        let index = culprit(monitored, step, index);
         let one = &monitored[index];
         let of_pair = one.family() == Family::Pair;
         if of_pair && one.feature.split(':').any(|side| alone.contains(side)) {
@@ -82,8 +83,10 @@ pub(super) fn findings(
         }
         let sample = step.samples.get(index).copied().unwrap_or_default();
         let what = (one.feature.as_str(), is_fault(one.kind));
+        let own = step.readings.get(index).unwrap_or(reading);
+        let ((statistic, threshold), expected) = (own.strongest(), own.expected);
         if let Some(slice) = &one.slice {
-            let rises = sample.sum > reading.expected * sample.count;
+            let rises = statistic > 0.0;
             let first = *moved.entry((std::mem::discriminant(slice), what)).or_insert(rises);
             // The rest of every other slice holds the one that moved most, and leans its way.
             let leans = !is_fault(one.kind) && first != rises;
@@ -101,10 +104,10 @@ pub(super) fn findings(
             slice: one.slice.clone(),
             loudness,
             heat: reading.heat,
-            statistic: reading.z,
-            threshold: reading.threshold,
+            statistic,
+            threshold,
             span: reading.span,
-            means: (sample.count > 0.0).then(|| (sample.sum / sample.count, reading.expected)),
+            means: (sample.count > 0.0).then(|| (sample.sum / sample.count, expected)),
             rows: sample.count,
         });
     }
@@ -124,6 +127,30 @@ pub(super) fn findings(
     findings
 }
 
+/// Standard score from which a slice may be the one that moved, where it is known that one did.
+const LEAST_OF_CULPRIT: f64 = 2.0;
+
+/// The slice that moved, where a slice alarms because the rest that it is compared with holds another that did: where one
+/// slice moves, its own difference is the largest, and those of the others lean the other way. What alarms first is the
+/// steadiest, which may be any of them.
+fn culprit(monitored: &[Monitored], step: &Readings<'_>, alarming: usize) -> usize {
+    let one = &monitored[alarming];
+    let Some(slice) = one.slice.as_ref().filter(|_| !is_fault(one.kind)) else { return alarming };
+    let change = |index: usize| {
+        let (sample, reading) = (step.samples.get(index)?, step.readings.get(index)?);
+        (sample.count > 0.0).then(|| (sample.sum / sample.count - reading.expected, reading.z))
+    };
+    let Some((own, _)) = change(alarming) else { return alarming };
+    let others = monitored.iter().enumerate().filter(|(_, other)| {
+        let dimension = other.slice.as_ref().map(std::mem::discriminant);
+        dimension == Some(std::mem::discriminant(slice)) && other.measure == one.measure
+    });
+    let leaning_away = others.filter_map(|(index, _)| Some((index, change(index)?))).filter(|(_, (other, z))| {
+        other * own < 0.0 && other.abs() > own.abs() && z * other > 0.0 && z.abs() >= LEAST_OF_CULPRIT
+    });
+    leaning_away.max_by(|a, b| a.1.0.abs().total_cmp(&b.1.0.abs())).map_or(alarming, |(index, _)| index)
+}
+
 /// Heat of what stands out in the whole traffic, by column and whether it is a fault. A slice that is the only one to move
 /// stands out more in its contrast than in the whole that it is the smaller part of; one that stands out less has only
 /// moved along.
@@ -140,4 +167,59 @@ fn everywhere<'a>(
         }
     }
     everywhere
+}
+
+#[cfg(test)]
+mod tests {
+    use anchorwatch_detectors::calibrated::{Law, Quantity};
+
+    use super::super::quantities::Measure;
+    use super::*;
+
+    fn of_segment(name: &str, kind: &'static str) -> Monitored {
+        let quantity = Quantity {
+            law: Law::Mean { variance: 1.0 },
+            family: Family::Segment,
+            rises_only: false,
+            tolerance: None,
+            prior: 0.0,
+            column: None,
+            tail_of: None,
+            borrows: false,
+            bound: None,
+            part_of: None,
+        };
+        Monitored {
+            feature: "pressure".to_owned(),
+            kind,
+            about: None,
+            slice: Some(Slice::Segment(name.to_owned())),
+            quantity,
+            measure: Measure::Score { column: 0, degree: 0 },
+        }
+    }
+
+    /// Slices that are named, given the change and the standard score of north, south and east, of which one alarms.
+    fn named(changes: [(f64, f64); 3], alarming: usize) -> Vec<String> {
+        let monitored = ["north", "south", "east"].map(|name| of_segment(name, "location"));
+        let samples = changes.map(|(change, _)| Sample { sum: 10.0 * change, count: 10.0 });
+        let mut readings = changes.map(|(_, z)| Reading { z, threshold: 5.0, ..Reading::default() });
+        readings[alarming].alarm = Some(Loudness::Page);
+        let step = Readings { samples: &samples, readings: &readings };
+        findings(&monitored, &step, None)
+            .into_iter()
+            .filter_map(|finding| match finding.slice {
+                Some(Slice::Segment(name)) => Some(name),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_slice_that_moved_is_named_though_a_steadier_one_alarms_first() {
+        assert_eq!(named([(1.0, 4.0), (-0.6, -9.0), (-0.4, -3.0)], 1), ["north"]);
+        assert_eq!(named([(1.0, 1.5), (-0.6, -9.0), (-0.4, -3.0)], 1), ["south"], "north may be noise");
+        assert_eq!(named([(1.0, 4.0), (0.6, 9.0), (-0.4, -3.0)], 1), ["south"], "north has moved along");
+        assert_eq!(named([(1.0, 9.0), (-0.6, -4.0), (-0.4, -3.0)], 0), ["north"]);
+    }
 }

@@ -8,6 +8,7 @@
 
 mod calibrate;
 mod cause;
+mod changes;
 mod contrasts;
 pub mod explain;
 mod findings;
@@ -42,6 +43,7 @@ pub use told::{Teller, Topic, quoted, slice_name, verdict_address};
 pub use verdicts::{Place, Told, views};
 
 use cause::LatestCause;
+use changes::Changes;
 use findings::{Readings, findings};
 use quantities::Measure;
 
@@ -122,6 +124,7 @@ pub struct ModelWatchState {
     /// Start of the window that follows the last one.
     next_start: Option<Millis>,
     cause: LatestCause,
+    changes: Changes,
 }
 
 impl ModelWatch {
@@ -218,6 +221,7 @@ impl ModelWatch {
             shortfalls: Vec::new(),
             next_start: None,
             cause: LatestCause::default(),
+            changes: Changes::default(),
         }
     }
 
@@ -230,9 +234,11 @@ impl ModelWatch {
         let findings =
             findings(&self.monitored, &Readings { samples: &samples, readings: &readings }, volume);
         let rows = counted.whole.get(Layout::ROWS).copied().unwrap_or(0);
-        let explains = findings.iter().filter(|finding| !self.of_slices || finding.slice.is_some());
-        let cause = state.cause.take(cause::cause(&self.inputs, explains), rows);
-        Judged { samples, readings, findings, cause }
+        let explains = |finding: &Finding| !self.of_slices || finding.slice.is_some();
+        let causes = findings.iter().filter(|finding| explains(finding));
+        let cause = state.cause.take(cause::cause(&self.inputs, causes), rows);
+        let parts = state.changes.take(&findings, rows, explains);
+        Judged { samples, readings, findings, cause, parts }
     }
 
     /// The windows that a state remembers, oldest first, as far as it does: samples and expectations in single precision,
@@ -246,6 +252,7 @@ impl ModelWatch {
             readings: vec![Reading::default(); self.monitored.len()],
             findings: Vec::new(),
             cause: None,
+            parts: Vec::new(),
         };
         let mut seen = vec![Seen { window: nothing, judged: empty }; known];
         for quantity in 0..self.monitored.len() {
@@ -293,6 +300,17 @@ pub struct Judged {
     pub findings: Vec<Finding>,
     /// What explains others among them: of this window, or of an alert that still fires.
     pub cause: Option<Cause>,
+    /// By finding: the change of the same column elsewhere that it is a part of, while that one's alert fires.
+    pub parts: Vec<Option<Cause>>,
+}
+
+impl Judged {
+    /// What a finding of this window follows from, if it does.
+    fn follows_from(&self, reference: &Reference, finding: &Finding) -> Option<&Cause> {
+        let place = self.findings.iter().position(|one| one == finding);
+        let part = place.and_then(|place| self.parts.get(place)).and_then(Option::as_ref);
+        part.or_else(|| self.cause.as_ref().filter(|cause| cause::follows(reference, finding, cause)))
+    }
 }
 
 /// What the clocks of a time zone show, as milliseconds since they would have shown the epoch.
@@ -311,6 +329,8 @@ struct StoredState {
     next_start: Option<Millis>,
     #[serde(default)]
     cause: LatestCause,
+    #[serde(default)]
+    changes: Changes,
 }
 
 impl ModelWatchState {
@@ -323,7 +343,7 @@ impl ModelWatchState {
     /// Bytes of memory that it takes, but for those of its own fields.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>() + self.cause.bytes()
+        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>() + self.cause.bytes() + self.changes.bytes()
     }
 
     /// The state as text for a checkpoint.
@@ -338,6 +358,7 @@ impl ModelWatchState {
             shortfalls: self.shortfalls.iter().map(|x| x.to_bits()).collect(),
             next_start: self.next_start,
             cause: self.cause.clone(),
+            changes: self.changes.clone(),
         })
     }
 
@@ -350,6 +371,7 @@ impl ModelWatchState {
             shortfalls: stored.shortfalls.into_iter().take(VOLUME_WINDOWS).map(f64::from_bits).collect(),
             next_start: stored.next_start,
             cause: stored.cause,
+            changes: stored.changes,
         })
     }
 }

@@ -138,6 +138,8 @@ fn mean(variance: f64, family: Family) -> Quantity {
         column: None,
         tail_of: None,
         borrows: false,
+        bound: None,
+        part_of: None,
     }
 }
 
@@ -344,7 +346,8 @@ impl List<'_> {
             Slice::Segment(_) => Family::Segment,
             Slice::Version(_) => Family::Version,
         };
-        let contrast = |variance: f64| mean(variance, family);
+        // Windows of a slice may hold a handful of events.
+        let contrast = |variance: f64, bound: f64| Quantity { bound: Some(bound), ..mean(variance, family) };
         let first = self.all.len();
         for (index, column) in self.reference.columns.iter().enumerate() {
             let counts = self.reference.layout().column(&self.reference.profile, index);
@@ -357,21 +360,32 @@ impl List<'_> {
                     Slice::Version(_) => &["location", "spread"],
                 };
                 for (degree, kind) in degrees.iter().enumerate() {
-                    self.push(&column.name, kind, contrast(1.0), Measure::Score { column: index, degree });
+                    let contrast = contrast(1.0, bound_of_score(degree));
+                    self.push(&column.name, kind, contrast, Measure::Score { column: index, degree });
                 }
             }
-            let missing = share(family, TOLERATED_MISSING_OF_SLICE);
-            self.push(&column.name, "missing", missing, Measure::Missing { column: index });
+            let measure = Measure::Missing { column: index };
+            let part_of = self.all[..first].iter().position(|one| one.slice.is_none() && one.measure == measure);
+            let missing = Quantity { part_of, ..share(family, TOLERATED_MISSING_OF_SLICE) };
+            self.push(&column.name, "missing", missing, measure);
         }
         if self.reference.has_latency {
-            self.push(LATENCY, "location", contrast(1.0), Measure::LatencyScore { degree: 0 });
+            let contrast = contrast(1.0, bound_of_score(0));
+            self.push(LATENCY, "location", contrast, Measure::LatencyScore { degree: 0 });
         }
         if self.reference.joint.residual.is_some() {
-            let variance = self.variance(0);
-            self.push(PERFORMANCE, "calibration", contrast(variance), Measure::Term(0));
+            // A residual is a share between 0 and 1 less another.
+            let contrast = contrast(self.variance(0), 1.0);
+            self.push(PERFORMANCE, "calibration", contrast, Measure::Term(0));
         }
         self.all[first..].iter_mut().for_each(|one| one.slice = Some(slice.clone()));
     }
+}
+
+/// Largest score of this degree on the ranks of a continuous column: the Legendre polynomial of the next degree, which is
+/// largest at the ends.
+fn bound_of_score(degree: usize) -> f64 {
+    (2.0 * degree as f64 + 3.0).sqrt()
 }
 
 /// Cells between the values of a baseline of few values, all of them cut points: what falls there comes of another unit or

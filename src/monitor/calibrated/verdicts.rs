@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anchorwatch_detectors::calibrated::{Loudness, Reading};
 use anchorwatch_detectors::distributions::normal_sf;
 
-use super::cause::{Cause, follows};
+use super::cause::Cause;
 use super::findings::{Finding, is_fault};
 use super::quantities::{About, LATENCY, Monitored};
 use super::{CALIBRATED, Judged};
@@ -67,7 +67,7 @@ pub fn views(
     };
     let of_whole = found(None);
     let verdict = |finding: &Finding| {
-        let follows = judged.cause.as_ref().filter(|cause| follows(reference, finding, cause));
+        let follows = judged.follows_from(reference, finding);
         VerdictView { inhibited_by: follows.map(Cause::text), ..verdict(place, reference, finding, told) }
     };
     let mut whole: Vec<VerdictView> = of_whole.iter().map(|finding| verdict(finding)).collect();
