@@ -336,7 +336,7 @@ fn while_the_file_of_the_kill_switch_exists_nothing_is_started_or_sent() {
     case.wait_told("the file of the kill switch exists");
 
     // Without the file it is not lost; but the target is busy, and then the file is there again.
-    case.receiver.always("/automation", Reply::status(503));
+    case.receiver.always("/automation", Reply::retry_after(503, 0));
     fs::remove_file(&switch).expect("it exists");
     wait_until(PATIENCE, "the switch to be seen", || {
         case.daemon.metric("anchorwatch_actions_suspended") == Some(0.0)

@@ -335,16 +335,16 @@ fn an_action_without_an_answer_is_held_and_never_repeated() {
     let (folder, receiver) = (folder(), Receiver::start());
     receiver.always("/dropped", Reply::Drop);
     receiver.always("/failed", Reply::status(500));
-    receiver.next("/busy", [Reply::status(503)]);
-    let targets =
-        ["dropped", "failed", "busy"].map(|name| (name, automation(&receiver.url(&format!("/{name}")))));
+    receiver.always("/proxy", Reply::status(503)); // as a proxy says when the upstream took it and closed
+    receiver.next("/busy", [Reply::retry_after(503, 0)]);
+    let names = ["dropped", "failed", "proxy", "busy"];
+    let targets = names.map(|name| (name, automation(&receiver.url(&format!("/{name}")))));
     let running = Running::start(folder.path(), &targets);
-    running
-        .decide(["dropped", "failed", "busy"].map(|target| row(target, asked("a-1", ActionKind::Rollback))));
-    running.wait_for(OutboxState::Unknown, 2);
+    running.decide(names.map(|target| row(target, asked("a-1", ActionKind::Rollback))));
+    running.wait_for(OutboxState::Unknown, 3);
     running.wait_for(OutboxState::Delivered, 1);
-    let count = |path| receiver.requests_to(path).len();
-    assert_eq!([count("/dropped"), count("/failed"), count("/busy")], [1, 1, 2]);
+    let count = |name| receiver.requests_to(&format!("/{name}")).len();
+    assert_eq!(names.map(count), [1, 1, 1, 2]);
     let trail = running.store.call_blocking(|store| store.audit(9)).expect("rows");
     assert!(trail.iter().any(|entry| entry.row.what == "action_unknown"), "{trail:?}");
     running.stop();
