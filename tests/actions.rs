@@ -105,6 +105,16 @@ impl Case {
         })
     }
 
+    /// Waits until the delivery of the action is in this state.
+    #[track_caller]
+    fn wait_delivery(&self, state: &str) -> Value {
+        wait_for(PATIENCE, &format!("a delivery that is {state}"), || {
+            let page = self.daemon.http_get("/api/v1/outbox?target=automation").json();
+            let newest = page["items"].get(0).cloned()?;
+            (newest["state"] == state).then_some(newest)
+        })
+    }
+
     #[track_caller]
     fn wait_held(&self, guard: &str) {
         wait_until(PATIENCE, &format!("an action held by {guard}"), || {
@@ -336,7 +346,7 @@ fn while_the_file_of_the_kill_switch_exists_nothing_is_started_or_sent() {
     case.wait_told("the file of the kill switch exists");
 
     // Without the file it is not lost; but the target is busy, and then the file is there again.
-    case.receiver.always("/automation", Reply::status(503));
+    case.receiver.always("/automation", Reply::retry_after(503, 0));
     fs::remove_file(&switch).expect("it exists");
     wait_until(PATIENCE, "the switch to be seen", || {
         case.daemon.metric("anchorwatch_actions_suspended") == Some(0.0)
@@ -364,6 +374,7 @@ fn an_action_of_which_nobody_knows_is_held_and_people_are_told_also_after_a_kill
     let action = case.wait_state("unknown");
     let key = action["key"].as_str().expect("a key").to_owned();
     case.wait_told("retrain of m 1.0.0: unknown (");
+    case.wait_told("nobody knows whether automation took action");
     case.receiver.always("/automation", Reply::ok());
 
     case.daemon.kill_9();
@@ -373,6 +384,40 @@ fn an_action_of_which_nobody_knows_is_held_and_people_are_told_also_after_a_kill
     let (done, said) = case.cli(&["outcome", &key, "failed", "--detail", "looked"]);
     assert!(done && said.contains("failed (local: looked)"), "{said}");
     case.wait_told("failed (local: looked)");
+    // The one word ends both: the request, and the delivery with the trouble that told of it.
+    case.wait_delivery("dead");
+    case.wait_told("over: nobody knows whether automation took action");
     assert_eq!(case.asked().len(), 1, "never sent again");
-    case.check_audit(&["action_unknown", "action_outcome"], None);
+    case.check_audit(&["action_unknown", "action_outcome", "action_settled_not_taken"], None);
+}
+
+#[test]
+fn what_was_said_about_an_unknown_delivery_also_without_a_daemon_lets_the_model_go() {
+    for offline in [false, true] {
+        let mut case = Case::start(&format!("settled-{offline}"), &retrain("auto"), &json!({}));
+        case.receiver.always("/automation", Reply::Drop);
+        case.drift();
+        case.wait_state("unknown");
+        let line = case.wait_told("nobody knows whether automation took action");
+        let key = case.actions()["items"][0]["key"].as_str().expect("a key").to_owned();
+        assert!(line.contains(&format!("`anchorwatch actions outcome {key} succeeded`")), "{line}");
+        let id = case.wait_delivery("unknown")["id"].to_string();
+        let (data, url) =
+            (case.folder.path().join("data").display().to_string(), format!("http://{}", case.http));
+        if offline {
+            assert!(case.daemon.terminate().success());
+            flights::succeeds(&["--data-dir", &data, "outbox", "--offline", "settle", &id, "--taken"]);
+            case.daemon = Daemon::spawn(&case.config, &case.http, &[]);
+            case.daemon.wait_ready();
+        } else {
+            flights::succeeds(&["--data-dir", &data, "outbox", "--url", &url, "settle", &id, "--taken"]);
+        }
+        let action = case.wait_state("sent");
+        assert!(action["detail"].as_str().is_some_and(|why| why.starts_with("taken, says")), "{action}");
+        case.wait_delivery("delivered");
+        case.wait_told("over: nobody knows whether automation took action");
+        assert!(case.cli(&["outcome", &key, "succeeded"]).0, "whether it was done is said as of any other");
+        assert_eq!(case.asked().len(), 1, "never sent again");
+        case.check_audit(&["action_unknown", "action_settled_taken", "action_outcome"], None);
+    }
 }

@@ -121,7 +121,7 @@ struct Outcome {
 
 impl Outcome {
     fn read(data: &Path) -> Self {
-        let store = Store::open(data).expect("the state file");
+        let mut store = Store::open(data).expect("the state file");
         let state = store.restore().expect("its content");
         let names: BTreeMap<u32, String> =
             state.subjects.iter().map(|(id, subject)| (*id, subject.to_string())).collect();
@@ -149,7 +149,7 @@ impl Outcome {
             positions: positions.collect(),
             documents: documents.collect(),
             outbox: outbox.into_iter().map(|row| ((row.key, row.target), row.state)).collect(),
-            pointers_waiting: store.refused_pending(usize::MAX).expect("pointers").len(),
+            pointers_waiting: store.refused_pending(usize::MAX, 0).expect("pointers").rows.len(),
             audit: decided.map(|row| (row.at, row.what, row.key, row.detail)).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! The edge to Kafka on a real broker: logs that are cut, topics that are made anew, partitions that are added, brokers
 //! that die, producers that repeat themselves, and connections that must be encrypted or proven.
-#![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by saying what is wrong")]
 
 #[path = "source/pauses.rs"]
 mod pauses;

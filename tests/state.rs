@@ -226,6 +226,51 @@ fn a_damaged_state_comes_back_from_the_newest_good_copy() {
 }
 
 #[test]
+fn orders_of_people_survive_a_rebuild_and_where_they_cannot_be_read_actions_start_suspended() {
+    let kafka = Kafka::shared();
+    let mut place = Place::new(kafka, "orders");
+    place.config["actions"] =
+        json!([{"name": "retrain", "kind": "retrain", "url": "http://127.0.0.1:1/", "on": ["drift"]}]);
+    let mut daemon = place.daemon();
+    daemon.wait_ready();
+    place.send(kafka, 0..300);
+    wait_read(&daemon, 300);
+    let url = format!("http://{}", place.http);
+    succeeds(&["actions", "--url", &url, "suspend", "--reason", "a freeze"]);
+    let silence = ["alerts", "silence", "add", "model=m", "--for", "300d", "--comment", "a known incident"];
+    succeeds(&[&silence[..], &["--url", &url]].concat());
+    stop(&mut daemon);
+    // One rotten value: everything is counted anew, and the orders hold.
+    let file = rusqlite::Connection::open(place.db()).expect("the state file");
+    assert_eq!(file.execute("UPDATE position SET max_event_time = 77", []), Ok(1));
+    drop(file);
+    let suspended = |daemon: &Daemon| {
+        daemon.http_get("/api/v1/status").json()["actions_suspended"].as_str().unwrap_or_default().to_owned()
+    };
+    let mut daemon = place.daemon();
+    daemon.wait_ready();
+    wait_read(&daemon, 300);
+    assert_eq!((place.set_aside(), suspended(&daemon)), (1, "a freeze (by local)".to_owned()));
+    let silences = daemon.http_get("/api/v1/silences").json();
+    assert_eq!(silences["items"][0]["comment"], "a known incident", "{silences}");
+    succeeds(&["actions", "--url", &url, "resume"]);
+    stop(&mut daemon);
+    // Nothing can be read: somebody may have suspended them.
+    place.damage();
+    let mut daemon = place.daemon();
+    daemon.wait_ready();
+    wait_until(PATIENCE, "the suspension to be shown", || {
+        suspended(&daemon).contains("orders of people were lost")
+    });
+    succeeds(&["actions", "--url", &url, "resume"]);
+    stop(&mut daemon);
+    let mut daemon = place.daemon();
+    daemon.wait_ready();
+    assert_eq!(suspended(&daemon), "", "a person resumed them");
+    stop(&mut daemon);
+}
+
+#[test]
 fn a_person_can_decide_instead() {
     let kafka = Kafka::shared();
     let mut place = Place::new(kafka, "halting");

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::guard::{Look, Phase};
 use super::{Actions, Request, RequestState, Situation, Suspension, basis};
 use crate::alert::Transition;
-use crate::engine::{CommandError, CommandOutcome};
+use crate::engine::{AuditRow, CommandError, CommandOutcome};
 use crate::subject::Millis;
 use crate::view::ActionView;
 
@@ -165,6 +165,18 @@ impl Actions {
             self.end(index, RequestState::Failed, &detail, (Transition::Updated, at));
         }
         Ok(self.outcome(index, "action_outcome", detail))
+    }
+
+    /// Suspends until a person resumes: there may have been a suspension, or a silence, of which nobody knows any more.
+    pub fn orders_were_lost(&mut self, now: Millis) {
+        if self.configured.is_empty() || self.memory.suspended.is_some() {
+            return;
+        }
+        let reason =
+            "the orders of people were lost with the state: suspend and silence what should be, then resume";
+        let by = AuditRow::SELF.to_owned();
+        self.suspend(Suspension { by, at: now, reason: reason.to_owned(), until: None });
+        self.audit(now, "actions_suspended", "", reason.to_owned());
     }
 
     fn suspend_by(&mut self, reason: &str, by: &str, at: Millis) -> Result<CommandOutcome, CommandError> {

@@ -219,6 +219,48 @@ fn an_unknown_outcome_holds_the_model_until_somebody_knows() {
 }
 
 #[test]
+fn what_is_said_of_an_unknown_delivery_is_said_of_the_request_and_the_other_way_round() {
+    let unknown = || {
+        let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+        begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+        let key = only(&actions).key;
+        assert!(actions.settled(&key, Settled::Unknown, "no answer"));
+        assert!(!actions.settled(&key, Settled::Unknown, "no answer"), "that is no news");
+        assert_eq!((actions.unsettled().len(), actions.known(&key)), (1, None));
+        assert!(!actions.waits_to_be_sent() && actions.send_rules(&world.situation()).requests.is_empty());
+        actions.take_left();
+        (actions, world, key)
+    };
+    for (settled, said, expected) in [
+        (Settled::Delivered, "taken, says mia", RequestState::Sent),
+        (Settled::Dead, "not taken, says mia", RequestState::Failed),
+    ] {
+        let (mut actions, _, key) = unknown();
+        assert!(actions.settled(&key, settled, said));
+        assert_eq!((state(&actions), only(&actions).detail.as_str()), (expected, said));
+        assert!(actions.take_left().told.iter().any(|told| told.summary.contains(said)));
+    }
+    for succeeded in [true, false] {
+        let (mut actions, world, key) = unknown();
+        let report = ActionCommand::Outcome { key: key.clone(), succeeded, detail: "looked".to_owned() };
+        actions.command(&report, ("anna", START), &world.situation()).expect("it is unknown");
+        assert_eq!(actions.known(&key), Some((succeeded, "anna: looked")));
+        assert!(actions.unsettled().is_empty());
+    }
+}
+
+#[test]
+fn a_loss_of_orders_suspends_until_a_person_resumes_and_only_where_there_are_actions() {
+    let mut actions = actions(&config(ActionMode::Auto));
+    actions.orders_were_lost(START);
+    assert!(actions.suspended().is_some_and(|reason| reason.contains("orders of people were lost")));
+    assert_eq!(actions.take_left().audit.len(), 1);
+    let mut none = Actions::new(&Config { actions: Vec::new(), ..config(ActionMode::Auto) });
+    none.orders_were_lost(START);
+    assert_eq!(none.suspended(), None);
+}
+
+#[test]
 fn whoever_sends_is_told_what_changed_since_the_decision() {
     type Change = fn(&mut World);
     let cases: [(&str, Change); 4] = [

@@ -37,6 +37,7 @@ pub use memory::Suspension;
 pub use outcome::Settled;
 pub use request::{Request, RequestState};
 use sha2::{Digest, Sha256};
+pub use tell::without_token;
 
 use crate::alert::{Delivery, Notification, Transition};
 use crate::config::{Action, ActionGuards, ActionMode, Config};
@@ -411,11 +412,19 @@ impl Actions {
         SendRules { suspended: self.suspended(), requests: requests.collect() }
     }
 
-    /// Requests whose delivery is not settled: key and name of the action.
+    /// Requests of which the outbox may know more, since they wait there or nobody knows whether they were taken: key and
+    /// name of the action.
     #[must_use]
     pub fn unsettled(&self) -> Vec<(String, String)> {
-        let pending = self.memory.in_state(RequestState::Pending);
-        pending.map(|request| (request.key.clone(), request.action.clone())).collect()
+        let follows = |state| matches!(state, RequestState::Pending | RequestState::Unknown);
+        let open = self.memory.requests.iter().filter(|request| follows(request.state));
+        open.map(|request| (request.key.clone(), request.action.clone())).collect()
+    }
+
+    /// Whether any request waits in the outbox.
+    #[must_use]
+    pub fn waits_to_be_sent(&self) -> bool {
+        self.memory.in_state(RequestState::Pending).next().is_some()
     }
 
     /// Requests for display, newest first.

@@ -29,11 +29,18 @@ pub enum Settled {
 }
 
 impl Actions {
-    /// Notes how the delivery of a request ended; one that is not in the outbox stays as it is.
-    pub fn settled(&mut self, key: &str, settled: Settled, detail: &str) {
-        let Some(index) = self.position(key, |state| state == RequestState::Pending) else { return };
+    /// Notes how the delivery of a request ended; one of which more is known already stays as it is. Answers whether it is
+    /// news: of one that was unknown, only what a person found out is.
+    pub fn settled(&mut self, key: &str, settled: Settled, detail: &str) -> bool {
+        let follows = |state| matches!(state, RequestState::Pending | RequestState::Unknown);
+        let Some(index) = self.position(key, follows) else { return false };
+        let was_unknown = self.memory.requests[index].state == RequestState::Unknown;
+        if was_unknown && settled == Settled::Unknown {
+            return false;
+        }
         let at = self.memory.clock;
         let (state, detail) = match settled {
+            Settled::Delivered if was_unknown => (RequestState::Sent, detail),
             Settled::Delivered => (RequestState::Sent, "the target took it"),
             Settled::Dead => (RequestState::Failed, detail),
             Settled::Stopped => (RequestState::Withdrawn, detail),
@@ -42,12 +49,37 @@ impl Actions {
         };
         self.set_state(index, state, detail);
         match settled {
+            Settled::Delivered if was_unknown => {
+                self.tell_index(index, Transition::Updated, Severity::Warning, at);
+            }
             Settled::Delivered => {} // everybody was told when it began
             Settled::Stopped => self.tell_index(index, Transition::Resolved, Severity::Warning, at),
             Settled::Dead | Settled::Expired | Settled::Unknown => {
                 self.tell_index(index, Transition::Updated, Severity::Critical, at);
             }
         }
+        true
+    }
+
+    /// What is known of a request whose delivery does not know it: whether it was taken, and how that is known.
+    #[must_use]
+    pub fn known(&self, key: &str) -> Option<(bool, &str)> {
+        let request = self.memory.requests.iter().find(|request| request.key == key)?;
+        let taken = match request.state {
+            RequestState::Sent
+            | RequestState::Confirmed
+            | RequestState::Effective
+            | RequestState::Ineffective => true,
+            RequestState::Failed => false,
+            RequestState::Waiting
+            | RequestState::Pending
+            | RequestState::Unknown
+            | RequestState::Unconfirmed
+            | RequestState::Refused
+            | RequestState::Expired
+            | RequestState::Withdrawn => return None,
+        };
+        Some((taken, &request.detail))
     }
 
     /// Ends what waited too long for people, by the wall clock. Answers whether anything ended.

@@ -9,6 +9,7 @@
 //!               ├──────▶ withdrawn      a guard stopped it at the last moment: not one byte was sent
 //!               ├──────▶ failed         the target refused it, or was not reached in time
 //!               └──────▶ unknown        perhaps taken: never sent again, people are told
+//! unknown ─────────────▶ sent           by a person who says only that it was taken (`outbox settle`)
 //! sent, unknown ───────▶ confirmed      by the registry, by the automation or by a person
 //!               ├──────▶ failed         by the automation or by a person
 //! pending, sent ───────▶ unconfirmed    nobody said so in time

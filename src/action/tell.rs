@@ -6,11 +6,31 @@ use sha2::{Digest, Sha256};
 use super::request::hex;
 use super::{Actions, Request, RequestState};
 use crate::alert::{AlertKind, Notification, Severity, Transition};
-use crate::config::Action;
+use crate::config::{Action, REDACTED};
 use crate::subject::Millis;
 
+/// What stands before the token in the message that asks.
+const TOKEN: &str = " --token ";
+
+/// A message as others than its receivers may see it: without the approval token that it may carry.
+///
+/// ```
+/// let told = anchorwatch::action::without_token("anchorwatch actions approve k --token 0123abcd and so on");
+/// assert_eq!(told, "anchorwatch actions approve k --token *** and so on");
+/// ```
+#[must_use]
+pub fn without_token(message: &str) -> String {
+    let mut parts = message.split(TOKEN);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.find(char::is_whitespace).map_or("", |end| &part[end..]);
+        shown.push_str(&format!("{TOKEN}{REDACTED}{rest}"));
+    }
+    shown
+}
+
 impl Actions {
-    /// Asks people for an approval. The token stands in the message only, not in the logs nor in the audit trail.
+    /// Asks people for an approval. The token stands in the message only, not in the logs, the audit trail or the API.
     pub(super) fn ask_people(&mut self, action: &Action, request: &Request, at: Millis) {
         let until = request.approve_until.and_then(DateTime::from_timestamp_millis);
         let until = until.map_or_else(String::new, |until| until.format("%H:%M UTC").to_string());
@@ -18,7 +38,7 @@ impl Actions {
         let people =
             if action.approvals > 1 { format!(" ({} people)", action.approvals) } else { String::new() };
         let line = format!(
-            "{} waits for approval{people} until {until}: anchorwatch actions approve {} --token {token}",
+            "{} waits for approval{people} until {until}: anchorwatch actions approve {}{TOKEN}{token}",
             request.title(),
             request.key
         );

@@ -1,7 +1,7 @@
 //! Deliveries: what waits, what failed, and the orders of people about both.
 //!
-//! Notifications are retried and dropped with the scope `silence`. Whether an action was taken, and whether it is asked
-//! once more, is said with the scope `approve`: it may start a rollback.
+//! Notifications are retried and dropped with the scope `silence`. Whether an action was taken is said with the scope
+//! `approve`: it lets the next one go.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -65,9 +65,6 @@ pub struct RetryBody {
 pub struct SettleBody {
     /// Whether the action was taken.
     pub taken: bool,
-    /// Whether to ask once more; only if it was not taken.
-    #[serde(default)]
-    pub again: bool,
 }
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -149,5 +146,5 @@ pub(super) async fn settle(
     Path(id): Path<i64>,
     Json(body): Json<SettleBody>,
 ) -> Answer<OutboxChanged> {
-    order(&state, caller, OutboxOrder::Settle { id, taken: body.taken, again: body.again }).await
+    order(&state, caller, OutboxOrder::Settle { id, taken: body.taken }).await
 }

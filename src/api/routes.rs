@@ -233,7 +233,7 @@ pub const ROUTES: &[Route] = &[
     orders::<SettleBody, OutboxChanged>(
         Scope::Approve,
         "/api/v1/outbox/{number}/settle",
-        "Says whether an action was taken whose outcome is unknown, and whether it is asked once more.",
+        "Says whether an action was taken whose outcome is unknown; its request follows.",
         || post(outbox::settle),
     ),
     reads::<StatusView>(

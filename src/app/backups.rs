@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::clock::SteadyClock;
+use super::troubles::{Damage, Damaged};
 use super::{Stop, wall_clock};
 use crate::backup::{Manifest, Place};
 use crate::config::{Backup, Span};
@@ -34,11 +35,26 @@ pub fn back_up(data_dir: &Path, to: &str, keep: usize) -> anyhow::Result<Manifes
     outcome.with_context(|| format!("no copy was made to {}", place.name()))
 }
 
+/// Tells of manifests that cannot be read: whoever needs their copies should hear of it before.
+fn look_at_copies(to: &str, damage: &Damage) {
+    // What else is wrong with the place has been said by the copy that was not made.
+    let Ok(found) = Place::open(to).and_then(|place| place.manifests()) else { return };
+    let line = found.unreadable.first().map(|first| {
+        let more = found.unreadable.len() - 1;
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        format!("a copy of the state cannot be used: {first}{more}; look at the place, then remove it")
+    });
+    if let Some(line) = &line {
+        tracing::error!("{line}");
+    }
+    damage.set(Damaged::Copies, line);
+}
+
 /// Starts the thread that makes a copy now and then; it ends with the daemon.
 pub(super) fn spawn(
     data_dir: PathBuf,
     backup: Backup,
-    metrics: Arc<Metrics>,
+    (metrics, damage): (Arc<Metrics>, Damage),
     stop: Stop,
 ) -> anyhow::Result<JoinHandle<()>> {
     let work = move || {
@@ -60,6 +76,7 @@ pub(super) fn spawn(
                     tracing::warn!("the state could not be copied; it is tried again: {error:#}");
                 }
             }
+            look_at_copies(&backup.to, &damage);
         }
     };
     std::thread::Builder::new().name("backup".to_owned()).spawn(work).context("the thread of the copies")

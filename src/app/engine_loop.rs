@@ -17,7 +17,7 @@ use crate::engine::{Checkpoint, CommandError, Engine, Position, Standing, Troubl
 use crate::fault::{Place, reach};
 use crate::registry::Registry;
 use crate::source::{Incoming, KafkaSource};
-use crate::store::{ApplyTicket, FailedApply, Retry, StoreHandle, WRITER_QUEUE};
+use crate::store::{ApplyTicket, FailedApply, NotTaken, Retry, StoreError, StoreHandle, WRITER_QUEUE};
 use crate::subject::Millis;
 use crate::view::{OutboxView, QueueView};
 
@@ -191,7 +191,7 @@ impl EngineLoop {
             if !self.source.is_paused() {
                 self.close_panes(now);
             }
-            self.begin_checkpoint(now);
+            self.begin_checkpoint(now)?;
             health.tick(wall_clock());
         }
         self.finish()
@@ -336,21 +336,21 @@ impl EngineLoop {
     }
 
     /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told.
-    fn begin_checkpoint(&mut self, now: Millis) {
+    fn begin_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
         if self.under_way.is_some() {
-            return;
+            return Ok(());
         }
         let checkpoint = match self.failed.take() {
             Some((checkpoint, retry_at)) if now >= retry_at => checkpoint,
             Some(waiting) => {
                 self.failed = Some(waiting);
-                return;
+                return Ok(());
             }
             None => {
                 // A checkpoint is of whole edges. One that failed is, and must not wait for the edge under way: while
                 // reading is paused for it, no edge goes on.
                 if self.engine.is_judging() || !self.checkpoint_is_due(now) {
-                    return;
+                    return Ok(());
                 }
                 self.dirty_since = None;
                 self.urgent = false;
@@ -362,8 +362,10 @@ impl EngineLoop {
         let positions = checkpoint.positions.clone();
         match self.store.try_apply(checkpoint) {
             Ok(ticket) => self.under_way = Some(UnderWay { ticket, positions, since: now }),
-            Err(checkpoint) => self.failed = Some((checkpoint, now)),
+            Err(NotTaken::Busy(checkpoint)) => self.failed = Some((checkpoint, now)),
+            Err(NotTaken::Ended) => return Err(StoreError::Stopped.into()),
         }
+        Ok(())
     }
 
     fn settle_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
@@ -435,7 +437,7 @@ impl EngineLoop {
         }
         if now >= self.due.status {
             self.due.status = now + STATUS_EVERY;
-            self.urgent |= self.outcomes.look(&mut self.engine, self.publisher.metrics(), now);
+            self.urgent |= self.outcomes.look(&mut self.engine, self.publisher.metrics(), now)?;
             self.broker_errors(now);
             self.statistics(now)?;
             if !self.source.is_paused() {

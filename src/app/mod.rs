@@ -52,6 +52,7 @@ use outcomes::{Gate, Outcomes};
 use publish::Publisher;
 use recovery::Opened;
 use reload::ReloadTargets;
+use troubles::{Damage, Damaged};
 
 pub use backups::back_up;
 pub use clock::wall_clock;
@@ -75,6 +76,15 @@ impl Stop {
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Asks the daemon to stop when the task that holds it ends, be it by a panic: a monitor that tells nobody is none.
+struct StopWhenDropped(Stop);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.request();
     }
 }
 
@@ -122,13 +132,16 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     crate::source::warnings(&config.kafka).iter().for_each(|warning| tracing::warn!("{warning}"));
     let lock = StateLock::take(&config.data_dir)?;
-    let Opened { mut store, restored, loss } = recovery::open(config)?;
+    let Opened { mut store, restored, loss, orders_lost } = recovery::open(config)?;
     store.limit_outbox(config.deliver.max_open);
     reach(Place::StateOpened);
     let registry = Registry::open(&config.data_dir)?;
     let mut engine = restored_engine(config, restored, &registry)?;
     if let Some((loss, detail)) = loss {
         engine.state_was_lost(loss, &detail, wall_clock());
+        if orders_lost {
+            engine.orders_were_lost(wall_clock());
+        }
         store.apply(&engine.checkpoint())?;
         recovery::forget_recovery(&config.data_dir)?;
     }
@@ -149,7 +162,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
     let outcomes = Outcomes::new(handle.clone(), gate.clone());
     outcomes.open_gate(&engine);
-    let (ailments, troubles) = troubles::channel();
+    let damage = Damage::default();
+    let (ailments, troubles) = troubles::channel(damage.clone());
     let mut engine_loop = EngineLoop::new(
         engine,
         source,
@@ -177,22 +191,31 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         .context("the engine's thread")?;
     let (live, targets) = watch::channel(Arc::new(targets.list));
     let witness = Witness { metrics: Arc::clone(&metrics), board: Arc::clone(&board), ailments };
-    let deliveries = runtime.spawn(deliver::run(
+    let emptied = deliver::run(
         handle.clone(),
         targets,
         DeliverySettings { guard: Arc::new(gate), ..DeliverySettings::from(&config.deliver) },
         Arc::new(witness),
         shut.clone(),
-    ));
+    );
+    let ends_all = StopWhenDropped(stop.clone());
+    let deliveries = runtime.spawn(async move {
+        let _ends_all = ends_all;
+        emptied.await
+    });
     let reload_targets = Some(ReloadTargets::new(config, live, Arc::clone(&metrics)));
     if let Some(dead_letters) = dead_letters {
-        runtime.spawn(dead_letters::run(handle.clone(), dead_letters, shut.clone()));
+        runtime.spawn(dead_letters::run(handle.clone(), dead_letters, damage.clone(), shut.clone()));
     }
     let backups = match config.checkpoint.backup.clone() {
         Some(backup) => {
-            Some(backups::spawn(config.data_dir.clone(), backup, Arc::clone(&metrics), stop.clone())?)
+            let tell = (Arc::clone(&metrics), damage);
+            Some(backups::spawn(config.data_dir.clone(), backup, tell, stop.clone())?)
         }
-        None => None,
+        None => {
+            damage.set(Damaged::Copies, None);
+            None
+        }
     };
     let reload = listeners.open(&state, &shut, &runtime)?;
     let stop = stop.clone();
@@ -212,6 +235,22 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         address,
         api_address,
     })
+}
+
+/// Waits for deliveries under way.
+async fn drained(
+    deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
+) -> anyhow::Result<()> {
+    match tokio::time::timeout(GRACE, deliveries).await {
+        Ok(Ok(ended)) => ended.context("deliveries cannot go on"),
+        Ok(Err(_)) => Err(anyhow::anyhow!("deliveries ended early, by an error in this program")),
+        Err(_) => {
+            tracing::warn!(
+                "deliveries under way were cut short; they are in the outbox and go on at the next start"
+            );
+            Ok(())
+        }
+    }
 }
 
 fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry) -> anyhow::Result<Engine> {
@@ -235,22 +274,18 @@ fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry)
 }
 
 impl Daemon {
-    /// Waits until the engine ends, which it does when it is asked to stop or cannot go on, then stops the rest.
+    /// Waits until the engine ends, which it does when it is asked to stop or cannot go on, or when deliveries cannot, then
+    /// stops the rest.
     ///
     /// # Errors
-    /// What ended the engine, if it was not asked to.
+    /// What ended the engine or the deliveries, if they were not asked to.
     pub fn wait(self) -> anyhow::Result<()> {
         let Self { runtime, engine, store, handle, shutdown, deliveries, stop, backups, _lock, .. } = self;
         let outcome =
             engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine's thread ended early")));
         stop.request();
         shutdown.send_replace(true);
-        let drained = runtime.block_on(async { tokio::time::timeout(GRACE, deliveries).await });
-        if drained.is_err() {
-            tracing::warn!(
-                "deliveries under way were cut short; they are in the outbox and go on at the next start"
-            );
-        }
+        let told = runtime.block_on(drained(deliveries));
         drop(handle);
         runtime.shutdown_timeout(Duration::from_secs(2));
         if store.join().is_err() {
@@ -258,7 +293,7 @@ impl Daemon {
         }
         // A copy under way is given up with the process: without its manifest it is none.
         drop(backups);
-        outcome
+        outcome.and(told)
     }
 
     /// Work on the state file beside the daemon, for its own commands.

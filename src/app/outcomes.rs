@@ -8,9 +8,14 @@ use crate::action::{LAST_MOMENT, SendRules, Settled};
 use crate::alert::ActionRequest;
 use crate::deliver::SendGuard;
 use crate::engine::Engine;
-use crate::store::{ActionDelivery, OutboxState, StoreHandle};
+use crate::store::{ActionDelivery, OutboxEntry, OutboxState, StoreError, StoreHandle};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
+
+use super::wall_clock;
+
+/// Unknown deliveries that are looked at together; the newest, and when they are known the next.
+const MOST_UNKNOWN: usize = 100;
 
 /// The last word before an action is sent; cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,9 +80,20 @@ impl Outcomes {
         engine.set_kill_switch(self.gate.is_switched_off(), now)
     }
 
-    /// Takes in what became of deliveries, ends what waited too long, shows the head of the audit trail. Answers whether
-    /// there is news to be made durable.
-    pub(super) fn look(&mut self, engine: &mut Engine, metrics: &Metrics, now: Millis) -> bool {
+    /// Takes in what became of deliveries, lets the outbox know what was found out of those that it does not know, ends
+    /// what waited too long, shows the head of the audit trail. Answers whether there is news to be made durable.
+    ///
+    /// So a word about an unknown action holds on both sides, wherever it was said: `actions outcome` ends its delivery,
+    /// and what `outbox settle` ended, also without a daemon, is taken in here.
+    ///
+    /// # Errors
+    /// When nobody is left to write the state.
+    pub(super) fn look(
+        &mut self,
+        engine: &mut Engine,
+        metrics: &Metrics,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
         let mut news = engine.expire_actions(now);
         let unsettled = engine.unsettled_actions();
         let asked = self.store.call_blocking(move |store| {
@@ -85,18 +101,25 @@ impl Outcomes {
             for (key, target) in unsettled {
                 found.extend(store.action_delivery(&key, &target)?.map(|delivery| (key, delivery)));
             }
-            Ok((found, store.audit_head()?))
+            let unknown = store.unknown_actions(MOST_UNKNOWN)?;
+            Ok((found, unknown, store.audit_head()?))
         });
-        // The file may be refusing for a while; the engine's own checkpoint says so, and this is asked again.
-        let Ok((found, head)) = asked else { return news };
+        let (found, unknown, head) = match asked {
+            Ok(answer) => answer,
+            Err(StoreError::Stopped) => return Err(StoreError::Stopped),
+            // The file may be refusing for a while; the engine's own checkpoint says so, and this is asked again.
+            Err(_) => return Ok(news),
+        };
         for (key, ActionDelivery { state, error }) in found {
             let error = error.unwrap_or_default();
-            if let Some(settled) = settled(state, &error) {
-                engine.action_settled(&key, settled, &error, now);
+            if let Some(settled) = settled(state, &error)
+                && engine.action_settled(&key, settled, &error, now)
+            {
                 tracing::info!(key, state = state.as_str(), error, "the request of an action is settled");
                 news = true;
             }
         }
+        self.pass_on(engine, unknown)?;
         if news {
             self.open_gate(engine);
         }
@@ -107,7 +130,36 @@ impl Outcomes {
             tracing::info!(audit_head = hash, "the audit trail grew");
             self.head = head;
         }
-        news
+        Ok(news)
+    }
+
+    /// Ends deliveries that are unknown to the outbox and no longer to the engine.
+    fn pass_on(&self, engine: &Engine, unknown: Vec<OutboxEntry>) -> Result<(), StoreError> {
+        let known: Vec<(i64, bool, String)> = unknown
+            .into_iter()
+            .filter_map(|row| {
+                engine.action_known(&row.key).map(|(taken, how)| (row.id, taken, how.to_owned()))
+            })
+            .collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let wall = wall_clock();
+        let noted = self.store.call_blocking(move |store| {
+            for (id, taken, how) in &known {
+                store.action_known(*id, (*taken, how), wall)?;
+            }
+            Ok(())
+        });
+        match noted {
+            Err(StoreError::Stopped) => Err(StoreError::Stopped),
+            // As above: it is tried again.
+            Err(_) => Ok(()),
+            Ok(()) => {
+                self.store.wake();
+                Ok(())
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::wall_clock;
-use crate::backup::{BackupError, Place};
+use crate::backup::{BackupError, Manifests, Place};
 use crate::config::{Config, OnCorruption};
 use crate::engine::{Restored, StateLoss};
 use crate::reference::decode;
@@ -23,7 +23,12 @@ pub(super) struct Opened {
     /// What it holds.
     pub(super) restored: Restored,
     pub(super) loss: Option<(StateLoss, String)>,
+    /// Whether people may have ordered something that nobody remembers now.
+    pub(super) orders_lost: bool,
 }
+
+/// Second line of the note when orders of people were lost as well.
+const ORDERS_LOST: &str = "orders of people were lost";
 
 fn note(data_dir: &Path) -> PathBuf {
     data_dir.join("anchorwatch.recovered")
@@ -36,6 +41,14 @@ fn note(data_dir: &Path) -> PathBuf {
 pub fn note_recovery(data_dir: &Path, what: &str) -> anyhow::Result<()> {
     let path = note(data_dir);
     std::fs::write(&path, what).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn note_loss(data_dir: &Path, what: &str, orders_lost: bool) -> anyhow::Result<()> {
+    if orders_lost {
+        note_recovery(data_dir, &format!("{what}\n{ORDERS_LOST}"))
+    } else {
+        note_recovery(data_dir, what)
+    }
 }
 
 /// The loss is in the state file now.
@@ -53,6 +66,8 @@ pub(super) fn forget_recovery(data_dir: &Path) -> anyhow::Result<()> {
 pub(super) fn open(config: &Config) -> anyhow::Result<Opened> {
     let data_dir = &config.data_dir;
     let noted = std::fs::read_to_string(note(data_dir)).ok();
+    let orders_lost = noted.as_deref().is_some_and(|noted| noted.ends_with(ORDERS_LOST));
+    let noted = noted.and_then(|noted| noted.lines().next().map(str::to_owned));
     let opened = Store::open(data_dir).and_then(|store| {
         let restored = store.restore()?;
         Ok((store, restored))
@@ -68,16 +83,19 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Opened> {
                 Some(what) if restored.positions.is_empty() => Some((StateLoss::Everything, what)),
                 Some(what) => Some((StateLoss::SinceCopy, what)),
             };
-            Ok(Opened { store, restored, loss })
+            Ok(Opened { store, restored, loss, orders_lost })
         }
     }
 }
 
 fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
     let data_dir = &config.data_dir;
-    note_recovery(
+    let damage = damage.replace(['\r', '\n'], " ");
+    // Until something was carried over, everything is lost.
+    note_loss(
         data_dir,
         &format!("the state file was damaged ({damage}) and is counted anew from Kafka"),
+        true,
     )?;
     let aside = set_aside(data_dir, "corrupt", wall_clock())?;
     tracing::error!(aside = %aside.display(), damage, "the state file is damaged: it was set aside");
@@ -87,10 +105,10 @@ fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
             Ok(created) => {
                 let mut store = Store::open(data_dir)?;
                 // What the copy did not have yet of models, references and decisions.
-                let Salvaged { carried, left } = store.salvage(&aside)?;
+                let Salvaged { carried, left, orders_lost } = store.salvage(&aside)?;
                 let what =
                     format!("the state file was damaged ({damage}); a copy made at {created} took its place");
-                note_recovery(data_dir, &what)?;
+                note_loss(data_dir, &what, orders_lost)?;
                 tracing::warn!(
                     created,
                     carried,
@@ -98,18 +116,19 @@ fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
                     "the newest good copy took the place of the state file"
                 );
                 let restored = store.restore()?;
-                return Ok(Opened { store, restored, loss: Some((StateLoss::SinceCopy, what)) });
+                return Ok(Opened { store, restored, loss: Some((StateLoss::SinceCopy, what)), orders_lost });
             }
             Err(error) => tracing::error!("no copy can be used: {error:#}"),
         }
     }
     let mut store = Store::open(data_dir)?;
-    let Salvaged { carried, left } = store.salvage(&aside)?;
+    let Salvaged { carried, left, orders_lost } = store.salvage(&aside)?;
     let what = format!("the state file was damaged ({damage}) and is counted anew from Kafka");
     tracing::warn!(carried, left, "counting anew from Kafka, as far back as the longest horizon needs");
     register_references(data_dir)?;
+    note_loss(data_dir, &what, orders_lost)?;
     let restored = store.restore()?;
-    Ok(Opened { store, restored, loss: Some((StateLoss::Everything, what)) })
+    Ok(Opened { store, restored, loss: Some((StateLoss::Everything, what)), orders_lost })
 }
 
 /// A copy that was fetched and found good.
@@ -137,8 +156,13 @@ impl FetchedCopy {
 pub fn fetch_newest_good_copy(data_dir: &Path, from: &str) -> anyhow::Result<FetchedCopy> {
     let place = Place::open(from)?;
     let path = data_dir.join("anchorwatch.db.copy");
-    let mut last = BackupError::Empty { place: place.name().to_owned() }.into();
-    for manifest in place.manifests()? {
+    let mut last: anyhow::Error = BackupError::Empty { place: place.name().to_owned() }.into();
+    let Manifests { list, unreadable } = place.manifests()?;
+    for error in unreadable {
+        tracing::error!("a copy cannot be used: {error}");
+        last = error.into();
+    }
+    for manifest in list {
         let fetched = place.fetch(&manifest, data_dir, &path).map_err(anyhow::Error::from);
         match fetched.and_then(|()| Ok(inspect(&path)?)) {
             Ok(_) => {

@@ -111,6 +111,15 @@ pub struct Manifest {
     pub references: Vec<String>,
 }
 
+/// What a place holds.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    /// Those that can be read, newest first.
+    pub list: Vec<Manifest>,
+    /// Why others cannot; their copies cannot be used and are never dropped.
+    pub unreadable: Vec<BackupError>,
+}
+
 /// A place for copies.
 pub struct Place {
     name: String,
@@ -232,23 +241,27 @@ impl Place {
         Ok((size, hex(&hash.finalize())))
     }
 
-    /// The manifests of all copies, newest first.
+    /// The manifests of all copies, newest first. One that cannot be read stands in the way of no other.
     ///
     /// # Errors
-    /// When the place cannot be read, or a manifest is not ours.
-    pub fn manifests(&self) -> Result<Vec<Manifest>, BackupError> {
-        let mut manifests = Vec::new();
+    /// When the place cannot be read.
+    pub fn manifests(&self) -> Result<Manifests, BackupError> {
+        let mut found = Manifests::default();
         for name in self.names("")? {
             if !(name.starts_with("anchorwatch-") && name.ends_with(".json")) {
                 continue;
             }
             let bytes = self.bytes(&name)?;
-            let failed =
-                |source| BackupError::Manifest { place: self.name.clone(), name: name.clone(), source };
-            manifests.push(serde_json::from_slice::<Manifest>(&bytes).map_err(failed)?);
+            match serde_json::from_slice::<Manifest>(&bytes) {
+                Ok(manifest) => found.list.push(manifest),
+                Err(source) => {
+                    let place = self.name.clone();
+                    found.unreadable.push(BackupError::Manifest { place, name, source });
+                }
+            }
         }
-        manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.created));
-        Ok(manifests)
+        found.list.sort_by_key(|manifest| std::cmp::Reverse(manifest.created));
+        Ok(found)
     }
 
     /// Fetches a copy to `to` and its references into `data_dir`, and checks its bytes.
@@ -303,7 +316,7 @@ impl Place {
 
     /// Drops all copies but the newest; the manifest first, so that no manifest names a copy that is gone.
     fn drop_old(&self, keep: usize) -> Result<(), BackupError> {
-        for manifest in self.manifests()?.into_iter().skip(keep.max(1)) {
+        for manifest in self.manifests()?.list.into_iter().skip(keep.max(1)) {
             self.wait(self.store.delete(&self.key(&format!("anchorwatch-{}.json", manifest.created))))?;
             self.wait(self.store.delete(&self.key(&manifest.file)))?;
         }
@@ -359,7 +372,7 @@ mod tests {
         for created in 1..=5 {
             place.put(&data, (&snapshot, 3), &[], (created, 2)).expect("a copy");
         }
-        let manifests = place.manifests().expect("manifests");
+        let manifests = place.manifests().expect("manifests").list;
         assert_eq!(manifests.iter().map(|manifest| manifest.created).collect::<Vec<_>>(), [5, 4]);
         assert_eq!(std::fs::read_dir(folder.path().join("a place")).expect("a folder").count(), 5);
         let (elsewhere, copy) = (folder.path().join("elsewhere"), folder.path().join("copy"));
@@ -378,6 +391,21 @@ mod tests {
         let refused = place.fetch(&manifest, &data, &copy).expect_err("damaged");
         assert!(matches!(refused, BackupError::Damaged { .. }), "{refused}");
         assert!(!copy.exists());
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_stands_in_the_way_of_no_copy() {
+        let (folder, place, data) = fixture();
+        let snapshot = folder.path().join("snapshot");
+        let put = |created| place.put(&data, (&snapshot, 3), &[], (created, 2)).expect("a copy");
+        let rotten = put(1);
+        std::fs::write(folder.path().join("a place/anchorwatch-1.json"), b"{\"version\": ").expect("written");
+        (2..=4).for_each(|created| _ = put(created));
+        let found = place.manifests().expect("manifests");
+        assert_eq!(found.list.iter().map(|manifest| manifest.created).collect::<Vec<_>>(), [4, 3]);
+        assert_eq!(found.unreadable.len(), 1);
+        assert!(found.unreadable[0].to_string().contains("anchorwatch-1.json"), "{}", found.unreadable[0]);
+        assert!(folder.path().join("a place").join(rotten.file).exists(), "nobody knows what it is worth");
     }
 
     #[test]

@@ -58,7 +58,7 @@ enum Command {
         /// Its number.
         id: i64,
     },
-    /// Send again what was given up, under the same key.
+    /// Send notifications again that were given up, under the same keys. An action is asked for once.
     Retry {
         /// Numbers of deliveries.
         #[arg(required_unless_present = "target")]
@@ -69,16 +69,13 @@ enum Command {
         /// Meant are those that were given up.
         #[arg(long, requires = "target")]
         dead: bool,
-        /// The delivery asks for an action, and I know that it was not taken.
-        #[arg(long, conflicts_with = "target")]
-        i_know_it_was_not_taken: bool,
     },
     /// Never send a delivery that waits or was given up.
     Drop {
         /// Its number.
         id: i64,
     },
-    /// Say what became of an action whose outcome nobody knows.
+    /// Say whether an action was taken of which nobody knows. `anchorwatch actions outcome` says also whether it was done.
     Settle {
         /// Its number.
         id: i64,
@@ -104,18 +101,12 @@ impl OutboxCommand {
                 list(&desk.list(query)?, output, out)
             }
             Command::Show { id } => Ok(write_json(out, &desk.show(id)?)?),
-            Command::Retry { ids, i_know_it_was_not_taken: true, .. } => {
-                let again = |id| OutboxOrder::Settle { id, taken: false, again: true };
-                ids.into_iter().try_for_each(|id| tell(&desk.order(again(id))?, out))
-            }
             Command::Retry { target: Some(target), .. } => {
                 tell(&desk.order(OutboxOrder::RetryDead { target })?, out)
             }
             Command::Retry { ids, .. } => tell(&desk.order(OutboxOrder::Retry { ids })?, out),
             Command::Drop { id } => tell(&desk.order(OutboxOrder::Drop { id })?, out),
-            Command::Settle { id, taken, .. } => {
-                tell(&desk.order(OutboxOrder::Settle { id, taken, again: false })?, out)
-            }
+            Command::Settle { id, taken, .. } => tell(&desk.order(OutboxOrder::Settle { id, taken })?, out),
         }
     }
 }
@@ -201,9 +192,7 @@ fn request(order: OutboxOrder) -> (String, Value) {
         OutboxOrder::Retry { ids } => ("/api/v1/outbox/retry".to_owned(), json!({"ids": ids})),
         OutboxOrder::RetryDead { target } => ("/api/v1/outbox/retry".to_owned(), json!({"target": target})),
         OutboxOrder::Drop { id } => (format!("/api/v1/outbox/{id}/drop"), json!({})),
-        OutboxOrder::Settle { id, taken, again } => {
-            (format!("/api/v1/outbox/{id}/settle"), json!({"taken": taken, "again": again}))
-        }
+        OutboxOrder::Settle { id, taken } => (format!("/api/v1/outbox/{id}/settle"), json!({"taken": taken})),
     }
 }
 
@@ -222,7 +211,7 @@ fn tell(changed: &OutboxChanged, out: &mut dyn Write) -> anyhow::Result<()> {
     if changed.left > 0 {
         writeln!(
             out,
-            "{} actions were left alone: see `anchorwatch outbox retry --help` for those that were not taken",
+            "{} actions were left alone: an action is asked for once, and the next alert decides anew",
             changed.left
         )?;
     }

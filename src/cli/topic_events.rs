@@ -16,7 +16,7 @@ pub(super) enum TopicEvents {
     Avro {
         reader: Box<AvroReader>,
         /// Where schemas are asked for, and what the asking runs on.
-        registry: Option<(SchemaClient, tokio::runtime::Runtime)>,
+        registry: Option<Box<(SchemaClient, tokio::runtime::Runtime)>>,
     },
 }
 
@@ -35,7 +35,10 @@ impl TopicEvents {
         let registry = match avro.and_then(|avro| avro.registry.as_ref()) {
             Some(registry) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                Some((SchemaClient::new(registry)?, runtime.context("the thread that asks for schemas")?))
+                Some(Box::new((
+                    SchemaClient::new(registry)?,
+                    runtime.context("the thread that asks for schemas")?,
+                )))
             }
             None => None,
         };
@@ -50,7 +53,7 @@ impl TopicEvents {
         match self {
             Self::Json(limits) => Ok(decode(payload, limits)),
             Self::Avro { reader, registry } => {
-                if let (Some(id), Some((client, runtime))) = (reader.lacks(payload), registry) {
+                if let (Some(id), Some((client, runtime))) = (reader.lacks(payload), registry.as_deref()) {
                     match runtime.block_on(client.fetch(id)) {
                         Ok(schema) => reader.learn_schema(id, Some(schema)),
                         Err(SchemaLookupError::Unusable(_)) => reader.learn_schema(id, None),

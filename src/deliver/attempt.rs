@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::clocks::Clocks;
 use super::http::{NoAnswer, Post};
 use super::policy::millis;
 use super::pulse::Pulse;
+use super::seldom::Seldom;
 use super::sinks::{Answer, Attempt, Dialect, Outcome, Sink};
 use super::worker::STORE_PAUSE;
 use super::{DeliveryObserver, DeliveryOutcome, DeliverySettings, Target};
@@ -26,6 +28,8 @@ pub(in crate::deliver) struct Gear {
     /// The targets with their secrets as last read.
     pub(in crate::deliver) targets: watch::Receiver<Arc<Vec<Target>>>,
     pub(in crate::deliver) pulse: Arc<Pulse>,
+    pub(in crate::deliver) clocks: Clocks,
+    pub(in crate::deliver) seldom: Arc<Seldom>,
     pub(in crate::deliver) shutdown: watch::Receiver<bool>,
 }
 
@@ -48,7 +52,7 @@ pub(in crate::deliver) enum Reach {
 }
 
 /// Sends a delivery whose attempt is durable, and records what became of it.
-pub(in crate::deliver) async fn deliver(gear: Arc<Gear>, item: OutboxItem, now: Millis) -> Reach {
+pub(in crate::deliver) async fn deliver(gear: Arc<Gear>, item: Arc<OutboxItem>, now: Millis) -> Reach {
     let (settlement, what) = gear.attempt(&item, now).await;
     reach(Place::DeliveryAnswered);
     if let Err(error) = gear.settle(item.id, settlement).await {
@@ -61,7 +65,7 @@ pub(in crate::deliver) async fn deliver(gear: Arc<Gear>, item: OutboxItem, now: 
 impl Gear {
     /// The wall clock.
     pub(in crate::deliver) fn now(&self) -> Millis {
-        (self.settings.clock)()
+        self.clocks.wall()
     }
 
     fn sink(&self) -> Option<Sink> {
@@ -90,6 +94,20 @@ impl Gear {
         self.settlement(item, outcome)
     }
 
+    /// Records that an attempt broke off by an error in this program: whether the target has it nobody knows.
+    pub(in crate::deliver) async fn broke_off(&self, item: &OutboxItem) -> Reach {
+        let reason = "the attempt broke off by an error in this program".to_owned();
+        let outcome = match &item.delivery {
+            Delivery::Action(_) => Outcome::Unknown { reason },
+            Delivery::Notification(_) | Delivery::Digest(_) => Outcome::Retry { after: None, reason },
+        };
+        let (settlement, what) = self.settlement(item, outcome);
+        if let Err(error) = self.settle(item.id, settlement).await {
+            tracing::error!(target_name = %self.name, id = item.id, %error, "the end of an attempt is not recorded");
+        }
+        what
+    }
+
     fn settlement(&self, item: &OutboxItem, outcome: Outcome) -> (Settlement, Reach) {
         let (after, error) = match outcome {
             Outcome::Delivered => return (Settlement::Delivered, Reach::Delivered),
@@ -102,13 +120,15 @@ impl Gear {
             }
             Outcome::Retry { after, reason } => (after, reason),
         };
-        let now = self.now();
-        if item.first_attempt_at.is_some_and(|first| self.settings.retry.is_over(first, now)) {
+        let give_up_after = self.settings.retry.give_up_after;
+        if item.first_attempt_at.is_some_and(|first| self.clocks.is_older(first, give_up_after)) {
             let reach = Reach::Failed { error: error.clone(), gave_up: true };
             return (Settlement::Dead { error: format!("given up: {error}") }, reach);
         }
         let pause = millis(self.settings.retry.pause(item.attempt, after, &mut rand::rng()));
-        let next_at = now.saturating_add(pause).min(item.expires_at.unwrap_or(Millis::MAX));
+        // Until then on the wall clock is as long on the steady one.
+        let left = item.expires_at.map_or(Millis::MAX, |end| end.saturating_sub(self.now()).max(0));
+        let next_at = self.clocks.steady().saturating_add(pause.min(left));
         let reach = Reach::Failed { error: error.clone(), gave_up: false };
         (Settlement::Retry { next_at, error }, reach)
     }
@@ -126,7 +146,9 @@ impl Gear {
             if error.retry() == Retry::Never {
                 return Err(error);
             }
-            tracing::error!(target_name = %self.name, %error, "the end of an attempt waits for the state file");
+            if let Some(held_back) = self.seldom.may_say("settle") {
+                tracing::error!(target_name = %self.name, %error, held_back, "the ends of attempts wait for the state file");
+            }
             tokio::select! {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
                 _ = shutdown.changed() => return Err(error),

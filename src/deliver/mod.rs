@@ -9,7 +9,9 @@
 //! | `attempt.rs` | one request and its end |
 //! | `sinks/` | one file per kind of target: payload and reading of the answer |
 //! | `policy.rs`, `breaker.rs`, `rate.rs` | when to try again, when to leave a target alone, how fast to go |
+//! | `clocks.rs` | what goes by the wall clock, and what must not |
 //! | `upkeep.rs`, `pulse.rs` | how targets are doing; an outbox that stays bounded |
+//! | `seldom.rs` | the same trouble is said once a minute |
 //! | `http.rs`, `guard.rs`, `allow.rs` | the request, and where it may never go |
 //! | `signature.rs`, `target.rs` | signing, and targets from the configuration |
 //!
@@ -19,11 +21,13 @@
 mod allow;
 mod attempt;
 mod breaker;
+mod clocks;
 mod guard;
 mod http;
 mod policy;
 mod pulse;
 mod rate;
+mod seldom;
 mod signature;
 mod sinks;
 mod target;
@@ -38,7 +42,6 @@ use std::time::SystemTime;
 use reqwest::Url;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 pub use allow::Allowed;
 pub use breaker::{Breaker, BreakerPolicy};
@@ -57,12 +60,15 @@ pub use upkeep::{Ailments, TargetHealth, UpkeepPolicy};
 use crate::alert::ActionRequest;
 use crate::config;
 use crate::fault::{Place, reach};
-use crate::store::{Recovered, StoreError, StoreHandle};
+use crate::store::{Recovered, Retry, StoreError, StoreHandle};
 use crate::subject::Millis;
 use crate::view::TargetView;
 use attempt::Gear;
+use clocks::Clocks;
 use pulse::Pulse;
+use seldom::Seldom;
 use upkeep::Upkeep;
+use worker::STORE_PAUSE;
 
 /// How an attempt ended, as a metric counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -202,7 +208,7 @@ impl fmt::Debug for DeliverySettings {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "retries and signatures run on the wall clock")]
+#[expect(clippy::disallowed_methods, reason = "signatures and the end of evidence run on the wall clock")]
 fn wall_clock() -> Millis {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     policy::millis(since_epoch)
@@ -227,11 +233,11 @@ pub fn fixed(targets: Vec<Target>) -> watch::Receiver<Arc<Vec<Target>>> {
 
 /// Empties the outbox until `shutdown` says `true` (or its sender is dropped); requests under way are finished first.
 ///
-/// What a crash left half sent is settled before the first attempt. The names, rates and numbers of `targets` are those
-/// at the start; addresses, secrets and templates are read anew for each request.
+/// What a crash left half sent is settled before the first attempt; a full disk only delays that. The names, rates and
+/// numbers of `targets` are those at the start; addresses, secrets and templates are read anew for each request.
 ///
 /// # Errors
-/// When the state file refuses at the start, or https cannot be set up.
+/// When the state file refuses at the start and trying again cannot help, or https cannot be set up.
 pub async fn run(
     store: StoreHandle,
     targets: watch::Receiver<Arc<Vec<Target>>>,
@@ -241,11 +247,13 @@ pub async fn run(
 ) -> Result<(), DeliverError> {
     let post = http::Post::new(settings.timeouts, &settings.allowed, settings.proxy.as_ref())
         .map_err(DeliverError::Client)?;
-    recover(&store, &settings).await?;
     let at_start = Arc::clone(&targets.borrow());
-    warn_of_orphans(&store, &at_start).await?;
+    let seldom = Arc::new(Seldom::default());
+    if !prepare(&store, &settings, &at_start, (&seldom, shutdown.clone())).await? {
+        return Ok(());
+    }
     let (mut workers, mut pulses) = (JoinSet::new(), BTreeMap::new());
-    let begun = Instant::now();
+    let clocks = Clocks::start(Arc::clone(&settings.clock));
     for target in at_start.iter() {
         let pulse = Arc::new(Pulse::default());
         pulses.insert(target.name.clone(), Arc::clone(&pulse));
@@ -257,17 +265,46 @@ pub async fn run(
             observer: Arc::clone(&observer),
             targets: targets.clone(),
             pulse,
+            clocks: clocks.clone(),
+            seldom: Arc::clone(&seldom),
             shutdown: shutdown.clone(),
         };
-        workers.spawn(worker::Worker::new(gear, target.rate, target.concurrency, begun).run());
+        workers.spawn(worker::Worker::new(gear, target.rate, target.concurrency).run());
     }
-    workers.spawn(Upkeep { store, settings, observer, pulses, shutdown, begun }.run());
+    workers.spawn(Upkeep { store, settings, observer, pulses, shutdown, clocks, seldom }.run());
     while let Some(ended) = workers.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "the worker of a target ended early");
         }
     }
     Ok(())
+}
+
+/// What comes before the first attempt, however long the state file refuses. `false` if the end came first.
+async fn prepare(
+    store: &StoreHandle,
+    settings: &DeliverySettings,
+    targets: &[Target],
+    (seldom, mut shutdown): (&Seldom, watch::Receiver<bool>),
+) -> Result<bool, StoreError> {
+    loop {
+        let begun = async {
+            recover(store, settings).await?;
+            warn_of_orphans(store, targets).await
+        };
+        let error = match begun.await {
+            Ok(()) => return Ok(true),
+            Err(error) if error.retry() == Retry::Never => return Err(error),
+            Err(error) => error,
+        };
+        if let Some(held_back) = seldom.may_say("begin") {
+            tracing::error!(%error, held_back, "deliveries have not begun: they wait for the state file");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STORE_PAUSE) => {}
+            changed = shutdown.changed() => if changed.is_err() || *shutdown.borrow() { return Ok(false) },
+        }
+    }
 }
 
 async fn recover(store: &StoreHandle, settings: &DeliverySettings) -> Result<(), StoreError> {

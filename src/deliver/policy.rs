@@ -53,10 +53,10 @@ impl RetryPolicy {
         self.base.saturating_mul(factor).min(self.max)
     }
 
-    /// Whether a failure now is the last.
+    /// Longest pause of all: what waits for longer was put there by another clock.
     #[must_use]
-    pub fn is_over(&self, first_attempt_at: Millis, now: Millis) -> bool {
-        now.saturating_sub(first_attempt_at) >= millis(self.give_up_after)
+    pub fn longest(&self) -> Duration {
+        self.max.max(self.max_retry_after)
     }
 }
 
@@ -112,8 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failure_is_the_one_after_the_time_to_give_up() {
-        let policy = RetryPolicy::default();
-        assert!(!policy.is_over(0, 86_399_999) && policy.is_over(0, 86_400_000));
+    fn no_pause_is_longer_than_the_longest() {
+        let (policy, mut rng) = (RetryPolicy::default(), StdRng::seed_from_u64(7));
+        for attempts in 0..40 {
+            assert!(policy.pause(attempts, Some(Duration::MAX), &mut rng) <= policy.longest());
+        }
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::policy::millis;
+use super::clocks::Clocks;
 use super::pulse::{Beat, Pulse};
+use super::seldom::Seldom;
 use super::{DeliveryObserver, DeliverySettings};
-use crate::store::{OutboxState, OutboxStats, Stale, StoreError, StoreHandle};
-use crate::subject::Millis;
+use crate::store::{OutboxStats, Stale, StoreError, StoreHandle};
 use crate::view::TargetView;
 
 /// Rows that one job of the state file forgets or gives up.
@@ -76,7 +76,8 @@ pub(in crate::deliver) struct Upkeep {
     pub(in crate::deliver) observer: Arc<dyn DeliveryObserver>,
     pub(in crate::deliver) pulses: BTreeMap<String, Arc<Pulse>>,
     pub(in crate::deliver) shutdown: watch::Receiver<bool>,
-    pub(in crate::deliver) begun: Instant,
+    pub(in crate::deliver) clocks: Clocks,
+    pub(in crate::deliver) seldom: Arc<Seldom>,
 }
 
 /// What it saw in the state file last.
@@ -112,7 +113,11 @@ impl Upkeep {
             match looked {
                 Ok(()) => self.show(&mut seen),
                 Err(StoreError::Stopped) => return,
-                Err(error) => tracing::warn!(%error, "upkeep of the outbox waits for the state file"),
+                Err(error) => {
+                    if let Some(held_back) = self.seldom.may_say("upkeep") {
+                        tracing::warn!(%error, held_back, "upkeep of the outbox waits for the state file");
+                    }
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(self.settings.upkeep.look_every) => {}
@@ -123,43 +128,43 @@ impl Upkeep {
 
     /// Reads the outbox, and now and then clears it up.
     async fn tend(&self, seen: &mut Seen, clear_up: bool) -> Result<(), StoreError> {
-        let now = (self.settings.clock)();
         if clear_up {
-            self.clear_up(&seen.stats, now).await?;
+            self.clear_up(&seen.stats).await?;
             seen.tended = Some(Instant::now());
         }
         let (stats, unknown, left) = self
             .store
             .call(|store| {
-                let unknown = store.list_outbox(Some(OutboxState::Unknown), MOST_UNKNOWN)?;
+                let unknown = store.unknown_actions(MOST_UNKNOWN)?;
                 Ok((store.outbox_stats()?, unknown, store.outbox_left()?))
             })
             .await?;
         self.observer.outbox_left(left.replaced, left.pruned);
         seen.stats = stats;
-        let line = |target: &str, id: i64, why: Option<&str>| {
-            format!(
-                "nobody knows whether {target} took action {id} ({}): look there, then `anchorwatch outbox settle {id}`",
-                why.unwrap_or("no answer")
-            )
-        };
         let named = unknown.into_iter().map(|row| {
-            (format!("{}/{}", row.target, row.id), line(&row.target, row.id, row.last_error.as_deref()))
+            let why = row.last_error.as_deref().unwrap_or("no answer");
+            let (target, id, order) = (row.target, row.id, format!("anchorwatch actions outcome {}", row.key));
+            let line = format!(
+                "nobody knows whether {target} took action {id} ({why}): look there, then `{order} succeeded` or \
+                 `{order} failed`"
+            );
+            (format!("{target}/{id}"), line)
         });
         seen.unknown = Some(named.collect());
         Ok(())
     }
 
-    async fn clear_up(&self, stats: &[OutboxStats], now: Millis) -> Result<(), StoreError> {
-        let policy = self.settings.upkeep;
-        let settled_before = now.saturating_sub(millis(policy.keep_settled));
-        self.store.call(move |store| store.prune_outbox(settled_before, AT_ONCE)).await?;
+    async fn clear_up(&self, stats: &[OutboxStats]) -> Result<(), StoreError> {
+        let (policy, now) = (self.settings.upkeep, self.clocks.wall());
+        if let Some(settled_before) = self.clocks.too_old(policy.keep_settled) {
+            self.store.call(move |store| store.prune_outbox(settled_before, AT_ONCE)).await?;
+        }
+        let Some(decided_before) = self.clocks.too_old(policy.orphan_after) else { return Ok(()) };
         let orphans =
             stats.iter().filter(|stats| stats.pending > 0 && !self.pulses.contains_key(&stats.target));
         for orphan in orphans {
             let target = orphan.target.clone();
             let error = format!("target `{target}` is no longer configured");
-            let decided_before = now.saturating_sub(millis(policy.orphan_after));
             let stale = Stale { target: target.clone(), decided_before, actions: true, error };
             let given_up = self.store.call(move |store| store.give_up_outbox(&stale, now, AT_ONCE)).await?;
             if given_up > 0 {
@@ -192,7 +197,7 @@ impl Upkeep {
     }
 
     fn health(&self, name: &str, beat: &Beat, stats: &[OutboxStats]) -> TargetHealth {
-        let open_for = beat.open_since.map(|since| self.begun.elapsed().saturating_sub(since));
+        let open_for = beat.open_since.map(|since| self.clocks.up().saturating_sub(since));
         let tell_after = self.settings.upkeep.tell_after;
         let error = beat.last_error.as_deref().unwrap_or("no answer");
         if open_for.is_some_and(|open_for| open_for >= tell_after) {

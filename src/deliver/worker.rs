@@ -3,12 +3,12 @@
 //! It waits for the state file and for its own requests, for nobody else's: other targets have workers of their own, and
 //! no job of the state file holds the writer while a request is under way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::task::{self, JoinSet};
 
 use super::attempt::{Gear, Reach, deliver};
 use super::breaker::Breaker;
@@ -36,8 +36,9 @@ pub(in crate::deliver) struct Worker {
     breaker: Breaker,
     bucket: Bucket,
     under_way: JoinSet<Reach>,
+    /// What each of them sends.
+    sent: HashMap<task::Id, Arc<OutboxItem>>,
     shutdown: watch::Receiver<bool>,
-    begun: Instant,
 }
 
 /// Whether the worker goes on, and when at the latest.
@@ -49,7 +50,7 @@ enum Next {
 }
 
 impl Worker {
-    pub(in crate::deliver) fn new(gear: Gear, rate: Rate, concurrency: usize, begun: Instant) -> Self {
+    pub(in crate::deliver) fn new(gear: Gear, rate: Rate, concurrency: usize) -> Self {
         let breaker = Breaker::new(gear.settings.breaker);
         let shutdown = gear.shutdown.clone();
         Self {
@@ -58,8 +59,8 @@ impl Worker {
             breaker,
             bucket: Bucket::new(rate),
             under_way: JoinSet::new(),
+            sent: HashMap::new(),
             shutdown,
-            begun,
         }
     }
 
@@ -80,23 +81,23 @@ impl Worker {
                 Next::Sleep(pause) => pause.min(LONGEST_SLEEP),
             };
             tokio::select! {
-                Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => {
-                    self.take(ended.unwrap_or(Reach::Withdrawn)).await;
+                Some(ended) = self.under_way.join_next_with_id(), if !self.under_way.is_empty() => {
+                    self.ended(ended).await;
                 }
                 changed = decided.changed() => if changed.is_err() { break },
                 () = tokio::time::sleep(pause) => {}
                 _ = self.shutdown.changed() => break,
             }
         }
-        while let Some(ended) = self.under_way.join_next().await {
-            self.take(ended.unwrap_or(Reach::Withdrawn)).await;
+        while let Some(ended) = self.under_way.join_next_with_id().await {
+            self.ended(ended).await;
         }
         self.beat();
     }
 
     /// Since the start, by the steady clock.
     fn steady(&self) -> Duration {
-        self.begun.elapsed()
+        self.gear.clocks.up()
     }
 
     /// Begins what is due and allowed.
@@ -129,12 +130,13 @@ impl Worker {
     }
 
     fn until(&self, at: Millis) -> Duration {
-        Duration::from_millis(at.saturating_sub(self.gear.now()).max(1).unsigned_abs())
+        Duration::from_millis(at.saturating_sub(self.gear.clocks.steady()).max(1).unsigned_abs())
     }
 
     async fn due(&self, most: usize) -> Result<Due, StoreError> {
-        let (name, now) = (self.gear.name.clone(), self.gear.now());
-        self.gear.store.call(move |store| store.due(&name, now, most)).await
+        let (name, now) = (self.gear.name.clone(), self.gear.clocks.steady());
+        let longest = millis(self.gear.settings.retry.longest());
+        self.gear.store.call(move |store| store.due(&name, (now, longest), most)).await
     }
 
     /// Makes one attempt durable and lets it go, unless there is a reason not to.
@@ -150,15 +152,36 @@ impl Worker {
             let error = format!("{LAST_MOMENT}: {reason}");
             return self.gear.settle(id, Settlement::Dead { error }).await;
         }
-        if !self.gear.store.call(move |store| store.attempting(id, now)).await? {
+        let noted = self.gear.clocks.steady();
+        if !self.gear.store.call(move |store| store.attempting(id, noted)).await? {
             return Ok(());
         }
         reach(Place::DeliveryAttempting);
         let steady = self.steady();
         self.bucket.take(steady);
         self.breaker.began();
-        self.under_way.spawn(deliver(Arc::clone(&self.gear), item, now));
+        let item = Arc::new(item);
+        let task = self.under_way.spawn(deliver(Arc::clone(&self.gear), Arc::clone(&item), now));
+        self.sent.insert(task.id(), item);
         Ok(())
+    }
+
+    /// The end of a request, be it by a panic: its row must not stay under way, or its flow would wait for ever.
+    async fn ended(&mut self, ended: Result<(task::Id, Reach), task::JoinError>) {
+        let reach = match ended {
+            Ok((task, reach)) => {
+                self.sent.remove(&task);
+                reach
+            }
+            Err(error) => match self.sent.remove(&error.id()) {
+                Some(item) => {
+                    tracing::error!(target_name = %self.gear.name, id = item.id, %error, "an attempt broke off");
+                    self.gear.broke_off(&item).await
+                }
+                None => Reach::Withdrawn,
+            },
+        };
+        self.take(reach).await;
     }
 
     /// What the end of a request says about the target.
@@ -198,7 +221,8 @@ impl Worker {
 
     /// While the breaker is open most rows are not tried themselves: the probe that just failed stands for them.
     async fn give_up_stale(&self, now: Millis, error: String) {
-        let decided_before = now.saturating_sub(millis(self.gear.settings.retry.give_up_after));
+        let too_old = self.gear.clocks.too_old(self.gear.settings.retry.give_up_after);
+        let Some(decided_before) = too_old else { return };
         let error = format!("given up: {error}");
         let stale =
             Stale { target: self.gear.name.clone(), decided_before, actions: false, error: error.clone() };
@@ -210,7 +234,11 @@ impl Worker {
                 self.gear.gave_up(given_up);
                 self.gear.pulse.with(|beat| beat.gave_up = Some(error));
             }
-            Err(error) => tracing::warn!(target_name = %self.gear.name, %error, "the state file refuses"),
+            Err(error) => {
+                if let Some(held_back) = self.gear.seldom.may_say("give_up") {
+                    tracing::warn!(target_name = %self.gear.name, %error, held_back, "old deliveries wait to be given up");
+                }
+            }
         }
     }
 
@@ -218,7 +246,9 @@ impl Worker {
         if matches!(error, StoreError::Stopped) {
             return Next::Stop;
         }
-        tracing::error!(target_name = %self.gear.name, %error, "deliveries wait for the state file");
+        if let Some(held_back) = self.gear.seldom.may_say("due") {
+            tracing::error!(target_name = %self.gear.name, %error, held_back, "deliveries wait for the state file");
+        }
         Next::Sleep(STORE_PAUSE)
     }
 

@@ -53,11 +53,25 @@ impl Engine {
         news | self.tell_action_troubles(now)
     }
 
-    /// Notes how the delivery of a request ended.
-    pub fn action_settled(&mut self, key: &str, settled: Settled, detail: &str, now: Millis) {
-        self.actions.settled(key, settled, detail);
+    /// Suspends actions, if there are any, because people may have ordered so, or silenced what would start one, and nobody
+    /// remembers it; `now` is the wall clock.
+    pub fn orders_were_lost(&mut self, now: Millis) {
+        self.actions.orders_were_lost(now);
         self.take_action_leavings();
         self.tell_action_troubles(now);
+    }
+
+    /// Notes how the delivery of a request ended. Answers whether that is news.
+    pub fn action_settled(&mut self, key: &str, settled: Settled, detail: &str, now: Millis) -> bool {
+        let news = self.actions.settled(key, settled, detail);
+        self.take_action_leavings();
+        news | self.tell_action_troubles(now)
+    }
+
+    /// What is known of a request whose delivery does not know it: whether it was taken, and how that is known.
+    #[must_use]
+    pub fn action_known(&self, key: &str) -> Option<(bool, &str)> {
+        self.actions.known(key)
     }
 
     /// Ends requests that waited too long for people. Answers whether there were any.
@@ -67,7 +81,7 @@ impl Engine {
         any
     }
 
-    /// Requests whose delivery is not settled: key and name of the action.
+    /// Requests of which the outbox may know more: key and name of the action.
     #[must_use]
     pub fn unsettled_actions(&self) -> Vec<(String, String)> {
         self.actions.unsettled()
@@ -76,7 +90,7 @@ impl Engine {
     /// What may be sent at this moment.
     #[must_use]
     pub fn send_rules(&self) -> SendRules {
-        let signals = if self.actions.unsettled().is_empty() { Vec::new() } else { self.signals() };
+        let signals = if self.actions.waits_to_be_sent() { self.signals() } else { Vec::new() };
         self.actions.send_rules(&self.situation(self.actions.clock(), 0, &signals, &[]))
     }
 

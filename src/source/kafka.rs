@@ -106,6 +106,7 @@ impl KafkaSource {
     ///
     /// # Errors
     /// When the policy is to halt. A broker that cannot be reached is no error: it is noted and asked again later.
+    #[expect(clippy::disallowed_methods, reason = "a wait for the network has no event time")]
     pub fn discover(&mut self, begin: impl Fn(&str, i32) -> Begin) -> Result<Discovered, SourceError> {
         let mut found = TopicPartitionList::new();
         let mut discovered = Discovered::default();

@@ -2,7 +2,9 @@
 
 use rusqlite::params;
 
-use super::{OutboxState, Store, StoreError};
+use super::checkpoint::bounded;
+use super::outbox::{ENTRY, entry};
+use super::{OutboxEntry, OutboxState, Store, StoreError};
 
 /// Where the delivery of an action stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,17 @@ pub struct ActionDelivery {
 }
 
 impl Store {
+    /// The newest actions whose outcome is not known.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn unknown_actions(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        let sql = format!(
+            "SELECT {ENTRY} FROM outbox WHERE state = 'unknown' AND class = 'action' ORDER BY id DESC LIMIT ?1"
+        );
+        self.read(&sql, [bounded(limit)], entry)
+    }
+
     /// The delivery of this action under this key; `None` before the checkpoint that holds it.
     ///
     /// # Errors

@@ -24,6 +24,17 @@ pub struct RefusedRow {
     pub record: RefusedRecord,
 }
 
+/// Refused records that wait for the dead-letter topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefusedPending {
+    /// Those that can be sent.
+    pub rows: Vec<RefusedRow>,
+    /// Rows that were looked at.
+    pub looked_at: usize,
+    /// Rows that were not what was written.
+    pub rotten: usize,
+}
+
 /// What can go wrong inside the transaction.
 enum Problem {
     Sqlite(rusqlite::Error),
@@ -74,13 +85,24 @@ impl Store {
         forget(connection, topic, partition, now).map_err(|source| StoreError::sqlite(path, source))
     }
 
-    /// Refused records that the dead-letter topic does not have yet, oldest first.
+    /// Refused records that the dead-letter topic does not have yet, oldest first. Those that are not what was written are
+    /// counted, noted in the audit trail and left out for good: nobody knows any more where they point.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn refused_pending(&self, limit: usize) -> Result<Vec<RefusedRow>, StoreError> {
+    pub fn refused_pending(&mut self, limit: usize, now: Millis) -> Result<RefusedPending, StoreError> {
         let sql = "SELECT * FROM refused WHERE state = 'pending' ORDER BY id LIMIT ?1";
-        self.read(sql, [bounded(limit)], refused_row)
+        let found = self.read(sql, [bounded(limit)], |row| {
+            let id: i64 = row.get("id")?;
+            Ok(refused_row(row).map_err(|_| id))
+        })?;
+        let looked_at = found.len();
+        let (sound, rotten): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+        let rotten: Vec<i64> = rotten.into_iter().filter_map(Result::err).collect();
+        if !rotten.is_empty() {
+            self.write(|transaction| leave_out(transaction, &rotten, now))?;
+        }
+        Ok(RefusedPending { rows: sound.into_iter().flatten().collect(), looked_at, rotten: rotten.len() })
     }
 
     /// Marks refused records as sent.
@@ -265,6 +287,16 @@ fn drop_oldest_refused(transaction: &Transaction<'_>, newest: i64) -> rusqlite::
     }
     transaction.prepare_cached("DELETE FROM refused WHERE id < ?1")?.execute([oldest_kept])?;
     Ok(())
+}
+
+fn leave_out(transaction: &Transaction<'_>, rotten: &[i64], now: Millis) -> rusqlite::Result<()> {
+    for id in rotten {
+        transaction.prepare_cached("DELETE FROM refused WHERE id = ?1")?.execute([id])?;
+        let detail = "a pointer to a refused record was not what was written, and is left out".to_owned();
+        let (actor, what) = (AuditRow::SELF.to_owned(), "pointer_damaged".to_owned());
+        append_audit(transaction, &AuditRow { at: now, actor, what, key: format!("refused/{id}"), detail })?;
+    }
+    outbox_care::count(transaction, "refused_damaged", rotten.len())
 }
 
 fn mark_sent(connection: &mut Connection, ids: &[i64]) -> rusqlite::Result<()> {

@@ -100,8 +100,8 @@ pub enum StoreError {
     /// The writer thread could not be started.
     #[error("cannot start the thread of the state file: {0}")]
     Spawn(std::io::Error),
-    /// The writer thread has ended: the daemon is stopping.
-    #[error("the state file is closed")]
+    /// The writer thread has ended: the daemon is stopping, or an error in this program ended it.
+    #[error("the thread of the state file has ended: nothing can be written any more")]
     Stopped,
 }
 

@@ -26,7 +26,7 @@ use rusqlite::Connection;
 
 pub use actions::ActionDelivery;
 pub use audit::{AuditEntry, AuditProof, BrokenAudit};
-pub use checkpoint::{MAX_REFUSED, RefusedRow};
+pub use checkpoint::{MAX_REFUSED, RefusedPending, RefusedRow};
 pub use error::{Retry, StoreError};
 pub use lock::StateLock;
 pub use outbox::{Due, OutboxEntry, OutboxItem, OutboxState, OutboxStats, Recovered, Settlement};
@@ -34,7 +34,7 @@ pub use outbox_care::{MAX_OPEN, OutboxLeft, Stale};
 pub use quarantine::{Salvaged, set_aside};
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 pub use snapshot::{Snapshot, has_state, inspect, put_in_place, snapshot};
-pub use writer::{ApplyTicket, FailedApply, StoreHandle, WRITER_QUEUE, spawn_writer};
+pub use writer::{ApplyTicket, FailedApply, NotTaken, StoreHandle, WRITER_QUEUE, spawn_writer};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("001_checkpoint.sql"),

@@ -86,7 +86,7 @@ pub struct OutboxItem {
     pub target: String,
     /// Attempts made before this one.
     pub attempt: u32,
-    /// When the first attempt began; `None` before it.
+    /// When the first attempt began, by the clock of whoever attempts; `None` before it.
     pub first_attempt_at: Option<Millis>,
     /// Wall-clock time after which it is no longer worth sending.
     pub expires_at: Option<Millis>,
@@ -108,7 +108,7 @@ pub struct Due {
 pub enum Settlement {
     /// The target confirmed.
     Delivered,
-    /// Try again at this wall-clock time.
+    /// Try again at this time, by the clock that says what is due.
     Retry {
         /// When.
         next_at: Millis,
@@ -207,15 +207,22 @@ impl Store {
         self.write(|transaction| recover(transaction, now))
     }
 
-    /// What this target has to do at this wall-clock time, at most `limit` deliveries.
+    /// What this target has to do now, at most `limit` deliveries. What waits for longer than the longest pause was put
+    /// there by another clock, and is due.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn due(&mut self, target: &str, now: Millis, limit: usize) -> Result<Due, StoreError> {
-        self.write(|transaction| due(transaction, target, now, limit))
+    pub fn due(
+        &mut self,
+        target: &str,
+        (now, longest): (Millis, Millis),
+        limit: usize,
+    ) -> Result<Due, StoreError> {
+        self.write(|transaction| due(transaction, target, (now, longest), limit))
     }
 
-    /// Makes the attempt durable; only then may it be sent. `false` if the row no longer waits.
+    /// Makes the attempt durable; only then may it be sent. `false` if the row no longer waits. The time is that of the clock
+    /// by which rows are given up.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -264,9 +271,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<OutboxEntry>, StoreError> {
         let sql =
-            "SELECT id, key, target, flow, state, attempt, decided_at, settled_at, last_error FROM outbox
-                   WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2";
-        self.read(sql, params![state.map(OutboxState::as_str), bounded(limit)], entry)
+            format!("SELECT {ENTRY} FROM outbox WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2");
+        self.read(&sql, params![state.map(OutboxState::as_str), bounded(limit)], entry)
     }
 
     pub(in crate::store) fn write<T>(
@@ -431,7 +437,11 @@ fn recover(transaction: &Transaction<'_>, now: Millis) -> rusqlite::Result<Recov
     Ok(Recovered { notifications, actions: actions.len() })
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<OutboxEntry> {
+/// Columns of an [`OutboxEntry`].
+pub(in crate::store) const ENTRY: &str =
+    "id, key, target, flow, state, attempt, decided_at, settled_at, last_error";
+
+pub(in crate::store) fn entry(row: &Row<'_>) -> rusqlite::Result<OutboxEntry> {
     Ok(OutboxEntry {
         id: row.get(0)?,
         key: row.get(1)?,

@@ -136,7 +136,12 @@ fn excess(transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<i64> {
     Ok(open - bounded(most))
 }
 
-fn count(transaction: &Transaction<'_>, what: &str, more: usize) -> rusqlite::Result<()> {
+/// Counts what left a table, since the state file was created.
+pub(in crate::store) fn count(
+    transaction: &Transaction<'_>,
+    what: &str,
+    more: usize,
+) -> rusqlite::Result<()> {
     if more > 0 {
         let sql = "INSERT INTO dropped (what, count) VALUES (?1, ?2)
                    ON CONFLICT (what) DO UPDATE SET count = count + excluded.count";

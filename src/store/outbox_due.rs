@@ -42,14 +42,15 @@ impl Head {
 pub(in crate::store) fn due(
     transaction: &Transaction<'_>,
     target: &str,
-    now: Millis,
+    (now, longest): (Millis, Millis),
     limit: usize,
 ) -> rusqlite::Result<Due> {
+    let latest = now.saturating_add(longest);
     let head = "FROM outbox AS head JOIN (SELECT min(id) AS first FROM outbox WHERE target = ?1
                 AND state IN ('pending', 'inflight') GROUP BY flow) ON head.id = first
                 WHERE head.state = 'pending'";
-    let sql = format!("SELECT head.* {head} AND next_at <= ?2 ORDER BY id LIMIT ?3");
-    let found = rows(transaction, &sql, params![target, now, bounded(limit)], head_row)?;
+    let sql = format!("SELECT head.* {head} AND (next_at <= ?2 OR next_at > ?3) ORDER BY id LIMIT ?4");
+    let found = rows(transaction, &sql, params![target, now, latest, bounded(limit)], head_row)?;
     let mut items = Vec::with_capacity(found.len());
     for (id, head) in found {
         match head.end() {
@@ -57,8 +58,9 @@ pub(in crate::store) fn due(
             Err(end) => _ = settle(transaction, id, now, &end)?,
         }
     }
-    let sql = format!("SELECT min(next_at) {head} AND next_at > ?2");
-    let next_at = transaction.prepare_cached(&sql)?.query_row(params![target, now], |row| row.get(0))?;
+    let sql = format!("SELECT min(next_at) {head} AND next_at > ?2 AND next_at <= ?3");
+    let next_at =
+        transaction.prepare_cached(&sql)?.query_row(params![target, now, latest], |row| row.get(0))?;
     Ok(Due { items, next_at })
 }
 

@@ -1,6 +1,6 @@
 //! What people see of the outbox and order about it; each order is one transaction with its row of the audit trail.
 //!
-//! O-4: an action is put back only by a person who says that it was not taken. O-5: an order is carried out as a whole
+//! O-4: an action is never put back, whoever asks: what is to be done again, its next alert decides. O-5: an order is carried out as a whole
 //! or not at all.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -11,6 +11,7 @@ use super::checkpoint::{bounded, rows};
 use super::outbox::OutboxState;
 use super::seals::{self, Sealed};
 use super::{Store, StoreError};
+use crate::action::without_token;
 use crate::engine::{AuditRow, CommandError};
 use crate::subject::Millis;
 use crate::view::{DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxQuery};
@@ -48,7 +49,7 @@ impl Store {
         self.read(&sql, params, view).map(Ok)
     }
 
-    /// One delivery with what it says.
+    /// One delivery with what it says, but for the token of an approval: whoever may read may not approve.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -56,7 +57,8 @@ impl Store {
         let sql = format!("SELECT {COLUMNS}, payload FROM outbox WHERE id = ?1");
         let found = self.read(&sql, [id], |row| {
             let payload: Option<String> = row.get(12)?;
-            let payload = payload.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+            let mut payload = payload.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+            payload.iter_mut().for_each(hide_tokens);
             Ok(DeliveryDetail { delivery: view(row)?, payload })
         })?;
         Ok(found.into_iter().next())
@@ -77,12 +79,42 @@ impl Store {
             OutboxOrder::Retry { ids } => retry(transaction, ids, &by),
             OutboxOrder::RetryDead { target } => retry_dead(transaction, target, &by),
             OutboxOrder::Drop { id } => drop_one(transaction, *id, &by),
-            OutboxOrder::Settle { id, taken, again } => settle(transaction, *id, (*taken, *again), &by),
+            OutboxOrder::Settle { id, taken } => settle(transaction, *id, *taken, &by),
+        })
+    }
+
+    /// Notes what was found out elsewhere about an action whose outcome was unknown here; `false` if it no longer is.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn action_known(
+        &mut self,
+        id: i64,
+        (taken, how): (bool, &str),
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let by = By { name: AuditRow::SELF, at: now };
+        self.write(|transaction| {
+            let Ok(row) = one(transaction, id)? else { return Ok(false) };
+            if OutboxState::parse(&row.state) != Some(OutboxState::Unknown) {
+                return Ok(false);
+            }
+            close(transaction, &row, (taken, &format!(": {how}")), &by)?;
+            Ok(true)
         })
     }
 }
 
 type Answer = rusqlite::Result<Result<OutboxChanged, CommandError>>;
+
+fn hide_tokens(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = without_token(text),
+        Value::Array(items) => items.iter_mut().for_each(hide_tokens),
+        Value::Object(fields) => fields.values_mut().for_each(hide_tokens),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
 
 fn view(row: &Row<'_>) -> rusqlite::Result<DeliveryView> {
     let state: String = row.get(5)?;
@@ -129,8 +161,8 @@ fn retry(transaction: &Transaction<'_>, ids: &[i64], by: &By<'_>) -> Answer {
         let (id, state) = (row.id, row.state.as_str());
         if row.class == "action" {
             return Ok(conflict(format!(
-                "delivery {id} asks for an action and is {state}: it is asked again only by somebody who says \
-                 that it was not taken"
+                "delivery {id} asks for an action and is {state}: an action is asked for once, and the next alert \
+                 decides anew"
             )));
         }
         if state != OutboxState::Dead.as_str() {
@@ -191,7 +223,9 @@ fn drop_one(transaction: &Transaction<'_>, id: i64, by: &By<'_>) -> Answer {
         Some(OutboxState::Pending | OutboxState::Dead) => {}
         Some(OutboxState::Unknown) => {
             return Ok(conflict(format!(
-                "delivery {id} may have been taken: say what became of it with `outbox settle`"
+                "delivery {id} may have been taken: say what became of it with `anchorwatch actions outcome {} \
+                 succeeded` or `failed`",
+                row.key
             )));
         }
         Some(OutboxState::Inflight) => {
@@ -209,46 +243,37 @@ fn drop_one(transaction: &Transaction<'_>, id: i64, by: &By<'_>) -> Answer {
     Ok(Ok(changed(vec![id], OutboxState::Expired, 0)))
 }
 
-fn settle(transaction: &Transaction<'_>, id: i64, (taken, again): (bool, bool), by: &By<'_>) -> Answer {
+fn settle(transaction: &Transaction<'_>, id: i64, taken: bool, by: &By<'_>) -> Answer {
     let row = match one(transaction, id)? {
         Ok(row) => row,
         Err(error) => return Ok(Err(error)),
     };
-    if let Some(problem) = why_not_settle(&row, taken, again, by.at) {
-        return Ok(Err(problem));
+    let is_unknown = OutboxState::parse(&row.state) == Some(OutboxState::Unknown);
+    if row.class != "action" || !is_unknown {
+        let (class, state) = (row.class, row.state);
+        return Ok(conflict(format!(
+            "delivery {id} is a {class} and {state}: only actions that are unknown are settled"
+        )));
     }
-    let (state, what, why) = match (taken, again) {
-        (true, _) => (OutboxState::Delivered, "action_settled_taken", "taken"),
-        (false, false) => (OutboxState::Dead, "action_settled_not_taken", "not taken"),
-        (false, true) => (OutboxState::Pending, "action_asked_again", "not taken"),
-    };
-    if again {
-        put_back(transaction, id)?;
-    } else {
-        end(transaction, id, state, by, &format!("{why}, says {}", by.name))?;
-    }
-    audit(transaction, by, what, &row.key, format!("delivery {id} to {}: {why}", row.target))?;
+    let state = close(transaction, &row, (taken, &format!(", says {}", by.name)), by)?;
     Ok(Ok(changed(vec![id], state, 0)))
 }
 
-fn why_not_settle(row: &DeliveryView, taken: bool, again: bool, now: Millis) -> Option<CommandError> {
-    let (id, state) = (row.id, row.state.as_str());
-    if taken && again {
-        return Some(CommandError::Invalid("an action that was taken is not asked again".to_owned()));
-    }
-    let open = matches!(OutboxState::parse(state), Some(OutboxState::Unknown | OutboxState::Dead));
-    if row.class != "action" || !open {
-        return Some(CommandError::Conflict(format!(
-            "delivery {id} is a {} and {state}: only actions that are unknown or dead are settled",
-            row.class
-        )));
-    }
-    let late = again && row.expires_at.is_some_and(|expires_at| expires_at <= now);
-    late.then(|| {
-        CommandError::Conflict(format!(
-            "the evidence for delivery {id} is too old by now: the next alert decides anew"
-        ))
-    })
+/// Ends an unknown action, with its row of the audit trail; gives its state.
+fn close(
+    transaction: &Transaction<'_>,
+    row: &DeliveryView,
+    (taken, how): (bool, &str),
+    by: &By<'_>,
+) -> rusqlite::Result<OutboxState> {
+    let (state, what, why) = if taken {
+        (OutboxState::Delivered, "action_settled_taken", format!("taken{how}"))
+    } else {
+        (OutboxState::Dead, "action_settled_not_taken", format!("not taken{how}"))
+    };
+    end(transaction, row.id, state, by, &why)?;
+    audit(transaction, by, what, &row.key, format!("delivery {} to {}: {why}", row.id, row.target))?;
+    Ok(state)
 }
 
 fn audit(

@@ -41,6 +41,15 @@ pub struct FailedApply {
     pub checkpoint: Option<Box<Checkpoint>>,
 }
 
+/// Why a checkpoint was not taken.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// Another one is under way, or the queue is full: offer this one later.
+    Busy(Box<Checkpoint>),
+    /// The thread has ended: nothing can be written any more.
+    Ended,
+}
+
 /// A checkpoint under way.
 #[derive(Debug)]
 pub struct ApplyTicket {
@@ -139,14 +148,20 @@ impl StoreHandle {
     /// Offers a checkpoint without waiting. It comes back if another one is under way or the queue is full.
     ///
     /// # Errors
-    /// The checkpoint itself, to be offered later.
-    pub fn try_apply(&self, checkpoint: Box<Checkpoint>) -> Result<ApplyTicket, Box<Checkpoint>> {
+    /// The checkpoint itself, to be offered later; or that nobody is left to write it.
+    pub fn try_apply(&self, checkpoint: Box<Checkpoint>) -> Result<ApplyTicket, NotTaken> {
         if self.applying.swap(true, Ordering::AcqRel) {
-            return Err(checkpoint);
+            return Err(NotTaken::Busy(checkpoint));
         }
-        let Ok(place) = self.jobs.try_reserve() else {
-            self.applying.store(false, Ordering::Release);
-            return Err(checkpoint);
+        let place = match self.jobs.try_reserve() {
+            Ok(place) => place,
+            Err(refused) => {
+                self.applying.store(false, Ordering::Release);
+                return Err(match refused {
+                    mpsc::error::TrySendError::Full(()) => NotTaken::Busy(checkpoint),
+                    mpsc::error::TrySendError::Closed(()) => NotTaken::Ended,
+                });
+            }
         };
         let (reply, answer) = oneshot::channel();
         let handle = ApplyEnd { applying: Arc::clone(&self.applying), decided: Arc::clone(&self.decided) };

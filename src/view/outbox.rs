@@ -118,14 +118,12 @@ pub enum OutboxOrder {
         /// Its number.
         id: i64,
     },
-    /// Say what became of an action whose outcome is not known, or which was given up.
+    /// Say whether an action was taken whose outcome is not known.
     Settle {
         /// Its number.
         id: i64,
         /// Whether it was taken.
         taken: bool,
-        /// Whether to ask once more; only if it was not taken.
-        again: bool,
     },
 }
 
@@ -136,6 +134,6 @@ pub struct OutboxChanged {
     pub changed: Vec<i64>,
     /// What they are now.
     pub state: String,
-    /// Actions that were left alone, since nobody said that they were not taken.
+    /// Actions that were left alone: an action is asked for once.
     pub left: u64,
 }

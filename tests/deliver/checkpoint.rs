@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use anchorwatch::alert::Delivery;
 use anchorwatch::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord};
-use anchorwatch::store::{MAX_REFUSED, Retry, Store, StoreError, spawn_writer};
+use anchorwatch::store::{MAX_REFUSED, NotTaken, Retry, Store, StoreError, spawn_writer};
 use anchorwatch::subject::Subject;
 
 use crate::fixtures::{decided, open, row, told};
@@ -113,7 +113,7 @@ fn numbers_that_json_does_not_have_come_back_as_the_nearest_that_it_has() {
         notification.findings[0].p_value = Some(f64::NAN);
     }
     store.apply(&decided([row("slack", delivery)])).expect("a checkpoint");
-    let due = store.due("slack", 0, 1).expect("rows");
+    let due = store.due("slack", (0, 10), 1).expect("rows");
     let Delivery::Notification(read) = &due.items[0].delivery else { panic!("a notification") };
     assert_eq!((read.findings[0].statistic, read.findings[0].p_value), (f64::MAX, Some(0.0)));
 }
@@ -127,17 +127,17 @@ fn refused_records_wait_until_sent_and_are_bounded_with_a_count_of_the_lost() {
         ..Checkpoint::default()
     };
     store.apply(&refuse(0..10)).expect("a checkpoint");
-    let pending = store.refused_pending(4).expect("rows");
+    let pending = store.refused_pending(4, 0).expect("rows").rows;
     assert_eq!(pending.iter().map(|row| row.record.clone()).collect::<Vec<_>>(), [0, 1, 2, 3].map(refused));
     store.refused_sent(&pending.iter().map(|row| row.id).collect::<Vec<_>>()).expect("marked");
-    assert_eq!(store.refused_pending(1).expect("rows")[0].record, refused(4));
+    assert_eq!(store.refused_pending(1, 0).expect("rows").rows[0].record, refused(4));
     store.apply(&refuse(10..MAX_REFUSED + 7)).expect("a checkpoint");
     assert_eq!(
         store.refused_dropped().expect("a count"),
         3,
         "seven were dropped, of which four had been sent"
     );
-    assert_eq!(store.refused_pending(1).expect("rows")[0].record, refused(7));
+    assert_eq!(store.refused_pending(1, 0).expect("rows").rows[0].record, refused(7));
 }
 
 #[test]
@@ -197,12 +197,24 @@ fn at_most_one_checkpoint_is_under_way() {
     begin.recv().expect("the writer is busy");
     let first = handle.try_apply(Box::default()).expect("a ticket");
     let second = Box::new(Checkpoint { positions: vec![position(1)], ..Checkpoint::default() });
-    let returned = handle.try_apply(second.clone()).expect_err("one is under way");
+    let Err(NotTaken::Busy(returned)) = handle.try_apply(second.clone()) else { panic!("one is under way") };
     assert_eq!(returned, second);
     open_gate.send(()).expect("the writer waits");
     first.wait().expect("written");
     handle.try_apply(returned).expect("a ticket").wait().expect("written");
     blocked.join().expect("a thread").expect("the gate");
+}
+
+#[test]
+fn a_writer_that_has_ended_is_not_taken_for_a_busy_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (handle, thread) = spawn_writer(open(folder.path())).expect("a writer");
+    let job = handle.call_blocking(|_| -> Result<(), StoreError> { panic!("a job that fails on purpose") });
+    assert!(matches!(job, Err(StoreError::Stopped)));
+    assert!(thread.join().is_err(), "the thread has ended");
+    for _ in 0..2 {
+        assert!(matches!(handle.try_apply(Box::default()), Err(NotTaken::Ended)));
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use anchorwatch::app::Stop;
+use anchorwatch::store::{Store, StoreError};
 use serde_json::{Value, json};
 
 use crate::fixtures::{SECRET, decided, open, row, told};
@@ -121,4 +123,33 @@ fn a_running_daemon_takes_orders_and_new_secrets_and_keeps_the_old_ones_if_the_n
         daemon.metric("anchorwatch_target_down{target=\"hook\"}") == Some(0.0)
     });
     assert!(!daemon.stderr().contains("not a secret"), "a secret in the log");
+}
+
+#[test]
+fn a_daemon_whose_state_thread_or_deliveries_ended_ends_and_says_so() {
+    let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON outbox BEGIN SELECT RAISE(ABORT, 'no'); END";
+    for (kill_thread, expected) in [(true, "nothing can be written"), (false, "deliveries cannot go on")] {
+        let (folder, receiver) = (folder(), Receiver::start());
+        let mut store = open(&folder.path().join("data"));
+        store.apply(&decided([row("hook", told("k-1", "g"))])).expect("a checkpoint");
+        if !kill_thread {
+            assert!(store.attempting(1, 1).expect("durable"), "as if the process had ended now");
+            let file = rusqlite::Connection::open(store.path()).expect("the file");
+            file.execute(refuse, []).expect("a trigger");
+        }
+        drop(store);
+        let address = format!("127.0.0.1:{}", free_port());
+        let path = configuration(folder.path(), &address, &receiver);
+        let text = std::fs::read_to_string(path).expect("readable");
+        let config = anchorwatch::config::parse(&text, "test").expect("a configuration");
+        let daemon = anchorwatch::app::start(&config, &Stop::default()).expect("a daemon");
+        if kill_thread {
+            let job = |_: &mut Store| -> Result<(), StoreError> { panic!("a job that fails on purpose") };
+            assert!(daemon.store().call_blocking(job).is_err());
+        }
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(daemon.wait()));
+        let why = end.recv_timeout(DEADLINE).expect("it ends").expect_err("with an error");
+        assert!(format!("{why:#}").contains(expected), "{why:#}");
+    }
 }

@@ -9,6 +9,7 @@ mod crash;
 mod daemon;
 mod fixtures;
 mod kill;
+mod mishaps;
 mod orders;
 mod outbox_model;
 mod payloads;

@@ -1,7 +1,7 @@
 //! Orders of people about deliveries, and an outbox that stays bounded.
 
 use anchorwatch::alert::{ActionKind, Delivery, Notification, Transition};
-use anchorwatch::engine::{CommandError, OutboxRow};
+use anchorwatch::engine::CommandError;
 use anchorwatch::store::{OutboxState, Settlement, Stale, Store};
 use anchorwatch::view::{OutboxOrder, OutboxQuery};
 
@@ -42,7 +42,7 @@ fn what_was_given_up_is_sent_again_under_its_key_and_the_audit_trail_says_by_who
     store.apply(&decided([row("slack", told("k-1", "g"))])).expect("a checkpoint");
     end(&mut store, 1, &dead());
     assert_eq!(order(&mut store, &OutboxOrder::Retry { ids: vec![1] }), Ok(vec![1]));
-    let due = store.due("slack", 3, 9).expect("rows").items;
+    let due = store.due("slack", (3, 10), 9).expect("rows").items;
     assert_eq!((due[0].delivery.key(), due[0].attempt, due[0].first_attempt_at), ("k-1", 0, None));
     let trail = store.audit(1).expect("rows");
     let trail = &trail[0].row;
@@ -70,46 +70,34 @@ fn an_order_is_carried_out_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn an_action_is_put_back_only_by_somebody_who_says_that_it_was_not_taken() {
+fn an_action_is_never_put_back_and_an_unknown_one_ends_by_the_word_of_a_person() {
     let folder = folder();
     let mut store = open(folder.path());
     let rows = ["a", "b", "c"].map(|key| row("retrain", asked(key, ActionKind::Retrain)));
     store.apply(&decided(rows)).expect("a checkpoint");
     for id in 1..=3 {
-        let settlement = if id == 3 { unknown() } else { dead() };
+        let settlement = if id == 1 { dead() } else { unknown() };
         end(&mut store, id, &settlement);
     }
-    assert!(matches!(
-        order(&mut store, &OutboxOrder::Retry { ids: vec![3] }),
-        Err(CommandError::Conflict(_))
-    ));
+    for id in [1, 3] {
+        let again = order(&mut store, &OutboxOrder::Retry { ids: vec![id] });
+        assert!(matches!(again, Err(CommandError::Conflict(why)) if why.contains("asked for once")));
+    }
     let all = OutboxOrder::RetryDead { target: "retrain".to_owned() };
     let changed = store.outbox_order(&all, "mia", 77).expect("a state file").expect("done");
-    assert_eq!((changed.changed, changed.left), (vec![], 2), "dead actions are left alone");
-    assert!(order(&mut store, &OutboxOrder::Drop { id: 3 }).is_err(), "an unknown one is settled first");
-    let settle = |id, taken, again| OutboxOrder::Settle { id, taken, again };
-    assert!(matches!(order(&mut store, &settle(3, true, true)), Err(CommandError::Invalid(_))));
-    assert_eq!(order(&mut store, &settle(3, true, false)), Ok(vec![3]));
-    assert_eq!(order(&mut store, &settle(1, false, true)), Ok(vec![1]));
-    assert_eq!(order(&mut store, &settle(2, false, false)), Ok(vec![2]));
-    assert_eq!(states(&store), ["pending", "dead", "delivered"]);
-    let what: Vec<_> = store.audit(4).expect("rows").into_iter().map(|entry| entry.row.what).collect();
-    assert_eq!(
-        what,
-        ["action_settled_not_taken", "action_asked_again", "action_settled_taken", "delivery_retried"]
-    );
-}
-
-#[test]
-fn an_action_whose_evidence_is_too_old_is_not_asked_again() {
-    let folder = folder();
-    let mut store = open(folder.path());
-    let late = OutboxRow { expires_at: Some(70), ..row("retrain", asked("a", ActionKind::Retrain)) };
-    store.apply(&decided([late])).expect("a checkpoint");
-    end(&mut store, 1, &unknown());
-    let again = OutboxOrder::Settle { id: 1, taken: false, again: true };
-    assert!(matches!(order(&mut store, &again), Err(CommandError::Conflict(_))));
-    assert_eq!(states(&store), ["unknown"]);
+    assert_eq!((changed.changed, changed.left), (vec![], 1), "dead actions are left alone");
+    let dropped = order(&mut store, &OutboxOrder::Drop { id: 3 });
+    let says_how = |why: &str| why.contains("`anchorwatch actions outcome c succeeded`");
+    assert!(matches!(dropped, Err(CommandError::Conflict(why)) if says_how(&why)), "it is settled first");
+    let settle = |id, taken| OutboxOrder::Settle { id, taken };
+    assert!(matches!(order(&mut store, &settle(1, true)), Err(CommandError::Conflict(_))), "it is known");
+    assert_eq!(order(&mut store, &settle(3, true)), Ok(vec![3]));
+    assert!(store.action_known(2, (false, "ann: looked"), 78).expect("durable"));
+    assert!(!store.action_known(2, (true, "ann: looked"), 79).expect("durable"), "it is known already");
+    assert_eq!(states(&store), ["dead", "dead", "delivered"]);
+    let what: Vec<_> = store.audit(2).expect("rows").into_iter().map(|entry| entry.row.what).collect();
+    assert_eq!(what, ["action_settled_not_taken", "action_settled_taken"]);
+    assert!(store.unknown_actions(9).expect("rows").is_empty());
 }
 
 #[test]

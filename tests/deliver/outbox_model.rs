@@ -10,6 +10,8 @@ use proptest::prelude::*;
 use crate::fixtures::{asked, decided, notification, open};
 
 const TARGETS: [&str; 2] = ["slack", "hook"];
+/// Longest pause; settlements ask for less.
+const LONGEST: i64 = 50;
 /// So few may wait that room must be made.
 const MOST_OPEN: usize = 5;
 
@@ -43,7 +45,6 @@ enum Op {
     Judge {
         row: usize,
         taken: bool,
-        again: bool,
     },
     Pass {
         millis: i64,
@@ -60,9 +61,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..12_usize, 0..5_u8, 0..50_i64).prop_map(|(row, end, pause)| Op::Settle { row, end, pause }),
         1 => (0..12_usize).prop_map(|row| Op::Retry { row }),
         1 => (0..12_usize).prop_map(|row| Op::Drop { row }),
-        1 => (0..12_usize, any::<bool>(), any::<bool>())
-            .prop_map(|(row, taken, again)| Op::Judge { row, taken, again }),
-        1 => (1..40_i64).prop_map(|millis| Op::Pass { millis }),
+        1 => (0..12_usize, any::<bool>()).prop_map(|(row, taken)| Op::Judge { row, taken }),
+        1 => (-60..40_i64).prop_map(|millis| Op::Pass { millis }),
         1 => Just(Op::Restart),
     ]
 }
@@ -150,15 +150,10 @@ impl Model {
         }
     }
 
-    fn judge(&mut self, index: usize, taken: bool, again: bool) -> bool {
+    fn judge(&mut self, index: usize, taken: bool) -> bool {
         match self.rows.get_mut(index) {
-            Some(row) if row.action && matches!(row.state, OutboxState::Unknown | OutboxState::Dead) => {
-                match (taken, again) {
-                    (true, true) => return false,
-                    (true, false) => row.state = OutboxState::Delivered,
-                    (false, false) => row.state = OutboxState::Dead,
-                    (false, true) => Self::put_back(row),
-                }
+            Some(row) if row.action && row.state == OutboxState::Unknown => {
+                row.state = if taken { OutboxState::Delivered } else { OutboxState::Dead };
                 true
             }
             _ => false,
@@ -173,7 +168,8 @@ impl Model {
             }
         }
         let waiting = heads.into_iter().filter(|row| row.state == OutboxState::Pending);
-        let (now, later): (Vec<&Row>, Vec<&Row>) = waiting.partition(|row| row.next_at <= self.now);
+        let is_due = |row: &&Row| row.next_at <= self.now || row.next_at > self.now + LONGEST;
+        let (now, later): (Vec<&Row>, Vec<&Row>) = waiting.partition(is_due);
         let keys = now.iter().take(limit).map(|row| row.key.clone()).collect();
         (keys, later.iter().map(|row| row.next_at).min())
     }
@@ -253,7 +249,7 @@ fn step(store: &mut Store, model: &mut Model, op: &Op) {
             model.decide(Row { key, target, flow, action, replaceable, state, attempt: 0, next_at: 0 });
         }
         Op::Due { target, limit } => {
-            let due = store.due(TARGETS[target], model.now, limit).expect("rows");
+            let due = store.due(TARGETS[target], (model.now, LONGEST), limit).expect("rows");
             let keys: Vec<_> = due.items.iter().map(|item| item.delivery.key().to_owned()).collect();
             assert_eq!((keys, due.next_at), model.due(TARGETS[target], limit));
         }
@@ -274,9 +270,9 @@ fn step(store: &mut Store, model: &mut Model, op: &Op) {
             let order = OutboxOrder::Drop { id: id(store, model, row) };
             assert_eq!(obeyed(store, model.now, &order), model.drop_row(row));
         }
-        Op::Judge { row, taken, again } => {
-            let order = OutboxOrder::Settle { id: id(store, model, row), taken, again };
-            assert_eq!(obeyed(store, model.now, &order), model.judge(row, taken, again));
+        Op::Judge { row, taken } => {
+            let order = OutboxOrder::Settle { id: id(store, model, row), taken };
+            assert_eq!(obeyed(store, model.now, &order), model.judge(row, taken));
         }
         Op::Pass { millis } => model.now += millis,
         Op::Restart => unreachable!("restarts replace the store"),

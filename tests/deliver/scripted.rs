@@ -19,7 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::fixtures::{asked, automation, endpoint, row, told, webhook};
 use crate::support::{Receiver, Reply, wait_until};
-use crate::workers::{DEADLINE, Running, folder, ids, quick_settings, unhurried};
+use crate::workers::{DEADLINE, Running, folder, give_up_after, ids, quick_settings, unhurried};
 
 /// A server that does with each connection as told; gives its address.
 fn raw(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
@@ -168,13 +168,13 @@ fn a_target_that_comes_back_is_found_by_a_probe() {
 }
 
 #[test]
-fn what_waits_for_a_dead_target_is_given_up_a_day_after_its_decision() {
+fn what_waits_for_a_dead_target_is_given_up_some_time_after_its_decision() {
     let (folder, receiver) = (folder(), Receiver::start());
     receiver.always("/hook", Reply::status(500));
-    let running = Running::start(folder.path(), &[("hook", webhook(&receiver.url("/hook")))]);
+    let target = unhurried("hook", &webhook(&receiver.url("/hook")));
+    let settings = give_up_after(Duration::from_millis(500));
+    let running = Running::with(folder.path(), vec![target], settings);
     running.decide((0..50).map(|n| row("hook", told(&format!("k{n}"), &format!("g{n}")))));
-    wait_until(DEADLINE, "an open breaker", || running.seen.target("hook").failures >= 5);
-    running.clock.store(24 * 3_600_000 + 60_000, Ordering::Relaxed);
     running.wait_for(OutboxState::Dead, 50);
     let dead = |health: Option<&TargetHealth>| matches!(health, Some(TargetHealth::Down(_)));
     wait_until(DEADLINE, "the others to be told", || dead(running.seen.ailments().targets.get("hook")));
@@ -274,7 +274,7 @@ fn an_action_that_was_taken_without_an_answer_is_unknown_told_and_never_repeated
     wait_until(DEADLINE, "people to be told", || running.seen.ailments().unknown.contains_key("retrain/1"));
     assert_eq!(receiver.requests().len(), 1);
 
-    let settle = OutboxOrder::Settle { id: 1, taken: true, again: false };
+    let settle = OutboxOrder::Settle { id: 1, taken: true };
     let done = running.store.call_blocking(move |store| store.outbox_order(&settle, "mia", 1));
     assert!(done.expect("a state file").is_ok());
     running.store.wake();

@@ -138,14 +138,39 @@ fn a_delivery_that_rots_under_the_daemon_is_never_sent_and_blocks_nobody() {
     let mut store = open(folder.path());
     let rotted = "UPDATE outbox SET expires_at = 77 WHERE key IN ('n1', 'a1')";
     assert_eq!(raw(folder.path()).execute(rotted, []), Ok(2));
-    assert!(store.due("hook", 10, 9).expect("rows").items.is_empty());
-    let next = store.due("hook", 10, 9).expect("rows").items;
+    assert!(store.due("hook", (10, 10), 9).expect("rows").items.is_empty());
+    let next = store.due("hook", (10, 10), 9).expect("rows").items;
     assert_eq!(next.iter().map(|item| item.delivery.key()).collect::<Vec<_>>(), ["n2"]);
-    assert!(store.due("retrain", 10, 9).expect("rows").items.is_empty());
+    assert!(store.due("retrain", (10, 10), 9).expect("rows").items.is_empty());
     let ends = store.list_outbox(None, 9).expect("rows");
     let end = |key: &str| ends.iter().find(|entry| entry.key == key).map(|entry| entry.state.clone());
     assert_eq!(end("n1").as_deref(), Some(OutboxState::Dead.as_str()));
     assert_eq!(end("a1").as_deref(), Some(OutboxState::Unknown.as_str()), "nobody knows whether it was sent");
+}
+
+#[test]
+fn a_pointer_that_rots_under_the_daemon_is_left_out_and_counted_and_blocks_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let pointer = |offset| RefusedRecord {
+        topic: "predictions".into(),
+        partition: 0,
+        offset,
+        reason: "not_json".into(),
+        detail: "x".into(),
+    };
+    let refused = (0..4).map(pointer).collect();
+    store.apply(&Checkpoint { refused, ..Checkpoint::default() }).expect("a checkpoint");
+    let rotted = "UPDATE refused SET \"offset\" = 77 WHERE id IN (1, 3)";
+    assert_eq!(raw(folder.path()).execute(rotted, []), Ok(2));
+    let found = store.refused_pending(9, 5).expect("rows");
+    assert_eq!((found.looked_at, found.rotten), (4, 2));
+    assert_eq!(found.rows.iter().map(|row| row.record.offset).collect::<Vec<_>>(), [1, 3]);
+    let again = store.refused_pending(9, 6).expect("rows");
+    assert_eq!((again.looked_at, again.rotten), (2, 0), "left out for good");
+    let trail = store.audit(9).expect("rows");
+    assert_eq!(trail.iter().filter(|entry| entry.row.what == "pointer_damaged").count(), 2);
+    store.restore().expect("what is left is what was written");
 }
 
 #[test]

@@ -263,12 +263,16 @@ fn a_name_is_never_cut_in_a_rollback() {
 fn an_automation_that_may_have_begun_is_never_asked_again() {
     let judge = |status| sinks()[3].judge(&Answer { status, ..Answer::default() });
     assert_eq!(judge(202), Outcome::Delivered);
-    for status in [500, 502, 504] {
+    for status in [500, 502, 503, 504] {
         assert!(matches!(judge(status), Outcome::Unknown { .. }), "{status}");
     }
-    for status in [408, 425, 429, 503] {
+    for status in [408, 425, 429] {
         assert!(matches!(judge(status), Outcome::Retry { .. }), "{status}");
     }
+    let retry_after = Some(std::time::Duration::ZERO);
+    let asks_to_wait = Answer { status: 503, retry_after, ..Answer::default() };
+    assert!(matches!(sinks()[3].judge(&asks_to_wait), Outcome::Retry { .. }), "it says that it did nothing");
+    assert!(matches!(sinks()[3].judge(&Answer { status: 500, ..asks_to_wait }), Outcome::Unknown { .. }));
     assert!(matches!(judge(404), Outcome::Dead { .. }));
 }
 

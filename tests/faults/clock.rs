@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::kills::pause;
-use crate::support::{Kafka, wait_until};
+use crate::support::{Kafka, Reply, wait_until};
 use crate::world::{PATIENCE, World};
 use crate::{invariants, workload};
 
@@ -12,6 +12,8 @@ use crate::{invariants, workload};
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// Jumps in the order in which they happen; the last one freezes the clock.
 const JUMPS: [&str; 7] = ["+0", "+1h", "-1h", "+1d", "-1d", "+0", "2026-06-01 00:00:00"];
+/// Answers of one target that are failures, after each jump.
+const FAILURES: usize = 4;
 
 #[test]
 fn jumps_of_the_clock_change_nothing() {
@@ -29,6 +31,9 @@ fn jumps_of_the_clock_change_nothing() {
     ]);
     world.daemon().wait_ready();
     for (chunk, jump) in records.chunks(records.len().div_ceil(JUMPS.len())).zip(JUMPS) {
+        // Something waits to be sent again when the clock jumps: it must be neither given up nor delayed by a day.
+        world.receiver.next("/webhook", (0..FAILURES).map(|_| Reply::status(500)));
+        world.scripted += FAILURES;
         fs::write(&told, jump).expect("a writable folder");
         world.produce(chunk);
         pause(300);

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rand::RngExt as _;
 
 use crate::kills::pause;
-use crate::support::{Kafka, wait_until};
+use crate::support::{Kafka, Reply, wait_until};
 use crate::workload;
 use crate::world::{PATIENCE, World, copy};
 use crate::{invariants, times};
@@ -62,6 +63,39 @@ fn a_full_disk_pauses_reading_and_an_emptied_one_resumes_it() {
         let all = world.produced.len();
         wait_until(PATIENCE, "reading to go on", || world.read() == Some(all as u64));
     }
+    world.settle();
+    invariants::check(&mut world);
+    world.stop();
+    drop(disk);
+}
+
+#[test]
+fn a_start_on_a_full_disk_delivers_what_was_under_way_when_there_is_room() {
+    let records = workload::stream();
+    let mut world = World::new("full_start", Kafka::shared(), |_| {});
+    let data = world.data();
+    let kept = world.folder().join("kept");
+    copy(&data, &kept);
+    let Some(disk) = SmallDisk::mount(&data, "24m") else {
+        eprintln!(
+            "this process may not mount a file system: left to a_start_on_a_full_disk_delivers_as_soon_as_there_is_room"
+        );
+        return;
+    };
+    copy(&kept, &data);
+    world.receiver.always("/slack", Reply::ok().after(Duration::from_secs(8)));
+    world.start();
+    world.produce(&records);
+    world.receiver.wait_for_requests("/slack", 1, PATIENCE);
+    let ballast = disk.fill();
+    world.kill();
+    world.receiver.always("/slack", Reply::ok());
+    world.spawn(&[]);
+    wait_until(PATIENCE, "deliveries to wait for room", || {
+        world.logs().contains("deliveries have not begun: they wait for the state file")
+    });
+    assert!(!world.daemon().has_ended(), "a full disk ended the process: {}", world.logs());
+    fs::remove_file(ballast).expect("the ballast");
     world.settle();
     invariants::check(&mut world);
     world.stop();

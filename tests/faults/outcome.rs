@@ -46,7 +46,7 @@ impl Outcome {
 
     /// Reads a state folder.
     pub(crate) fn read(data: &Path) -> Self {
-        let store = Store::open(data).expect("the state file");
+        let mut store = Store::open(data).expect("the state file");
         let state = store.restore().expect("its content");
         let names: BTreeMap<u32, String> =
             state.subjects.iter().map(|(id, subject)| (*id, subject.to_string())).collect();
@@ -81,7 +81,7 @@ impl Outcome {
             documents: documents.collect(),
             outbox: outbox.collect(),
             audit: decided.map(|row| (row.at, row.what, row.key, row.detail)).collect(),
-            pointers_waiting: store.refused_pending(usize::MAX).expect("pointers").len(),
+            pointers_waiting: store.refused_pending(usize::MAX, 0).expect("pointers").rows.len(),
         }
     }
 

@@ -10,7 +10,7 @@ use anchorwatch::api::ROUTES;
 use serde_json::{Value, json};
 
 use crate::support::flights::{self, Cell, Produced, at};
-use crate::support::{Daemon, Kafka, Receiver, Reply, free_port, wait_until};
+use crate::support::{Daemon, Kafka, Receiver, Reply, free_port, wait_for, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Begins every planted secret.
@@ -43,6 +43,9 @@ fn configuration(folder: &Path, kafka: &Kafka, receiver: &Receiver, http: &str) 
             {"name": "hook", "type": "webhook", "url": receiver.url(&format!("/hook?token={SECRET}QUERY")),
              "secret": secret(folder, "signing", &format!("whsec_{SECRET}SIGNING0123456789abcdefg"))},
         ],
+        "actions": [{"name": "retrain", "kind": "retrain", "url": receiver.url("/retrain"), "mode": "approve",
+                     "on": ["drift", "data_fault"], "min_signals": 1, "min_coverage": 0.0, "min_rows": 1}],
+        "action_guards": {"deploy_grace": "0s"},
         "http": {"listen": http, "tokens_file": folder.join("tokens.yaml")},
         "checkpoint": {"every": "300ms"},
         "telemetry": {"log_filter": "debug"},
@@ -117,25 +120,51 @@ fn search(place: &str, text: &str) {
     }
 }
 
-/// Answers of all routes that take no orders.
+/// Answers of all routes, asked for everything that there is.
 fn answers(address: &str, token: &str) -> Vec<(String, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let ask = async |path: &str, token: &str| {
         let request = reqwest::Client::new().get(format!("http://{address}{path}")).bearer_auth(token);
         let answer = request.send().await.expect("an answer");
         let headers = format!("{:?}", answer.headers());
-        headers + &answer.text().await.expect("text")
+        (headers, answer.text().await.expect("text"))
+    };
+    let items = async |path: &str, name: &str| {
+        let listed: Value = serde_json::from_str(&ask(path, token).await.1).expect("JSON");
+        let all = listed["items"].as_array().expect("a list").iter().map(|item| item[name].clone());
+        all.map(|name| name.as_str().map_or_else(|| name.to_string(), str::to_owned)).collect::<Vec<_>>()
     };
     runtime.block_on(async {
+        let numbers = items("/api/v1/outbox?limit=1000", "id").await;
+        let keys = items("/api/v1/actions", "key").await;
+        let references = items("/api/v1/references", "id").await;
+        assert!(!numbers.is_empty() && !keys.is_empty() && !references.is_empty());
         let mut all = Vec::new();
         for route in ROUTES {
-            let path =
-                route.path.replace("{model}", "flights").replace("{version}", "1.0.0").replace("{id}", "0");
-            for token in [token, &format!("{SECRET}WRONG")] {
-                all.push((path.clone(), ask(&path, token).await));
+            let path = route.path.replace("{model}", "flights").replace("{version}", "1.0.0");
+            let places = [("{number}", &numbers), ("{key}", &keys), ("{id}", &references)];
+            let paths: Vec<String> = match places.into_iter().find(|(place, _)| path.contains(place)) {
+                Some((place, names)) => names.iter().map(|name| path.replace(place, name)).collect(),
+                None => vec![path],
+            };
+            let wrong = format!("{SECRET}WRONG");
+            let first = paths.first().cloned();
+            let asked = paths.into_iter().map(|path| (path, token));
+            for (path, token) in asked.chain(first.map(|path| (path, wrong.as_str()))) {
+                let (headers, text) = ask(&path, token).await;
+                all.push((path, headers + &text));
             }
         }
         all
+    })
+}
+
+/// The token of the message that asks for an approval.
+fn approval_token(receiver: &Receiver, hook: &str) -> String {
+    wait_for(PATIENCE, "people to be asked for an approval", || {
+        let told = receiver.requests_to(hook).into_iter();
+        let lines = told.filter_map(|request| request.json()["data"]["summary"].as_str().map(str::to_owned));
+        lines.filter_map(|line| line.split_once("--token ").map(|(_, token)| token.to_owned())).next()
     })
 }
 
@@ -151,6 +180,7 @@ fn no_secret_and_no_raw_value_ever_comes_out() {
     fs::write(folder.path().join("tokens.yaml"), json!([entry]).to_string()).expect("writable");
     let http = format!("127.0.0.1:{}", free_port());
     let config = configuration(folder.path(), kafka, &receiver, &http);
+    let data = folder.path().join("data").display().to_string();
     flights::register(&folder.path().join("data"));
     let records = records();
     let count = records.len();
@@ -165,7 +195,13 @@ fn no_secret_and_no_raw_value_ever_comes_out() {
     receiver.wait_for_requests("/refusing", 2, PATIENCE);
     wait_until(PATIENCE, "the dead letters", || kafka.read_all("canaries-refused").len() >= 8);
 
+    let approval = approval_token(&receiver, &hook);
     let answers = answers(&http, &token);
+    let waits = |(path, text): &&(String, String)| path.contains("/outbox/") && text.contains("--token ***");
+    assert!(answers.iter().any(|answer| waits(&answer)), "the message waits for a dead target, and is shown");
+    for (path, text) in &answers {
+        assert!(!text.contains(&approval), "the approval token came out in {path}");
+    }
     let windows = answers.iter().find(|(path, _)| path == "/api/v1/windows").expect("windows");
     assert!(windows.1.contains("of the reference"), "categories moved, by place: {}", windows.1);
     let names = carriers();
@@ -183,6 +219,14 @@ fn no_secret_and_no_raw_value_ever_comes_out() {
         .for_each(|(path, text)| search(&path.display().to_string(), text));
     assert!(daemon.terminate().success());
     search("standard error", &daemon.stderr());
+    assert!(!daemon.stderr().contains(&approval), "the approval token came out in the log");
+    let offline =
+        flights::succeeds(&["--data-dir", &data, "outbox", "--offline", "list", "--output", "json"]);
+    let listed: Value = serde_json::from_str(&offline).expect("JSON");
+    for row in listed["items"].as_array().expect("a list") {
+        let show = ["--data-dir", &data, "outbox", "--offline", "show", &row["id"].to_string()];
+        assert!(!flights::succeeds(&show).contains(&approval), "the approval token came out in {row}");
+    }
     search("standard output", &daemon.stdout());
     let printed = flights::succeeds(&["check", "--print", &config.display().to_string()]);
     search("the printed configuration", &printed);

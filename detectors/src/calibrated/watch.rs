@@ -316,6 +316,7 @@ fn clumping(quantities: &[Quantity], windows: &[Vec<Sample>], fits: &[Option<Fit
 
 #[cfg(test)]
 mod tests {
+    use super::super::quantity::Family;
     use super::super::quantity::tests::plain;
     use super::*;
 
@@ -384,9 +385,8 @@ mod tests {
     #[test]
     fn a_part_of_a_steady_window_is_a_sample_of_it() {
         let steady = plain(Law::Mean { variance: 1.0 }, Family::Marginal);
-        let baseline: Vec<Vec<Sample>> = (0..100)
-            .map(|window| vec![Sample { sum: f64::from(window % 3) - 1.0, count: 240.0 }])
-            .collect();
+        let baseline: Vec<Vec<Sample>> =
+            (0..100).map(|window| vec![Sample { sum: f64::from(window % 3) - 1.0, count: 240.0 }]).collect();
         let watch = watch(&[steady], &baseline);
         let fit = watch.fit(0).expect("a fit");
         assert!(fit.precision(240.0) > 5.0 * 240.0, "a timetable hardly varies: {}", fit.precision(240.0));
@@ -395,7 +395,8 @@ mod tests {
 
     #[test]
     fn evidence_that_leads_gives_the_direction_and_a_score_beyond_its_threshold() {
-        let scan = Reading { z: 2.0, threshold: 5.0, rises: false, evidence: (9.0, 15.0), ..Reading::default() };
+        let scan =
+            Reading { z: 2.0, threshold: 5.0, rises: false, evidence: (9.0, 15.0), ..Reading::default() };
         let led = Reading { evidence: (16.0, 15.0), ..scan };
         let (statistic, threshold) = led.strongest();
         assert!(statistic < -threshold && threshold > 5.0, "{statistic} {threshold}");

@@ -1,7 +1,9 @@
 //! Webhook of an automation: retraining or rollback, asked at most once.
 //!
-//! Only answers that say "not processed" lead to another attempt: 408, 425, 429 and 503. Any other 5xx may come from a
-//! server that had already begun, so the outcome is unknown and the action is held for a person.
+//! Only answers that say "not processed" lead to another attempt: 408, 425, 429, and 503 with `Retry-After`. Any other
+//! 5xx may come from a server that had already begun, or from a proxy whose upstream had (Envoy answers a plain 503 when
+//! the upstream closes the connection after it took the request), so the outcome is unknown and the action is held for a
+//! person.
 
 use super::{Answer, Attempt, Dialect, Outcome, SinkRequest, Unsendable, event, judge_status};
 use crate::alert::Delivery;
@@ -24,7 +26,8 @@ impl Dialect for ActionWebhook {
 
     fn judge(&self, answer: &Answer) -> Outcome {
         match (answer.status, judge_status(answer)) {
-            (408 | 425 | 429 | 503, outcome) => outcome,
+            (408 | 425 | 429, outcome) => outcome,
+            (503, outcome @ Outcome::Retry { after: Some(_), .. }) => outcome,
             (_, Outcome::Retry { reason, .. }) => {
                 Outcome::Unknown { reason: format!("{reason}: it may have begun all the same") }
             }
