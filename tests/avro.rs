@@ -36,7 +36,7 @@ struct Place {
 }
 
 impl Place {
-    fn new(bootstrap: &str, topic: &str, events: Value) -> Self {
+    fn new(bootstrap: &str, topic: &str, events: &Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let http = format!("127.0.0.1:{}", free_port());
         let config = json!({
@@ -210,11 +210,11 @@ fn avro_gives_the_same_counts_as_json() {
     let broken = [framed(404, &map_event(0)), json_event(0), framed(7, &record_event(0)[..20])];
     send(kafka, topics[2], broken.into_iter());
 
-    let (panes, law) = counted(&Place::new(kafka.bootstrap(), topics[0], json!({})), EVENTS);
+    let (panes, law) = counted(&Place::new(kafka.bootstrap(), topics[0], &json!({})), EVENTS);
     assert_eq!(law["counted"], EVENTS);
     assert!(panes.len() > 20, "whole and segments of fifteen minutes: {}", panes.len());
 
-    let mut place = Place::new(kafka.bootstrap(), topics[1], json!({}));
+    let mut place = Place::new(kafka.bootstrap(), topics[1], &json!({}));
     let schema = place.file("event.avsc", &with_map().to_string());
     place.config["events"] = json!({"format": "avro", "avro": {"schema": schema}});
     assert_eq!(counted(&place, EVENTS), (panes.clone(), law));
@@ -234,7 +234,7 @@ fn avro_gives_the_same_counts_as_json() {
     let password = json!({"env": "PATH"});
     let registered = json!({"url": registry.url(""), "username": "me", "password": password});
     let events = json!({"format": "avro", "avro": {"registry": registered}});
-    let (framed, law) = counted(&Place::new(kafka.bootstrap(), topics[2], events), EVENTS + 3);
+    let (framed, law) = counted(&Place::new(kafka.bootstrap(), topics[2], &events), EVENTS + 3);
     assert_eq!(law["refused"], json!({"unknown_schema": 1, "not_avro": 2}));
     assert!(framed == panes, "the counts differ");
     let asked: Vec<String> =

@@ -1,4 +1,5 @@
 //! Decoding allocates nothing once an event's shape is known, counted by the allocator of this test.
+#![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
 
 use anchorwatch::event::Limits;
 use anchorwatch::event::avro::{AvroReader, Read, Schema};
