@@ -62,9 +62,10 @@ pub(crate) fn oracle(folder: &Path, data: &Path, records: &Path) -> Value {
     fs::write(&references, references_of(data).to_string()).expect("a writable folder");
     let job = folder.join("job.json");
     let minute = 60_000;
+    // What `WindowSettings::blocks` says of the windows of a `World`: after so many panes, so many together.
     let settings = json!({
         "pane_ms": minute, "lateness": 2 * minute, "correction": 0, "max_ahead": 5 * minute,
-        "kept_panes": 26 * 60, "blocks": {"after": 60, "step": 120}, "now": anchorwatch::app::wall_clock(), "segment_field": "region", "max_segments": 50,
+        "kept_panes": 26 * 60, "blocks": [[16, 120]], "now": anchorwatch::app::wall_clock(), "segment_field": "region", "max_segments": 50,
         "max_bytes": 1 << 20, "max_features": 1024, "max_depth": 16,
     });
     let state = data.join("anchorwatch.db");

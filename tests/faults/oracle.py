@@ -397,13 +397,16 @@ def rows(connection, sql):
 
 
 def gathered(panes, closed, settings):
-    """Old panes summed by block: once no window begins inside a block, its counts may lie in any of its panes."""
-    after, step = settings["blocks"]["after"], settings["blocks"]["step"]
+    """Old panes summed by block: once no window begins inside a block, its counts may lie in any of its panes. A subject
+    gathers them at a turn of its own, so that the smaller blocks may be there already, and the larger not yet."""
     sums = defaultdict(Counter)
     for (*subject, pane), counts in panes.items():
-        start = pane // step * step
-        old = closed is not None and start + step <= closed - after
-        sums[(*subject, start if old else pane)].update(counts)
+        place = pane
+        for after, step in settings["blocks"]:
+            start = pane // step * step
+            if closed is not None and start + step <= closed - after:
+                place = start
+        sums[(*subject, place)].update(counts)
     return {key: dict(counts) for key, counts in sums.items()}
 
 
