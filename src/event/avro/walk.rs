@@ -117,6 +117,7 @@ impl Reading<'_> {
         let (id, node) = self.chosen(id)?;
         match node {
             Node::Null => {}
+            Node::Array(_) | Node::Bytes | Node::Fixed(_) => return Err(self.wrong("prediction", EXPECTED)),
             Node::Record(fields) => {
                 let schema = self.schema;
                 for field in schema.children(fields) {
