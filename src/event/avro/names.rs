@@ -62,8 +62,7 @@ impl Names for Placed<'_> {
         let places = fit.places(schema, fields, self.shapes.get(shape)).ok_or(Stop)?;
         let slots = if of_features { &mut scanned.features } else { &mut scanned.segment };
         for (field, place) in schema.children(fields).iter().zip(places) {
-            let value = reading.value(field.node, 2)?;
-            *slots.get_mut(*place as usize).ok_or(Stop)? = value;
+            reading.value(field.node, 2, slots.get_mut(*place as usize).ok_or(Stop)?)?;
         }
         Ok(())
     }
@@ -90,9 +89,8 @@ impl Names for Placed<'_> {
             for _ in 0..count {
                 let place = place(keys, reading, before)?;
                 before = place;
-                let value = reading.value(values, 2)?;
                 match slots.get_mut(place) {
-                    Some(slot @ Found::Absent) => *slot = value,
+                    Some(slot @ Found::Absent) => reading.value(values, 2, slot)?,
                     // Twice the same name: the other way of reading says so.
                     _ => return Err(Stop),
                 }
@@ -159,8 +157,9 @@ impl Gathered {
         if members.len() >= most {
             return Err(reading.refuse(Refusal::TooManyFeatures { limit: most }));
         }
-        let value = reading.value(values, 2)?;
-        members.push((name, value));
+        let mut found = Found::Absent;
+        reading.value(values, 2, &mut found)?;
+        members.push((name, found));
         Ok(())
     }
 }

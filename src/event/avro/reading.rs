@@ -184,56 +184,65 @@ impl<'p> Reading<'p> {
 
     /// Reads a value that stands so deep, the event itself being 0. What is nested is walked only to know that it is
     /// well formed.
+    ///
+    /// It is written where it belongs: handed back, it would be copied right behind being written in parts, for which
+    /// processors wait.
     #[inline(always)]
-    pub(super) fn value(&mut self, id: NodeId, depth: usize) -> Result<Found, Stop> {
+    pub(super) fn value(&mut self, id: NodeId, depth: usize, found: &mut Found) -> Result<(), Stop> {
         match self.schema.node(id) {
             Node::Nullable { null, other } => {
                 if self.branch(2)? == u32::from(null) {
-                    return Ok(Found::Missing);
+                    *found = Found::Missing;
+                    return Ok(());
                 }
-                self.plain(other, depth)
+                self.plain(other, depth, found)
             }
             Node::Union(_) => {
                 let (chosen, _) = self.chosen(id)?;
-                self.plain(chosen, depth)
+                self.plain(chosen, depth, found)
             }
-            _ => self.plain(id, depth),
+            _ => self.plain(id, depth, found),
         }
     }
 
     /// A value of a type without a choice.
     #[inline(always)]
-    pub(super) fn plain(&mut self, id: NodeId, depth: usize) -> Result<Found, Stop> {
+    pub(super) fn plain(&mut self, id: NodeId, depth: usize, found: &mut Found) -> Result<(), Stop> {
         match self.schema.node(id) {
-            Node::Double => Ok(Found::Number(f64::from_le_bytes(self.bytes()?))),
-            Node::Text => Ok(Found::Text(self.text()?)),
-            Node::Long | Node::Time(_) => Ok(Found::Number(self.long()? as f64)),
-            Node::Enum(symbols) => self.symbol(symbols),
-            node => self.other(id, node, depth),
+            Node::Double => *found = Found::Number(f64::from_le_bytes(self.bytes()?)),
+            Node::Text => *found = Found::Text(self.text()?),
+            Node::Long | Node::Time(_) => *found = Found::Number(self.long()? as f64),
+            Node::Enum(symbols) => *found = Found::Text(self.symbol(symbols)?),
+            node => self.other(id, node, depth, found)?,
         }
+        Ok(())
     }
 
     #[inline(never)]
-    fn other(&mut self, id: NodeId, node: Node, depth: usize) -> Result<Found, Stop> {
-        match node {
-            Node::Float => Ok(Found::Number(f64::from(f32::from_le_bytes(self.bytes()?)))),
-            Node::Int => Ok(Found::Number(self.int()? as f64)),
-            Node::Null => Ok(Found::Missing),
+    fn other(&mut self, id: NodeId, node: Node, depth: usize, found: &mut Found) -> Result<(), Stop> {
+        *found = match node {
+            Node::Float => Found::Number(f64::from(f32::from_le_bytes(self.bytes()?))),
+            Node::Int => Found::Number(self.int()? as f64),
+            Node::Null => Found::Missing,
             Node::Boolean => match self.bytes()? {
-                [0] => Ok(Found::Bool(false)),
-                [1] => Ok(Found::Bool(true)),
-                [_] => Err(self.broken("a boolean that is neither 0 nor 1")),
+                [0] => Found::Bool(false),
+                [1] => Found::Bool(true),
+                [_] => return Err(self.broken("a boolean that is neither 0 nor 1")),
             },
-            Node::Decimal { size, scale } => self.decimal(size, scale),
-            _ => self.skip(id, depth).map(|()| Found::Nested),
-        }
+            Node::Decimal { size, scale } => self.decimal(size, scale)?,
+            _ => {
+                self.skip(id, depth)?;
+                Found::Nested
+            }
+        };
+        Ok(())
     }
 
-    fn symbol(&mut self, symbols: Stretch) -> Result<Found, Stop> {
+    fn symbol(&mut self, symbols: Stretch) -> Result<Span, Stop> {
         let place = self.int()?;
         let known = u32::try_from(place).ok().filter(|place| *place < symbols.len);
         match known.and_then(|place| self.symbols.get((symbols.start + place) as usize)) {
-            Some(span) => Ok(Found::Text(*span)),
+            Some(span) => Ok(*span),
             None => Err(self.broken("a symbol that the enum does not have")),
         }
     }
@@ -305,7 +314,7 @@ impl<'p> Reading<'p> {
                 self.skip_blocks(items, inner, false)
             }
             Node::Map(values) => self.skip_blocks(values, depth + 1, true),
-            _ => self.plain(id, depth).map(|_| ()),
+            _ => self.plain(id, depth, &mut Found::Absent),
         }
     }
 

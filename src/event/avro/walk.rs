@@ -38,10 +38,12 @@ impl Reading<'_> {
         let node = step.node;
         match step.field {
             Field::Other => self.skip(node, 1)?,
-            Field::Id => scanned.id = self.name("id", node)?,
-            Field::Version => scanned.version = self.name("version", node)?,
+            Field::Id => self.name("id", node, &mut scanned.id)?,
+            Field::Version => self.name("version", node, &mut scanned.version)?,
             Field::Model => {
-                scanned.model = match self.name("model", node)? {
+                let mut found = Found::Absent;
+                self.name("model", node, &mut found)?;
+                scanned.model = match found {
                     Found::Text(span) => Some(span),
                     Found::Number(_) => return Err(self.wrong("model", "a text")),
                     _ => None,
@@ -49,19 +51,21 @@ impl Reading<'_> {
             }
             Field::Ts => scanned.ts = self.time(node)?,
             Field::LatencyMs => {
-                scanned.latency_ms = match self.value(node, 1)? {
+                let mut found = Found::Absent;
+                self.value(node, 1, &mut found)?;
+                scanned.latency_ms = match found {
                     Found::Number(latency) => Some(latency),
                     Found::Missing => None,
                     _ => return Err(self.wrong("latency_ms", "a number of milliseconds")),
                 }
             }
             Field::Label => {
-                scanned.label = match given(self.value(node, 1)?) {
-                    Found::Nested => return Err(self.wrong("label", "a text, number or boolean")),
-                    label => label,
+                self.given(node, &mut scanned.label)?;
+                if scanned.label == Found::Nested {
+                    return Err(self.wrong("label", "a text, number or boolean"));
                 }
             }
-            Field::Score => *outer_score = given(self.value(node, 1)?),
+            Field::Score => self.given(node, outer_score)?,
             Field::Prediction => self.prediction(node, scanned)?,
             Field::Features => self.object(node, true, names, scanned)?,
             Field::Segment => self.object(node, false, names, scanned)?,
@@ -74,12 +78,23 @@ impl Reading<'_> {
         self.refuse(Refusal::WrongShape { field, expected })
     }
 
+    /// A value for which null is as good as none.
+    fn given(&mut self, node: NodeId, found: &mut Found) -> Result<(), Stop> {
+        self.value(node, 1, found)?;
+        if matches!(found, Found::Missing) {
+            *found = Found::Absent;
+        }
+        Ok(())
+    }
+
     /// A name or identity: a text within its bound, or a number.
-    fn name(&mut self, field: &'static str, node: NodeId) -> Result<Found, Stop> {
-        match given(self.value(node, 1)?) {
+    #[inline]
+    fn name(&mut self, field: &'static str, node: NodeId, found: &mut Found) -> Result<(), Stop> {
+        self.given(node, found)?;
+        match found {
             Found::Text(span) if span.len() > MAX_NAME_BYTES => Err(self.too_long()),
             Found::Bool(_) | Found::Nested => Err(self.wrong(field, "a text")),
-            name => Ok(name),
+            _ => Ok(()),
         }
     }
 
@@ -102,11 +117,15 @@ impl Reading<'_> {
                 }
             }
             Node::Long => timestamp::plausible(self.long()?),
-            _ => match self.plain(id, 1)? {
-                Found::Number(millis) => timestamp::from_float(millis),
-                Found::Text(span) => timestamp::from_text(span.text(self.payload())),
-                _ => Err(Refusal::BadTimestamp { problem: "neither a number nor a text" }),
-            },
+            _ => {
+                let mut found = Found::Absent;
+                self.plain(id, 1, &mut found)?;
+                match found {
+                    Found::Number(millis) => timestamp::from_float(millis),
+                    Found::Text(span) => timestamp::from_text(span.text(self.payload())),
+                    _ => Err(Refusal::BadTimestamp { problem: "neither a number nor a text" }),
+                }
+            }
         };
         time.map(Some).map_err(|refusal| self.refuse(refusal))
     }
@@ -117,11 +136,11 @@ impl Reading<'_> {
         let (id, node) = self.chosen(id)?;
         match node {
             Node::Null => {}
+            Node::Array(_) | Node::Bytes | Node::Fixed(_) => return Err(self.wrong("prediction", EXPECTED)),
             Node::Record(fields) => {
                 let schema = self.schema;
                 for field in schema.children(fields) {
-                    let value = self.value(field.node, 2)?;
-                    self.predicted(field.name.as_bytes(), value, scanned)?;
+                    self.predicted(field.name.as_bytes(), field.node, scanned)?;
                 }
             }
             Node::Map(values) => loop {
@@ -131,30 +150,33 @@ impl Reading<'_> {
                 }
                 for _ in 0..count {
                     let name = self.text()?.bytes(self.payload());
-                    let value = self.value(values, 2)?;
-                    self.predicted(name, value, scanned)?;
+                    self.predicted(name, values, scanned)?;
                 }
             },
-            _ => match self.plain(id, 1)? {
-                score @ Found::Number(_) => scanned.score = score,
-                label @ (Found::Bool(_) | Found::Text(_)) => scanned.prediction = label,
-                _ => return Err(self.wrong("prediction", EXPECTED)),
-            },
+            _ => {
+                let mut found = Found::Absent;
+                self.plain(id, 1, &mut found)?;
+                match found {
+                    Found::Number(_) => scanned.score = found,
+                    Found::Bool(_) | Found::Text(_) => scanned.prediction = found,
+                    _ => return Err(self.wrong("prediction", EXPECTED)),
+                }
+            }
         }
         Ok(())
     }
 
-    fn predicted(&mut self, name: &[u8], value: Found, scanned: &mut Scanned) -> Result<(), Stop> {
+    /// Reads a member of `prediction`.
+    fn predicted(&mut self, name: &[u8], node: NodeId, scanned: &mut Scanned) -> Result<(), Stop> {
         let slot = match name {
             b"label" => &mut scanned.prediction,
             b"score" => &mut scanned.score,
-            _ => return Ok(()),
+            _ => return self.skip(node, 2),
         };
         if !matches!(slot, Found::Absent) {
             return Err(self.refuse(Refusal::DuplicateKey { object: "prediction" }));
         }
-        *slot = value;
-        Ok(())
+        self.value(node, 2, slot)
     }
 
     /// `features` or `segment`: a record or map of name and value, or null.
@@ -192,11 +214,6 @@ impl Reading<'_> {
     pub(super) const fn most(&self, of_features: bool) -> usize {
         if of_features { self.max_features } else { MAX_SEGMENT_FIELDS }
     }
-}
-
-/// A value for which null is as good as none.
-const fn given(value: Found) -> Found {
-    if matches!(value, Found::Missing) { Found::Absent } else { value }
 }
 
 /// The fields of a record, by the place of their stretch.
