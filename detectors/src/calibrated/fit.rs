@@ -18,6 +18,12 @@ const FEWEST_TO_NARROW: f64 = 24.0;
 /// Least part of the variance of independent events that is believed.
 const NARROWEST: f64 = 0.02;
 
+/// Part of the typical events of a window under which it is taken for no steadier than independent events.
+const FEW: f64 = 0.25;
+
+/// Standard deviations by which the events of a window may be fewer than usual before some are said to be left out.
+const USUALLY_FEWER: f64 = 2.0;
+
 /// F statistic from which a season is believed.
 const SEASON_F: f64 = 2.0;
 
@@ -88,6 +94,40 @@ pub struct Fit {
     pub events: f64,
     /// Median events of a baseline window that has any.
     pub typical_count: f64,
+    /// Events that its windows usually have, where they are steadier than independent events make them.
+    #[serde(default)]
+    pub usual: Option<UsualEvents>,
+}
+
+/// Events that a window of some hour and weekday usually has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsualEvents {
+    coefficients: Vec<f64>,
+    deviation: f64,
+}
+
+impl UsualEvents {
+    fn new(counts: &[f64], rows: &[Vec<f64>]) -> Self {
+        let seasonal = rows.first().is_some_and(|row| counts.len() > 4 * row.len());
+        let none = vec![Vec::new(); counts.len()];
+        let rows = if seasonal { rows } else { &none };
+        let coefficients = weighted_regression(rows, counts, &vec![1.0; counts.len()]);
+        let mut usual = Self { coefficients, deviation: 0.0 };
+        let squares = counts.iter().zip(rows).map(|(count, row)| (count - usual.predict(row)).powi(2));
+        usual.deviation = (squares.sum::<f64>() / counts.len().max(1) as f64).sqrt();
+        usual
+    }
+
+    fn predict(&self, row: &[f64]) -> f64 {
+        let Some((intercept, season)) = self.coefficients.split_first() else { return 0.0 };
+        intercept + season.iter().zip(row).map(|(a, b)| a * b).sum::<f64>()
+    }
+
+    /// Part of the usual events that is missing, beyond what often is.
+    fn left_out(&self, count: f64, row: &[f64]) -> f64 {
+        let usual = self.predict(row);
+        ((usual - USUALLY_FEWER * self.deviation - count) / usual.max(1.0)).clamp(0.0, 1.0)
+    }
 }
 
 impl Fit {
@@ -131,6 +171,7 @@ impl Fit {
             error: 0.0,
             events: windows.iter().map(|window| window.count).sum::<f64>().max(1.0),
             typical_count: median(&counts),
+            usual: None,
         };
         let used_rows: Vec<Vec<f64>> = used.iter().map(|&i| rows[i].clone()).collect();
         let freedom = fit.fit_season(quantity, &used_rows, &means, &counts, design, total);
@@ -140,6 +181,9 @@ impl Fit {
             .map(|(row, mean)| mean + quantity.prior - fit.predict(row))
             .collect();
         fit.fit_spread(quantity, &residuals, &counts, freedom, few, swing);
+        if fit.stretch < 1.0 {
+            fit.usual = Some(UsualEvents::new(&counts, &used_rows));
+        }
         Some(fit)
     }
 
@@ -155,21 +199,28 @@ impl Fit {
         }
     }
 
+    /// As many events of a window as say what it says. Windows may be steadier than independent events make them, as those of
+    /// a timetable are; of one that is cut short, what is left is a sample of it, whose mean varies the more, the more is
+    /// left out (finite population).
+    pub(super) fn trusted(&self, sample: Sample, row: &[f64]) -> Sample {
+        let left_out = self.usual.as_ref().map_or(0.0, |usual| usual.left_out(sample.count, row));
+        let part = self.stretch / (self.stretch + left_out).min(1.0);
+        if left_out > 0.0 { Sample { sum: part * sample.sum, count: part * sample.count } } else { sample }
+    }
+
     /// Precision of a window of `count` events: one over the variance of its mean.
     #[must_use]
     pub fn precision(&self, count: f64) -> f64 {
         if count <= 0.0 {
             return 0.0;
         }
-        // Whole windows may be steadier than independent events make them, as a timetable is. A part of one is a sample of
-        // it, whose mean varies the more, the more is left out (finite population).
-        let left_out = (1.0 - count / self.typical_count.max(1.0)).max(0.0);
-        let stretch = if self.stretch < 1.0 { (self.stretch + left_out).min(1.0) } else { self.stretch };
+        // What a whole window shows of its steadiness, a few events of it do not.
+        let stretch = if count < FEW * self.typical_count { self.stretch.max(1.0) } else { self.stretch };
         1.0 / (self.variance / count + self.between) / stretch
     }
 
-    /// Takes over what others of its column show of how events clump: a typical window holds at least `clump` events for
-    /// each independent one, and the level behind them has at least this memory.
+    /// Takes over what others show of how events clump: a typical window holds at least `clump` events for each independent
+    /// one, and what is behind them has at least this memory.
     pub(super) fn borrow_clumping(&mut self, clump: f64, memory: f64) {
         // At most all events of a window say the same.
         let shared = ((clump - 1.0) / self.typical_count.max(1.0)).min(1.0);

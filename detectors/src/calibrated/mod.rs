@@ -35,7 +35,7 @@ mod watch;
 
 pub use budget::{Budget, Thresholds, split};
 pub use evidence::Evidence;
-pub use fit::{Fit, Swing};
+pub use fit::{Fit, Swing, UsualEvents};
 pub use history::{REMEMBERED, SPANS};
 pub use quantity::{Family, Law, Quantity, Sample};
 pub use score::{orthonormal_scores, quantile_cells};

@@ -88,11 +88,13 @@ pub struct Quantity {
 
 impl Quantity {
     /// Change of a window's mean, made smaller so that its standard score is passed no more often than a normal one
-    /// would be: by Bernstein's inequality for the mean of a few bounded scores, each with variance `variance`.
+    /// would be: by Bennett's inequality for the mean of a few bounded scores, each with variance `variance`.
     pub(super) fn of_few(&self, change: f64, variance: f64) -> f64 {
-        self.bound.map_or(change, |bound| {
-            change / (1.0 + bound * change.abs() / (3.0 * variance.max(1e-12))).sqrt()
-        })
+        let Some(bound) = self.bound else { return change };
+        let variance = variance.max(1e-12);
+        let relative = bound * change.abs() / variance;
+        let rate = (1.0 + relative) * relative.ln_1p() - relative;
+        change.signum() * (2.0 * rate.max(0.0)).sqrt() * variance / bound
     }
 
     /// The change of the mean that is tolerated: its own, or its law's default given what the baseline says.
@@ -141,7 +143,7 @@ pub(super) mod tests {
     fn one_odd_event_of_a_slice_is_no_sign_and_many_are() {
         let steady = Quantity { bound: Some(1.0), ..plain(Law::Mean { variance: 0.02 }, Family::Segment) };
         let standard = |change: f64, events: f64| steady.of_few(change, 0.02) * (events / 0.02).sqrt();
-        assert!(standard(0.6, 2.0) < 2.5, "{}", standard(0.6, 2.0));
+        assert!(standard(0.6, 2.0) < 3.0, "{}", standard(0.6, 2.0));
         assert!(standard(0.6, 50.0) > 8.0, "{}", standard(0.6, 50.0));
         let (small, plain) = (standard(0.02, 2_000.0), 0.02 * (2_000.0_f64 / 0.02).sqrt());
         assert!(small > 0.85 * plain, "a small change over many events is hardly tempered: {small} {plain}");

@@ -123,7 +123,7 @@ pub fn calibrate(
             fits[index] = fit(index, Some(*swing));
         }
     }
-    borrow(quantities, windows, &swings, &mut fits);
+    borrow(quantities, windows, &mut fits);
     (design, fits)
 }
 
@@ -208,7 +208,8 @@ impl Watch {
         state.advance();
         let one = |(index, (watched, sample)): (usize, (&Option<Watched>, &Sample))| {
             watched.as_ref().map_or_else(Reading::default, |watched| {
-                watched.step(state, index, *sample, watched.fit.predict(&row))
+                let sample = watched.fit.trusted(*sample, &row);
+                watched.step(state, index, sample, watched.fit.predict(&row))
             })
         };
         self.watched.iter().zip(samples).enumerate().map(one).collect()
@@ -269,19 +270,12 @@ impl Watched {
 
 /// Rare shares take over what commoner ones show: tails and what lies beyond them from the tails of their column, the
 /// shares of slices from those of the whole.
-fn borrow(
-    quantities: &[Quantity],
-    windows: &[Vec<Sample>],
-    swings: &HashMap<usize, Swing>,
-    fits: &mut [Option<Fit>],
-) {
+fn borrow(quantities: &[Quantity], windows: &[Vec<Sample>], fits: &mut [Option<Fit>]) {
     let clumping = clumping(quantities, windows, fits);
     for (quantity, fit) in quantities.iter().zip(&mut *fits) {
         let Some((fit, column)) = fit.as_mut().zip(quantity.tail_of) else { continue };
         let Some(clump) = clumping.get(column).copied().filter(|clump| *clump > CLUMPS) else { continue };
-        // A level that wanders passes its bounds for as long as it remembers.
-        let memory = swings.get(&column).filter(|_| quantity.borrows).map_or(0.0, |swing| swing.memory);
-        fit.borrow_clumping(clump, memory);
+        fit.borrow_clumping(clump, 0.0);
     }
     for (index, quantity) in quantities.iter().enumerate() {
         let Some(whole) = quantity.part_of.and_then(|part_of| fits.get(part_of)).cloned().flatten() else {
@@ -309,7 +303,11 @@ fn clumping(quantities: &[Quantity], windows: &[Vec<Sample>], fits: &[Option<Fit
             .iter()
             .map(|sample| (sample.sum / sample.count - fit.mean).powi(2) * sample.count / fit.variance)
             .sum();
-        clumping[column] = clumping[column].max(squares / (used.len() as f64 - 1.0).max(1.0));
+        let clump = squares / (used.len() as f64 - 1.0).max(1.0);
+        // A few clumps show their size vaguely.
+        let shown = used.iter().filter(|sample| sample.sum > 0.0).count().max(1) as f64;
+        let vague = if clump > CLUMPS { 1.0 + (2.0 / shown).sqrt() } else { 1.0 };
+        clumping[column] = clumping[column].max(clump * vague);
     }
     clumping
 }
@@ -385,12 +383,17 @@ mod tests {
     #[test]
     fn a_part_of_a_steady_window_is_a_sample_of_it() {
         let steady = plain(Law::Mean { variance: 1.0 }, Family::Marginal);
-        let baseline: Vec<Vec<Sample>> =
-            (0..100).map(|window| vec![Sample { sum: f64::from(window % 3) - 1.0, count: 240.0 }]).collect();
+        let baseline: Vec<Vec<Sample>> = (0..100)
+            .map(|window| {
+                let count = 240.0 + f64::from(window % 7) - 3.0;
+                vec![Sample { sum: f64::from(window % 3) - 1.0, count }]
+            })
+            .collect();
         let watch = watch(&[steady], &baseline);
         let fit = watch.fit(0).expect("a fit");
-        assert!(fit.precision(240.0) > 5.0 * 240.0, "a timetable hardly varies: {}", fit.precision(240.0));
-        assert!(fit.precision(120.0) < 2.5 * 120.0, "half of one does: {}", fit.precision(120.0));
+        let precision = |count: f64| fit.precision(fit.trusted(Sample { sum: 0.0, count }, &[]).count);
+        assert!(precision(240.0) > 5.0 * 240.0, "a timetable hardly varies: {}", precision(240.0));
+        assert!(precision(120.0) < 2.5 * 120.0, "half of one does: {}", precision(120.0));
     }
 
     #[test]
