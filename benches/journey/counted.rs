@@ -68,6 +68,9 @@ pub(crate) fn instructions(reference: &[u8]) -> Option<u64> {
             .arg(file.path())
             .output()
             .ok()?;
+        if !output.status.success() {
+            return None;
+        }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let line = said.lines().find(|line| line.contains("Collected"))?;
         line.split_whitespace().next_back()?.parse::<u64>().ok()

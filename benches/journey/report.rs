@@ -143,7 +143,7 @@ impl Report {
         // Writing into a string cannot fail.
         let _ = write!(
             text,
-            "{}\n\n{BEGIN}\n{}\n{END}\n{}",
+            "{}\n\n{BEGIN}\n{}\n{END}\n\n{}",
             head.trim_end(),
             self.to_string().trim_end(),
             tail.trim_start()
