@@ -12,8 +12,8 @@ use crate::{invariants, workload};
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// Jumps in the order in which they happen; the last one freezes the clock.
 const JUMPS: [&str; 7] = ["+0", "+1h", "-1h", "+1d", "-1d", "+0", "2026-06-01 00:00:00"];
-/// Answers of one target that are failures, after each jump.
-const FAILURES: usize = 4;
+/// Answers of one target that are failures at a jump by a day; so few that its breaker stays closed.
+const FAILURES: usize = 2;
 
 #[test]
 fn jumps_of_the_clock_change_nothing() {
@@ -31,9 +31,11 @@ fn jumps_of_the_clock_change_nothing() {
     ]);
     world.daemon().wait_ready();
     for (chunk, jump) in records.chunks(records.len().div_ceil(JUMPS.len())).zip(JUMPS) {
-        // Something waits to be sent again when the clock jumps: it must be neither given up nor delayed by a day.
-        world.receiver.next("/webhook", (0..FAILURES).map(|_| Reply::status(500)));
-        world.scripted += FAILURES;
+        if jump.ends_with('d') {
+            // What fails around a jump by a day must be neither given up nor delayed by it.
+            world.receiver.next("/webhook", (0..FAILURES).map(|_| Reply::status(500)));
+            world.scripted += FAILURES;
+        }
         fs::write(&told, jump).expect("a writable folder");
         world.produce(chunk);
         pause(300);

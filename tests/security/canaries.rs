@@ -123,8 +123,9 @@ fn search(place: &str, text: &str) {
 /// Answers of all routes, asked for everything that there is.
 fn answers(address: &str, token: &str) -> Vec<(String, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = reqwest::Client::new();
     let ask = async |path: &str, token: &str| {
-        let request = reqwest::Client::new().get(format!("http://{address}{path}")).bearer_auth(token);
+        let request = client.get(format!("http://{address}{path}")).bearer_auth(token);
         let answer = request.send().await.expect("an answer");
         let headers = format!("{:?}", answer.headers());
         (headers, answer.text().await.expect("text"))
