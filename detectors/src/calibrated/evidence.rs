@@ -65,7 +65,7 @@ impl Evidence {
         let tempered = match quantity.law {
             Law::Share if !fit.is_bursty() => change * skew(change, expected),
             Law::Share => change,
-            Law::Mean { .. } => quantity.of_few(change, sample.count / precision),
+            Law::Mean { .. } => quantity.of_few(change, sample.count / precision, sample.count),
         };
         let standard = tempered * precision.sqrt();
         let bets = match (quantity.law, fit.clip) {

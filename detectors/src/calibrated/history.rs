@@ -82,7 +82,7 @@ impl Judged<'_> {
             return Weighed::default();
         }
         let precision = self.fit.precision(count);
-        let change = self.quantity.of_few(sum / count - expected, count / precision);
+        let change = self.quantity.of_few(sum / count - expected, count / precision, count);
         let standard = change * precision.sqrt();
         let clipped = self.fit.clip.map_or(standard, |clip| standard.clamp(-clip, clip));
         Weighed { precision, standard, clipped, sum, count, expected: count * expected }

@@ -8,6 +8,9 @@ const TOLERATED_DEVIATIONS: f64 = 0.05;
 /// The same of the difference between a slice and the rest.
 const TOLERATED_OF_SLICE: f64 = 0.1;
 
+/// Events under which a window of a slice holds few.
+const FEW: f64 = 5.0;
+
 /// Tolerated change of a share, as a part of it.
 const TOLERATED_PART: f64 = 0.25;
 
@@ -88,9 +91,10 @@ pub struct Quantity {
 
 impl Quantity {
     /// Change of a window's mean, made smaller so that its standard score is passed no more often than a normal one
-    /// would be: by Bennett's inequality for the mean of a few bounded scores, each with variance `variance`.
-    pub(super) fn of_few(&self, change: f64, variance: f64) -> f64 {
-        let Some(bound) = self.bound else { return change };
+    /// would be: by Bennett's inequality for the mean of a few bounded scores, each with variance `variance`. Of more than a
+    /// few the windows of the baseline have shown how they vary.
+    pub(super) fn of_few(&self, change: f64, variance: f64, count: f64) -> f64 {
+        let Some(bound) = self.bound.filter(|_| count < FEW) else { return change };
         let variance = variance.max(1e-12);
         let relative = bound * change.abs() / variance;
         let rate = (1.0 + relative) * relative.ln_1p() - relative;
@@ -142,10 +146,10 @@ pub(super) mod tests {
     #[test]
     fn one_odd_event_of_a_slice_is_no_sign_and_many_are() {
         let steady = Quantity { bound: Some(1.0), ..plain(Law::Mean { variance: 0.02 }, Family::Segment) };
-        let standard = |change: f64, events: f64| steady.of_few(change, 0.02) * (events / 0.02).sqrt();
-        assert!(standard(0.6, 2.0) < 3.0, "{}", standard(0.6, 2.0));
-        assert!(standard(0.6, 50.0) > 8.0, "{}", standard(0.6, 50.0));
-        let (small, plain) = (standard(0.02, 2_000.0), 0.02 * (2_000.0_f64 / 0.02).sqrt());
-        assert!(small > 0.85 * plain, "a small change over many events is hardly tempered: {small} {plain}");
+        let standard = |change: f64, events: f64| steady.of_few(change, 0.02, events) * (events / 0.02).sqrt();
+        let untempered = |change: f64, events: f64| change * (events / 0.02_f64).sqrt();
+        assert!(untempered(0.6, 2.0) > 5.9 && standard(0.6, 2.0) < 3.0, "{}", standard(0.6, 2.0));
+        assert_eq!(standard(0.6, 50.0), untempered(0.6, 50.0));
+        assert!(standard(0.02, 3.0) > 0.85 * untempered(0.02, 3.0), "a small change is hardly tempered");
     }
 }

@@ -314,8 +314,7 @@ fn clumping(quantities: &[Quantity], windows: &[Vec<Sample>], fits: &[Option<Fit
 
 #[cfg(test)]
 mod tests {
-    use super::super::quantity::Family;
-    use super::super::quantity::tests::plain;
+    use super::super::quantity::{Family, tests::plain};
     use super::*;
 
     const HOUR: i64 = 3_600_000;
