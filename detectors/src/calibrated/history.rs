@@ -187,7 +187,8 @@ impl Judged<'_> {
             let expected = newest.expected + self.tolerance * newest.count;
             let (hits, rise) = (newest.sum, newest.sum >= expected);
             let entropy = if hits > 0.0 { hits * (hits / expected).ln() } else { 0.0 };
-            let root = (2.0 * (entropy - (hits - expected)) / self.fit.clumping(newest.count)).max(0.0).sqrt();
+            let root =
+                (2.0 * (entropy - (hits - expected)) / self.fit.clumping(newest.count)).max(0.0).sqrt();
             if rise && hits < FEWEST_HITS {
                 return z;
             }

@@ -87,7 +87,8 @@ impl Changes {
 
     /// Bytes of memory that they take, but for those of their own fields.
     pub(super) fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Change>() + self.0.iter().map(|change| change.most.bytes()).sum::<usize>()
+        self.0.capacity() * size_of::<Change>()
+            + self.0.iter().map(|change| change.most.bytes()).sum::<usize>()
     }
 }
 
@@ -126,7 +127,11 @@ mod tests {
         assert_eq!(part(&mut changes, finding(Some("south"), 1.1, -5.5)), there, "it leans the other way");
         assert_eq!(part(&mut changes, finding(None, 1.2, 5.5)), there, "the whole holds the segment");
         assert_eq!(part(&mut changes, finding(Some("north"), 1.2, 5.5)), None, "its own alert goes on");
-        assert_eq!(part(&mut changes, finding(Some("east"), 1.1, 5.5)), None, "a segment that moves along is news");
+        assert_eq!(
+            part(&mut changes, finding(Some("east"), 1.1, 5.5)),
+            None,
+            "a segment that moves along is news"
+        );
         assert_eq!(part(&mut changes, finding(None, 4.0, 20.0)), None, "so is much more in the whole");
     }
 

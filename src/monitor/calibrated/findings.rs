@@ -145,9 +145,10 @@ fn culprit(monitored: &[Monitored], step: &Readings<'_>, alarming: usize) -> usi
         let dimension = other.slice.as_ref().map(std::mem::discriminant);
         dimension == Some(std::mem::discriminant(slice)) && other.measure == one.measure
     });
-    let leaning_away = others.filter_map(|(index, _)| Some((index, change(index)?))).filter(|(_, (other, z))| {
-        other * own < 0.0 && other.abs() > own.abs() && z * other > 0.0 && z.abs() >= LEAST_OF_CULPRIT
-    });
+    let leaning_away =
+        others.filter_map(|(index, _)| Some((index, change(index)?))).filter(|(_, (other, z))| {
+            other * own < 0.0 && other.abs() > own.abs() && z * other > 0.0 && z.abs() >= LEAST_OF_CULPRIT
+        });
     leaning_away.max_by(|a, b| a.1.0.abs().total_cmp(&b.1.0.abs())).map_or(alarming, |(index, _)| index)
 }
 

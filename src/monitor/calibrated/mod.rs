@@ -343,7 +343,10 @@ impl ModelWatchState {
     /// Bytes of memory that it takes, but for those of its own fields.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.watch.bytes() + self.shortfalls.capacity() * size_of::<f64>() + self.cause.bytes() + self.changes.bytes()
+        self.watch.bytes()
+            + self.shortfalls.capacity() * size_of::<f64>()
+            + self.cause.bytes()
+            + self.changes.bytes()
     }
 
     /// The state as text for a checkpoint.

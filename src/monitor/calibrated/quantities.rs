@@ -365,7 +365,8 @@ impl List<'_> {
                 }
             }
             let measure = Measure::Missing { column: index };
-            let part_of = self.all[..first].iter().position(|one| one.slice.is_none() && one.measure == measure);
+            let part_of =
+                self.all[..first].iter().position(|one| one.slice.is_none() && one.measure == measure);
             let missing = Quantity { part_of, ..share(family, TOLERATED_MISSING_OF_SLICE) };
             self.push(&column.name, "missing", missing, measure);
         }
