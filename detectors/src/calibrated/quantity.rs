@@ -146,7 +146,8 @@ pub(super) mod tests {
     #[test]
     fn one_odd_event_of_a_slice_is_no_sign_and_many_are() {
         let steady = Quantity { bound: Some(1.0), ..plain(Law::Mean { variance: 0.02 }, Family::Segment) };
-        let standard = |change: f64, events: f64| steady.of_few(change, 0.02, events) * (events / 0.02).sqrt();
+        let standard =
+            |change: f64, events: f64| steady.of_few(change, 0.02, events) * (events / 0.02).sqrt();
         let untempered = |change: f64, events: f64| change * (events / 0.02_f64).sqrt();
         assert!(untempered(0.6, 2.0) > 5.9 && standard(0.6, 2.0) < 3.0, "{}", standard(0.6, 2.0));
         assert_eq!(standard(0.6, 50.0), untempered(0.6, 50.0));

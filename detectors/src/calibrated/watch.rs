@@ -364,22 +364,6 @@ mod tests {
     }
 
     #[test]
-    fn rarer_tails_clump_as_commoner_ones_do() {
-        let tail = Quantity { rises_only: true, tail_of: Some(0), ..plain(Law::Share, Family::Rate) };
-        let baseline: Vec<Vec<Sample>> = (0..400)
-            .map(|window| {
-                let common = Sample { sum: clumps(window, 60.0), count: 60.0 };
-                vec![common, Sample { sum: if window == 47 { 4.0 } else { 0.0 }, count: 60.0 }]
-            })
-            .collect();
-        let storm = [Sample { sum: 60.0, count: 60.0 }; 2];
-        let alone = watch(&[tail, Quantity { tail_of: None, ..tail }], &baseline);
-        assert!(alarms(&alone, &baseline[0], &storm)[1]);
-        let together = watch(&[tail, tail], &baseline);
-        assert!(!alarms(&together, &baseline[0], &storm)[1], "one hour of rain is one event, not sixty");
-    }
-
-    #[test]
     fn a_part_of_a_steady_window_is_a_sample_of_it() {
         let steady = plain(Law::Mean { variance: 1.0 }, Family::Marginal);
         let baseline: Vec<Vec<Sample>> = (0..100)
