@@ -10,7 +10,7 @@ use super::findings::{Finding, is_fault};
 /// Most columns whose changes are remembered; of further ones every place is told.
 const MOST: usize = 64;
 
-/// How much stronger than the change of its slice the whole must be, or a slice that leans the other way, to be news.
+/// How much stronger than the change of its slice the whole must be to be news.
 const MUCH_STRONGER: f64 = 1.5;
 
 /// Where a column changed most.
@@ -35,7 +35,7 @@ impl Change {
             (Some(most), Some(other)) => {
                 let one_dimension = std::mem::discriminant(most) == std::mem::discriminant(other);
                 let leans_away = self.rises != (finding.statistic > 0.0);
-                most != other && one_dimension && leans_away && stronger <= MUCH_STRONGER
+                most != other && one_dimension && leans_away && stronger <= 1.0
             }
             (None, None) => false,
         }
