@@ -41,7 +41,7 @@ const WATERMARK_TIMEOUT: Duration = Duration::from_secs(2);
 const DISCOVERY_BUDGET: Duration = Duration::from_secs(4);
 
 /// News of the client that are served between two batches.
-const NEWS: usize = 4;
+const NEWS: usize = 8;
 
 /// Errors after which a topic may be another one, or a broker may have lost records.
 const DOUBTS: [&str; 5] =
@@ -249,7 +249,7 @@ impl KafkaSource {
     /// Hands over what comes within `wait`, or less if it is `most` records before. Answers how many there were. News and
     /// errors are taken in any case, and are all that comes while records are held back.
     pub fn poll(&mut self, wait: Duration, most: usize, mut take: impl FnMut(Incoming<'_>)) -> usize {
-        if self.paused || most == 0 {
+        if self.paused || most == 0 || self.assigned.is_empty() {
             self.serve_news(wait);
             return 0;
         }
@@ -284,7 +284,8 @@ impl KafkaSource {
         let mut patience = wait;
         for _ in 0..NEWS {
             match self.consumer.poll(patience) {
-                None => return,
+                // Nothing more, or something that a callback took: with no time to wait, one log line looks like an end.
+                None => {}
                 // Each partition is diverted before it is assigned, so neither a record nor an end should come here. One
                 // that did is past: nothing of its partition counts until that is read anew from its position.
                 Some(Ok(message)) => {
