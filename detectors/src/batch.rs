@@ -186,7 +186,7 @@ impl BatchDetector {
             self.of_order(binning, reference, window, with_p)?
         } else {
             let (reference, window) = grouped(binning, reference, window);
-            self.of_groups(&reference, &window, n, m)?
+            self.of_groups(&reference, &window, n, m, with_p)?
         };
         Some(Score { statistic, p_value, n, m })
     }
@@ -230,12 +230,20 @@ impl BatchDetector {
     }
 
     /// The detectors that ignore the order of groups.
-    fn of_groups(self, reference: &[u64], window: &[u64], n: u64, m: u64) -> Option<(f64, Option<f64>)> {
+    fn of_groups(
+        self,
+        reference: &[u64],
+        window: &[u64],
+        n: u64,
+        m: u64,
+        with_p: bool,
+    ) -> Option<(f64, Option<f64>)> {
         let bins = reference.len();
+        let p = |of: &dyn Fn() -> Option<f64>| if with_p { of() } else { None };
         match self {
             Self::Psi => {
                 let psi = psi(reference, window, Smoothing::default())?;
-                Some((psi, psi_p_value(psi, n, m, bins)))
+                Some((psi, p(&|| psi_p_value(psi, n, m, bins))))
             }
             Self::ChiSquare => {
                 let options = ChiSquareOptions { yates: false, pool_below: Some(SPARSE) };
@@ -245,11 +253,11 @@ impl BatchDetector {
             }
             Self::JensenShannon => {
                 let divergence = jensen_shannon(reference, window)?;
-                Some((divergence.distance_base_2(), eighth_p_value(divergence.nats, n, m, bins)))
+                Some((divergence.distance_base_2(), p(&|| eighth_p_value(divergence.nats, n, m, bins))))
             }
             Self::Hellinger => {
                 let distance = hellinger(reference, window)?;
-                Some((distance, eighth_p_value(distance * distance, n, m, bins)))
+                Some((distance, p(&|| eighth_p_value(distance * distance, n, m, bins))))
             }
             Self::TotalVariation => Some((total_variation(reference, window)?, None)),
             Self::GTest => {
@@ -259,7 +267,7 @@ impl BatchDetector {
             Self::KullbackLeibler => {
                 let nats = kl(reference, window, Smoothing::default())?;
                 // Either direction is half of the PSI for small changes.
-                Some((nats.max(0.0), psi_p_value(2.0 * nats.max(0.0), n, m, bins)))
+                Some((nats.max(0.0), p(&|| psi_p_value(2.0 * nats.max(0.0), n, m, bins))))
             }
             Self::Ks
             | Self::Wasserstein
@@ -355,14 +363,24 @@ impl Comparison<'_> {
     /// The same as [`BatchDetector::score`] of the two.
     #[must_use]
     pub fn score(&self, detector: BatchDetector) -> Option<Score> {
+        self.judge(detector, true)
+    }
+
+    /// The same as [`BatchDetector::statistic`] of the two.
+    #[must_use]
+    pub fn statistic(&self, detector: BatchDetector) -> Option<f64> {
+        self.judge(detector, false).map(|score| score.statistic)
+    }
+
+    fn judge(&self, detector: BatchDetector, with_p: bool) -> Option<Score> {
         if !detector.applies_to(self.binning) {
             return None;
         }
         let (n, m) = (self.n, self.m);
         let (statistic, p_value) = if detector.looks_at_order() {
-            detector.of_order(self.binning, self.reference, self.window, true)?
+            detector.of_order(self.binning, self.reference, self.window, with_p)?
         } else {
-            detector.of_groups(&self.groups.0, &self.groups.1, n, m)?
+            detector.of_groups(&self.groups.0, &self.groups.1, n, m, with_p)?
         };
         Some(Score { statistic, p_value, n, m })
     }

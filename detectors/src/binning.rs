@@ -174,6 +174,30 @@ impl NumericBinning {
         below
     }
 
+    /// The cells of values of several columns, each as [`NumericBinning::cell`] says, in lock step too: for a single row,
+    /// whose columns have nothing but their searches in common.
+    #[must_use]
+    pub fn cells_across(binnings: [&Self; LANES], values: [f64; LANES]) -> [usize; LANES] {
+        let mut below = [0; LANES];
+        let mut size = binnings.map(|binning| binning.knots.len());
+        let longest = size.into_iter().max().unwrap_or(0);
+        for _ in 0..usize::BITS - longest.leading_zeros() {
+            for lane in 0..LANES {
+                let (half, knots) = (size[lane] / 2, &binnings[lane].knots);
+                let middle = below[lane] + half;
+                let is_below = knots.get(middle).is_some_and(|&knot| knot < values[lane]);
+                below[lane] = select_unpredictable(is_below, middle, below[lane]);
+                size[lane] -= half;
+            }
+        }
+        for lane in 0..LANES {
+            let at = |place: usize| binnings[lane].knots.get(place).copied();
+            let first = below[lane] + usize::from(at(below[lane]).is_some_and(|knot| knot < values[lane]));
+            below[lane] = 2 * first + usize::from(at(first) == Some(values[lane]));
+        }
+        below
+    }
+
     /// The values a cell can hold, as `(low, high)`: equal for a tie cell, infinite at the ends; `None` past the last.
     #[must_use]
     pub fn bounds(&self, cell: usize) -> Option<(f64, f64)> {
@@ -285,6 +309,13 @@ impl CategoricalBinning {
     /// The cell that counts `category`.
     #[must_use]
     pub fn cell(&self, category: &str) -> usize {
+        self.cell_of_bytes(category.as_bytes())
+    }
+
+    /// The same for a text that is known to be UTF-8, or need not be: bytes that are not are no category.
+    #[must_use]
+    #[inline]
+    pub fn cell_of_bytes(&self, category: &[u8]) -> usize {
         self.table.find(&self.categories, category).unwrap_or(self.categories.len())
     }
 

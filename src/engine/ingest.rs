@@ -4,11 +4,13 @@
 //! same counts.
 
 use super::decoder::Decoded;
+use super::labels::Labels;
 use super::{Engine, RefusedRecord};
+use crate::event::scan::Found;
 use crate::event::{Event, NameRules, Named, Record, Refusal, plausible};
 use crate::fault::{Place, reach};
 use crate::subject::Millis;
-use crate::window::{Dedup, Ends, Gaps, LastRecord, Outcome, Partition, Seen, Usual, Windows};
+use crate::window::{Dedup, Gaps, Outcome, Partition, Seen, Usual, Windows};
 
 /// Refused records whose pointers wait for the next checkpoint; further ones are only counted.
 const MAX_REFUSED: usize = 10_000;
@@ -19,9 +21,11 @@ impl Engine {
     pub fn ingest(&mut self, record: &Record<'_>, now: Millis) {
         reach(Place::RecordTaken);
         self.law.read += 1;
-        let outcome = self.count(record, now);
-        let partition = self.partitions.entry(record.topic, record.partition);
-        partition.passed(record.offset, LastRecord::Ends(Ends::of(record)));
+        let place = self.partitions.place(record.topic, record.partition);
+        let outcome = self.count(record, place, now);
+        if let Some(partition) = self.partitions.at(place) {
+            partition.passed(record);
+        }
         match outcome {
             Outcome::Counted => self.law.counted += 1,
             Outcome::Late => self.law.late += 1,
@@ -37,12 +41,21 @@ impl Engine {
         reach(Place::RecordPassed);
     }
 
-    fn count(&mut self, record: &Record<'_>, now: Millis) -> Outcome {
+    fn count(&mut self, record: &Record<'_>, place: usize, now: Millis) -> Outcome {
         let Self {
             decoder, names, dedup, windows, partitions, completeness, labels, sequences, unknown, ..
         } = self;
+        // The broker's clock, where it wrote the timestamp: then a replay decides the same.
+        let now = record.appended_at.unwrap_or(now);
+        let mut place = Where { record, partition: partitions.at(place), gaps: &mut completeness.gaps, now };
         let (event, usual) = match decoder.read(record.payload) {
-            Ok(Decoded::Usual(usual)) => (usual.scanned.outline(usual.payload), Some(usual)),
+            Ok(Decoded::Usual(usual)) => {
+                let plain = names.stand_in_event() && dedup.is_none() && sequences.are_none();
+                if plain && let Some(outcome) = count_plain(windows, labels, &mut place, usual) {
+                    return outcome;
+                }
+                (usual.scanned.outline(usual.payload), Some(usual))
+            }
             Ok(Decoded::Whole(event)) => (*event, None),
             Err(refusal) => return Outcome::Refused(refusal),
         };
@@ -51,9 +64,7 @@ impl Engine {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let (named, event, at) = &known;
-        let partition = partitions.entry(record.topic, record.partition);
-        let gaps = &mut completeness.gaps;
-        let outcome = observe(dedup.as_mut(), windows, partition, gaps, (record, &known, usual), now);
+        let outcome = observe(dedup.as_mut(), windows, &mut place, (&known, usual));
         match outcome {
             Outcome::Counted => {
                 // The join also keeps the segment of a prediction.
@@ -98,6 +109,48 @@ impl Engine {
     }
 }
 
+/// Where an event comes from, and when.
+struct Where<'w, 'r> {
+    record: &'w Record<'r>,
+    partition: Option<&'w mut Partition>,
+    gaps: &'w mut Gaps,
+    now: Millis,
+}
+
+impl Where<'_, '_> {
+    /// Notes that an event of this time was counted, or could not be.
+    fn observed(&mut self, outcome: &Outcome, ts: Millis, windows: &Windows) {
+        if self.gaps.any_open() && matches!(outcome, Outcome::Counted | Outcome::Unmatched) {
+            self.gaps.saw(self.record.topic, self.record.partition, ts, windows.settings().lateness);
+        }
+    }
+}
+
+/// Counts what nearly every event is, without making an [`Event`] of it: one with features and a time, of a version that is
+/// watched and named in it, whose label nobody waits for. `None` for any other, which is not counted.
+#[inline]
+fn count_plain(
+    windows: &mut Windows,
+    labels: &Labels,
+    place: &mut Where<'_, '_>,
+    usual: Usual<'_>,
+) -> Option<Outcome> {
+    let Usual { scanned, payload, .. } = usual;
+    let (Some(model), Found::Text(version), Some(ts), true) =
+        (scanned.model, scanned.version, scanned.ts, scanned.has_features)
+    else {
+        return None;
+    };
+    let version = windows.known_version(model.bytes(payload), version.bytes(payload))?;
+    if scanned.id != Found::Absent && labels.concern_at(windows, version, ts) {
+        return None;
+    }
+    let partition = place.partition.as_deref_mut()?;
+    let outcome = windows.observe_usual(version, partition, usual, ts, place.now);
+    place.observed(&outcome, ts, windows);
+    Some(outcome)
+}
+
 /// An event that can be counted: whose, what, and when.
 type Known<'r> = (Named<'r>, Event<'r>, Millis);
 
@@ -118,20 +171,16 @@ fn known<'r>(names: &'r NameRules, record: &Record<'r>, event: Event<'r>) -> Res
 fn observe(
     dedup: Option<&mut Dedup>,
     windows: &mut Windows,
-    partition: &mut Partition,
-    gaps: &mut Gaps,
-    (record, (named, event, ts), usual): (&Record<'_>, &Known<'_>, Option<Usual<'_>>),
-    now: Millis,
+    place: &mut Where<'_, '_>,
+    ((named, event, ts), usual): (&Known<'_>, Option<Usual<'_>>),
 ) -> Outcome {
-    let place = (record.topic, record.partition, record.offset);
-    if dedup.is_some_and(|dedup| dedup.is_duplicate(place, named, event)) {
+    let Record { topic, partition, offset, .. } = *place.record;
+    if dedup.is_some_and(|dedup| dedup.is_duplicate((topic, partition, offset), named, event)) {
         return Outcome::Duplicate;
     }
-    // The broker's clock, where it wrote the timestamp: then a replay decides the same.
-    let now = record.appended_at.unwrap_or(now);
+    let now = place.now;
+    let Some(partition) = place.partition.as_deref_mut() else { return Outcome::Unmatched };
     let outcome = windows.observe(partition, named, Seen { event, usual }, *ts, now);
-    if gaps.any_open() && matches!(outcome, Outcome::Counted | Outcome::Unmatched) {
-        gaps.saw(record.topic, record.partition, *ts, windows.settings().lateness);
-    }
+    place.observed(&outcome, *ts, windows);
     outcome
 }

@@ -79,6 +79,11 @@ impl Labels {
         windows.plan_of_last().is_some_and(|plan| self.join.concerns(plan))
     }
 
+    /// Whether labels of an event of this version and time are joined.
+    pub(super) fn concern_at(&self, windows: &Windows, version: usize, ts: Millis) -> bool {
+        windows.plan_at(version, ts).is_some_and(|plan| self.join.concerns(plan))
+    }
+
     /// Takes in an event that was counted.
     pub(super) fn observe(
         &mut self,

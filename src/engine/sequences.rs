@@ -68,6 +68,11 @@ impl Sequences {
         Self { rules: monitor.sequential.clone(), versions: BTreeMap::new(), dirty: BTreeSet::new() }
     }
 
+    /// Whether there are no such detectors.
+    pub(super) fn are_none(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     fn watches(&self, model: &str, on: impl Fn(&str) -> bool) -> bool {
         self.rules.iter().any(|rule| rule.watches(model) && on(&rule.on))
     }

@@ -24,6 +24,12 @@ pub struct Named<'a> {
 }
 
 impl NameRules {
+    /// Whether both stand in the event and nowhere else.
+    #[must_use]
+    pub fn stand_in_event(&self) -> bool {
+        (&self.model, &self.version) == (&NameSource::Event, &NameSource::Event)
+    }
+
     /// Resolves model and version. The configured place wins; the event's own field is the fallback.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! `monitor.baseline_margin` times the largest. Without a time column, or with fewer than [`MIN_WINDOWS`] such
 //! windows, only the configured floors hold.
 
+use anchorwatch_detectors::batch::Baseline;
 use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
@@ -46,10 +47,16 @@ impl Calibration {
             ..Self::default()
         };
         let Some(window_ms) = reference.window_ms else { return calibration };
+        let columns = reference.columns.iter().enumerate();
+        let baselines: Vec<Baseline> = columns
+            .map(|(index, column)| {
+                Baseline::new(&column.binning, layout.column(&reference.profile, index).cells)
+            })
+            .collect();
         for_each_window(&reference.windows, window_ms, length_ms, layout.len(), |counts| {
             if counts[Layout::ROWS] >= min_rows {
                 calibration.windows += 1;
-                calibration.take(reference, &layout, counts, monitor);
+                calibration.take(reference, &baselines, &layout, counts, monitor);
             }
         });
         if calibration.windows < MIN_WINDOWS {
@@ -58,8 +65,15 @@ impl Calibration {
         calibration
     }
 
-    fn take(&mut self, reference: &Reference, layout: &Layout, counts: &[u64], monitor: &Monitor) {
-        for (index, column) in reference.columns.iter().enumerate() {
+    fn take(
+        &mut self,
+        reference: &Reference,
+        baselines: &[Baseline],
+        layout: &Layout,
+        counts: &[u64],
+        monitor: &Monitor,
+    ) {
+        for ((index, column), baseline) in reference.columns.iter().enumerate().zip(baselines) {
             let (whole, window) = (layout.column(&reference.profile, index), layout.column(counts, index));
             let into = &mut self.columns[index];
             let sides = Sides::new(column, whole, window);
@@ -71,11 +85,11 @@ impl Calibration {
                 };
                 into.faults[kind as usize] = into.faults[kind as usize].max(rate);
             }
+            let Some(comparison) = baseline.beside(&column.binning, whole.cells, window.cells) else {
+                continue;
+            };
             for detector in super::detectors_of(monitor, column) {
-                let Some(effect) = detector.batch().statistic(&column.binning, whole.cells, window.cells)
-                else {
-                    continue;
-                };
+                let Some(effect) = comparison.statistic(detector.batch()) else { continue };
                 match into.effects.iter_mut().find(|(known, _)| known == detector) {
                     Some((_, largest)) => *largest = largest.max(effect),
                     None => into.effects.push((*detector, effect)),
@@ -117,6 +131,11 @@ impl Calibration {
     }
 }
 
+/// Length of the stretches of the baseline that say what is normal for windows of `length_ms`.
+pub(super) fn judged_length(length_ms: Millis, window_ms: Millis) -> Millis {
+    length_ms.max(window_ms)
+}
+
 /// Calls `take` with the counts of overlapping stretches of the baseline of `length_ms`, or of single baseline windows
 /// if those are longer.
 fn for_each_window(
@@ -127,7 +146,7 @@ fn for_each_window(
     mut take: impl FnMut(&[u64]),
 ) {
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return };
-    let length = length_ms.max(window_ms);
+    let length = judged_length(length_ms, window_ms);
     let step = (length / STEPS / window_ms).max(1) * window_ms;
     let (mut entering, mut leaving) = (0, 0);
     let mut total = vec![0; len];

@@ -30,6 +30,7 @@ use crate::window::Plan;
 
 pub use calibration::Calibration;
 
+use calibration::judged_length;
 use faults::{AllRates, FaultKind, FaultScore, Sides, scores, window_rate};
 
 /// Factor on the thresholds of a segment: the calibration saw windows of the whole traffic, and a part varies more.
@@ -131,6 +132,8 @@ impl Judge {
     }
 
     fn calibration(&mut self, plan: &Plan, length: Millis) -> Arc<Calibration> {
+        // Lengths below that of a baseline window share one.
+        let length = plan.reference.window_ms.map_or(length, |window| judged_length(length, window));
         let key = (plan.reference_id.clone(), length);
         let (monitor, min_rows) = (&self.monitor, self.min_rows);
         let known = self.calibrations.entry(key);

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use anchorwatch_detectors::binning::{Binning, LANES};
+use anchorwatch_detectors::binning::{Binning, LANES, NumericBinning};
 
 use super::fit::Fit;
 use super::pairs::{Block, ROWS};
@@ -25,6 +25,8 @@ const MOST: usize = 1_024;
 const WORDS: usize = 32_768;
 /// Rows that are looked up together: so many stay in the nearest cache.
 const BLOCK: usize = 64;
+/// Rows that are looked up each by itself.
+const FEW: usize = 3;
 
 /// A row: its values are consecutive words, in the shape that its plan has for rows.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +121,7 @@ impl Batch {
         for run in targets.chunk_by(together) {
             let Target { subject, row, pane } = run[0];
             let plan = &plans[rows[row as usize].plan as usize];
-            let size = (plan.layout.len(), run.len() * plan.rows.counted() + 1);
+            let size = (plan.size(), run.len() * plan.rows.counted() + 1);
             let Some(mut open) = subjects.open(subject, pane, size, amended(pane)) else { continue };
             let begins = |target: &Target| rows[target.row as usize].begins as usize;
             open.add(Layout::ROWS, run.len() as u64);
@@ -127,11 +129,20 @@ impl Batch {
                 let counted = begins(target)..begins(target) + plan.rows.counted();
                 open.add_one_each(words[counted].iter().map(|word| RowShape::index(*word)));
             }
-            if !plan.reference.joint.is_empty() {
-                for part in run.chunks(ROWS) {
-                    block.add(plan, part.iter().map(|target| &words[begins(target)..]), |place, amount| {
-                        open.add(plan.layout.joint(place), amount);
-                    });
+            if plan.reference.joint.is_empty() {
+                continue;
+            }
+            for part in run.chunks(ROWS) {
+                let rows = part.iter().map(|target| &words[begins(target)..]);
+                match open.joint() {
+                    Some(joint) => block.add(plan, rows, |place, amount| {
+                        if let Some(counter) = joint.get_mut(place) {
+                            *counter = counter.saturating_add(amount);
+                        }
+                    }),
+                    None => {
+                        block.add(plan, rows, |place, amount| open.add(plan.layout.joint(place), amount));
+                    }
                 }
             }
         }
@@ -173,10 +184,36 @@ fn look_up(words: &mut [u64], plan: &Plan, rows: &[Row]) {
                 words[places[lane]] = plan.rows.looked_up(column, values[lane], cells[lane]);
             }
         }
-        for row in rest {
-            let place = row.begins as usize + column;
-            let cell = binning.cell(f64::from_bits(words[place]));
-            words[place] = plan.rows.looked_up(column, words[place], cell);
+        if rest.len() > FEW {
+            for row in rest {
+                let place = row.begins as usize + column;
+                let cell = binning.cell(f64::from_bits(words[place]));
+                words[place] = plan.rows.looked_up(column, words[place], cell);
+            }
+        }
+    }
+    let (_, rest) = rows.as_chunks::<LANES>();
+    if rest.len() <= FEW {
+        rest.iter().for_each(|row| look_up_one(&mut words[row.begins as usize..], plan));
+    }
+}
+
+/// Looks the numeric values of one row up, eight columns at a time.
+fn look_up_one(row: &mut [u64], plan: &Plan) {
+    for columns in plan.rows.numeric_columns().chunks(LANES) {
+        // Fewer than eight are looked up with the first one again.
+        let column = |lane: usize| columns.get(lane).map_or(columns[0], |column| *column) as usize;
+        let columns: [usize; LANES] = std::array::from_fn(column);
+        let binning = |column: usize| match &plan.reference.columns[column].binning {
+            Binning::Numeric(binning) => Some(binning),
+            Binning::Categorical(_) => None,
+        };
+        let Some(first) = binning(columns[0]) else { continue };
+        let binnings = columns.map(|column| binning(column).unwrap_or(first));
+        let values = columns.map(|column| row[column]);
+        let cells = NumericBinning::cells_across(binnings, values.map(f64::from_bits));
+        for lane in 0..LANES {
+            row[columns[lane]] = plan.rows.looked_up(columns[lane], values[lane], cells[lane]);
         }
     }
 }

@@ -29,6 +29,21 @@ pub struct Ends {
 }
 
 impl LastRecord {
+    /// Keeps what goes into the hash of this record.
+    #[inline]
+    pub(super) fn keep(&mut self, record: &Record<'_>) {
+        let payload = record.payload.unwrap_or_default();
+        // Written over the ends of the record before, where they stand.
+        if let (Self::Ends(ends), Some(first), Some(last)) =
+            (&mut *self, payload.first_chunk(), payload.last_chunk())
+        {
+            (ends.first, ends.last) = (*first, *last);
+            (ends.bytes, ends.timestamp) = (payload.len(), record.timestamp.unwrap_or(-1));
+        } else {
+            *self = Self::Ends(Ends::of(record));
+        }
+    }
+
     /// The hash, if anything is known.
     #[must_use]
     pub fn hash(&self) -> Option<u64> {

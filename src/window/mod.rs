@@ -21,6 +21,7 @@ mod pairs;
 mod pane;
 mod partition;
 mod plan;
+mod recent;
 mod rows;
 mod settings;
 mod subjects;
@@ -40,7 +41,7 @@ pub(crate) use count::truth;
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
 pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
-pub use last_record::{Ends, LastRecord, record_hash};
+pub use last_record::{LastRecord, record_hash};
 pub use observe::{Seen, Usual};
 pub use pane::PaneCounts;
 pub use partition::{Partition, PartitionId, Partitions, Patience};
@@ -51,6 +52,7 @@ use admission::admitted;
 use batch::Batch;
 use count::Slots;
 use observe::Counted;
+use recent::Recent;
 use subjects::{Subjects, VersionState};
 
 /// What became of one event.
@@ -109,6 +111,7 @@ pub struct Windows {
     code: CodeText,
     counted: Option<Counted>,
     last_version: usize,
+    recent: Recent,
     versions_per_model: usize,
     /// What the last event was not admitted to.
     not_admitted: Option<NotAdmitted>,
@@ -131,6 +134,7 @@ impl Windows {
             code: CodeText::default(),
             counted: None,
             last_version: 0,
+            recent: Recent::new(),
             versions_per_model: usize::MAX,
             not_admitted: None,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::count::segment_value;
 use super::plan::Plan;
 use super::rows::Scan;
+use super::subjects::VersionState;
 use super::{NotAdmitted, Outcome, Partition, Windows};
 use crate::event::scan::{Scanned, Shape};
 use crate::event::{Event, Named, Refusal};
@@ -39,13 +40,22 @@ impl<'e> Usual<'e> {
     }
 }
 
+/// What of an event is counted.
+#[derive(Debug, Clone, Copy)]
+enum Values<'e> {
+    /// The values that the scanner found.
+    Usual(Usual<'e>),
+    /// Those of the event itself.
+    Event(&'e Event<'e>),
+}
+
 /// The last event that was counted.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Counted {
-    pub(super) version: usize,
-    pub(super) plan: Arc<Plan>,
+    version: usize,
+    pane: i64,
     /// Whether its values are the newest row of the batch, and not in the slots.
-    pub(super) waits: bool,
+    waits: bool,
 }
 
 impl Windows {
@@ -62,6 +72,32 @@ impl Windows {
             Ok(index) => index,
             Err(refusal) => return self.not_watched(named, refusal),
         };
+        let usual = seen.usual.filter(|usual| !usual.scanned.is_feedback());
+        let values = usual.map_or(Values::Event(seen.event), Values::Usual);
+        self.observe_version(index, partition, values, ts, now)
+    }
+
+    /// The same for an event that the scanner took, of a version that [`Windows::known_version`] found, which is no
+    /// feedback.
+    pub(crate) fn observe_usual(
+        &mut self,
+        version: usize,
+        partition: &mut Partition,
+        usual: Usual<'_>,
+        ts: Millis,
+        now: Millis,
+    ) -> Outcome {
+        self.observe_version(version, partition, Values::Usual(usual), ts, now)
+    }
+
+    fn observe_version(
+        &mut self,
+        index: usize,
+        partition: &mut Partition,
+        values: Values<'_>,
+        ts: Millis,
+        now: Millis,
+    ) -> Outcome {
         if ts > now.saturating_add(self.settings.max_ahead) {
             return Outcome::Future;
         }
@@ -73,27 +109,28 @@ impl Windows {
             self.start = Some(self.start.map_or(pane, |start| start.min(pane)));
         }
         partition.saw(ts);
-        let Some((_, plan)) = self.versions[index].plans.at(pane) else { return Outcome::Late };
-        let plan = Arc::clone(plan);
-        let usual = seen.usual.filter(|usual| !usual.scanned.is_feedback());
-        let outcome = match usual {
-            Some(usual) => self.take_in(index, &plan, pane, usual),
-            None => self.count(index, &plan, pane, seen.event),
+        if self.versions[index].plans.at(pane).is_none() {
+            return Outcome::Late;
+        }
+        let (outcome, waits) = match values {
+            Values::Usual(usual) => (self.take_in(index, pane, usual), true),
+            Values::Event(event) => (self.count(index, pane, event), false),
         };
         if outcome == Outcome::Counted {
-            self.counted = Some(Counted { version: index, plan, waits: usual.is_some() });
+            self.counted = Some(Counted { version: index, pane, waits });
         }
         outcome
     }
 
     /// Puts a usual event into the batch.
-    fn take_in(&mut self, index: usize, plan: &Arc<Plan>, pane: i64, usual: Usual<'_>) -> Outcome {
-        if !self.batch.has_room(plan) {
-            self.settle();
-        }
-        let counters = plan.layout.len();
+    fn take_in(&mut self, index: usize, pane: i64, usual: Usual<'_>) -> Outcome {
         let state = &mut self.versions[index];
         let whole = self.subjects.whole(state);
+        let Some((_, plan)) = state.plans.at(pane) else { return Outcome::Late };
+        if !self.batch.has_room(plan) {
+            self.batch.settle(&mut self.subjects, self.closed);
+        }
+        let counters = plan.layout.len();
         if !self.subjects.admit(whole, counters) {
             self.leave_out(index, NotAdmitted::Memory);
             return Outcome::Unmatched;
@@ -115,20 +152,21 @@ impl Windows {
     }
 
     /// Counts any event at once.
-    fn count(&mut self, index: usize, plan: &Plan, pane: i64, event: &Event<'_>) -> Outcome {
+    fn count(&mut self, index: usize, pane: i64, event: &Event<'_>) -> Outcome {
+        let state = &mut self.versions[index];
+        let Some((_, plan)) = state.plans.at(pane) else { return Outcome::Late };
         if !self.slots.fill(plan, event) {
             return Outcome::Unmatched;
         }
-        let counters = plan.layout.len();
+        let (size, counters) = (plan.size(), plan.layout.len());
         let amended = self.closed.is_some_and(|closed| pane < closed);
-        let state = &mut self.versions[index];
         let whole = self.subjects.whole(state);
         if !self.subjects.admit(whole, counters) {
             self.leave_out(index, NotAdmitted::Memory);
             return Outcome::Unmatched;
         }
         state.events += u64::from(!event.is_feedback());
-        self.subjects.count(whole, pane, counters, self.slots.as_slice(), amended);
+        self.subjects.count(whole, pane, size, self.slots.as_slice(), amended);
         let Some(segments) = &self.settings.segments else { return Outcome::Counted };
         let Some(value) = segment_value(event, &segments.field, &mut self.code) else {
             return Outcome::Counted;
@@ -136,7 +174,7 @@ impl Windows {
         match self.subjects.segment(state, value, segments.max) {
             None => self.leave_out(index, NotAdmitted::Segments),
             Some(segment) if self.subjects.admit(segment, counters) => {
-                self.subjects.count(segment, pane, counters, self.slots.as_slice(), amended);
+                self.subjects.count(segment, pane, size, self.slots.as_slice(), amended);
             }
             Some(_) => self.leave_out(index, NotAdmitted::SegmentMemory),
         }
@@ -151,13 +189,23 @@ impl Windows {
     /// The plan of the last event that was counted.
     #[must_use]
     pub fn plan_of_last(&self) -> Option<&Arc<Plan>> {
-        self.counted.as_ref().map(|counted| &counted.plan)
+        self.plan_in(self.counted?.version, self.counted?.pane)
+    }
+
+    /// The plan that holds for a pane of a version.
+    fn plan_in(&self, version: usize, pane: i64) -> Option<&Arc<Plan>> {
+        self.versions.get(version)?.plans.at(pane).map(|(_, plan)| plan)
+    }
+
+    /// The plan by which an event of this time counts.
+    pub(crate) fn plan_at(&self, version: usize, ts: Millis) -> Option<&Arc<Plan>> {
+        self.plan_in(version, self.settings.pane_of(ts))
     }
 
     /// Model and version of the last event that was counted.
     #[must_use]
     pub fn version_of_last(&self) -> Option<(&str, &str)> {
-        let state = self.versions.get(self.counted.as_ref()?.version)?;
+        let state = self.versions.get(self.counted?.version)?;
         Some((&state.model, &state.version))
     }
 
@@ -171,11 +219,12 @@ impl Windows {
     /// Model, version and plan of the last event that was counted, and the cells of its values. Must be asked before the
     /// next event is observed and before anything settles.
     pub fn last_counted(&mut self) -> Option<(&str, &str, &Arc<Plan>, &[usize])> {
-        let Counted { version, plan, waits } = self.counted.as_ref()?;
-        if *waits {
+        let Counted { version, pane, waits } = self.counted?;
+        if waits {
             self.batch.cells_of_newest(self.slots.cells_mut());
         }
-        let state = self.versions.get(*version)?;
+        let state = self.versions.get(version)?;
+        let (_, plan) = state.plans.at(pane)?;
         Some((&state.model, &state.version, plan, self.slots.cells()))
     }
 
@@ -201,6 +250,31 @@ impl Windows {
         }
         self.last_version = index;
         Ok(index)
+    }
+
+    /// The watched version of these names, if it can be found by their bytes: those of the event before, or of one not
+    /// long ago. Any other is looked up.
+    pub(crate) fn known_version(&mut self, model: &[u8], version: &[u8]) -> Option<usize> {
+        let is = |state: &VersionState| {
+            state.watched && state.version.as_bytes() == version && state.model.as_bytes() == model
+        };
+        if self.versions.get(self.last_version).is_some_and(is) {
+            return Some(self.last_version);
+        }
+        let found = self.recent.get([model, version]);
+        let index = match found.filter(|index| self.versions.get(*index).is_some_and(is)) {
+            Some(index) => index,
+            None => {
+                let (model_name, version_name) =
+                    (std::str::from_utf8(model).ok()?, std::str::from_utf8(version).ok()?);
+                let index = *self.by_name.get(model_name)?.get(version_name)?;
+                self.versions.get(index).filter(|state| state.watched)?;
+                self.recent.met([model, version], index);
+                index
+            }
+        };
+        self.last_version = index;
+        Some(index)
     }
 
     /// What becomes of an event whose version is not watched.

@@ -10,6 +10,12 @@ use crate::reference::{Joint, Outcome};
 /// Rows of a block.
 pub(super) const ROWS: usize = 64;
 
+/// Rows that are taken one by one.
+const FEW: usize = 4;
+
+/// No score: further from 0 than any.
+const ABSENT: i32 = i32::MIN;
+
 /// Largest score in a block: [`ROWS`] products of two fit 32 bits.
 const LARGEST: i32 = 5_792;
 
@@ -48,6 +54,8 @@ pub(super) struct Block {
     /// Of each column with scores, the rows that have a cell.
     present: Vec<u64>,
     cells: Vec<usize>,
+    /// Scores of a single row.
+    row: Vec<i32>,
 }
 
 impl Block {
@@ -55,11 +63,14 @@ impl Block {
     pub(super) fn add<'r>(
         &mut self,
         plan: &Plan,
-        rows: impl Iterator<Item = &'r [u64]>,
+        rows: impl ExactSizeIterator<Item = &'r [u64]>,
         mut put: impl FnMut(usize, u64),
     ) {
         let joint = &plan.reference.joint;
         let pairs = plan.pairs.as_ref();
+        if rows.len() <= FEW {
+            return rows.for_each(|row| self.add_row(plan, row, &mut put));
+        }
         let columns = pairs.map_or(0, |pairs| pairs.columns.len());
         self.scores.clear();
         self.scores.resize(columns, [0; ROWS]);
@@ -79,6 +90,32 @@ impl Block {
         }
         if let Some(pairs) = pairs {
             self.sums(joint, pairs, put);
+        }
+    }
+
+    /// Hands out what a single row adds: a block of its own would cost more.
+    fn add_row(&mut self, plan: &Plan, row: &[u64], put: &mut impl FnMut(usize, u64)) {
+        let joint = &plan.reference.joint;
+        let outcome = plan.rows.outcome(row).map(|(score, label)| Outcome { score, label });
+        let Some(pairs) = plan.pairs.as_ref().filter(|_| outcome.is_none()) else {
+            self.cells.clear();
+            let cell = |column: usize| plan.rows.cell(column, row[column]);
+            self.cells.extend((0..plan.layout.columns()).map(cell));
+            return joint.add(&self.cells, outcome, put);
+        };
+        let score = |(column, of_cells): &(usize, Box<[i16]>)| {
+            of_cells.get(plan.rows.cell(*column, row[*column])).map_or(ABSENT, |score| i32::from(*score))
+        };
+        self.row.clear();
+        self.row.extend(pairs.columns.iter().map(score));
+        let first = joint.residual_terms();
+        for (term, (a, b)) in (first..).zip(&pairs.pairs) {
+            let (a, b) = (self.row[*a as usize], self.row[*b as usize]);
+            if a != ABSENT && b != ABSENT {
+                let [events, sum] = Joint::added(1, i64::from(a * b));
+                put(2 * term, events);
+                put(2 * term + 1, sum);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The counts of one subject in one pane, or in a block of panes in which no window begins or ends any more.
 //!
-//! Three forms of the same counts: what was counted one after the other, while that is little; flat counters, once it is
-//! much; packed, when the pane is closed. All are shared, not copied, with the checkpoint that writes them: whoever counts
+//! Three forms of the same counts: what was counted one after the other, while that is little, with the joint terms, which
+//! every event adds to, beside it; flat counters, once it is much; packed, when the pane is closed. All are shared, not copied, with the checkpoint that writes them: whoever counts
 //! on makes a copy then. Not here: which panes form a block (`blocks.rs`).
 
 use std::borrow::Cow;
@@ -16,10 +16,53 @@ const FLAT_FROM: usize = 4;
 #[derive(Debug, Clone)]
 pub struct PaneCounts(Form);
 
+/// How many counters a pane has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    /// All of them.
+    pub(super) len: usize,
+    /// Those of joint terms, which are the last.
+    pub(super) joint: usize,
+}
+
+impl Size {
+    /// The counters before the joint terms.
+    pub(super) const fn single(self) -> usize {
+        self.len.saturating_sub(self.joint)
+    }
+}
+
+/// What was counted one after the other.
+#[derive(Debug, Clone, Default)]
+struct Recent {
+    /// `(counter, amount)` in the order of counting; counters may repeat.
+    list: Vec<(u32, u32)>,
+    /// Joint terms: none, or all.
+    joint: Vec<u64>,
+    /// The first counter of `joint`.
+    single: usize,
+}
+
+impl Recent {
+    fn each(&self, mut visit: impl FnMut(usize, u64)) {
+        self.list.iter().for_each(|(slot, amount)| visit(*slot as usize, u64::from(*amount)));
+        let used = (self.single..).zip(&self.joint).filter(|(_, count)| **count > 0);
+        used.for_each(|(slot, count)| visit(slot, *count));
+    }
+
+    fn counting(&mut self, size: Size) -> Counting<'_> {
+        if self.joint.is_empty() && size.joint > 0 {
+            self.joint = vec![0; size.joint];
+            self.single = size.single();
+        }
+        Counting::List { list: &mut self.list, joint: &mut self.joint, size }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Form {
-    /// `(counter, amount)` in the order of counting; counters may repeat.
-    Recent(Arc<Vec<(u32, u32)>>),
+    /// As it was counted.
+    Recent(Arc<Recent>),
     /// All counters, ready to be incremented.
     Flat(Arc<Vec<u64>>),
     /// As `anchorwatch_detectors::counts` packs them.
@@ -49,18 +92,18 @@ impl From<Vec<u8>> for PaneCounts {
 }
 
 impl PaneCounts {
-    /// Opens a pane of `len` counters to add about so many times to them.
-    pub(super) fn open(&mut self, len: usize, additions: usize) -> Counting<'_> {
+    /// Opens a pane of so many counters to add about so many times to those of single values.
+    pub(super) fn open(&mut self, size: Size, additions: usize) -> Counting<'_> {
         if let Form::Packed(bytes) = &self.0 {
-            self.0 = unpacked(bytes, len);
+            self.0 = unpacked(bytes, size);
         }
-        if let Form::Recent(list) = &self.0
-            && list.len() + additions > len / FLAT_FROM
+        if let Form::Recent(recent) = &self.0
+            && recent.list.len() + additions > size.len / FLAT_FROM
         {
-            self.0 = Form::Flat(Arc::new(self.flat(len)));
+            self.0 = Form::Flat(Arc::new(self.flat(size.len)));
         }
         match &mut self.0 {
-            Form::Recent(list) => Counting::List(Arc::make_mut(list), len),
+            Form::Recent(recent) => Arc::make_mut(recent).counting(size),
             Form::Flat(counts) => Counting::Flat(Arc::make_mut(counts).as_mut_slice()),
             Form::Packed(_) => Counting::Flat(&mut []),
         }
@@ -93,9 +136,9 @@ impl PaneCounts {
         match &self.0 {
             Form::Packed(bytes) => Cow::Borrowed(bytes),
             Form::Flat(counts) => Cow::Owned(encode_sparse(counts)),
-            Form::Recent(list) => {
-                let mut cells: Vec<(usize, u64)> =
-                    list.iter().map(|(slot, amount)| (*slot as usize, u64::from(*amount))).collect();
+            Form::Recent(recent) => {
+                let mut cells: Vec<(usize, u64)> = Vec::new();
+                recent.each(|slot, amount| cells.push((slot, amount)));
                 cells.sort_unstable_by_key(|(slot, _)| *slot);
                 cells.dedup_by(|next, first| {
                     let same = next.0 == first.0;
@@ -111,9 +154,7 @@ impl PaneCounts {
     /// fit end where they do not: their form was checked when they were restored, or this program packed them.
     pub(super) fn each(&self, len: usize, mut visit: impl FnMut(usize, u64)) {
         match &self.0 {
-            Form::Recent(list) => {
-                list.iter().for_each(|(slot, amount)| visit(*slot as usize, u64::from(*amount)));
-            }
+            Form::Recent(recent) => recent.each(visit),
             Form::Flat(counts) => {
                 let used = counts.iter().enumerate().filter(|(_, count)| **count > 0);
                 used.for_each(|(slot, count)| visit(slot, *count));
@@ -130,11 +171,32 @@ impl PaneCounts {
 pub(super) enum Counting<'p> {
     /// Flat counters.
     Flat(&'p mut [u64]),
-    /// A list of what was added to counters below a number.
-    List(&'p mut Vec<(u32, u32)>, usize),
+    /// A list of what was added to the counters of single values, and the others.
+    List {
+        /// `(counter, amount)`.
+        list: &'p mut Vec<(u32, u32)>,
+        /// Joint terms; none where they go into the list too.
+        joint: &'p mut [u64],
+        /// Of the whole pane.
+        size: Size,
+    },
 }
 
-impl Counting<'_> {
+impl<'p> Counting<'p> {
+    /// A list of all that is added.
+    pub(super) fn list(list: &'p mut Vec<(u32, u32)>, size: Size) -> Self {
+        Self::List { list, joint: &mut [], size: Size { joint: 0, ..size } }
+    }
+
+    /// The counters of joint terms, from this one on; `None` where they go into the list.
+    pub(super) fn joint(&mut self, single: usize) -> Option<&mut [u64]> {
+        match self {
+            Self::Flat(counts) => counts.get_mut(single..),
+            Self::List { joint, .. } if joint.is_empty() => None,
+            Self::List { joint, .. } => Some(joint),
+        }
+    }
+
     /// Adds to one counter.
     pub(super) fn add(&mut self, slot: usize, amount: u64) {
         match self {
@@ -143,7 +205,7 @@ impl Counting<'_> {
                     *counter = counter.saturating_add(amount);
                 }
             }
-            Self::List(list, len) if slot < *len => {
+            Self::List { list, size, .. } if slot < size.single() => {
                 // No layout comes near 2^32 counters. What 32 bits do not hold goes in several parts.
                 let (slot, mut left) = (slot as u32, amount);
                 while left > 0 {
@@ -152,7 +214,11 @@ impl Counting<'_> {
                     left -= u64::from(part);
                 }
             }
-            Self::List(..) => {}
+            Self::List { joint, size, .. } => {
+                if let Some(counter) = joint.get_mut(slot - size.single()) {
+                    *counter = counter.saturating_add(amount);
+                }
+            }
         }
     }
 
@@ -166,24 +232,33 @@ impl Counting<'_> {
                     }
                 }
             }
-            Self::List(list, len) => {
-                list.extend(slots.filter(|slot| slot < len).map(|slot| (slot as u32, 1)));
+            Self::List { list, joint, size } => {
+                let single = size.single();
+                for slot in slots {
+                    if slot < single {
+                        list.push((slot as u32, 1));
+                    } else if let Some(counter) = joint.get_mut(slot - single) {
+                        *counter = counter.saturating_add(1);
+                    }
+                }
             }
         }
     }
 }
 
-/// Packed counts as a list if they are few and small, else flat.
-fn unpacked(bytes: &Arc<[u8]>, len: usize) -> Form {
+/// Packed counts as they were counted if they are few and small, else flat.
+fn unpacked(bytes: &Arc<[u8]>, size: Size) -> Form {
     let packed = PaneCounts(Form::Packed(Arc::clone(bytes)));
-    let (mut list, mut small) = (Vec::new(), bytes.len() / 2 <= len / FLAT_FROM);
+    let (mut recent, mut small) = (Recent::default(), bytes.len() / 2 <= size.len / FLAT_FROM);
     if small {
-        packed.each(len, |slot, amount| {
-            small &= u32::try_from(amount).is_ok();
-            Counting::List(&mut list, len).add(slot, amount & u64::from(u32::MAX));
+        let mut counting = recent.counting(size);
+        packed.each(size.len, |slot, amount| {
+            small &= slot >= size.single() || u32::try_from(amount).is_ok();
+            let kept = if slot < size.single() { amount & u64::from(u32::MAX) } else { amount };
+            counting.add(slot, kept);
         });
     }
-    if small { Form::Recent(Arc::new(list)) } else { Form::Flat(Arc::new(packed.flat(len))) }
+    if small { Form::Recent(Arc::new(recent)) } else { Form::Flat(Arc::new(packed.flat(size.len))) }
 }
 
 #[cfg(test)]
@@ -197,6 +272,7 @@ mod tests {
         /// W-3: whatever the form, and whenever it changes, the counts are those of flat counters.
         #[test]
         fn a_pane_counts_alike_in_every_form(
+            joint in 0_usize..10,
             steps in proptest::collection::vec((0_u8..8, proptest::collection::vec((0_usize..45, prop_oneof![Just(1_u64), any::<u64>().prop_map(|x| (x >> 28) + 2)]), 0..12)), 1..30),
         ) {
             let (len, mut pane, mut flat) = (40, PaneCounts::default(), vec![0_u64; 40]);
@@ -206,7 +282,7 @@ mod tests {
                     0 => pane.pack(),
                     1 => written.push((pane.clone(), flat.clone())),
                     _ => {
-                        let mut open = pane.open(len, slots.len());
+                        let mut open = pane.open(Size { len, joint }, slots.len());
                         slots.iter().for_each(|(slot, amount)| open.add(*slot, *amount - 1));
                         open.add_one_each(slots.iter().map(|(slot, _)| *slot));
                         slots.iter().for_each(|(slot, amount)| if let Some(counter) = flat.get_mut(*slot) { *counter += amount });

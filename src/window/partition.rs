@@ -5,6 +5,7 @@
 
 use super::LastRecord;
 use crate::engine::Position;
+use crate::event::Record;
 use crate::subject::Millis;
 
 /// A partition by topic and number.
@@ -65,8 +66,15 @@ impl Partitions {
         Self { known: known.collect(), last: 0 }
     }
 
-    /// The partition, taken up if it is new. Runs of records of one partition find it at once.
+    /// The partition, taken up if it is new.
     pub fn entry(&mut self, topic: &str, partition: i32) -> &mut Partition {
+        let place = self.place(topic, partition);
+        &mut self.known[place].1
+    }
+
+    /// The place of a partition, taken up if it is new, until any is forgotten. Runs of records of one partition find it
+    /// at once.
+    pub(crate) fn place(&mut self, topic: &str, partition: i32) -> usize {
         let matches = |((name, number), _): &(PartitionId, Partition)| *number == partition && name == topic;
         if !self.known.get(self.last).is_some_and(matches) {
             self.last = self.known.iter().position(matches).unwrap_or(self.known.len());
@@ -74,7 +82,12 @@ impl Partitions {
         if self.last == self.known.len() {
             self.known.push(((topic.to_owned(), partition), Partition::default()));
         }
-        &mut self.known[self.last].1
+        self.last
+    }
+
+    /// The partition at a place.
+    pub(crate) fn at(&mut self, place: usize) -> Option<&mut Partition> {
+        self.known.get_mut(place).map(|(_, partition)| partition)
     }
 
     /// All partitions, in the order in which they were taken up.
@@ -141,11 +154,15 @@ impl Partitions {
 }
 
 impl Partition {
-    /// Notes that the record at `offset` was read; the position moves behind it.
-    pub fn passed(&mut self, offset: i64, record: LastRecord) {
+    /// Notes that a record was read; the position moves behind it.
+    pub fn passed(&mut self, record: &Record<'_>) {
+        self.last_record.keep(record);
+        self.moved_behind(record.offset);
+    }
+
+    fn moved_behind(&mut self, offset: i64) {
         debug_assert!(self.next_offset.is_none_or(|next| next <= offset), "I5: positions only move forward");
         self.next_offset = Some(offset + 1);
-        self.last_record = record;
         self.at_end = None;
         self.dirty = true;
     }
@@ -206,17 +223,17 @@ mod tests {
         let mut all = partitions(&[Some(100), Some(50)]);
         for offset in 0..20 {
             let now = offset * 599;
-            all.entry("t", 0).passed(offset, LastRecord::Unknown);
-            all.entry("t", 1).passed(offset, LastRecord::Unknown);
+            all.entry("t", 0).moved_behind(offset);
+            all.entry("t", 1).moved_behind(offset);
             assert_eq!(all.watermark(now, PATIENCE), Some(40), "at {now}");
         }
         let began = 19 * 599;
-        all.entry("t", 0).passed(20, LastRecord::Unknown);
+        all.entry("t", 0).moved_behind(20);
         assert_eq!(all.watermark(began + 599, PATIENCE), Some(40));
-        all.entry("t", 0).passed(21, LastRecord::Unknown);
+        all.entry("t", 0).moved_behind(21);
         assert_eq!(all.watermark(began + 600, PATIENCE), Some(90), "it stands still");
         assert_eq!(all.stalled().map(|(id, _)| id.1).collect::<Vec<_>>(), [1]);
-        all.entry("t", 1).passed(20, LastRecord::Unknown);
+        all.entry("t", 1).moved_behind(20);
         assert_eq!(all.watermark(began + 601, PATIENCE), Some(40), "it moves again");
     }
 

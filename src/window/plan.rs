@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Windows;
 use super::pairs::Pairs;
+use super::pane::Size;
 use super::rows::RowShape;
 use crate::reference::{Layout, Reference, Role};
 
@@ -48,6 +49,11 @@ impl Plan {
             roles,
             reference,
         }
+    }
+
+    /// How many counters a pane has.
+    pub(super) fn size(&self) -> Size {
+        Size { len: self.layout.len(), joint: self.layout.len() - self.layout.joint(0) }
     }
 
     /// Position of a feature's column; `guess` is tried first, since events repeat their order.

@@ -12,7 +12,7 @@ use super::count::truth;
 use super::fit::Fit;
 use super::plan::Plan;
 use crate::event::scan::{Found, Scanned};
-use crate::reference::{Layout, Reference, Role, Value};
+use crate::reference::{ColumnKind, Layout, Reference, Role, Value};
 
 /// A quiet NaN: the mark of an index.
 const INDEX: u64 = 0x7ff8 << 48;
@@ -33,8 +33,10 @@ enum Reading {
     Double,
     /// The same, rounded to 32 bits before.
     Single,
+    /// Texts are looked up at once, by their bytes.
+    Text,
     /// Everything is looked up at once.
-    Category,
+    Other,
 }
 
 /// One column of a row.
@@ -62,7 +64,8 @@ impl RowShape {
         let reading = |column: &crate::reference::Column| match &column.binning {
             Binning::Numeric(_) if column.single_precision => Reading::Single,
             Binning::Numeric(_) => Reading::Double,
-            Binning::Categorical(_) => Reading::Category,
+            Binning::Categorical(_) if column.kind == ColumnKind::Categorical => Reading::Text,
+            Binning::Categorical(_) => Reading::Other,
         };
         let fields: Vec<Field> = columns()
             .map(|(index, column)| Field {
@@ -71,7 +74,7 @@ impl RowShape {
                 cells: column.binning.cells() as u32,
             })
             .collect();
-        let numeric = (0..).zip(&fields).filter(|(_, field)| field.reading != Reading::Category);
+        let numeric = (0..).zip(&fields).filter(|(_, field)| matches!(field.reading, Reading::Double | Reading::Single));
         // An event without a label says nothing of it; one without anything else lacks it.
         let absent = |(index, column): (usize, &crate::reference::Column)| match column.role {
             Role::Label => INDEX | u64::from(NOWHERE),
@@ -103,6 +106,11 @@ impl RowShape {
     /// Columns that wait for their look-up.
     pub(super) fn numeric(&self) -> impl Iterator<Item = usize> {
         self.numeric.iter().map(|column| *column as usize)
+    }
+
+    /// The same, by position.
+    pub(super) fn numeric_columns(&self) -> &[u32] {
+        &self.numeric
     }
 
     /// The counter that a word increments once it is looked up; out of range for none.
@@ -168,11 +176,18 @@ impl RowShape {
         match (self.fields[column].reading, found) {
             (Reading::Double, Found::Number(x)) if x.is_finite() => x.to_bits(),
             (Reading::Single, Found::Number(x)) if x.is_finite() => f64::from(*x as f32).to_bits(),
-            _ => {
-                let slot = plan.reference.columns[column].slot(value_of(found, payload));
-                INDEX | (u64::from(self.fields[column].begins) + slot as u64)
+            (Reading::Text, Found::Text(span)) => {
+                let Binning::Categorical(categories) = &plan.reference.columns[column].binning else {
+                    return self.blank[column];
+                };
+                self.word_of_slot(column, categories.cell_of_bytes(span.bytes(payload)))
             }
+            _ => self.word_of_slot(column, plan.reference.columns[column].slot(value_of(found, payload))),
         }
+    }
+
+    fn word_of_slot(&self, column: usize, slot: usize) -> u64 {
+        INDEX | (u64::from(self.fields[column].begins) + slot as u64)
     }
 }
 

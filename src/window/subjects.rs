@@ -7,7 +7,7 @@ use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
 use super::blocks::{self, Gathered};
 use super::fit::Fits;
 use super::horizon::RollingTotal;
-use super::pane::{Counting, PaneCounts};
+use super::pane::{Counting, PaneCounts, Size};
 use super::plan::{Plan, Plans};
 use super::settings::{Blocks, WindowSettings};
 use crate::engine::{PaneRow, SubjectId};
@@ -79,7 +79,7 @@ struct SubjectState {
 struct Amendment {
     id: SubjectId,
     pane: i64,
-    len: usize,
+    size: Size,
     list: Vec<(u32, u32)>,
 }
 
@@ -91,6 +91,8 @@ pub(super) struct Opened<'s> {
     totals: &'s mut [RollingTotal],
     pane: i64,
     len: usize,
+    /// The first counter of joint terms.
+    single: usize,
 }
 
 impl Opened<'_> {
@@ -98,6 +100,11 @@ impl Opened<'_> {
     pub(super) fn add(&mut self, slot: usize, amount: u64) {
         self.counts.add(slot, amount);
         self.totals.iter_mut().for_each(|total| total.amend(self.pane, self.len, slot, amount));
+    }
+
+    /// The counters of joint terms, where nothing else holds the pane already.
+    pub(super) fn joint(&mut self) -> Option<&mut [u64]> {
+        if self.totals.is_empty() { self.counts.joint(self.single) } else { None }
     }
 
     /// Adds one to each of these counters.
@@ -227,13 +234,13 @@ impl Subjects {
         &mut self,
         id: SubjectId,
         pane: i64,
-        (len, additions): (usize, usize),
+        (size, additions): (Size, usize),
         amended: bool,
     ) -> Option<Opened<'_>> {
         if amended && let Some(waiting) = &mut self.amendments {
-            waiting.push(Amendment { id, pane, len, list: Vec::with_capacity(additions) });
-            let counts = Counting::List(&mut waiting.last_mut()?.list, len);
-            return Some(Opened { counts, totals: &mut [], pane, len });
+            waiting.push(Amendment { id, pane, size, list: Vec::with_capacity(additions) });
+            let counts = Counting::list(&mut waiting.last_mut()?.list, size);
+            return Some(Opened { counts, totals: &mut [], pane, len: size.len, single: size.single() });
         }
         let state = self.states.get_mut(id as usize).and_then(Option::as_mut)?;
         state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
@@ -241,15 +248,16 @@ impl Subjects {
         let fresh = !state.dirty.contains_key(&pane);
         let bytes = state.dirty.entry(pane).or_default();
         // However much is added, a pane has no more than all of its counters.
-        let more = (additions * PACKED_CELL).min((len * PACKED_CELL).saturating_sub(*bytes));
+        let (more, most) = ((additions + size.joint) * PACKED_CELL, size.len * PACKED_CELL);
+        let more = more.min(most.saturating_sub(*bytes));
         *bytes += more;
         self.dirty_bytes += more;
         if fresh || was_packed {
             bound_unpacked(state, pane);
         }
         let totals = if amended { state.totals.as_mut_slice() } else { &mut [] };
-        let counts = state.panes.get_mut(&pane)?.open(len, additions);
-        Some(Opened { counts, totals, pane, len })
+        let counts = state.panes.get_mut(&pane)?.open(size, additions);
+        Some(Opened { counts, totals, pane, len: size.len, single: size.single() })
     }
 
     /// Adds to counters of a pane; `amended` when windows may already contain it.
@@ -257,11 +265,11 @@ impl Subjects {
         &mut self,
         id: SubjectId,
         pane: i64,
-        len: usize,
+        size: Size,
         slots: &[(usize, u64)],
         amended: bool,
     ) {
-        if let Some(mut open) = self.open(id, pane, (len, slots.len()), amended) {
+        if let Some(mut open) = self.open(id, pane, (size, slots.len()), amended) {
             slots.iter().for_each(|(slot, amount)| open.add(*slot, *amount));
         }
     }
@@ -278,8 +286,8 @@ impl Subjects {
 
     /// Counts what waited, in the order in which it came.
     pub(super) fn apply_amendments(&mut self) {
-        for Amendment { id, pane, len, list } in self.amendments.take().unwrap_or_default() {
-            if let Some(mut open) = self.open(id, pane, (len, list.len()), true) {
+        for Amendment { id, pane, size, list } in self.amendments.take().unwrap_or_default() {
+            if let Some(mut open) = self.open(id, pane, (size, list.len()), true) {
                 list.into_iter().for_each(|(slot, amount)| open.add(slot as usize, u64::from(amount)));
             }
         }

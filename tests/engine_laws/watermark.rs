@@ -1,6 +1,7 @@
 //! The watermark against a reading of everything that happened: who is waited for, and what the slowest of them has seen.
 
-use anchorwatch::window::{LastRecord, Partitions, Patience};
+use anchorwatch::event::Record;
+use anchorwatch::window::{Partitions, Patience};
 use proptest::prelude::*;
 
 const PATIENCE: Patience = Patience { lateness: 10, idle_after: 60, stalled_after: 600 };
@@ -47,6 +48,19 @@ fn told(history: &[(i64, Happened)], partition: i32) -> (Option<i64>, bool) {
     (newest.max(), !idle && !stalled)
 }
 
+fn record(partition: i32, offset: i64) -> Record<'static> {
+    Record {
+        topic: "t",
+        partition,
+        offset,
+        timestamp: None,
+        appended_at: None,
+        key: None,
+        headers: &[],
+        payload: None,
+    }
+}
+
 proptest! {
     /// W-5: the watermark is the slowest partition that is waited for, or the newest of all where none is.
     #[test]
@@ -60,10 +74,12 @@ proptest! {
             match what {
                 Happened::Record(partition, time) => {
                     let state = partitions.entry("t", partition);
-                    state.passed(offset, LastRecord::Unknown);
+                    state.passed(&record(partition, offset));
                     state.saw(time);
                 }
-                Happened::Refused(partition) => partitions.entry("t", partition).passed(offset, LastRecord::Unknown),
+                Happened::Refused(partition) => {
+                    partitions.entry("t", partition).passed(&record(partition, offset));
+                }
                 Happened::AtEnd(partition) => _ = partitions.entry("t", partition).at_end.get_or_insert(now),
                 Happened::Look => {
                     let all: Vec<_> = (0..PARTITIONS).map(|partition| told(&history, partition)).collect();

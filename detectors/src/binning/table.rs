@@ -28,7 +28,7 @@ impl Table {
         let mut table = Self(vec![Place { hash: 0, cell: EMPTY }; places].into_boxed_slice());
         for (cell, category) in (0..).zip(categories) {
             let hash = hash(category.as_bytes());
-            let (free, found) = table.seek(categories, category, hash);
+            let (free, found) = table.seek(categories, category.as_bytes(), hash);
             if found.is_some() {
                 return Err(cell as usize);
             }
@@ -38,15 +38,17 @@ impl Table {
     }
 
     /// Cell of a category; `None` for any other text.
-    pub(super) fn find(&self, categories: &[String], text: &str) -> Option<usize> {
+    #[inline]
+    pub(super) fn find(&self, categories: &[String], text: &[u8]) -> Option<usize> {
         if self.0.is_empty() {
             return None;
         }
-        self.seek(categories, text, hash(text.as_bytes())).1
+        self.seek(categories, text, hash(text)).1
     }
 
     /// The place where a text belongs, and its cell if it is there. Some place is always free, so this ends.
-    fn seek(&self, categories: &[String], text: &str, hash: u64) -> (usize, Option<usize>) {
+    #[inline]
+    fn seek(&self, categories: &[String], text: &[u8], hash: u64) -> (usize, Option<usize>) {
         let last = self.0.len() - 1;
         let mut at = hash as usize & last;
         loop {
@@ -55,7 +57,9 @@ impl Table {
                 return (at, None);
             }
             let cell = cell as usize;
-            if known == (hash >> 32) as u32 && categories.get(cell).is_some_and(|category| category == text) {
+            if known == (hash >> 32) as u32
+                && categories.get(cell).is_some_and(|category| same(category.as_bytes(), text))
+            {
                 return (at, Some(cell));
             }
             at = (at + 1) & last;
@@ -63,7 +67,22 @@ impl Table {
     }
 }
 
+/// Whether two texts are the same; those of at most sixteen bytes, as most are, without a call.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+        4..8 => a.first_chunk::<4>() == b.first_chunk::<4>() && a.last_chunk::<4>() == b.last_chunk::<4>(),
+        8..=16 => a.first_chunk::<8>() == b.first_chunk::<8>() && a.last_chunk::<8>() == b.last_chunk::<8>(),
+        _ => a == b,
+    }
+}
+
 /// A hash of bytes by words, both ends of short ones overlapping.
+#[inline]
 fn hash(bytes: &[u8]) -> u64 {
     let mix = |hash: u64, word: u64| {
         let product = u128::from(hash ^ word) * u128::from(MIX);
@@ -104,7 +123,7 @@ mod tests {
             let table = Table::new(&categories).expect("distinct");
             for text in categories.iter().chain(&others) {
                 let place = categories.iter().position(|category| category == text);
-                prop_assert_eq!(table.find(&categories, text), place, "{:?}", text);
+                prop_assert_eq!(table.find(&categories, text.as_bytes()), place, "{:?}", text);
             }
         }
     }

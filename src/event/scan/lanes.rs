@@ -17,6 +17,14 @@ pub(super) fn text_stops(window: &[u8; LANES]) -> u32 {
     (stops | bytes).to_bitmask()
 }
 
+/// Bytes of two windows that are the same.
+#[inline(always)]
+pub(super) fn equal(a: &[u8; 2 * LANES], b: &[u8; 2 * LANES]) -> u32 {
+    let ((a, _), (b, _)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let same = |half: usize| u8x16::new(a[half]).simd_eq(u8x16::new(b[half])).to_bitmask();
+    same(0) | (same(1) << LANES)
+}
+
 /// Bytes that are not ASCII.
 #[inline(always)]
 pub(in crate::event) fn not_ascii(window: &[u8; LANES]) -> u32 {
@@ -73,6 +81,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn equal_bytes_are_told(a in any::<[u8; 32]>(), differ in any::<u32>()) {
+            let b: [u8; 32] = std::array::from_fn(|i| a[i] ^ u8::from(differ >> i & 1 == 1));
+            prop_assert_eq!(equal(&a, &b), !differ);
+        }
+
         #[test]
         fn masks_say_the_same_as_a_loop(window in any::<[u8; LANES]>()) {
             prop_assert_eq!(number_stops(&window).others, mask(&window, |byte| !byte.is_ascii_digit()));

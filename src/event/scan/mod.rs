@@ -1,14 +1,15 @@
 //! A native event read in place: no tree, and no allocation once its shape is known.
 //!
-//! Producers write the same keys in the same order, event after event. So each object is read with a guess: the key
-//! that followed last time, compared as bytes. Where a guess fails, the key is looked up, and the next guess is
-//! better. Whatever is unusual (escapes, a name nobody has seen, anything broken) is left to the strict
+//! Producers write the same keys in the same order, event after event. So an event is read by the one before: all that
+//! stands between its values is compared as bytes. One that is written otherwise is walked object by object, with a guess
+//! for each key: the one that followed last time. Where a guess fails, the key is looked up, and the next guess is better. Whatever is unusual (escapes, a name nobody has seen, anything broken) is left to the strict
 //! [`decode`], which says what it is. What the scanner takes, `decode` takes too, with the same fields.
 //!
 //! | what | file |
 //! |---|---|
 //! | what was found, and where | `scanned.rs` |
 //! | names of features and segment fields, learned | `shape.rs` |
+//! | events written like the one before | `template.rs` |
 //! | keys of an object with the guess of the next | `keys.rs`, `literal.rs` |
 //! | the event, object by object | `walk.rs` |
 //! | a usual member of an object: the expected key with a plain value | `usual.rs`, `number.rs` |
@@ -23,10 +24,12 @@ mod nested;
 mod number;
 mod scanned;
 mod shape;
+mod template;
 mod usual;
 mod walk;
 
 use super::{Limits, decode};
+use template::Templates;
 use walk::{Stop, Walk};
 
 pub(super) use keys::Keys;
@@ -51,6 +54,7 @@ pub use shape::{BYTES_A_NAME, Learned, MAX_NAMES, MAX_SHAPES, Shape};
 #[derive(Debug)]
 pub struct Scanner {
     limits: Limits,
+    templates: Templates,
     walk: Walk,
     scanned: Scanned,
 }
@@ -59,7 +63,8 @@ impl Scanner {
     /// A scanner that has seen nothing yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, walk: Walk::new(&limits), scanned: Scanned::default() }
+        let (templates, walk) = (Templates::new(limits.max_depth), Walk::new(&limits));
+        Self { limits, templates, walk, scanned: Scanned::default() }
     }
 
     /// Reads one event. `None`: unusual or broken, [`decode`] says which.
@@ -68,11 +73,17 @@ impl Scanner {
             return None;
         }
         self.walk.shapes.saw_event();
+        if self.templates.read(payload, &mut self.walk.shapes, &mut self.scanned) {
+            return Some(&self.scanned);
+        }
         let read = match self.walk.event(payload, None, &mut self.scanned) {
             Ok(()) => true,
             Err(Stop::Unusual) => false,
             Err(Stop::UnknownName) => self.learn(payload),
         };
+        if read {
+            self.templates.learn(payload, &mut self.walk.shapes, self.scanned.shape);
+        }
         read.then_some(&self.scanned)
     }
 

@@ -34,11 +34,17 @@ pub(super) fn usual(window: &[u8; WINDOW]) -> Option<(f64, usize)> {
     let begin = negative as usize;
     let first = word(window, begin);
     let leading_zero = (first & 0xff == u64::from(b'0')) & (whole > 1);
-    let is_short = (whole.wrapping_sub(1) < 8) & (fraction < 9) & (fraction >= has_point) & !leading_zero;
-    let digits = if is_short {
+    let count = length.wrapping_sub(has_point);
+    let is_fine = (whole.wrapping_sub(1) < 15) & (fraction >= has_point) & !leading_zero;
+    let digits = if is_fine & (count < 9) {
+        // All digits in one word: those before the point from here, those behind it from a place further.
+        let before = u64::MAX >> (64 - 8 * whole);
+        let all = (first & before) | (word(window, begin + 1) & !before);
+        eight(all << (64 - 8 * count))
+    } else if is_fine & (whole < 9) & (fraction < 9) {
         let behind = word(window, begin + whole as usize + 1).unbounded_shl(64 - 8 * fraction);
         eight(first << (64 - 8 * whole)) * WHOLE_POWERS[(fraction & 15) as usize] + eight(behind)
-    } else if whole > 8 && whole < 16 && has_point == 0 && !leading_zero {
+    } else if is_fine & (whole > 8) & (has_point == 0) {
         let behind = word(window, begin + 8) << (64 - 8 * (whole - 8));
         eight(first) * WHOLE_POWERS[(whole - 8) as usize] + eight(behind)
     } else {

@@ -50,6 +50,21 @@ fn a_usual_event_is_taken_in_any_order_and_spacing() {
 }
 
 #[test]
+fn producers_that_write_differently_take_turns() {
+    let mut scanner = Scanner::new(LIMITS);
+    let spaced = USUAL.replace("\":", "\": ").replace(",\"", ", \"");
+    let without_gust = USUAL.replace("\"gust\":null,", "");
+    let long = USUAL.replace("39.0", "3.9000000000000004e1").replace("JFK", &"J".repeat(60));
+    let plain = USUAL.replace(r#"{"label":"late","score":0.61}"#, "0.61");
+    let empty = r#"{"model":"flights","version":"1.0.0","ts":1364774400123,"features":{},"label":true}"#;
+    for turn in 0..200 {
+        let events = [&*spaced, USUAL, &without_gust, &long, &plain, empty, USUAL];
+        let event = events[turn * 5 % 7].replace("39.0", &format!("{}.5", turn % 50));
+        assert!(taken(&mut scanner, event.as_bytes()), "{event}");
+    }
+}
+
+#[test]
 fn events_with_other_fields_are_taken() {
     for json in [
         "{}",
@@ -320,6 +335,24 @@ proptest! {
         for (event, harm) in &stream {
             taken(&mut scanner, &harmed(event, harm));
             taken(&mut scanner, event.as_bytes());
+            // By the template of the event.
+            taken(&mut scanner, &harmed(event, harm));
+        }
+    }
+
+    #[test]
+    fn an_event_written_like_another_is_read_with_its_own_values(
+        rows in proptest::collection::vec(proptest::collection::vec(values(), 9), 2..8),
+        spaced in any::<bool>(),
+    ) {
+        let mut scanner = Scanner::new(LIMITS);
+        for row in &rows {
+            let json = format!(
+                r#"{{"id":{},"model":"flights","version":{},"ts":1364774400123,"features":{{"a":{},"b":{},"c":{}}},"extra":{},"prediction":{{"label":{},"score":{}}},"segment":{{"s":{}}}}}"#,
+                row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8]
+            );
+            let json = if spaced { json.replace("\",\"", "\", \"").replace("\":", "\": ") } else { json };
+            taken(&mut scanner, json.as_bytes());
         }
     }
 }

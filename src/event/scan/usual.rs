@@ -53,19 +53,37 @@ fn behind_key(payload: &[u8], at: usize, length: usize, (lead, gap): (usize, usi
 #[inline(always)]
 pub(super) fn value(payload: &[u8], at: usize) -> Option<(Found, usize)> {
     let rest = payload.get(at..)?;
+    let Some(window) = rest.first_chunk::<WINDOW>() else { return value_at_end(payload, at) };
+    if window[0] == b'"' {
+        let stops = text_stops(window[1..].first_chunk()?);
+        let (start, stop) = (at + 1, stops.trailing_zeros() as usize);
+        if stops == 0 {
+            let (span, end) = text(payload, start)?;
+            return Some((Found::Text(span), end));
+        }
+        if window[1 + (stop & (LANES - 1))] != b'"' {
+            return None;
+        }
+        return Some((Found::Text(Span::new(start, start + stop)), start + stop + 1));
+    }
+    let (number, length) = number::usual(window)?;
+    Some((Found::Number(number), at + length))
+}
+
+/// The same, where fewer bytes follow.
+#[inline(never)]
+fn value_at_end(payload: &[u8], at: usize) -> Option<(Found, usize)> {
+    let rest = payload.get(at..)?;
     if rest.first() == Some(&b'"') {
         let (span, end) = text(payload, at + 1)?;
         return Some((Found::Text(span), end));
     }
-    let (number, length) = match rest.first_chunk::<WINDOW>() {
-        Some(window) => number::usual(window)?,
-        None => number_at_end(rest)?,
-    };
+    let (number, length) = number_at_end(rest)?;
     Some((Found::Number(number), at + length))
 }
 
 /// The text that begins here, and the place behind its closing quote.
-#[inline(always)]
+#[inline(never)]
 fn text(payload: &[u8], start: usize) -> Option<(Span, usize)> {
     let mut at = start;
     loop {
@@ -97,7 +115,6 @@ fn text_stops_at_end(payload: &[u8], at: usize) -> Option<u32> {
 }
 
 /// As [`number::usual`], where fewer bytes follow.
-#[inline(never)]
 fn number_at_end(rest: &[u8]) -> Option<(f64, usize)> {
     let mut window = [0; WINDOW];
     window.get_mut(..rest.len())?.copy_from_slice(rest);

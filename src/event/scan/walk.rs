@@ -20,8 +20,8 @@ pub(super) enum Stop {
 }
 
 /// Fields of the event, in the order of their keys in [`Walk`].
-#[derive(Debug, Clone, Copy)]
-enum Field {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
     Id,
     Model,
     Version,
@@ -46,6 +46,13 @@ const FIELDS: [(Field, &str); 10] = [
     (Field::Label, "label"),
     (Field::Score, "score"),
 ];
+
+impl Field {
+    /// The field of this name.
+    pub(super) fn named(name: &[u8]) -> Option<Self> {
+        FIELDS.iter().find(|(_, known)| known.as_bytes() == name).map(|(field, _)| *field)
+    }
+}
 
 /// Fields of `prediction`, in the order of their keys in [`Walk`].
 const PREDICTION: [&str; 2] = ["label", "score"];
@@ -140,34 +147,7 @@ impl Walk {
             _ => {}
         }
         let value = read_value(cursor, 1)?;
-        match field {
-            Field::Id => scanned.id = name(value)?,
-            Field::Version => scanned.version = name(value)?,
-            Field::Model => {
-                scanned.model = match name(value)? {
-                    Found::Text(span) => Some(span),
-                    Found::Absent => None,
-                    _ => return Err(Stop::Unusual),
-                }
-            }
-            Field::Ts => scanned.ts = time(value, cursor.payload())?,
-            Field::LatencyMs => {
-                scanned.latency_ms = match value {
-                    Found::Number(latency) => Some(latency),
-                    Found::Missing => None,
-                    _ => return Err(Stop::Unusual),
-                }
-            }
-            Field::Label => {
-                scanned.label = match given(value) {
-                    Found::Nested => return Err(Stop::Unusual),
-                    label => label,
-                }
-            }
-            Field::Score => reading.outer_score = given(value),
-            Field::Features | Field::Segment | Field::Prediction => {}
-        }
-        Ok(())
+        set_field(field, value, cursor.payload(), scanned, &mut reading.outer_score)
     }
 
     /// `features` or `segment`: an object whose names are those of the shape, or null.
@@ -198,13 +178,7 @@ impl Walk {
     /// `prediction`: a label, a number, or `{label, score}`.
     fn prediction(&mut self, cursor: &mut Cursor<'_>, scanned: &mut Scanned) -> Result<(), Stop> {
         if cursor.peek_behind_blanks() != Some(b'{') {
-            match cursor.value(1)? {
-                score @ Found::Number(_) => scanned.score = score,
-                label @ (Found::Bool(_) | Found::Text(_)) => scanned.prediction = label,
-                Found::Missing => {}
-                Found::Nested | Found::Absent => return Err(Stop::Unusual),
-            }
-            return Ok(());
+            return set_plain_prediction(cursor.value(1)?, scanned);
         }
         let mut goes_on = !cursor.open()?;
         let mut before = self.prediction.len();
@@ -220,6 +194,56 @@ impl Walk {
         }
         Ok(())
     }
+}
+
+/// Takes the value of a field that is no object of names; `outer_score` is `score` beside `prediction`.
+#[inline(always)]
+pub(super) fn set_field(
+    field: Field,
+    value: Found,
+    payload: &[u8],
+    scanned: &mut Scanned,
+    outer_score: &mut Found,
+) -> Result<(), Stop> {
+    match field {
+        Field::Id => scanned.id = name(value)?,
+        Field::Version => scanned.version = name(value)?,
+        Field::Model => {
+            scanned.model = match name(value)? {
+                Found::Text(span) => Some(span),
+                Found::Absent => None,
+                _ => return Err(Stop::Unusual),
+            }
+        }
+        Field::Ts => scanned.ts = time(value, payload)?,
+        Field::LatencyMs => {
+            scanned.latency_ms = match value {
+                Found::Number(latency) => Some(latency),
+                Found::Missing => None,
+                _ => return Err(Stop::Unusual),
+            }
+        }
+        Field::Label => {
+            scanned.label = match given(value) {
+                Found::Nested => return Err(Stop::Unusual),
+                label => label,
+            }
+        }
+        Field::Score => *outer_score = given(value),
+        Field::Features | Field::Segment | Field::Prediction => {}
+    }
+    Ok(())
+}
+
+/// Takes a `prediction` that is no object: a score or a label.
+pub(super) fn set_plain_prediction(value: Found, scanned: &mut Scanned) -> Result<(), Stop> {
+    match value {
+        score @ Found::Number(_) => scanned.score = score,
+        label @ (Found::Bool(_) | Found::Text(_)) => scanned.prediction = label,
+        Found::Missing => {}
+        Found::Nested | Found::Absent => return Err(Stop::Unusual),
+    }
+    Ok(())
 }
 
 /// Values by the place of their names.
