@@ -116,11 +116,8 @@ impl Template {
         let Left { mut step, mut at } = from;
         let rest = self.steps.get(step..).unwrap_or_default().iter();
         for (Step { behind, .. }, into) in rest.zip(values.get_mut(step..).unwrap_or_default()) {
-            let Some((value, end)) = usual::value(payload, at) else { return Err(Left { step, at }) };
-            if !behind.stands_at(payload, end) {
-                return Err(Left { step, at });
-            }
-            *into = value;
+            let end = usual::value_into(payload, at, into, |end| behind.stands_at(payload, end));
+            let Some(end) = end else { return Err(Left { step, at }) };
             at = end + behind.text.len();
             step += 1;
         }

@@ -52,22 +52,50 @@ fn behind_key(payload: &[u8], at: usize, length: usize, (lead, gap): (usize, usi
 /// A text of plain ASCII or a short number, and where it ends.
 #[inline(always)]
 pub(super) fn value(payload: &[u8], at: usize) -> Option<(Found, usize)> {
-    let rest = payload.get(at..)?;
-    let Some(window) = rest.first_chunk::<WINDOW>() else { return value_at_end(payload, at) };
+    let mut into = Found::Absent;
+    let end = value_into(payload, at, &mut into, |_| true)?;
+    Some((into, end))
+}
+
+/// Puts the value that begins here into its place, and gives where it ends, if what follows from there on is accepted.
+/// Each kind of value is written where it was read: one that is handed on as a [`Found`] goes by way of memory, and is read
+/// back in larger pieces than it was written in, for which processors wait.
+#[inline(always)]
+pub(super) fn value_into(
+    payload: &[u8],
+    at: usize,
+    into: &mut Found,
+    follows: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let window = payload.get(at..).and_then(|rest| rest.first_chunk::<WINDOW>());
+    let Some(window) = window else {
+        let (value, end) = value_at_end(payload, at)?;
+        *into = value;
+        return follows(end).then_some(end);
+    };
     if window[0] == b'"' {
         let stops = text_stops(window[1..].first_chunk()?);
         let (start, stop) = (at + 1, stops.trailing_zeros() as usize);
-        if stops == 0 {
-            let (span, end) = text(payload, start)?;
-            return Some((Found::Text(span), end));
-        }
-        if window[1 + (stop & (LANES - 1))] != b'"' {
+        let (span, end) = if stops == 0 {
+            text(payload, start)?
+        } else if window[1 + (stop & (LANES - 1))] == b'"' {
+            (Span::new(start, start + stop), start + stop + 1)
+        } else {
+            return None;
+        };
+        if !follows(end) {
             return None;
         }
-        return Some((Found::Text(Span::new(start, start + stop)), start + stop + 1));
+        *into = Found::Text(span);
+        Some(end)
+    } else {
+        let (number, length) = number::usual(window)?;
+        if !follows(at + length) {
+            return None;
+        }
+        *into = Found::Number(number);
+        Some(at + length)
     }
-    let (number, length) = number::usual(window)?;
-    Some((Found::Number(number), at + length))
 }
 
 /// The same, where fewer bytes follow.
