@@ -9,6 +9,7 @@
 //! number of rounds (`ANCHORWATCH_BENCH_ROUNDS`).
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+mod alone;
 #[expect(dead_code, reason = "the bench of decoding writes events in more ways")]
 mod avro;
 mod counted;
@@ -58,13 +59,18 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == counted::COUNT) {
         let events: usize = arguments.get(at + 1).context("no number of events")?.parse()?;
-        let reference = match arguments.get(at + 2) {
-            Some(path) if path != "--bench" => decode(&std::fs::read(path)?)?,
-            _ => baseline()?,
+        let config = configuration("127.0.0.1:9", TOPIC)?;
+        let Some(path) = arguments.get(at + 2).filter(|path| *path != "--bench") else {
+            let catalog = catalog(baseline()?)?;
+            let (done, spent) = turns::timed(|| counted::count(&config, &catalog[..1], events));
+            println!("{:.1} ns of CPU an event", spent.as_secs_f64() * 1e9 / events as f64);
+            return done;
         };
-        let spent = counted::count(&configuration("127.0.0.1:9", TOPIC)?, &catalog(reference)?[..1], events)?;
-        println!("{:.1} ns of CPU an event", spent.as_secs_f64() * 1e9 / events as f64);
-        return Ok(());
+        // Under valgrind, which knows no clock of a thread.
+        return counted::count(&config, &catalog(decode(&std::fs::read(path)?)?)?[..1], events);
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == alone::ALONE) {
+        return alone::consume(&arguments[at + 1..]);
     }
     if !arguments.iter().any(|argument| argument == "--bench") {
         println!("measures nothing unless run by `cargo bench`");
@@ -76,12 +82,14 @@ fn main() -> anyhow::Result<()> {
     let reference = baseline()?;
     let counters = reference.layout().len();
     let instructions = counted::instructions(&encode(&reference)?);
-    let catalog = catalog(reference)?;
     let kafka = Kafka::start();
     let mean_bytes = fill(&kafka, TOPIC, events, rate, 1)?;
     let config = configuration(kafka.bootstrap(), TOPIC)?;
+    let resident = alone::resident(kafka.bootstrap(), events, &encode(&reference)?)?;
+    let catalog = catalog(reference)?;
     let mut report = Report {
         events,
+        resident,
         rate,
         mean_bytes,
         counters,
@@ -110,6 +118,11 @@ fn setting(name: &str, default: u64) -> anyhow::Result<u64> {
     number.with_context(|| format!("{name} is no number above 0: {text:?}"))
 }
 
+/// Events of each turn that are read before anything is measured: what a reference costs once is told by itself.
+fn warm(events: u64) -> u64 {
+    events / 4
+}
+
 /// Every consumer once, another one first each time.
 fn one_round(
     round: u64,
@@ -121,13 +134,13 @@ fn one_round(
     for place in 0..Turn::ALL.len() {
         let turn = Turn::ALL[(place + usize::try_from(round)?) % Turn::ALL.len()];
         spent[turn as usize] = match turn {
-            Turn::RawPoll => turns::raw_poll(&config.kafka.bootstrap, events)?,
-            Turn::RawBatch => turns::raw_batch(&config.kafka.bootstrap, TOPIC, events)?,
+            Turn::RawPoll => turns::raw_poll(&config.kafka.bootstrap, events, warm(events))?,
+            Turn::RawBatch => turns::raw_batch(&config.kafka.bootstrap, TOPIC, events, warm(events))?,
             Turn::Counts => {
-                turns::anchorwatch(config, catalog, Work { events, warm: 0, checkpoints: false })?
+                turns::anchorwatch(config, catalog, Work { events, warm: warm(events), checkpoints: false })?
             }
             Turn::Checkpoints => {
-                turns::anchorwatch(config, catalog, Work { events, warm: 0, checkpoints: true })?
+                turns::anchorwatch(config, catalog, Work { events, warm: warm(events), checkpoints: true })?
             }
         };
     }

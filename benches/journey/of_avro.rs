@@ -10,7 +10,7 @@ use crate::avro::{Features, Writer};
 use crate::events::Stream;
 use crate::support::Kafka;
 use crate::turns::{self, Work};
-use crate::{PARTITIONS, START_MS, configuration, produce};
+use crate::{PARTITIONS, START_MS, configuration, produce, warm};
 
 const TOPIC: &str = "in-avro";
 
@@ -46,8 +46,8 @@ impl OfAvro {
         let mut measured = Self { events, mean_bytes: bytes as f64 / events as f64, rounds: Vec::new() };
         // The first round only warms the caches.
         for round in 0..=rounds {
-            let raw = turns::raw_batch(kafka.bootstrap(), TOPIC, events)?;
-            let work = Work { events, warm: 0, checkpoints: false };
+            let raw = turns::raw_batch(kafka.bootstrap(), TOPIC, events, warm(events))?;
+            let work = Work { events, warm: warm(events), checkpoints: false };
             let counts = turns::anchorwatch(&config.0, catalog, work)?;
             if round > 0 {
                 measured.rounds.push([raw.cpu, counts.cpu]);
@@ -68,7 +68,7 @@ impl OfAvro {
     }
 
     fn sorted(&self, turn: usize) -> Vec<f64> {
-        let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / self.events.max(1) as f64;
+        let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / (self.events - warm(self.events)).max(1) as f64;
         let mut all: Vec<f64> = self.rounds.iter().map(|round| micros(round[turn])).collect();
         all.sort_by(f64::total_cmp);
         all

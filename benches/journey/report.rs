@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::of_avro::OfAvro;
 use crate::turns::{Spent, Turn};
+use crate::warm;
 
 const BEGIN: &str = "<!-- journey: written by `make bench` -->";
 const END: &str = "<!-- end of journey -->";
@@ -25,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) rounds: Vec<[Spent; Turn::ALL.len()]>,
     /// Best CPU time of an event in microseconds, by the number of models whose events take turns.
     pub(crate) models: Vec<(u64, f64)>,
+    /// Resident memory in KiB of a process that only consumes, when half of the events were read and at the end.
+    pub(crate) resident: [u64; 2],
     /// Instructions of an event from its bytes to its counters, where valgrind can tell.
     pub(crate) instructions: Option<u64>,
     /// The same events in Avro.
@@ -47,7 +50,7 @@ impl fmt::Display for Report {
         let [poll, batch] = [Turn::RawPoll, Turn::RawBatch].map(|turn| self.best(turn, |spent| spent.cpu));
         for turn in Turn::ALL {
             let (best, median) = (self.best(turn, |spent| spent.cpu), self.median(turn, |spent| spent.cpu));
-            let rate = self.events as f64 / best.as_secs_f64();
+            let rate = (self.events - warm(self.events)) as f64 / best.as_secs_f64();
             let [poll, batch] = [poll, batch].map(|raw| best.as_secs_f64() / raw.as_secs_f64());
             let (best, median) = (self.micros(best), self.micros(median));
             let name = turn.name();
@@ -85,14 +88,17 @@ impl Report {
             "- Packing checkpoints, {packed} bytes of counts in all: {:.3} µs an event.",
             self.micros(packing)
         )?;
-        let resident = |part: fn(&Spent) -> u64| {
-            self.rounds.iter().map(|round| part(&round[Turn::Counts as usize])).max().unwrap_or(0) >> 10
-        };
+        let once = self.best(Turn::Counts, |spent| spent.once);
         writeln!(
             f,
-            "- Resident memory of the whole process: {} MiB at most after half of the events, {} MiB at most at the end.",
-            resident(|spent| spent.resident[0]),
-            resident(|spent| spent.resident[1])
+            "- Closing panes and judging in the first quarter, which is not measured and in which what is normal is worked out \
+             once for the reference: {:.0} ms.",
+            once.as_secs_f64() * 1e3
+        )?;
+        let [half, end] = self.resident.map(|kib| kib >> 10);
+        writeln!(
+            f,
+            "- Resident memory of a process that does nothing else: {half} MiB after half of the events, {end} MiB at the end."
         )?;
         if let Some(instructions) = self.instructions {
             writeln!(
@@ -111,7 +117,7 @@ impl Report {
     }
 
     fn micros(&self, spent: Duration) -> f64 {
-        spent.as_secs_f64() * 1e6 / self.events as f64
+        spent.as_secs_f64() * 1e6 / (self.events - warm(self.events)) as f64
     }
 
     fn sorted(&self, turn: Turn, part: impl Fn(&Spent) -> Duration) -> Vec<Duration> {
@@ -165,7 +171,7 @@ fn machine(rounds: usize) -> String {
         rustc.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
     format!(
-        "CPU time of all threads of the consuming process, minimum and median of {rounds} rounds in turns; Kafka runs in \
+        "CPU time of all threads of the consuming process, minimum and median of {rounds} rounds in turns, the first quarter of each turn left out; Kafka runs in \
          another process and is not counted. {} ({cores} cores), Linux {}, load average {} at the end; {}, librdkafka \
          {librdkafka}, Apache Kafka {}, Anchorwatch {}.",
         model.trim_start_matches([' ', '\t', ':']),

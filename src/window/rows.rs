@@ -172,18 +172,24 @@ impl RowShape {
         }
     }
 
+    #[inline(always)]
     fn word(&self, plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
         match (self.fields[column].reading, found) {
             (Reading::Double, Found::Number(x)) if x.is_finite() => x.to_bits(),
-            (Reading::Single, Found::Number(x)) if x.is_finite() => f64::from(*x as f32).to_bits(),
-            (Reading::Text, Found::Text(span)) => {
-                let Binning::Categorical(categories) = &plan.reference.columns[column].binning else {
-                    return self.blank[column];
-                };
-                self.word_of_slot(column, categories.cell_of_bytes(span.bytes(payload)))
-            }
-            _ => self.word_of_slot(column, plan.reference.columns[column].slot(value_of(found, payload))),
+            (_, found) => self.other_word(plan, column, found, payload),
         }
+    }
+
+    fn other_word(&self, plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
+        let of_reference = &plan.reference.columns[column];
+        let slot = match (self.fields[column].reading, found, &of_reference.binning) {
+            (Reading::Text, Found::Text(span), Binning::Categorical(categories)) => {
+                categories.cell_of_bytes(span.bytes(payload))
+            }
+            (Reading::Single, Found::Number(x), _) if x.is_finite() => return f64::from(*x as f32).to_bits(),
+            _ => of_reference.slot(value_of(found, payload)),
+        };
+        self.word_of_slot(column, slot)
     }
 
     fn word_of_slot(&self, column: usize, slot: usize) -> u64 {

@@ -9,12 +9,24 @@ const EMPTY: u32 = u32::MAX;
 /// An odd number without pattern: the golden ratio.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// One place: part of the hash, which spares most comparisons, and the cell.
+/// One place: both ends of a category with its length, and its cell. Up to sixteen bytes they are the whole text, so that
+/// most categories are told without looking at their text.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    hash: u32,
+    ends: Ends,
     cell: u32,
 }
+
+/// Both ends of a text, overlapping where it is short, and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ends {
+    first: u64,
+    last: u64,
+    len: u32,
+}
+
+/// Bytes of a text that its ends tell whole.
+const WHOLE: u32 = 16;
 
 /// The cells of a list of categories, which is handed in with every call.
 #[derive(Debug, Clone, Default)]
@@ -25,14 +37,15 @@ impl Table {
     /// [`super::MAX_POINTS`].
     pub(super) fn new(categories: &[String]) -> Result<Self, usize> {
         let places = (2 * categories.len()).next_power_of_two().max(2);
-        let mut table = Self(vec![Place { hash: 0, cell: EMPTY }; places].into_boxed_slice());
+        let empty = Place { ends: Ends::of(b""), cell: EMPTY };
+        let mut table = Self(vec![empty; places].into_boxed_slice());
         for (cell, category) in (0..).zip(categories) {
-            let hash = hash(category.as_bytes());
-            let (free, found) = table.seek(categories, category.as_bytes(), hash);
+            let ends = Ends::of(category.as_bytes());
+            let (free, found) = table.seek(categories, category.as_bytes(), ends);
             if found.is_some() {
                 return Err(cell as usize);
             }
-            table.0[free] = Place { hash: (hash >> 32) as u32, cell };
+            table.0[free] = Place { ends, cell };
         }
         Ok(table)
     }
@@ -43,67 +56,64 @@ impl Table {
         if self.0.is_empty() {
             return None;
         }
-        self.seek(categories, text, hash(text)).1
+        self.seek(categories, text, Ends::of(text)).1
     }
 
     /// The place where a text belongs, and its cell if it is there. Some place is always free, so this ends.
     #[inline]
-    fn seek(&self, categories: &[String], text: &[u8], hash: u64) -> (usize, Option<usize>) {
+    fn seek(&self, categories: &[String], text: &[u8], ends: Ends) -> (usize, Option<usize>) {
         let last = self.0.len() - 1;
-        let mut at = hash as usize & last;
+        let mut at = hash(text, ends) as usize & last;
         loop {
-            let Place { hash: known, cell } = self.0[at];
+            let Place { ends: known, cell } = self.0[at];
             if cell == EMPTY {
                 return (at, None);
             }
-            let cell = cell as usize;
-            if known == (hash >> 32) as u32
-                && categories.get(cell).is_some_and(|category| same(category.as_bytes(), text))
-            {
-                return (at, Some(cell));
+            let is_same = || categories.get(cell as usize).is_some_and(|known| known.as_bytes() == text);
+            if known == ends && (ends.len <= WHOLE || is_same()) {
+                return (at, Some(cell as usize));
             }
             at = (at + 1) & last;
         }
     }
 }
 
-/// Whether two texts are the same; those of at most sixteen bytes, as most are, without a call.
-#[inline]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    match a.len() {
-        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
-        4..8 => a.first_chunk::<4>() == b.first_chunk::<4>() && a.last_chunk::<4>() == b.last_chunk::<4>(),
-        8..=16 => a.first_chunk::<8>() == b.first_chunk::<8>() && a.last_chunk::<8>() == b.last_chunk::<8>(),
-        _ => a == b,
+impl Ends {
+    #[inline]
+    fn of(bytes: &[u8]) -> Self {
+        // No text of an event is that long; those that are share the length and are compared.
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+                (Some(first), Some(last)) => {
+                    (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+                }
+                _ => bytes.iter().fold((0, 0), |(word, _), byte| (word << 8 | u64::from(*byte), 0)),
+            },
+        };
+        Self { first, last, len }
     }
 }
 
-/// A hash of bytes by words, both ends of short ones overlapping.
+/// A hash of bytes by words.
 #[inline]
-fn hash(bytes: &[u8]) -> u64 {
+fn hash(bytes: &[u8], Ends { first, last, len }: Ends) -> u64 {
     let mix = |hash: u64, word: u64| {
         let product = u128::from(hash ^ word) * u128::from(MIX);
         product as u64 ^ (product >> 64) as u64
     };
-    let seed = MIX ^ bytes.len() as u64;
-    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (bytes.first_chunk(), bytes.last_chunk()) {
-            (Some(first), Some(last)) => {
-                (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-            }
-            _ => bytes.iter().fold((0, 0), |(word, _), byte| (word << 8 | u64::from(*byte), 0)),
-        },
+    let seed = MIX ^ u64::from(len);
+    let seed = if len > WHOLE {
+        let middle = bytes.get(8..bytes.len().saturating_sub(8)).unwrap_or_default();
+        middle.chunks(8).fold(seed, |hash, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            mix(hash, u64::from_le_bytes(word))
+        })
+    } else {
+        seed
     };
-    let middle = bytes.get(8..bytes.len().saturating_sub(8)).unwrap_or_default();
-    let seed = middle.chunks(8).fold(seed, |hash, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        mix(hash, u64::from_le_bytes(word))
-    });
     mix(mix(seed, first), last)
 }
 
@@ -138,7 +148,7 @@ mod tests {
     fn texts_of_any_length_differ_in_their_hash() {
         let texts: Vec<String> = (0..40).map(|len| "x".repeat(len)).collect();
         let hashes: std::collections::BTreeSet<u64> =
-            texts.iter().map(|text| hash(text.as_bytes())).collect();
+            texts.iter().map(|text| hash(text.as_bytes(), Ends::of(text.as_bytes()))).collect();
         assert_eq!(hashes.len(), texts.len());
     }
 }
