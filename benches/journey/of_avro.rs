@@ -68,7 +68,8 @@ impl OfAvro {
     }
 
     fn sorted(&self, turn: usize) -> Vec<f64> {
-        let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / (self.events - warm(self.events)).max(1) as f64;
+        let micros =
+            |spent: Duration| spent.as_secs_f64() * 1e6 / (self.events - warm(self.events)).max(1) as f64;
         let mut all: Vec<f64> = self.rounds.iter().map(|round| micros(round[turn])).collect();
         all.sort_by(f64::total_cmp);
         all

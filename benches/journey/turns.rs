@@ -256,7 +256,10 @@ impl Journey {
                 }
             }
         });
-        self.spent.closing += cpu;
+        // Without an edge that is due only what waits is counted.
+        if windows > 0 || standing != Standing::Idle {
+            self.spent.closing += cpu;
+        }
         self.spent.windows += windows;
         standing != Standing::Idle
     }

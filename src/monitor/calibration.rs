@@ -7,7 +7,6 @@
 //! windows, only the configured floors hold.
 
 use anchorwatch_detectors::batch::Baseline;
-use anchorwatch_detectors::counts::{merge, subtract};
 use anchorwatch_detectors::latency;
 
 use super::faults::{FaultKind, Sides};
@@ -153,12 +152,13 @@ fn for_each_window(
     let mut start = first.start;
     while start + length <= last.start + window_ms {
         while let Some(window) = windows.get(entering).filter(|window| window.start < start + length) {
-            merge(&mut total, &window.counts);
+            window.each(len, |slot, count| total[slot] += count);
             entering += 1;
         }
         while let Some(window) = windows.get(leaving).filter(|window| window.start < start) {
-            if leaving < entering && subtract(&mut total, &window.counts).is_err() {
-                return;
+            if leaving < entering {
+                // It entered before.
+                window.each(len, |slot, count| total[slot] -= count);
             }
             leaving += 1;
         }

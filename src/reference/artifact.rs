@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 
-use anchorwatch_detectors::counts::{decode_sparse, encode_sparse};
+use anchorwatch_detectors::counts::{CountsError, decode_sparse, encode_sparse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -105,9 +105,17 @@ fn pack(counts: &[u64]) -> String {
 }
 
 fn unpack(what: &str, text: &str, layout: &Layout) -> Result<Vec<u64>, ArtifactError> {
+    unpack_as(what, text, |bytes| decode_sparse(&bytes, layout.len()))
+}
+
+fn unpack_as<T>(
+    what: &str,
+    text: &str,
+    read: impl FnOnce(Vec<u8>) -> Result<T, CountsError>,
+) -> Result<T, ArtifactError> {
     let failed = |reason: String| ArtifactError::Counts { what: what.to_owned(), reason };
     let bytes = STANDARD.decode(text).map_err(|error| failed(error.to_string()))?;
-    decode_sparse(&bytes, layout.len()).map_err(|error| failed(error.to_string()))
+    read(bytes).map_err(|error| failed(error.to_string()))
 }
 
 /// The bytes of a reference; their [`ReferenceId::of`] is its identity.
@@ -122,7 +130,11 @@ pub fn encode(reference: &Reference) -> Result<Vec<u8>, ArtifactError> {
         has_latency: reference.has_latency,
         profile: pack(&reference.profile),
         window_ms: reference.window_ms,
-        windows: reference.windows.iter().map(|window| (window.start, pack(&window.counts))).collect(),
+        windows: reference
+            .windows
+            .iter()
+            .map(|window| (window.start, STANDARD.encode(window.packed())))
+            .collect(),
         segment_field: reference.segment_field.clone(),
         segments: reference.segments.iter().map(|(value, counts)| (value.clone(), pack(counts))).collect(),
         joint: reference.joint.clone(),
@@ -158,7 +170,9 @@ pub fn decode(bytes: &[u8]) -> Result<Reference, ArtifactError> {
     let windows = document
         .windows
         .iter()
-        .map(|(start, text)| Ok(BaselineWindow { start: *start, counts: unpack("a window", text, &layout)? }))
+        .map(|(start, text)| {
+            unpack_as("a window", text, |bytes| BaselineWindow::from_packed(*start, bytes, layout.len()))
+        })
         .collect::<Result<_, ArtifactError>>()?;
     let segments = document
         .segments

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::calibrated::{Fit, SeasonDesign, VolumeFit};
+use anchorwatch_detectors::counts::{CountsError, encode_sparse, visit_sparse};
 use serde::{Deserialize, Serialize};
 
 use crate::subject::Millis;
@@ -134,13 +135,51 @@ impl Column {
     }
 }
 
-/// Counts of one stretch of the baseline, so that calibration sees the baseline as a sequence.
-#[derive(Debug, Clone, PartialEq)]
+/// Counts of one stretch of the baseline, so that calibration sees the baseline as a sequence. They are kept packed: a week
+/// in stretches of five minutes is two thousand of them, and most hold a few rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaselineWindow {
     /// First instant of the window.
     pub start: Millis,
-    /// Counts in the reference's [`Layout`].
-    pub counts: Vec<u64>,
+    packed: Box<[u8]>,
+}
+
+impl BaselineWindow {
+    /// A window with these counts, in the reference's [`Layout`].
+    #[must_use]
+    pub fn new(start: Millis, counts: &[u64]) -> Self {
+        Self { start, packed: encode_sparse(counts).into() }
+    }
+
+    /// A window of packed counts in a layout of `len` counters.
+    ///
+    /// # Errors
+    /// When they are damaged, or of another layout.
+    pub fn from_packed(start: Millis, packed: Vec<u8>, len: usize) -> Result<Self, CountsError> {
+        visit_sparse(&packed, len, |_, _| ())?;
+        Ok(Self { start, packed: packed.into() })
+    }
+
+    /// The counts as [`encode_sparse`] packs them.
+    #[must_use]
+    pub fn packed(&self) -> &[u8] {
+        &self.packed
+    }
+
+    /// The counts, in a layout of `len` counters.
+    #[must_use]
+    pub fn counts(&self, len: usize) -> Vec<u64> {
+        let mut counts = vec![0; len];
+        self.each(len, |slot, count| counts[slot] = count);
+        counts
+    }
+
+    /// Hands out the counters in use of a layout of `len` counters.
+    pub fn each(&self, len: usize, visit: impl FnMut(usize, u64)) {
+        // They were packed here, or looked at when they were taken up.
+        let well_formed = visit_sparse(&self.packed, len, visit);
+        debug_assert!(well_formed.is_ok(), "{well_formed:?}");
+    }
 }
 
 /// How the monitored quantities of a baseline vary from window to window.

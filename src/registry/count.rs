@@ -43,12 +43,53 @@ struct Also {
     segment: Option<usize>,
 }
 
+/// A stretch of the baseline that is being counted: one by one while that is little.
+struct Stretch {
+    start: Millis,
+    slots: Vec<u32>,
+    /// All counters, once there are many.
+    counts: Vec<u64>,
+}
+
+impl Stretch {
+    fn add(&mut self, slot: usize, len: usize) {
+        if self.counts.is_empty() {
+            // No layout comes near 2^32 counters.
+            self.slots.push(slot as u32);
+            if self.slots.len() > len {
+                self.counts = self.flat(len);
+                self.slots = Vec::new();
+            }
+        } else if let Some(count) = self.counts.get_mut(slot) {
+            *count += 1;
+        }
+    }
+
+    fn flat(&self, len: usize) -> Vec<u64> {
+        let mut counts = vec![0; len];
+        for slot in &self.slots {
+            if let Some(count) = counts.get_mut(*slot as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    fn window(self, len: usize) -> BaselineWindow {
+        if self.counts.is_empty() {
+            BaselineWindow::new(self.start, &self.flat(len))
+        } else {
+            BaselineWindow::new(self.start, &self.counts)
+        }
+    }
+}
+
 struct Counter {
     layout: Layout,
     rows: u64,
     profile: Vec<u64>,
     starts: HashMap<Millis, usize>,
-    windows: Vec<BaselineWindow>,
+    stretches: Vec<Stretch>,
     names: HashMap<String, usize>,
     segments: Vec<Vec<u64>>,
 }
@@ -64,7 +105,7 @@ impl Counter {
             profile: empty,
             rows: 0,
             starts: HashMap::new(),
-            windows: Vec::new(),
+            stretches: Vec::new(),
             names,
             layout,
         }
@@ -94,8 +135,8 @@ impl Counter {
         let window = at.zip(plan.window_ms).map(|(at, length)| {
             let start = at.div_euclid(length) * length;
             *self.starts.entry(start).or_insert_with(|| {
-                self.windows.push(BaselineWindow { start, counts: vec![0; self.layout.len()] });
-                self.windows.len() - 1
+                self.stretches.push(Stretch { start, slots: Vec::new(), counts: Vec::new() });
+                self.stretches.len() - 1
             })
         });
         let value = plan.segments.as_ref().and_then(|(field, _)| segment_value(table.cell(*field, row)));
@@ -115,10 +156,11 @@ impl Counter {
     }
 
     fn add(&mut self, also: Also, index: usize) {
-        let window =
-            also.window.and_then(|window| self.windows.get_mut(window)).map(|window| &mut window.counts);
+        if let Some(stretch) = also.window.and_then(|window| self.stretches.get_mut(window)) {
+            stretch.add(index, self.layout.len());
+        }
         let segment = also.segment.and_then(|segment| self.segments.get_mut(segment));
-        for counts in [Some(&mut self.profile), window, segment].into_iter().flatten() {
+        for counts in [Some(&mut self.profile), segment].into_iter().flatten() {
             if let Some(count) = counts.get_mut(index) {
                 *count += 1;
             }
@@ -126,11 +168,12 @@ impl Counter {
     }
 
     fn finish(mut self) -> Counted {
-        self.windows.sort_by_key(|window| window.start);
+        self.stretches.sort_by_key(|stretch| stretch.start);
+        let windows = self.stretches.into_iter().map(|stretch| stretch.window(self.layout.len())).collect();
         let mut names: Vec<(String, usize)> = self.names.into_iter().collect();
         names.sort_by_key(|(_, index)| *index);
         let segments = names.into_iter().map(|(name, _)| name).zip(self.segments).collect();
-        Counted { rows: self.rows, profile: self.profile, windows: self.windows, segments }
+        Counted { rows: self.rows, profile: self.profile, windows, segments }
     }
 }
 

@@ -20,8 +20,15 @@ const MOST: usize = 8;
 const MOST_VALUES: usize = 512;
 /// Bytes of an event of which a template is made.
 const MOST_BYTES: usize = 1 << 16;
-/// Events that pay for a template, so that no stream makes them all the time.
+/// Events that pay for a template while there is room. Then each costs twice as much as the one before, so that a stream
+/// of more forms than are kept hardly makes any after a while.
 const EVENTS_A_TEMPLATE: u32 = 32;
+/// Most events that pay for one.
+const DEAREST: u32 = 1 << 16;
+
+/// Depth at which values are taken to stand: that of features and segment fields. One of the event itself that is nested
+/// as deep as is allowed is left to the walk.
+const VALUE_DEPTH: usize = 2;
 
 /// Bytes that are compared at once.
 const WINDOW: usize = 2 * LANES;
@@ -219,6 +226,8 @@ pub(super) struct Templates {
     values: Vec<Found>,
     events: u64,
     credit: u32,
+    /// Events that pay for the next template.
+    price: u32,
     max_depth: usize,
 }
 
@@ -226,14 +235,15 @@ impl Templates {
     /// No template yet.
     pub(super) fn new(max_depth: usize) -> Self {
         let credit = EVENTS_A_TEMPLATE * MOST as u32;
-        Self { known: Vec::new(), last: 0, values: Vec::new(), events: 0, credit, max_depth }
+        let price = EVENTS_A_TEMPLATE;
+        Self { known: Vec::new(), last: 0, values: Vec::new(), events: 0, credit, price, max_depth }
     }
 
     /// Reads an event that is written like one before; false if none was, or if something in it is unusual.
     #[inline]
     pub(super) fn read(&mut self, payload: &[u8], shapes: &mut Shapes, scanned: &mut Scanned) -> bool {
         self.events += 1;
-        self.credit = (self.credit + 1).min(EVENTS_A_TEMPLATE * MOST as u32);
+        self.credit = (self.credit + 1).min(DEAREST);
         let Some(mut template) = self.known.get(self.last) else { return false };
         let mut left = if template.begin.stands_at(payload, 0) {
             template.follow(payload, Left { step: 0, at: template.begin.text.len() }, &mut self.values)
@@ -278,26 +288,35 @@ impl Templates {
         // A value that is not usual, or a number that goes on behind its usual part.
         let mut cursor = Cursor::new(payload, 0, self.max_depth);
         cursor.move_to(at);
-        if !matches!(cursor.peek(), Some(b'"' | b'-' | b'0'..=b'9' | b'n' | b't' | b'f')) {
+        // No blanks before it: a template has them in what stands between.
+        if !matches!(cursor.peek(), Some(byte) if byte > b' ') {
             return None;
         }
-        let value = cursor.value(0).ok()?;
-        let goes_on = |(_, other): &(usize, &Template)| {
-            let behind = other.steps.get(step).map(|step| &step.behind);
-            behind.is_some_and(|behind| behind.stands_at(payload, cursor.at()))
-                && other.begins_like(followed, step)
+        let value = cursor.value(VALUE_DEPTH).ok()?;
+        let behind = |template: &Template| {
+            let behind = &template.steps.get(step)?.behind;
+            behind.stands_at(payload, cursor.at()).then_some(cursor.at() + behind.text.len())
         };
-        let (other, template) = self.known.iter().enumerate().find(goes_on)?;
-        Some((other, Some(value), cursor.at() + template.steps.get(step)?.behind.text.len()))
+        if let Some(at) = behind(followed) {
+            return Some((self.last, Some(value), at));
+        }
+        let others = self.known.iter().enumerate().filter(|(other, _)| *other != self.last);
+        let mut found = others.filter_map(|(other, template)| Some((other, template, behind(template)?)));
+        let (other, _, at) = found.find(|(_, template, _)| template.begins_like(followed, step))?;
+        Some((other, Some(value), at))
     }
 
     /// Makes a template of an event that the walk took with this shape, if the events since pay for it.
     pub(super) fn learn(&mut self, payload: &[u8], shapes: &mut Shapes, shape: u32) {
-        if self.credit < EVENTS_A_TEMPLATE || payload.len() > MOST_BYTES {
+        if self.credit < self.price || payload.len() > MOST_BYTES {
             return;
         }
-        self.credit -= EVENTS_A_TEMPLATE;
-        let Some(mut template) = Maker::new(payload, self.max_depth).template(shapes, shape) else { return };
+        self.credit -= self.price;
+        let made = Maker::new(payload, self.max_depth).template(shapes, shape);
+        if made.is_none() || self.known.len() == MOST {
+            self.price = (2 * self.price).min(DEAREST);
+        }
+        let Some(mut template) = made else { return };
         template.used = self.events;
         if self.values.len() < template.steps.len() {
             self.values.resize(template.steps.len(), Found::Absent);
@@ -389,9 +408,7 @@ impl<'p> Maker<'p> {
         }
         self.cursor.peek_behind_blanks()?;
         let start = self.cursor.at();
-        if matches!(self.cursor.value(0).ok()?, Found::Nested) {
-            return None;
-        }
+        self.cursor.value(VALUE_DEPTH).ok()?;
         let between = Some(Between::new(self.cursor.payload().get(self.end..start)?));
         match self.steps.last_mut() {
             None => self.begin = between,
