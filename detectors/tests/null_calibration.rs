@@ -159,6 +159,7 @@ impl Feature {
             tolerance: None,
             prior: 0.0,
             column: Some(column),
+            other_column: None,
             tail_of: None,
             borrows: false,
             bound: None,

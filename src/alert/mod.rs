@@ -41,7 +41,7 @@ pub use route::{DEFAULT_GROUP_BY, Destination, explain};
 pub use rules::placeholders;
 
 use crate::config;
-use crate::monitor::calibrated::{CLEARED_AFTER, is_under_budget};
+use crate::monitor::calibrated::{CLEARED_AFTER, STILL_THERE, is_under_budget};
 use crate::monitor::sequential::is_sequential;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, Level, VerdictView, WindowView};
@@ -191,7 +191,11 @@ impl Alerts {
                 continue;
             }
             let sign = if budgeted || sequential {
-                if is_over(&verdicts) { Sign::Over } else { Sign::Quiet }
+                match is_over(&verdicts) {
+                    true => Sign::Over,
+                    false if budgeted && still_there(&verdicts) => Sign::Between,
+                    false => Sign::Quiet,
+                }
             } else if version.whole_is_over(&key, &window.horizon) {
                 Sign::Quiet
             } else {
@@ -416,6 +420,14 @@ fn sign_of(verdicts: &[&VerdictView], rows: u64) -> Sign {
 /// Whether a window judged under the budget, which has verdicts on what stands out only, speaks for an alert.
 fn is_over(verdicts: &[&VerdictView]) -> bool {
     verdicts.iter().any(|verdict| verdict.level == Level::Drift && verdict.inhibited_by.is_none())
+}
+
+/// Whether what it was about has not gone: it is no longer over, but not within what a baseline shows by chance either.
+fn still_there(verdicts: &[&VerdictView]) -> bool {
+    let size = |verdict: &VerdictView| verdict.statistic.zip(verdict.threshold);
+    verdicts.iter().filter(|verdict| verdict.inhibited_by.is_none()).any(|verdict| {
+        size(verdict).is_some_and(|(statistic, threshold)| statistic.abs() >= STILL_THERE * threshold)
+    })
 }
 
 /// Evidence of the verdict that passed its threshold by the largest factor.

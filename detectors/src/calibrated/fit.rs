@@ -417,14 +417,14 @@ impl Fit {
 }
 
 /// Median; zero of nothing.
-fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     quantile(&sorted, 0.5)
 }
 
 /// Quantile of sorted values by linear interpolation; zero of nothing.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let at = q * last as f64;
     let below = at.floor() as usize;

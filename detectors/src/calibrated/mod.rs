@@ -42,5 +42,5 @@ pub use score::{orthonormal_scores, quantile_cells};
 pub use season::{SeasonDesign, weighted_regression};
 pub use spread::inflation;
 pub use state::WatchState;
-pub use volume::{VolumeFit, worst_fall};
+pub use volume::{Fall, VolumeFit};
 pub use watch::{Budgets, Loudness, Reading, Watch, calibrate};

@@ -78,6 +78,8 @@ pub struct Quantity {
     pub prior: f64,
     /// Quantities with the same number are of one column: where one of them varies between windows, all do.
     pub column: Option<usize>,
+    /// The same of the other column of a pair.
+    pub other_column: Option<usize>,
     /// Quantities with the same number are tails of one column; a range alarm borrows their clumping.
     pub tail_of: Option<usize>,
     /// Whether it has no history worth speaking of and borrows from `tail_of`.
@@ -136,6 +138,7 @@ pub(super) mod tests {
             tolerance: None,
             prior: 0.0,
             column: None,
+            other_column: None,
             tail_of: None,
             borrows: false,
             bound: None,

@@ -44,6 +44,23 @@ impl SeasonDesign {
         self.len() == 0
     }
 
+    /// Whether the days of the week are told apart.
+    pub(super) fn has_weekdays(&self) -> bool {
+        self.weekdays
+    }
+
+    /// Windows of a day.
+    pub(super) fn windows_of_day(&self) -> usize {
+        usize::try_from(DAY as i64 / self.window_ms.max(1)).unwrap_or(1).max(1)
+    }
+
+    /// Which window of its day and which day of the week it is that starts at `start_ms`; Monday is 0.
+    pub(super) fn place(&self, start_ms: i64) -> (usize, usize) {
+        let middle = start_ms as f64 + self.window_ms as f64 / 2.0;
+        let of_day = (middle / DAY).rem_euclid(1.0) * self.windows_of_day() as f64;
+        ((of_day as usize).min(self.windows_of_day() - 1), weekday(middle) as usize)
+    }
+
     /// Regressors of the window that starts at `start_ms`.
     #[must_use]
     pub fn row(&self, start_ms: i64) -> Vec<f64> {
@@ -55,13 +72,18 @@ impl SeasonDesign {
             row.extend([angle.sin(), angle.cos()]);
         }
         if self.weekdays {
-            // The epoch was a Thursday; Monday is 0, and Sunday the one that the others are contrasted with.
-            let weekday = ((middle / DAY).floor() as i64 + 3).rem_euclid(7);
+            // Sunday is the one that the others are contrasted with.
+            let weekday = weekday(middle);
             let contrast = |day| f64::from(weekday == day) - f64::from(weekday == 6);
             row.extend((0..6).map(contrast));
         }
         row
     }
+}
+
+/// Day of the week; the epoch was a Thursday, and Monday is 0.
+fn weekday(at: f64) -> i64 {
+    ((at / DAY).floor() as i64 + 3).rem_euclid(7)
 }
 
 /// Weighted least squares with an intercept: `coefficients[0]` is the intercept. A regressor that does not vary, or

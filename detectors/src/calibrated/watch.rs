@@ -113,14 +113,18 @@ pub fn calibrate(
     // Where one quantity of a column plainly varies between windows, the others do too, whether it shows or not.
     let mut swings: HashMap<usize, Swing> = HashMap::new();
     for (quantity, fit) in quantities.iter().zip(&fits).filter(|(quantity, _)| quantity.law != Law::Share) {
-        if let (Some(column), Some(swing)) = (quantity.column, fit.as_ref().and_then(Fit::swing)) {
+        let column = quantity.column.filter(|_| quantity.other_column.is_none());
+        if let (Some(column), Some(swing)) = (column, fit.as_ref().and_then(Fit::swing)) {
             let widest = swings.entry(column).or_insert(swing);
             *widest = widest.max(swing);
         }
     }
     for (index, quantity) in quantities.iter().enumerate() {
-        if let Some(swing) = quantity.column.and_then(|column| swings.get(&column)) {
-            fits[index] = fit(index, Some(*swing));
+        // A product of two columns goes with the level of either.
+        let of_columns = [quantity.column, quantity.other_column].into_iter().flatten();
+        let swing = of_columns.filter_map(|column| swings.get(&column)).copied().reduce(Swing::max);
+        if swing.is_some() {
+            fits[index] = fit(index, swing);
         }
     }
     borrow(quantities, windows, &mut fits);
@@ -361,6 +365,51 @@ mod tests {
             baseline.iter().map(|window| vec![Sample { sum: 10.0, ..window[0] }, window[1]]).collect();
         let part = watch(&[share, Quantity { part_of: Some(0), ..slice }], &steady);
         assert!(alarms(&part, &steady[0], &fault)[1], "where nothing clumps there is nothing to borrow");
+    }
+
+    #[test]
+    fn what_clumps_in_a_tail_clumps_beyond_it() {
+        let tail = Quantity {
+            tail_of: Some(0),
+            rises_only: true,
+            tolerance: Some(0.002),
+            ..plain(Law::Share, Family::Rate)
+        };
+        let range = Quantity { borrows: true, ..tail };
+        let of_tail = |events: f64| move |window| Sample { sum: clumps(window, events), count: events };
+        let beyond = |hits: f64| Sample { sum: hits, count: 200.0 };
+        let baseline: Vec<Vec<Sample>> =
+            (0..200).map(of_tail(200.0)).map(|tail| vec![tail, beyond(0.0)]).collect();
+        let (calm, fault) = (&baseline[0], [baseline[0][0], beyond(20.0)]);
+        let alone = watch(&[tail, Quantity { tail_of: None, ..range }], &baseline);
+        assert!(alarms(&alone, calm, &fault)[1], "twenty events beyond everything in the baseline");
+        let of_column = watch(&[tail, range], &baseline);
+        assert!(!alarms(&of_column, calm, &fault)[1], "may be one clump, as those of the tail are");
+        let steady: Vec<Vec<Sample>> =
+            (0..200).map(|_| vec![Sample { sum: 3.0, count: 200.0 }, beyond(0.0)]).collect();
+        let of_column = watch(&[tail, range], &steady);
+        assert!(
+            alarms(&of_column, &steady[0], &fault)[1],
+            "where the tail does not clump nothing is borrowed"
+        );
+    }
+
+    #[test]
+    fn two_columns_together_go_with_the_level_of_either() {
+        let location = Quantity { column: Some(0), ..plain(Law::Mean { variance: 1.0 }, Family::Marginal) };
+        let pair = Quantity { family: Family::Pair, column: Some(1), ..location };
+        let windows: Vec<Vec<Sample>> = (0..96)
+            .map(|window| {
+                let level = 0.3 * (f64::from(window) / 15.0).sin();
+                let mean = |mean: f64| Sample { sum: 500.0 * mean, count: 500.0 };
+                vec![mean(level), mean(0.04 * (f64::from(window % 5) - 2.0))]
+            })
+            .collect();
+        let between = |other| {
+            let watch = watch(&[location, Quantity { other_column: other, ..pair }], &windows);
+            watch.fit(1).expect("a fit").between
+        };
+        assert!(between(Some(0)) > between(Some(2)), "the product holds the square of the level");
     }
 
     #[test]

@@ -65,7 +65,6 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         samples.push(sampler.samples(&monitored, counted));
     }
     let (season, fits) = calibrated::calibrate(&quantities, &samples, &starts, series.window_ms);
-    let rows: Vec<Vec<f64>> = starts.iter().map(|start| season.row(*start)).collect();
     let mut assumptions = assumptions(&starts, series.window_ms);
     assumptions.extend(wandering(&monitored, &fits));
     let fits: BTreeMap<_, _> =
@@ -77,7 +76,7 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         season,
         slices: series.slices,
         fits,
-        volume: VolumeFit::new(&traffic, &rows, season),
+        volume: VolumeFit::new(&traffic, &starts, season),
         assumptions,
         calibrated_scores: None,
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::CLEARED_AFTER;
 use super::cause::Cause;
 use super::findings::{Finding, is_fault};
+use crate::reference::Slice;
 
 /// Most columns whose changes are remembered; of further ones every place is told.
 const MOST: usize = 64;
@@ -47,15 +48,18 @@ impl Change {
 pub(super) struct Changes(Vec<Change>);
 
 impl Changes {
-    /// Takes in the findings of a window and says of each what it is a part of; `told` says which are told at all.
+    /// Takes in the findings of a window and says of each what it is a part of; `told` says which are told at all, `still`
+    /// whether a column has not come back to what the baseline shows.
     pub(super) fn take(
         &mut self,
         findings: &[Finding],
         rows: u64,
         told: impl Fn(&Finding) -> bool,
+        still: impl Fn(&str, Option<&Slice>) -> bool,
     ) -> Vec<Option<Cause>> {
-        if rows > 0 {
-            self.0.iter_mut().for_each(|change| change.quiet += 1);
+        for change in self.0.iter_mut().filter(|_| rows > 0) {
+            let there = still(&change.most.feature, change.most.slice.as_ref());
+            change.quiet = if there { 0 } else { change.quiet + 1 };
         }
         let parts = findings.iter().map(|one| told(one).then(|| self.part(one)).flatten()).collect();
         self.0.retain(|change| change.quiet < CLEARED_AFTER);
@@ -95,7 +99,6 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::Slice;
     use anchorwatch_detectors::calibrated::Loudness;
 
     fn finding(segment: Option<&str>, heat: f64, statistic: f64) -> Finding {
@@ -116,7 +119,7 @@ mod tests {
 
     /// What the only finding of a window is a part of, in words.
     fn part(changes: &mut Changes, one: Finding) -> Option<String> {
-        changes.take(&[one], 10, |_| true).remove(0).map(|cause| cause.text())
+        changes.take(&[one], 10, |_| true, |_, _| false).remove(0).map(|cause| cause.text())
     }
 
     #[test]
@@ -148,18 +151,29 @@ mod tests {
         let mut changes = Changes::default();
         part(&mut changes, finding(Some("north"), 1.4, 6.0));
         for _ in 1..CLEARED_AFTER {
-            changes.take(&[], 10, |_| true);
-            changes.take(&[], 0, |_| true);
+            changes.take(&[], 10, |_| true, |_, _| false);
+            changes.take(&[], 0, |_| true, |_, _| false);
         }
         assert!(part(&mut changes, finding(None, 1.2, 5.5)).is_some(), "still remembered");
-        changes.take(&[], 10, |_| true);
+        changes.take(&[], 10, |_| true, |_, _| false);
         assert_eq!(part(&mut changes, finding(None, 1.2, 5.5)), None);
+    }
+
+    #[test]
+    fn a_change_that_is_still_there_is_not_forgotten_however_long_it_lasts() {
+        let mut changes = Changes::default();
+        part(&mut changes, finding(Some("north"), 1.4, 6.0));
+        let north = |_: &str, slice: Option<&Slice>| slice.is_some();
+        for _ in 0..10 * CLEARED_AFTER {
+            changes.take(&[], 10, |_| true, north);
+        }
+        assert!(part(&mut changes, finding(None, 1.2, 5.5)).is_some());
     }
 
     #[test]
     fn what_is_not_told_here_holds_nothing_back() {
         let mut changes = Changes::default();
-        changes.take(&[finding(None, 5.0, 20.0)], 10, |one| one.slice.is_some());
+        changes.take(&[finding(None, 5.0, 20.0)], 10, |one| one.slice.is_some(), |_, _| false);
         assert_eq!(part(&mut changes, finding(Some("north"), 1.4, 6.0)), None);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anchorwatch_detectors::calibrated::{Family, Loudness, Reading, Sample};
+use anchorwatch_detectors::calibrated::{Fall, Family, Loudness, Reading, Sample};
 
 use super::quantities::{About, Monitored};
 use crate::reference::Slice;
@@ -51,18 +51,22 @@ pub(super) fn is_fault(kind: &str) -> bool {
     matches!(kind, MISSING | "wrong_type" | "new_category" | "new_value" | "range")
 }
 
+/// How loud a finding may be. A value between two known ones is another rounding, or belongs to a change of size, which
+/// location, spread or range tell: by itself it is worth a look and nobody's sleep.
+fn at_most(kind: &str) -> Loudness {
+    if kind == "new_value" { Loudness::Warn } else { Loudness::Page }
+}
+
 /// Findings of a step. A pair is told only if neither of its columns stands out alone, a slice only if what it shows is
 /// its own.
-pub(super) fn findings(
-    monitored: &[Monitored],
-    step: &Readings<'_>,
-    volume: Option<(f64, f64)>,
-) -> Vec<Finding> {
+pub(super) fn findings(monitored: &[Monitored], step: &Readings<'_>, volume: Option<Fall>) -> Vec<Finding> {
     let mut hot: Vec<(usize, &Reading, Loudness)> = step
         .readings
         .iter()
         .enumerate()
-        .filter_map(|(index, reading)| Some((index, reading, reading.alarm?)))
+        .filter_map(|(index, reading)| {
+            Some((index, reading, reading.alarm?.min(at_most(monitored[index].kind))))
+        })
         .collect();
     hot.sort_by(|a, b| b.2.cmp(&a.2).then(b.1.heat.total_cmp(&a.1.heat)).then(a.0.cmp(&b.0)));
     let alone: HashSet<&str> = hot
@@ -111,16 +115,16 @@ pub(super) fn findings(
             rows: sample.count,
         });
     }
-    findings.extend(volume.map(|(fall, threshold)| Finding {
+    findings.extend(volume.map(|fall| Finding {
         feature: VOLUME.to_owned(),
         kind: VOLUME,
         about: None,
         slice: None,
         loudness: Loudness::Page,
-        heat: fall / threshold,
-        statistic: fall,
-        threshold,
-        span: 1,
+        heat: fall.score / fall.threshold,
+        statistic: fall.score,
+        threshold: fall.threshold,
+        span: fall.span,
         means: None,
         rows: 0.0,
     }));
@@ -185,6 +189,7 @@ mod tests {
             tolerance: None,
             prior: 0.0,
             column: None,
+            other_column: None,
             tail_of: None,
             borrows: false,
             bound: None,

@@ -22,7 +22,7 @@ mod verdicts;
 use std::collections::{BTreeSet, HashMap};
 
 use anchorwatch_detectors::calibrated::{
-    Budget, Budgets, Family, Fit, Loudness, Reading, Sample, VolumeFit, Watch, WatchState, worst_fall,
+    Budget, Budgets, Fall, Family, Fit, Loudness, REMEMBERED, Reading, Sample, VolumeFit, Watch, WatchState,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -65,11 +65,12 @@ pub fn is_under_budget(horizon: &str) -> bool {
 /// Quiet windows with events after which an alert under the budget clears, if they do not make three days before.
 pub const CLEARED_AFTER: u32 = 48;
 
-/// Windows of traffic that a fall may span.
-const VOLUME_WINDOWS: usize = 8;
-
 /// Most bytes of a state that is read back: 100,000 quantities.
 const MOST_BYTES: usize = 1 << 26;
+
+/// Part of its threshold over which a quantity shows that a change is still there. The hottest of a column's quantities
+/// comes so far by chance about once in a hundred windows; a change that lasts does so in most of them.
+pub const STILL_THERE: f64 = 0.7;
 
 const COMPRESSION_LEVEL: i32 = 1;
 
@@ -237,7 +238,13 @@ impl ModelWatch {
         let explains = |finding: &Finding| !self.of_slices || finding.slice.is_some();
         let causes = findings.iter().filter(|finding| explains(finding));
         let cause = state.cause.take(cause::cause(&self.inputs, causes), rows);
-        let parts = state.changes.take(&findings, rows, explains);
+        let still = |feature: &str, slice: Option<&Slice>| {
+            let of_column = self.monitored.iter().zip(&readings).filter(|(one, _)| {
+                one.feature == feature && one.slice.as_ref() == slice && !findings::is_fault(one.kind)
+            });
+            of_column.map(|(_, reading)| reading.z.abs() / reading.threshold).any(|part| part >= STILL_THERE)
+        };
+        let parts = state.changes.take(&findings, rows, explains, still);
         Judged { samples, readings, findings, cause, parts }
     }
 
@@ -270,15 +277,14 @@ impl ModelWatch {
         seen
     }
 
-    /// How far traffic fell short, with the threshold, if it fell by more.
-    fn step_volume(&self, state: &mut ModelWatchState, start: Millis, counts: &[u64]) -> Option<(f64, f64)> {
+    /// How far traffic fell short, if by more than the threshold.
+    fn step_volume(&self, state: &mut ModelWatchState, start: Millis, counts: &[u64]) -> Option<Fall> {
         let fit = self.volume.as_ref()?;
         let rows = counts.get(Layout::ROWS).copied().unwrap_or(0) as f64;
-        let row = self.watch.design().row(local(self.time_zone, start));
-        state.shortfalls.insert(0, fit.shortfall(rows, &row));
-        state.shortfalls.truncate(VOLUME_WINDOWS);
-        let fall = worst_fall(state.shortfalls.iter().copied());
-        (fall > fit.threshold).then_some((fall, fit.threshold))
+        let shortfall = fit.shortfall(rows, local(self.time_zone, start), self.watch.design());
+        state.shortfalls.insert(0, shortfall);
+        state.shortfalls.truncate(REMEMBERED);
+        fit.worst_fall(state.shortfalls.iter().copied()).filter(|fall| fall.score > fall.threshold)
     }
 }
 
@@ -371,7 +377,7 @@ impl ModelWatchState {
         let stored: StoredState = serde_json::from_str(text).ok()?;
         Some(Self {
             watch: WatchState::decode(&unpack(&STANDARD.decode(stored.watch).ok()?)?)?,
-            shortfalls: stored.shortfalls.into_iter().take(VOLUME_WINDOWS).map(f64::from_bits).collect(),
+            shortfalls: stored.shortfalls.into_iter().take(REMEMBERED).map(f64::from_bits).collect(),
             next_start: stored.next_start,
             cause: stored.cause,
             changes: stored.changes,

@@ -136,6 +136,7 @@ fn mean(variance: f64, family: Family) -> Quantity {
         tolerance: None,
         prior: 0.0,
         column: None,
+        other_column: None,
         tail_of: None,
         borrows: false,
         bound: None,
@@ -215,7 +216,10 @@ impl List<'_> {
             let measure = Measure::Cells { column: index, cells, of_rows: false };
             self.push(&column.name, "range", tail(true, Some(TOLERATED_RATE)), measure);
         }
-        if let Some(cells) = off_grid(&column.binning, counts.cells) {
+        let off_grid = off_grid(&column.binning, counts.cells);
+        // On a grid a tail begins at its next value: what lies between two values is no matter of size.
+        let between = |cell: usize| usize::from(off_grid.is_some() && cell % 2 == 0);
+        if let Some(cells) = off_grid.clone() {
             let once = counts.cells.iter().filter(|count| **count == 1).count();
             let new = Quantity {
                 prior: once as f64 / counts.present() as f64,
@@ -229,8 +233,14 @@ impl List<'_> {
             [(0.995, "tail_high"), (0.999, "tail_high"), (0.005, "tail_low"), (0.001, "tail_low")]
         {
             let cells = match kind {
-                "tail_high" => quantile_cells(counts.cells, q)..last,
-                _ => 0..quantile_cells(counts.cells, q).saturating_sub(1),
+                "tail_high" => {
+                    let first = quantile_cells(counts.cells, q);
+                    first + between(first)..last
+                }
+                _ => {
+                    let end = quantile_cells(counts.cells, q).saturating_sub(1);
+                    0..end.saturating_sub(between(end.saturating_sub(1)))
+                }
             };
             let hits: u64 = counts.cells.get(cells.clone()).unwrap_or_default().iter().sum();
             if hits as f64 >= LEAST_TAIL * counts.present() as f64 {
@@ -335,7 +345,11 @@ impl List<'_> {
         let name = |column: usize| reference.columns.get(column).map_or("", |column| column.name.as_str());
         for (index, (a, b)) in reference.joint.pairs.iter().enumerate() {
             let term = reference.joint.residual_terms() + index;
-            let quantity = mean(self.variance(term), Family::Pair);
+            let quantity = Quantity {
+                column: Some(*a),
+                other_column: Some(*b),
+                ..mean(self.variance(term), Family::Pair)
+            };
             let feature = format!("{}:{}", name(*a), name(*b));
             self.push(&feature, "correlation", quantity, Measure::Term(term));
         }

@@ -57,7 +57,11 @@ impl Sampler {
                 let part = self.measure(&one.measure, part);
                 match one.measure {
                     Measure::Missing { .. } => part,
-                    _ => contrast(part, self.measure(&one.measure, counted.whole)),
+                    _ => {
+                        let apart = contrast(part, self.measure(&one.measure, counted.whole));
+                        let wide = self.width(&one.measure, counted.whole);
+                        Sample { sum: apart.sum / wide, count: apart.count / wide }
+                    }
                 }
             }),
         };
@@ -116,10 +120,36 @@ impl Sampler {
         with_score < labels / 2.0
     }
 
-    fn scored(&self, column: usize, degree: usize, cells: &[u64]) -> Sample {
-        let Some(scores) = self.scores.get(column).and_then(|degrees| degrees.get(degree)) else {
-            return Sample::default();
+    /// Variance of the score among the events of a window over that among those of the baseline, if it is larger. Events of
+    /// an hour share their weather; which of them a slice got is chance, and the wider they lie, the more that tells two
+    /// slices apart.
+    fn width(&self, measure: &Measure, counts: &[u64]) -> f64 {
+        let (cells, scores) = match measure {
+            Measure::Score { column, degree } => {
+                (self.layout.column(counts, *column).cells, self.scores_of(*column, *degree))
+            }
+            Measure::LatencyScore { degree } => {
+                (self.layout.latency(counts), self.scores_of(self.layout.columns(), *degree))
+            }
+            _ => return 1.0,
         };
+        let used = || cells.iter().zip(scores).filter(|(n, _)| **n > 0).map(|(n, score)| (*n as f64, score));
+        let count: f64 = used().map(|(n, _)| n).sum();
+        let mean = used().map(|(n, score)| n * score).sum::<f64>() / count;
+        let variance = used().map(|(n, score)| n * (score - mean).powi(2)).sum::<f64>() / count;
+        // The scores of a baseline have variance 1.
+        if variance.is_finite() { variance.max(1.0) } else { 1.0 }
+    }
+
+    fn scores_of(&self, column: usize, degree: usize) -> &[f64] {
+        self.scores.get(column).and_then(|degrees| degrees.get(degree)).map_or(&[], Vec::as_slice)
+    }
+
+    fn scored(&self, column: usize, degree: usize, cells: &[u64]) -> Sample {
+        let scores = self.scores_of(column, degree);
+        if scores.is_empty() {
+            return Sample::default();
+        }
         let sum = cells.iter().zip(scores).filter(|(n, _)| **n > 0).map(|(n, score)| *n as f64 * score).sum();
         Sample { sum, count: cells.iter().sum::<u64>() as f64 }
     }
@@ -138,7 +168,54 @@ fn contrast(part: Sample, whole: Sample) -> Sample {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::reference::{Column, ColumnKind, Provenance, Role};
+    use anchorwatch_detectors::binning::{Binning, NumericBinning};
+
+    #[test]
+    fn slices_of_a_wider_window_are_told_apart_less_surely() {
+        let numbers: Vec<f64> = (0..8).map(f64::from).collect();
+        let column = Column {
+            name: "x".to_owned(),
+            role: Role::Feature,
+            kind: ColumnKind::Numeric,
+            required: true,
+            single_precision: false,
+            binning: Binning::Numeric(NumericBinning::new(numbers).expect("knots")),
+            usual: None,
+            unseen_beyond: 0.0,
+            notes: Vec::new(),
+        };
+        let layout = Layout::new(std::slice::from_ref(&column));
+        let counts = |of_value: [u64; 8]| {
+            let mut counts = vec![0; layout.len()];
+            for (value, n) in of_value.iter().enumerate() {
+                counts[layout.index(0, 2 * value + 1)] = *n;
+            }
+            counts
+        };
+        let reference = Reference {
+            model: "m".to_owned(),
+            version: "1.0.0".to_owned(),
+            profile: counts([10; 8]),
+            columns: vec![column.clone()],
+            has_latency: false,
+            window_ms: None,
+            windows: Vec::new(),
+            segment_field: None,
+            segments: BTreeMap::new(),
+            joint: Joint::default(),
+            calibration: None,
+            provenance: Provenance::default(),
+        };
+        let sampler = Sampler::new(&reference);
+        let measure = Measure::Score { column: 0, degree: 0 };
+        assert_eq!(sampler.width(&measure, &counts([0, 0, 0, 40, 40, 0, 0, 0])), 1.0, "narrower is as usual");
+        assert!(sampler.width(&measure, &counts([40, 0, 0, 0, 0, 0, 0, 40])) > 2.0);
+        assert_eq!(sampler.width(&measure, &counts([0; 8])), 1.0, "a window without events");
+    }
 
     #[test]
     fn what_moves_everybody_cancels_in_a_contrast() {

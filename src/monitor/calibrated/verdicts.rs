@@ -9,7 +9,7 @@ use anchorwatch_detectors::distributions::normal_sf;
 use super::cause::Cause;
 use super::findings::{Finding, is_fault};
 use super::quantities::{About, LATENCY, Monitored};
-use super::{CALIBRATED, Judged};
+use super::{CALIBRATED, Judged, STILL_THERE};
 use crate::alert::{AlertKind, Explained, Moved, Severity};
 use crate::reference::{Layout, Reference, Role, Slice};
 use crate::subject::Millis;
@@ -79,7 +79,13 @@ pub fn views(
     let segments = reference.calibration.iter().flat_map(|calibration| &calibration.slices);
     let of_segment = |slice: &Slice| {
         let Slice::Segment(value) = slice else { return None };
-        let verdicts = found(Some(slice)).into_iter().map(&verdict).collect();
+        let of_slice = found(Some(slice));
+        let mut verdicts: Vec<VerdictView> = of_slice.iter().map(|finding| verdict(finding)).collect();
+        for (feature, (reading, n)) in still_there(monitored, judged, slice) {
+            if of_slice.iter().all(|finding| finding.feature != feature) {
+                verdicts.push(quiet(reference, feature, reading, n));
+            }
+        }
         Some(window(Some(value.clone()), verdicts))
     };
     [window(None, whole)].into_iter().chain(segments.filter_map(of_segment)).collect()
@@ -87,9 +93,28 @@ pub fn views(
 
 /// Hottest reading of each column of the whole, pairs left out.
 fn calm<'a>(monitored: &'a [Monitored], judged: &'a Judged) -> BTreeMap<&'a str, (&'a Reading, f64)> {
+    hottest(monitored, judged, |one| one.slice.is_none() && one.kind != "correlation")
+}
+
+/// The same of a slice, as far as it may keep an alert on.
+fn still_there<'a>(
+    monitored: &'a [Monitored],
+    judged: &'a Judged,
+    slice: &Slice,
+) -> BTreeMap<&'a str, (&'a Reading, f64)> {
+    let mut hottest = hottest(monitored, judged, |one| one.slice.as_ref() == Some(slice));
+    hottest.retain(|_, (reading, _)| reading.z.abs() >= STILL_THERE * reading.threshold);
+    hottest
+}
+
+fn hottest<'a>(
+    monitored: &'a [Monitored],
+    judged: &'a Judged,
+    keep: impl Fn(&Monitored) -> bool,
+) -> BTreeMap<&'a str, (&'a Reading, f64)> {
     let mut hottest: BTreeMap<&str, (&Reading, f64)> = BTreeMap::new();
     for ((one, reading), sample) in monitored.iter().zip(&judged.readings).zip(&judged.samples) {
-        if one.slice.is_some() || one.kind == "correlation" || reading.threshold <= 0.0 {
+        if reading.threshold <= 0.0 || !keep(one) {
             continue;
         }
         let entry = hottest.entry(one.feature.as_str()).or_insert((reading, sample.count));
