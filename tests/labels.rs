@@ -2,6 +2,9 @@
 //! the time of the prediction, the same in any order and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "labels/leaving.rs"]
+mod leaving;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
@@ -292,6 +295,8 @@ fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engi
 
 /// What the state file does with a checkpoint.
 fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
+    stored.subjects.retain(|(number, _)| !checkpoint.left_subjects.contains(number));
+    stored.panes.retain(|row| !checkpoint.left_subjects.contains(&row.subject));
     stored.subjects.extend(checkpoint.subjects);
     stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
     for row in checkpoint.panes {
