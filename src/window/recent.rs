@@ -42,9 +42,9 @@ fn place(names: [&[u8]; 2]) -> usize {
             (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
             _ => (name.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0),
         };
-        [first, last, name.len() as u64].into_iter().fold(mixed, |mixed, word| {
-            (mixed ^ word).wrapping_mul(MIX).rotate_left(29)
-        })
+        [first, last, name.len() as u64]
+            .into_iter()
+            .fold(mixed, |mixed, word| (mixed ^ word).wrapping_mul(MIX).rotate_left(29))
     });
     (mixed.wrapping_mul(MIX) >> 50) as usize & (PLACES - 1)
 }
@@ -61,7 +61,8 @@ mod tests {
             recent.met([name.as_bytes(), b"1.0.0"], index);
         }
         let found = names.iter().enumerate();
-        let kept = found.filter(|(index, name)| recent.get([name.as_bytes(), b"1.0.0"]) == Some(*index)).count();
+        let kept =
+            found.filter(|(index, name)| recent.get([name.as_bytes(), b"1.0.0"]) == Some(*index)).count();
         // 16,384 places, taken at random by 10,000, hold the last of each: 7,484 are to be expected.
         assert!(kept > 7_000, "{kept}");
     }

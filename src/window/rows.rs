@@ -74,7 +74,9 @@ impl RowShape {
                 cells: column.binning.cells() as u32,
             })
             .collect();
-        let numeric = (0..).zip(&fields).filter(|(_, field)| matches!(field.reading, Reading::Double | Reading::Single));
+        let numeric = (0..)
+            .zip(&fields)
+            .filter(|(_, field)| matches!(field.reading, Reading::Double | Reading::Single));
         // An event without a label says nothing of it; one without anything else lacks it.
         let absent = |(index, column): (usize, &crate::reference::Column)| match column.role {
             Role::Label => INDEX | u64::from(NOWHERE),
