@@ -2,6 +2,8 @@
 //! them over, and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "engine_laws/leaving.rs"]
+mod leaving;
 #[path = "engine_laws/slices.rs"]
 mod slices;
 #[path = "engine_laws/watermark.rs"]
@@ -305,6 +307,8 @@ fn restart(mut engine: Engine, stored: &mut Restored) -> Engine {
 
 /// What the state file does with a checkpoint.
 fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
+    stored.subjects.retain(|(number, _)| !checkpoint.left_subjects.contains(number));
+    stored.panes.retain(|row| !checkpoint.left_subjects.contains(&row.subject));
     stored.subjects.extend(checkpoint.subjects);
     stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
     for row in checkpoint.panes {

@@ -2,6 +2,9 @@
 //! the time of the prediction, the same in any order and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "labels/leaving.rs"]
+mod leaving;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
@@ -292,6 +295,8 @@ fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engi
 
 /// What the state file does with a checkpoint.
 fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
+    stored.subjects.retain(|(number, _)| !checkpoint.left_subjects.contains(number));
+    stored.panes.retain(|row| !checkpoint.left_subjects.contains(&row.subject));
     stored.subjects.extend(checkpoint.subjects);
     stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
     for row in checkpoint.panes {
@@ -440,7 +445,11 @@ fn a_version_that_leaves_takes_its_waiting_predictions_along() {
     let kept = |stored: &Restored| stored.documents.keys().filter(|name| name.starts_with("labels/")).count();
     assert!(engine.joins()[0].waiting > 100 && kept(&stored) > 5);
     engine.set_catalog(&[]);
-    assert_eq!((engine.joins()[0].waiting, engine.labels()), (0, Vec::new()));
+    assert_eq!(
+        (engine.joins(), engine.labels()),
+        (Vec::new(), Vec::new()),
+        "nor is the model known any more"
+    );
     apply(&mut stored, engine.checkpoint());
     assert_eq!(kept(&stored), 1, "{:?}", stored.documents.keys());
 }

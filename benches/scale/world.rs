@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anchorwatch::action::VersionFacts;
 use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, PaneRow, Restored, SubjectId};
+use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, PaneRow, Restored, SubjectNumber};
 use anchorwatch::event::Record;
 use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, Role, Value};
 use anchorwatch::subject::{Millis, Subject};
@@ -254,7 +254,8 @@ fn day_of_one(shape: Shape, reference: &Arc<Reference>) -> anyhow::Result<Restor
     Ok(stored)
 }
 
-fn apply(stored: &mut Restored, panes: &mut BTreeMap<(SubjectId, i64), PaneRow>, checkpoint: Checkpoint) {
+fn apply(stored: &mut Restored, panes: &mut BTreeMap<(SubjectNumber, i64), PaneRow>, checkpoint: Checkpoint) {
+    debug_assert!(checkpoint.left_subjects.is_empty(), "nobody leaves");
     stored.subjects.extend(checkpoint.subjects);
     checkpoint.gone_panes.iter().for_each(|gone| drop(panes.remove(gone)));
     panes.extend(checkpoint.panes.into_iter().map(|row| ((row.subject, row.pane), row)));

@@ -96,8 +96,15 @@ impl Memory {
         self.runs.get(key).and_then(|models| models.get(model)).copied().unwrap_or_default()
     }
 
-    /// Begins the cooldown.
-    pub(super) fn asked(&mut self, key: &str, model: &str, at: Millis) {
+    /// Begins the cooldown; `longest` is that of all actions. What no cooldown and no budget looks at any more is
+    /// forgotten: models come and go.
+    pub(super) fn asked(&mut self, key: &str, model: &str, (at, longest): (Millis, Millis)) {
+        let then = at.saturating_sub(longest.max(DAY)).saturating_sub(DAY);
+        for models in self.runs.values_mut() {
+            models.retain(|_, runs| {
+                runs.last.is_some_and(|last| last >= then) || runs.day >= then.div_euclid(DAY)
+            });
+        }
         self.runs.entry(key.to_owned()).or_default().entry(model.to_owned()).or_default().last = Some(at);
     }
 
@@ -157,5 +164,25 @@ impl Memory {
 
     pub(super) fn in_state(&self, state: RequestState) -> impl Iterator<Item = &Request> {
         self.requests.iter().filter(move |request| request.state == state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_that_come_and_go_leave_no_runs_behind_and_no_cooldown_is_cut_short() {
+        let (mut memory, cooldown) = (Memory::default(), 3 * DAY);
+        for day in 0..1_000 {
+            let (model, at) = (format!("m{day}"), day * DAY + HOUR);
+            memory.asked("retrain", &model, (at, cooldown));
+            memory.ran("retrain", &model, at);
+            assert!(memory.runs["retrain"].len() <= 5, "{:?}", memory.runs);
+            for ago in 0..=3.min(day) {
+                let runs = memory.runs("retrain", &format!("m{}", day - ago));
+                assert_eq!(runs.last, Some(at - ago * DAY));
+            }
+        }
     }
 }

@@ -119,6 +119,7 @@ struct Limits {
     steps: BTreeMap<String, Millis>,
     min_rows: u64,
     evidence_age: Millis,
+    longest_cooldown: Millis,
     link_base: Option<String>,
 }
 
@@ -149,6 +150,7 @@ impl Actions {
             steps,
             min_rows: config.windows.min_rows,
             evidence_age: windows.lateness + longest + 2 * windows.pane_ms + SPARE_AGE,
+            longest_cooldown: config.actions.iter().map(|action| action.cooldown.millis()).max().unwrap_or(0),
             link_base: config.alerts.link_base.clone(),
         };
         Self {
@@ -343,7 +345,7 @@ impl Actions {
         if self.memory.requests.iter().any(|known| known.key == request.key) {
             return;
         }
-        self.memory.asked(&run, &request.model, s.at);
+        self.memory.asked(&run, &request.model, (s.at, self.limits.longest_cooldown));
         match action.mode {
             ActionMode::DryRun => {
                 self.memory.ran(&run, &request.model, s.at);

@@ -241,12 +241,14 @@ impl Alerts {
 
     /// Withdraws the alerts of versions that are no longer watched; their groups resolve at the next edge.
     pub fn retain(&mut self, mut is_watched: impl FnMut(&str, &str) -> bool) {
-        for (id, version) in &mut self.versions {
-            if !version.lives.is_empty() && !is_watched(&id.0, &id.1) {
-                version.lives.clear();
+        self.versions.retain(|id, _| {
+            let stays = is_watched(&id.0, &id.1);
+            if !stays {
+                // Its document goes.
                 self.dirty.insert(id.clone());
             }
-        }
+            stays
+        });
     }
 
     /// What ails Anchorwatch itself, as labels that may inhibit.
@@ -268,9 +270,12 @@ impl Alerts {
     pub fn take_documents(&mut self) -> Vec<(String, Option<String>)> {
         let mut documents = Vec::new();
         for id in std::mem::take(&mut self.dirty) {
-            if let Some(version) = self.versions.get(&id) {
-                let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
-                documents.extend(json(&(&id.0, &id.1, version)).map(|text| (name, Some(text))));
+            let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
+            match self.versions.get(&id) {
+                Some(version) => {
+                    documents.extend(json(&(&id.0, &id.1, version)).map(|text| (name, Some(text))));
+                }
+                None => documents.push((name, None)),
             }
         }
         for id in std::mem::take(&mut self.dirty_groups) {

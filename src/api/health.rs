@@ -9,7 +9,7 @@ use crate::subject::Millis;
 
 /// Silence of the engine after which it counts as stuck.
 pub const STUCK_AFTER: Millis = 30_000;
-/// Time after which a checkpoint that is neither written nor refused counts as stuck.
+/// Time after which a state file that neither writes a checkpoint nor refuses it, or does not answer, counts as stuck.
 const WRITER_STUCK_AFTER: Millis = 60_000;
 
 #[derive(Debug, Default)]
@@ -55,8 +55,8 @@ impl Health {
         });
     }
 
-    /// How long the checkpoint under way takes so far, whether the last one was refused, and of how many partitions
-    /// neither a position nor an end is known.
+    /// How long the checkpoint under way, or the answer to a question, takes so far, whether the last checkpoint was
+    /// refused, and of how many partitions neither a position nor an end is known.
     pub fn engine(&self, writing_for: Millis, broken: bool, unknown_partitions: usize) {
         self.with(|state| {
             state.writing_for = writing_for;
@@ -113,5 +113,5 @@ fn stuck(state: &State, now: Millis) -> Option<String> {
     }
     let writing = state.writing_for;
     (writing > WRITER_STUCK_AFTER)
-        .then(|| format!("a checkpoint has been under way for {} s: does the disk hang?", writing / 1_000))
+        .then(|| format!("the state file has not answered for {} s: does the disk hang?", writing / 1_000))
 }

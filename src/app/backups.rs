@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::clock::SteadyClock;
 use super::troubles::{Damage, Damaged};
+use super::vital::Vital;
 use super::{Stop, wall_clock};
 use crate::backup::{Manifest, Place};
 use crate::config::{Backup, Span};
@@ -55,9 +56,11 @@ pub(super) fn spawn(
     data_dir: PathBuf,
     backup: Backup,
     (metrics, damage): (Arc<Metrics>, Damage),
-    stop: Stop,
+    (stop, vital): (Stop, Vital),
 ) -> anyhow::Result<JoinHandle<()>> {
+    let alive = vital.alive("the thread of the copies");
     let work = move || {
+        let _alive = alive;
         let clock = SteadyClock::start();
         let mut due = clock.now() + Span::millis(backup.every);
         while !stop.is_requested() {

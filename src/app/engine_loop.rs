@@ -3,6 +3,7 @@
 //! While a checkpoint cannot be written, or waits for a slow disk, all partitions are paused and polling goes on for
 //! news and errors only: what is counted but not durable stays bounded, and the records wait in Kafka.
 
+mod checkpoints;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -13,11 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{Checkpoint, CommandError, Engine, Position, Standing, Trouble, TroubleKind};
-use crate::fault::{Place, reach};
+use crate::engine::{CommandError, Engine, Standing, Trouble, TroubleKind};
 use crate::registry::Registry;
 use crate::source::{Incoming, KafkaSource};
-use crate::store::{ApplyTicket, FailedApply, NotTaken, Retry, StoreError, StoreHandle, WRITER_QUEUE};
+use crate::store::{StoreHandle, WRITER_QUEUE};
 use crate::subject::Millis;
 use crate::view::{OutboxView, QueueView};
 
@@ -27,6 +27,7 @@ use super::publish::Publisher;
 use super::schemas::{Moment, Schemas};
 use super::troubles::Troubles;
 use super::{Stop, wall_clock};
+use checkpoints::{Failed, UnderWay};
 
 /// How long a batch of records may take to fill.
 pub const POLL_WAIT: Duration = Duration::from_millis(20);
@@ -41,7 +42,6 @@ pub const MOST_EDGES_DUE: u64 = 16;
 pub const STEPS_AT_ONCE: usize = 8;
 const STATUS_EVERY: Millis = 500;
 const REGISTRY_EVERY: Millis = 1_000;
-const RETRY_CHECKPOINT_AFTER: Millis = 1_000;
 const REPEAT_ERROR_AFTER: Millis = 60_000;
 /// How long the last commit to the group may take; it only shows the lag.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ pub(super) struct EngineLoop {
     targets: Vec<String>,
     under_way: Option<UnderWay>,
     /// A checkpoint that is offered again at this time.
-    failed: Option<(Box<Checkpoint>, Millis)>,
+    failed: Option<Failed>,
     last_checkpoint_at: Option<Millis>,
     begun_at: Millis,
     dirty_since: Option<Millis>,
@@ -98,13 +98,6 @@ struct Due {
     registry: Millis,
     discover: Millis,
     resets: Millis,
-}
-
-/// A checkpoint that the store is writing.
-struct UnderWay {
-    ticket: ApplyTicket,
-    positions: Vec<Position>,
-    since: Millis,
 }
 
 impl EngineLoop {
@@ -330,94 +323,6 @@ impl EngineLoop {
         }
     }
 
-    fn checkpoint_is_due(&self, now: Millis) -> bool {
-        let due = self.dirty_since.is_some_and(|since| now - since >= self.checkpoint_every);
-        due || self.urgent || self.engine.dirty_bytes() >= self.dirty_bytes
-    }
-
-    /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told.
-    fn begin_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
-        if self.under_way.is_some() {
-            return Ok(());
-        }
-        let checkpoint = match self.failed.take() {
-            Some((checkpoint, retry_at)) if now >= retry_at => checkpoint,
-            Some(waiting) => {
-                self.failed = Some(waiting);
-                return Ok(());
-            }
-            None => {
-                // A checkpoint is of whole edges. One that failed is, and must not wait for the edge under way: while
-                // reading is paused for it, no edge goes on.
-                if self.engine.is_judging() || !self.checkpoint_is_due(now) {
-                    return Ok(());
-                }
-                self.dirty_since = None;
-                self.urgent = false;
-                self.answers_under_way.append(&mut self.answers);
-                Box::new(self.engine.checkpoint())
-            }
-        };
-        reach(Place::CheckpointTaken);
-        let positions = checkpoint.positions.clone();
-        match self.store.try_apply(checkpoint) {
-            Ok(ticket) => self.under_way = Some(UnderWay { ticket, positions, since: now }),
-            Err(NotTaken::Busy(checkpoint)) => self.failed = Some((checkpoint, now)),
-            Err(NotTaken::Ended) => return Err(StoreError::Stopped.into()),
-        }
-        Ok(())
-    }
-
-    fn settle_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
-        let Some(mut under_way) = self.under_way.take() else { return Ok(()) };
-        match under_way.ticket.poll() {
-            None => self.under_way = Some(under_way),
-            Some(Ok(())) => {
-                reach(Place::CheckpointSettled);
-                self.source.commit(&under_way.positions);
-                reach(Place::OffsetsCommitted);
-                self.publisher.metrics().checkpoint_done((now - under_way.since) as f64 / 1_000.0);
-                self.last_checkpoint_at = Some(wall_clock());
-                if std::mem::take(&mut self.broken) {
-                    tracing::info!("the state can be written again: reading goes on");
-                    self.publisher.metrics().state_writable(true);
-                    self.urgent |= self.engine.clear(TroubleKind::StateFull, "", wall_clock());
-                }
-                if !self.answers_under_way.is_empty() {
-                    // Whoever asks next sees what the order did.
-                    self.show_status();
-                }
-                for (reply, answer) in self.answers_under_way.drain(..) {
-                    // The asker may have gone: then nobody is left to tell.
-                    _ = reply.send(Ok(answer));
-                }
-            }
-            Some(Err(failure)) => self.take_failure(failure, now)?,
-        }
-        Ok(())
-    }
-
-    fn take_failure(&mut self, failure: FailedApply, now: Millis) -> anyhow::Result<()> {
-        self.publisher.metrics().checkpoint_failed();
-        let FailedApply { error, checkpoint } = failure;
-        match checkpoint {
-            Some(checkpoint) if error.retry() != Retry::Never => {
-                self.tell(now, "checkpoint", || {
-                    tracing::error!(%error, "the checkpoint cannot be written: reading is paused until it can");
-                });
-                if !std::mem::replace(&mut self.broken, true) {
-                    self.publisher.metrics().state_writable(false);
-                    let summary = format!("the state could not be written, reading was paused: {error}");
-                    let trouble = Trouble { kind: TroubleKind::StateFull, of: String::new(), summary };
-                    self.urgent |= self.engine.raise(&trouble, wall_clock());
-                }
-                self.failed = Some((checkpoint, now + RETRY_CHECKPOINT_AFTER));
-                Ok(())
-            }
-            _ => Err(error.into()),
-        }
-    }
-
     fn housekeeping(&mut self, now: Millis, health: &Health) -> anyhow::Result<()> {
         // Positions stay while records wait that were read from there.
         let waits = self.schemas.as_ref().is_some_and(Schemas::wait);
@@ -435,16 +340,19 @@ impl EngineLoop {
             self.due.registry = now + REGISTRY_EVERY;
             self.refresh_catalog(now);
         }
+        self.urgent |= self.outcomes.take_in(&mut self.engine, self.publisher.metrics(), now)?;
         if now >= self.due.status {
             self.due.status = now + STATUS_EVERY;
-            self.urgent |= self.outcomes.look(&mut self.engine, self.publisher.metrics(), now)?;
+            self.urgent |= self.engine.expire_actions(now);
+            self.outcomes.ask(&self.engine, now)?;
             self.broker_errors(now);
             self.statistics(now)?;
             if !self.source.is_paused() {
                 self.watch_silence(now);
             }
+            let writing_for = self.under_way.as_ref().map_or(0, |under_way| now - under_way.since);
             health.engine(
-                self.under_way.as_ref().map_or(0, |under_way| now - under_way.since),
+                writing_for.max(self.outcomes.waiting_for(now)),
                 self.broken,
                 self.engine.unknown_partitions(),
             );
@@ -466,9 +374,9 @@ impl EngineLoop {
         self.publisher.status(&self.engine, queues, outbox, self.last_checkpoint_at);
     }
 
-    /// Waiting deliveries of every configured target, those with none too, so that a gauge returns to zero.
+    /// Waiting deliveries of every configured target as last heard, those with none too, so that a gauge returns to zero.
     fn outbox(&self) -> Vec<OutboxView> {
-        let stats = self.store.call_blocking(|store| store.outbox_stats()).unwrap_or_default();
+        let stats = self.outcomes.outbox();
         let idle = self.targets.iter().filter(|name| !stats.iter().any(|stats| stats.target == **name));
         let idle: Vec<OutboxView> =
             idle.map(|name| OutboxView { target: name.clone(), pending: 0 }).collect();
@@ -483,26 +391,5 @@ impl EngineLoop {
             self.told.insert(what.to_owned(), now);
             say();
         }
-    }
-
-    /// The last checkpoint, after any that is still under way.
-    fn finish(mut self) -> anyhow::Result<()> {
-        reach(Place::Stopping);
-        self.source.pause();
-        if let Some(under_way) = self.under_way.take()
-            && let Err(FailedApply { checkpoint: Some(checkpoint), .. }) = under_way.ticket.wait()
-        {
-            self.failed = Some((checkpoint, 0));
-        }
-        if let Some((checkpoint, _)) = self.failed.take() {
-            self.store.apply_blocking(checkpoint).map_err(|failure| failure.error)?;
-        }
-        let checkpoint = self.engine.checkpoint();
-        let positions = checkpoint.positions.clone();
-        self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
-        reach(Place::Stopped);
-        self.publisher.status(&self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
-        self.source.leave(&positions, LEAVE_PATIENCE);
-        Ok(())
     }
 }

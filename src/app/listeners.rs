@@ -11,6 +11,8 @@ use crate::api::{self, ApiState, Doors, Gate, Surface, Tls};
 use crate::config::Http;
 use crate::telemetry::Metrics;
 
+use super::vital::Vital;
+
 /// Listeners that have their ports, but do not answer yet.
 #[derive(Debug)]
 pub(super) struct Listeners {
@@ -59,7 +61,7 @@ impl Listeners {
         self,
         state: &ApiState,
         shut: &watch::Receiver<bool>,
-        runtime: &Runtime,
+        (runtime, vital): (&Runtime, &Vital),
     ) -> anyhow::Result<Reload> {
         let _guard = runtime.enter();
         for (listener, surface) in self.bound {
@@ -68,7 +70,8 @@ impl Listeners {
             let doors = Doors::new(listener, self.tls.clone(), self.max_connections)
                 .observed(Arc::new(self.observer.clone()));
             let router = api::router_of(state.clone(), surface, loopback);
-            runtime.spawn(api::serve_at(doors, router, shut.clone()));
+            let served = api::serve_at(doors, router, shut.clone());
+            runtime.spawn(vital.keep("a listener of http", served));
         }
         Ok(Reload { gate: self.gate, tls: self.tls })
     }

@@ -24,6 +24,7 @@ mod recovery;
 mod reload;
 mod schemas;
 mod troubles;
+mod vital;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ use publish::Publisher;
 use recovery::Opened;
 use reload::ReloadTargets;
 use troubles::{Damage, Damaged};
+use vital::Vital;
 
 pub use backups::back_up;
 pub use clock::wall_clock;
@@ -79,15 +81,6 @@ impl Stop {
     }
 }
 
-/// Asks the daemon to stop when the task that holds it ends, be it by a panic: a monitor that tells nobody is none.
-struct StopWhenDropped(Stop);
-
-impl Drop for StopWhenDropped {
-    fn drop(&mut self) {
-        self.0.request();
-    }
-}
-
 /// A daemon that was started; waits to be told to stop.
 pub struct Daemon {
     runtime: tokio::runtime::Runtime,
@@ -97,6 +90,7 @@ pub struct Daemon {
     shutdown: watch::Sender<bool>,
     deliveries: tokio::task::JoinHandle<Result<(), deliver::DeliverError>>,
     stop: Stop,
+    vital: Vital,
     backups: Option<std::thread::JoinHandle<()>>,
     /// Held until everything has ended: nobody else may count into the folder.
     _lock: StateLock,
@@ -158,6 +152,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         .build()
         .context("the threads of the edges")?;
     let (shutdown, shut) = watch::channel(false);
+    let vital = Vital::new(stop.clone());
     let publisher = Publisher::new(Arc::clone(&board), Arc::clone(&metrics));
     let (commands, asked) = tokio::sync::mpsc::channel(api::COMMAND_QUEUE);
     let outcomes = Outcomes::new(handle.clone(), gate.clone());
@@ -177,7 +172,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     if let Some(registry) = config.events.avro.as_ref().and_then(|avro| avro.registry.as_ref()) {
         let (schemas, asking) = schemas::channel(registry, shut.clone())?;
         engine_loop.look_schemas_up(schemas);
-        runtime.spawn(asking);
+        runtime.spawn(vital.keep("the client of the schema registry", asking));
     }
     let desk = Arc::new(Desk { store: handle.clone(), board: Arc::clone(&board) });
     let state = api::ApiState::new(Arc::clone(&board), Arc::clone(&metrics))
@@ -198,26 +193,23 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         Arc::new(witness),
         shut.clone(),
     );
-    let ends_all = StopWhenDropped(stop.clone());
-    let deliveries = runtime.spawn(async move {
-        let _ends_all = ends_all;
-        emptied.await
-    });
+    let deliveries = runtime.spawn(vital.keep("deliveries", emptied));
     let reload_targets = Some(ReloadTargets::new(config, live, Arc::clone(&metrics)));
     if let Some(dead_letters) = dead_letters {
-        runtime.spawn(dead_letters::run(handle.clone(), dead_letters, damage.clone(), shut.clone()));
+        let carried = dead_letters::run(handle.clone(), dead_letters, damage.clone(), shut.clone());
+        runtime.spawn(vital.keep("the carrier of pointers to refused records", carried));
     }
     let backups = match config.checkpoint.backup.clone() {
         Some(backup) => {
             let tell = (Arc::clone(&metrics), damage);
-            Some(backups::spawn(config.data_dir.clone(), backup, tell, stop.clone())?)
+            Some(backups::spawn(config.data_dir.clone(), backup, tell, (stop.clone(), vital.clone()))?)
         }
         None => {
             damage.set(Damaged::Copies, None);
             None
         }
     };
-    let reload = listeners.open(&state, &shut, &runtime)?;
+    let reload = listeners.open(&state, &shut, (&runtime, &vital))?;
     let stop = stop.clone();
     Ok(Daemon {
         runtime,
@@ -227,6 +219,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
         shutdown,
         deliveries,
         stop,
+        vital,
         backups,
         _lock: lock,
         reload,
@@ -274,13 +267,15 @@ fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry)
 }
 
 impl Daemon {
-    /// Waits until the engine ends, which it does when it is asked to stop or cannot go on, or when deliveries cannot, then
-    /// stops the rest.
+    /// Waits until the engine ends, which it does when it is asked to stop or cannot go on, or when a task that the daemon
+    /// cannot do without has ended, then stops the rest.
     ///
     /// # Errors
-    /// What ended the engine or the deliveries, if they were not asked to.
+    /// What ended the engine, the deliveries or a task, if they were not asked to.
     pub fn wait(self) -> anyhow::Result<()> {
-        let Self { runtime, engine, store, handle, shutdown, deliveries, stop, backups, _lock, .. } = self;
+        let Self {
+            runtime, engine, store, handle, shutdown, deliveries, stop, vital, backups, _lock, ..
+        } = self;
         let outcome =
             engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine's thread ended early")));
         stop.request();
@@ -293,7 +288,7 @@ impl Daemon {
         }
         // A copy under way is given up with the process: without its manifest it is none.
         drop(backups);
-        outcome.and(told)
+        outcome.and(told).and(vital.outcome())
     }
 
     /// Work on the state file beside the daemon, for its own commands.
@@ -309,7 +304,7 @@ impl Daemon {
     /// When the system refuses signal handlers.
     pub fn stop_on_signals(&mut self) -> anyhow::Result<()> {
         if let Some(reload) = self.reload_targets.take() {
-            reload.on_hangup(self.runtime.handle())?;
+            reload.on_hangup(self.runtime.handle(), &self.vital)?;
         }
         let stop = self.stop.clone();
         let _guard = self.runtime.enter();
@@ -325,11 +320,12 @@ impl Daemon {
         });
         let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
         let reload = self.reload.clone();
-        self.runtime.spawn(async move {
+        let reloading = async move {
             while hang_up.recv().await.is_some() {
                 reload.reload();
             }
-        });
+        };
+        self.runtime.spawn(self.vital.keep("the reload of tokens and certificates", reloading));
         Ok(())
     }
 }

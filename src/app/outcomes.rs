@@ -8,7 +8,7 @@ use crate::action::{LAST_MOMENT, SendRules, Settled};
 use crate::alert::ActionRequest;
 use crate::deliver::SendGuard;
 use crate::engine::Engine;
-use crate::store::{ActionDelivery, OutboxEntry, OutboxState, StoreError, StoreHandle};
+use crate::store::{ActionDelivery, OutboxEntry, OutboxState, OutboxStats, StoreError, StoreHandle, Ticket};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
 
@@ -57,17 +57,33 @@ impl SendGuard for Gate {
     }
 }
 
-/// Follows actions on behalf of the engine's thread.
+/// Follows actions on behalf of the engine's thread, which never waits for the state file: it asks, and takes the answer
+/// in when it is there.
 #[derive(Debug)]
 pub(super) struct Outcomes {
     store: StoreHandle,
     gate: Gate,
     head: Option<String>,
+    asked: Option<Ticket<Seen>>,
+    /// When that was.
+    asked_at: Millis,
+    passing_on: Option<Ticket<()>>,
+    /// Deliveries as they stood when the last answer was written.
+    outbox: Vec<OutboxStats>,
+}
+
+/// What the state file says at one moment.
+#[derive(Debug)]
+struct Seen {
+    found: Vec<(String, ActionDelivery)>,
+    unknown: Vec<OutboxEntry>,
+    head: Option<String>,
+    outbox: Vec<OutboxStats>,
 }
 
 impl Outcomes {
     pub(super) fn new(store: StoreHandle, gate: Gate) -> Self {
-        Self { store, gate, head: None }
+        Self { store, gate, head: None, asked: None, asked_at: 0, passing_on: None, outbox: Vec::new() }
     }
 
     /// Tells the gate what may be sent as things stand; before anybody is answered, and before a checkpoint.
@@ -80,36 +96,63 @@ impl Outcomes {
         engine.set_kill_switch(self.gate.is_switched_off(), now)
     }
 
-    /// Takes in what became of deliveries, lets the outbox know what was found out of those that it does not know, ends
-    /// what waited too long, shows the head of the audit trail. Answers whether there is news to be made durable.
-    ///
-    /// So a word about an unknown action holds on both sides, wherever it was said: `actions outcome` ends its delivery,
-    /// and what `outbox settle` ended, also without a daemon, is taken in here.
+    /// Deliveries by target, as last heard.
+    pub(super) fn outbox(&self) -> &[OutboxStats] {
+        &self.outbox
+    }
+
+    /// How long an answer has been awaited.
+    pub(super) fn waiting_for(&self, now: Millis) -> Millis {
+        if self.asked.is_some() { now - self.asked_at } else { 0 }
+    }
+
+    /// Asks what became of deliveries, unless an earlier question is not answered yet.
     ///
     /// # Errors
-    /// When nobody is left to write the state.
-    pub(super) fn look(
-        &mut self,
-        engine: &mut Engine,
-        metrics: &Metrics,
-        now: Millis,
-    ) -> Result<bool, StoreError> {
-        let mut news = engine.expire_actions(now);
+    /// When nobody is left to answer.
+    pub(super) fn ask(&mut self, engine: &Engine, now: Millis) -> Result<(), StoreError> {
+        // What is being passed on would be found once more.
+        if self.asked.is_some() || self.passing_on.is_some() {
+            return Ok(());
+        }
         let unsettled = engine.unsettled_actions();
-        let asked = self.store.call_blocking(move |store| {
+        self.asked_at = now;
+        self.asked = self.store.ask(move |store| {
             let mut found = Vec::new();
             for (key, target) in unsettled {
                 found.extend(store.action_delivery(&key, &target)?.map(|delivery| (key, delivery)));
             }
             let unknown = store.unknown_actions(MOST_UNKNOWN)?;
-            Ok((found, unknown, store.audit_head()?))
-        });
-        let (found, unknown, head) = match asked {
-            Ok(answer) => answer,
-            Err(StoreError::Stopped) => return Err(StoreError::Stopped),
-            // The file may be refusing for a while; the engine's own checkpoint says so, and this is asked again.
-            Err(_) => return Ok(news),
-        };
+            Ok(Seen { found, unknown, head: store.audit_head()?, outbox: store.outbox_stats()? })
+        })?;
+        Ok(())
+    }
+
+    /// Takes in what became of deliveries, if the answer is there; lets the outbox know what was found out of those that it
+    /// does not know, and shows the head of the audit trail. Answers whether there is news to be made durable.
+    ///
+    /// So a word about an unknown action holds on both sides, wherever it was said: `actions outcome` ends its delivery,
+    /// and what `outbox settle` ended, also without a daemon, is taken in here. An answer may be older than what the
+    /// engine knows by now: what it holds for over stays over.
+    ///
+    /// # Errors
+    /// When nobody is left to write the state.
+    pub(super) fn take_in(
+        &mut self,
+        engine: &mut Engine,
+        metrics: &Metrics,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        match answer(&mut self.passing_on)? {
+            Some(Ok(())) => self.store.wake(),
+            // The file may be refusing for a while: the row is found again.
+            Some(Err(_)) | None => {}
+        }
+        let Some(seen) = answer(&mut self.asked)? else { return Ok(false) };
+        // As above; the engine's own checkpoint says so.
+        let Ok(Seen { found, unknown, head, outbox }) = seen else { return Ok(false) };
+        self.outbox = outbox;
+        let mut news = false;
         for (key, ActionDelivery { state, error }) in found {
             let error = error.unwrap_or_default();
             if let Some(settled) = settled(state, &error)
@@ -134,7 +177,7 @@ impl Outcomes {
     }
 
     /// Ends deliveries that are unknown to the outbox and no longer to the engine.
-    fn pass_on(&self, engine: &Engine, unknown: Vec<OutboxEntry>) -> Result<(), StoreError> {
+    fn pass_on(&mut self, engine: &Engine, unknown: Vec<OutboxEntry>) -> Result<(), StoreError> {
         let known: Vec<(i64, bool, String)> = unknown
             .into_iter()
             .filter_map(|row| {
@@ -145,21 +188,26 @@ impl Outcomes {
             return Ok(());
         }
         let wall = wall_clock();
-        let noted = self.store.call_blocking(move |store| {
+        self.passing_on = self.store.ask(move |store| {
             for (id, taken, how) in &known {
                 store.action_known(*id, (*taken, how), wall)?;
             }
             Ok(())
-        });
-        match noted {
-            Err(StoreError::Stopped) => Err(StoreError::Stopped),
-            // As above: it is tried again.
-            Err(_) => Ok(()),
-            Ok(()) => {
-                self.store.wake();
-                Ok(())
-            }
-        }
+        })?;
+        Ok(())
+    }
+}
+
+/// The answer to a question, if it is there, and frees the place of the question.
+///
+/// # Errors
+/// When nobody is left to answer.
+fn answer<T>(asked: &mut Option<Ticket<T>>) -> Result<Option<Result<T, StoreError>>, StoreError> {
+    let Some(outcome) = asked.as_mut().and_then(Ticket::poll) else { return Ok(None) };
+    *asked = None;
+    match outcome {
+        Err(StoreError::Stopped) => Err(StoreError::Stopped),
+        outcome => Ok(Some(outcome)),
     }
 }
 
@@ -171,5 +219,48 @@ fn settled(state: OutboxState, error: &str) -> Option<Settled> {
         OutboxState::Dead => Some(Settled::Dead),
         OutboxState::Expired => Some(Settled::Expired),
         OutboxState::Unknown => Some(Settled::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::store::{Store, spawn_writer};
+
+    #[test]
+    fn the_engine_waits_for_no_answer_of_the_state_file_and_asks_one_question_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).expect("a state file");
+        let (handle, thread) = spawn_writer(store).expect("a writer");
+        let config = "kafka: {bootstrap: 'h:1', topics: [predictions]}";
+        let mut engine = Engine::new(&crate::config::parse(config, "test").expect("a configuration"));
+        let metrics = Metrics::new().expect("metrics");
+        let mut outcomes = Outcomes::new(handle.clone(), Gate::new(None));
+        let (begun, begins) = mpsc::channel();
+        let (goes_on, wait) = mpsc::channel::<()>();
+        let slow = move |_: &mut Store| {
+            begun.send(()).expect("the test waits");
+            Ok(wait.recv().expect("the test says when"))
+        };
+        let mut slow = handle.ask(slow).expect("a writer").expect("a place");
+        begins.recv().expect("the disk is slow from now on");
+        // If anything of this waited, it would wait for ever.
+        for now in 0..1_000 {
+            outcomes.ask(&engine, now).expect("a writer");
+            assert!(!outcomes.take_in(&mut engine, &metrics, now).expect("a writer"));
+        }
+        assert_eq!((handle.queued(), outcomes.waiting_for(1_000)), (1, 1_000));
+        assert!(slow.poll().is_none());
+        goes_on.send(()).expect("the disk was slow");
+        while outcomes.asked.is_some() {
+            outcomes.take_in(&mut engine, &metrics, 1_000).expect("a writer");
+        }
+        assert!(slow.poll().is_some());
+        let broken = handle.ask(|_| -> Result<(), StoreError> { panic!("a job that fails on purpose") });
+        broken.expect("a writer").expect("a place");
+        assert!(thread.join().is_err());
+        assert!(matches!(outcomes.ask(&engine, 1_000), Err(StoreError::Stopped)));
     }
 }

@@ -11,6 +11,8 @@ use crate::config::{Action, Config, Sink};
 use crate::deliver::{self, Allowed, Target};
 use crate::telemetry::Metrics;
 
+use super::vital::Vital;
+
 /// Reads the targets of a configuration again.
 #[derive(Debug)]
 pub(super) struct ReloadTargets {
@@ -54,14 +56,15 @@ impl ReloadTargets {
     ///
     /// # Errors
     /// When the system refuses a signal handler.
-    pub(super) fn on_hangup(self, runtime: &tokio::runtime::Handle) -> std::io::Result<()> {
+    pub(super) fn on_hangup(self, runtime: &tokio::runtime::Handle, vital: &Vital) -> std::io::Result<()> {
         let _guard = runtime.enter();
         let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
-        runtime.spawn(async move {
+        let reloading = async move {
             while hangup.recv().await.is_some() {
                 self.now();
             }
-        });
+        };
+        runtime.spawn(vital.keep("the reload of secrets and templates", reloading));
         Ok(())
     }
 }

@@ -34,14 +34,14 @@ mod target;
 mod upkeep;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use reqwest::Url;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 pub use allow::Allowed;
 pub use breaker::{Breaker, BreakerPolicy};
@@ -223,6 +223,9 @@ pub enum DeliverError {
     /// The HTTP client cannot be built; the system's TLS is broken.
     #[error("cannot set up https: {0}")]
     Client(reqwest::Error),
+    /// A task ended early, by an error in this program; the others finished what was under way.
+    #[error("{0} ended early, by an error in this program")]
+    Broken(String),
 }
 
 /// Targets that stay as they are; with a sender of one's own their secrets can be replaced under way.
@@ -232,12 +235,13 @@ pub fn fixed(targets: Vec<Target>) -> watch::Receiver<Arc<Vec<Target>>> {
 }
 
 /// Empties the outbox until `shutdown` says `true` (or its sender is dropped); requests under way are finished first.
+/// If the worker of any target breaks, all end in the same way: a target that nobody tells would go unnoticed.
 ///
 /// What a crash left half sent is settled before the first attempt; a full disk only delays that. The names, rates and
 /// numbers of `targets` are those at the start; addresses, secrets and templates are read anew for each request.
 ///
 /// # Errors
-/// When the state file refuses at the start and trying again cannot help, or https cannot be set up.
+/// When the state file refuses at the start and trying again cannot help, https cannot be set up, or a worker broke.
 pub async fn run(
     store: StoreHandle,
     targets: watch::Receiver<Arc<Vec<Target>>>,
@@ -252,7 +256,9 @@ pub async fn run(
     if !prepare(&store, &settings, &at_start, (&seldom, shutdown.clone())).await? {
         return Ok(());
     }
-    let (mut workers, mut pulses) = (JoinSet::new(), BTreeMap::new());
+    let (halt, halted) = watch::channel(false);
+    let mut crew = Crew { tasks: JoinSet::new(), names: HashMap::new(), halt };
+    let mut pulses = BTreeMap::new();
     let clocks = Clocks::start(Arc::clone(&settings.clock));
     for target in at_start.iter() {
         let pulse = Arc::new(Pulse::default());
@@ -267,17 +273,51 @@ pub async fn run(
             pulse,
             clocks: clocks.clone(),
             seldom: Arc::clone(&seldom),
-            shutdown: shutdown.clone(),
+            shutdown: halted.clone(),
         };
-        workers.spawn(worker::Worker::new(gear, target.rate, target.concurrency).run());
+        let worker = worker::Worker::new(gear, target.rate, target.concurrency);
+        crew.spawn(format!("the worker of {}", target.name), worker.run());
     }
-    workers.spawn(Upkeep { store, settings, observer, pulses, shutdown, clocks, seldom }.run());
-    while let Some(ended) = workers.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "the worker of a target ended early");
+    let upkeep = Upkeep { store, settings, observer, pulses, shutdown: halted, clocks, seldom };
+    crew.spawn("the upkeep of the outbox".to_owned(), upkeep.run());
+    crew.work(shutdown).await
+}
+
+/// The tasks of deliveries: they end together.
+struct Crew {
+    tasks: JoinSet<()>,
+    names: HashMap<task::Id, String>,
+    halt: watch::Sender<bool>,
+}
+
+impl Crew {
+    fn spawn(&mut self, name: String, work: impl Future<Output = ()> + Send + 'static) {
+        self.names.insert(self.tasks.spawn(work).id(), name);
+    }
+
+    /// Until all have ended, which they do when `shutdown` says so or one of them breaks.
+    async fn work(mut self, mut shutdown: watch::Receiver<bool>) -> Result<(), DeliverError> {
+        let mut outcome = Ok(());
+        loop {
+            let ended = tokio::select! {
+                ended = self.tasks.join_next_with_id() => ended,
+                _ = shutdown.wait_for(|asked| *asked), if !*self.halt.borrow() => {
+                    self.halt.send_replace(true);
+                    continue;
+                }
+            };
+            match ended {
+                None => return outcome,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    let name = self.names.remove(&error.id()).unwrap_or_default();
+                    tracing::error!(%error, "{name} ended early: deliveries end");
+                    outcome = outcome.and(Err(DeliverError::Broken(name)));
+                    self.halt.send_replace(true);
+                }
+            }
         }
     }
-    Ok(())
 }
 
 /// What comes before the first attempt, however long the state file refuses. `false` if the end came first.

@@ -92,6 +92,9 @@ impl Burns {
 
     /// Forgets versions that are no longer watched.
     pub(super) fn retain(&mut self, watched: impl Fn(&str, &str) -> bool) {
+        let gone = self.versions.keys().filter(|(model, version)| !watched(model, version));
+        // Their documents go.
+        self.dirty.extend(gone.cloned());
         self.versions.retain(|(model, version), _| watched(model, version));
     }
 

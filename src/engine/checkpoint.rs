@@ -6,7 +6,10 @@ use crate::alert::Delivery;
 use crate::subject::{Millis, Subject};
 use crate::window::PaneCounts;
 
-/// Number of a subject in the state file; stable once given.
+/// Number of a subject in the state file: stable once given, and never given again.
+pub type SubjectNumber = u32;
+
+/// Place of a subject in memory, where it stays until the next checkpoint.
 pub type SubjectId = u32;
 
 /// Where a partition's counting stands.
@@ -29,7 +32,7 @@ pub struct Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaneRow {
     /// Subject of the counts.
-    pub subject: SubjectId,
+    pub subject: SubjectNumber,
     /// Pane number: start of the pane divided by the pane length.
     pub pane: i64,
     /// Reference whose layout the counts follow.
@@ -88,9 +91,11 @@ impl AuditRow {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checkpoint {
     /// Subjects seen for the first time.
-    pub subjects: Vec<(SubjectId, Subject)>,
+    pub subjects: Vec<(SubjectNumber, Subject)>,
+    /// Subjects that left for good: nothing of them stays.
+    pub left_subjects: Vec<SubjectNumber>,
     /// Panes whose counts moved into newer ones: their rows are dropped before the changed ones are written.
-    pub gone_panes: Vec<(SubjectId, i64)>,
+    pub gone_panes: Vec<(SubjectNumber, i64)>,
     /// Panes that changed.
     pub panes: Vec<PaneRow>,
     /// Panes that left the longest horizon: all rows of pane numbers below this one are dropped.
@@ -113,7 +118,7 @@ pub struct Checkpoint {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Restored {
     /// All subjects.
-    pub subjects: Vec<(SubjectId, Subject)>,
+    pub subjects: Vec<(SubjectNumber, Subject)>,
     /// All live panes.
     pub panes: Vec<PaneRow>,
     /// All positions.

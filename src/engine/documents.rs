@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, RestoreError, RestoreReport, Restored, SubjectId};
+use super::{Engine, RestoreError, RestoreReport, Restored, SubjectNumber};
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{EventCount, LawCounters};
@@ -24,7 +24,10 @@ struct Core {
     watermark: Option<Millis>,
     events: Vec<EventCount>,
     plans: Vec<VersionPlans>,
-    first_panes: Vec<(SubjectId, i64)>,
+    first_panes: Vec<(SubjectNumber, i64)>,
+    /// Every number below this one was given to a subject; absent in files of earlier versions.
+    #[serde(default)]
+    next_subject: SubjectNumber,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +52,7 @@ pub(super) fn core(engine: &Engine) -> String {
         events: engine.event_counts(),
         plans: plans.collect(),
         first_panes: engine.windows.first_panes().collect(),
+        next_subject: engine.windows.next_subject(),
     };
     serde_json::to_string(&core).unwrap_or_default()
 }
@@ -101,11 +105,13 @@ pub(super) fn restore(
     let joined = engine.labels.join.restore(&restored.documents, plan);
     joined.map_err(|(name, source)| RestoreError { name, source })?;
     engine.partitions = Partitions::restore(restored.positions);
-    for (id, subject) in restored.subjects {
-        engine.windows.restore_subject(id, subject);
+    let mut subjects = restored.subjects;
+    subjects.sort_by_key(|(number, _)| *number);
+    for (number, subject) in subjects {
+        engine.windows.restore_subject(number, subject);
     }
-    for (id, pane) in first_panes {
-        engine.windows.restore_first_pane(id, pane);
+    for (number, pane) in first_panes {
+        engine.windows.restore_first_pane(number, pane);
     }
     for row in restored.panes {
         if engine.windows.restore_pane(row) {
@@ -121,6 +127,7 @@ fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> 
     engine.law = core.law;
     engine.watermark = core.watermark;
     engine.windows.restore_closed(core.closed, core.start);
+    engine.windows.restore_next_subject(core.next_subject);
     engine.alerts.resume_at(core.closed.map(|edge| edge * engine.windows.settings().pane_ms));
     let mut laid_out: HashMap<String, Option<Arc<Plan>>> = HashMap::new();
     for version in core.plans {

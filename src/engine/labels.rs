@@ -67,10 +67,15 @@ impl Labels {
         }
     }
 
-    /// Forgets versions that are no longer watched.
-    pub(super) fn retain(&mut self, in_use: impl Fn(&str) -> bool, watched: impl Fn(&str, &str) -> bool) {
+    /// Forgets versions that are no longer watched, and models that are not known.
+    pub(super) fn retain(
+        &mut self,
+        in_use: impl Fn(&str) -> bool,
+        watched: impl Fn(&str, &str) -> bool,
+        known: impl Fn(&str) -> bool,
+    ) {
         self.estimates.retain(|(model, version), _| watched(model, version));
-        self.join.retain(&watched);
+        self.join.retain(&watched, known);
         self.watches.retain(in_use, watched);
     }
 

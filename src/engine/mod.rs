@@ -188,11 +188,12 @@ impl Engine {
         self.windows.set_budget(bytes);
     }
 
-    /// The memory of windows: what may be spoken for, and what is.
+    /// The memory of windows: what may be spoken for and what is, and the versions in it.
     #[must_use]
     pub fn memory(&self) -> MemoryView {
         let (budget, charged) = self.windows.budget();
-        MemoryView { budget, charged }
+        let (versions, forgotten) = self.windows.known_and_forgotten();
+        MemoryView { budget, charged, versions, forgotten }
     }
 
     /// What was learned of the events' forms since the start.
@@ -225,6 +226,7 @@ impl Engine {
         self.finish_edge();
         let watched: Vec<WatchedVersion> = entries.iter().map(|entry| entry.watched.clone()).collect();
         self.core_dirty |= self.windows.watch(&watched);
+        self.forget_unneeded();
         let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
         self.facts = entries.iter().map(|entry| (name(entry), entry.facts.clone())).collect();
         let facts = &self.facts;
@@ -237,9 +239,19 @@ impl Engine {
             |model: &str, version: &str| facts.contains_key(&(model.to_owned(), version.to_owned()));
         self.watches.retain(in_use, watched);
         self.versions.retain(in_use, watched);
-        self.labels.retain(in_use, watched);
+        let models: HashSet<&str> = facts.keys().map(|(model, _)| model.as_str()).collect();
+        self.labels.retain(in_use, watched, |model| models.contains(model));
         self.sequences.retain(watched);
         self.burns.retain(watched);
+    }
+
+    /// Forgets versions that left, once nothing looks at their events any more. Between two edges only.
+    fn forget_unneeded(&mut self) {
+        let Self { windows, labels, .. } = self;
+        let needed =
+            |model: &str, version: &str, reference: &str| labels.join.needs(model, version, reference);
+        self.core_dirty |= windows.forget_unneeded(needed);
+        labels.join.forget_lanes(|model, version, id| windows.plan_of(model, version, id).is_some());
     }
 
     /// Notes that a partition's position has reached the end of its log; `now` is a clock that only goes forward.
@@ -340,6 +352,7 @@ impl Engine {
     pub fn checkpoint(&mut self) -> Checkpoint {
         self.windows.settle();
         self.finish_edge();
+        self.forget_unneeded();
         let mut documents: BTreeMap<String, Option<String>> =
             self.alerts.take_documents().into_iter().collect();
         if let Some(text) = self.actions.take_document() {
@@ -350,7 +363,7 @@ impl Engine {
         }
         let watches = self.watches.take_documents().chain(self.versions.take_documents());
         let watches = watches.chain(self.labels.watches.take_documents());
-        documents.extend(watches.map(|(name, text)| (name, Some(text))));
+        documents.extend(watches);
         documents.extend(self.labels.join.take_documents());
         documents.extend(self.sequences.take_documents());
         documents.extend(self.burns.take_documents());
@@ -364,6 +377,7 @@ impl Engine {
         }
         Checkpoint {
             subjects: self.windows.take_new_subjects(),
+            left_subjects: self.windows.take_left_subjects(),
             gone_panes: self.windows.take_gone_panes(),
             panes: self.windows.take_dirty_panes(),
             drop_panes_below: self.windows.needed_from(),

@@ -158,7 +158,14 @@ impl Sequences {
     /// Forgets versions that are no longer watched.
     pub(super) fn retain(&mut self, watched: impl Fn(&str, &str) -> bool) {
         for (model, versions) in &mut self.versions {
-            versions.retain(|version, _| watched(model, version));
+            versions.retain(|version, _| {
+                let stays = watched(model, version);
+                if !stays {
+                    // Its document goes.
+                    self.dirty.insert((model.clone(), version.clone()));
+                }
+                stays
+            });
         }
         self.versions.retain(|_, versions| !versions.is_empty());
     }

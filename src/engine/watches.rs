@@ -146,6 +146,9 @@ impl Watches {
     /// Forgets what belongs to references and versions that are no longer in use.
     pub(super) fn retain(&mut self, in_use: impl Fn(&str) -> bool, watched: impl Fn(&str, &str) -> bool) {
         self.watches.retain(|reference, _| in_use(reference));
+        let known = self.states.keys().chain(self.tallies.keys());
+        // Their documents go.
+        self.dirty.extend(known.filter(|(model, version)| !watched(model, version)).cloned());
         self.states.retain(|(model, version), _| watched(model, version));
         self.tallies.retain(|(model, version), _| watched(model, version));
     }
@@ -160,19 +163,19 @@ impl Watches {
         known.clone()
     }
 
-    /// Documents of the versions whose state changed since the last call.
-    pub(super) fn take_documents(&mut self) -> impl Iterator<Item = (String, String)> + use<> {
+    /// Documents of the versions whose state changed since the last call; one without text is to be deleted.
+    pub(super) fn take_documents(&mut self) -> impl Iterator<Item = (String, Option<String>)> + use<> {
         let dirty = std::mem::take(&mut self.dirty).into_iter();
         let prefix = self.kind.prefix;
         let documents: Vec<_> = dirty
             .filter_map(|id| {
-                let (reference, state) = self.states.get(&id)?;
+                let name = format!("{prefix}{}/{}", id.0, id.1);
+                let Some((reference, state)) = self.states.get(&id) else { return Some((name, None)) };
                 let tally = self.tallies.get(&id).copied().unwrap_or_default();
                 let (model, version) = id;
-                let name = format!("{prefix}{model}/{version}");
                 let document = (model, version, reference, state.encode().ok()?, tally);
                 let text = serde_json::to_string(&document).ok()?;
-                Some((name, text))
+                Some((name, Some(text)))
             })
             .collect();
         documents.into_iter()

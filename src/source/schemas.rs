@@ -40,7 +40,10 @@ pub enum SchemaClientError {
     /// The certificates cannot be read.
     #[error("events.avro.registry.ca_file: {0}")]
     File(#[from] std::io::Error),
-    /// The certificates are none, or there is no encryption.
+    /// Nobody would be trusted.
+    #[error("events.avro.registry.ca_file: the file holds no certificate")]
+    NoCertificate,
+    /// A certificate cannot be used, or there is no encryption.
     #[error("events.avro.registry: {0}")]
     Client(#[from] reqwest::Error),
 }
@@ -86,7 +89,11 @@ impl SchemaClient {
             .no_proxy()
             .referer(false);
         if let Some(file) = &registry.ca_file {
-            builder = builder.tls_certs_only(Certificate::from_pem_bundle(&std::fs::read(file)?)?);
+            let authorities = Certificate::from_pem_bundle(&std::fs::read(file)?)?;
+            if authorities.is_empty() {
+                return Err(SchemaClientError::NoCertificate);
+            }
+            builder = builder.tls_certs_only(authorities);
         }
         let login = match (&registry.username, &registry.password) {
             (Some(name), Some(password)) => Some((name.clone(), password.read()?)),

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use super::audit::append_audit;
 use super::seals::{self, Sealed};
 use super::{Store, StoreError, outbox, outbox_care, sums};
-use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectId};
+use crate::engine::{AuditRow, Checkpoint, PaneRow, Position, RefusedRecord, Restored, SubjectNumber};
 use crate::fault::{Place, reach};
 use crate::subject::{Millis, Subject};
 
@@ -151,6 +151,7 @@ pub(in crate::store) fn rows<T, P: rusqlite::Params>(
 fn write_all(connection: &mut Connection, checkpoint: &Checkpoint, max_open: usize) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     reach(Place::CheckpointBegun);
+    drop_subjects(&transaction, &checkpoint.left_subjects)?;
     write_subjects(&transaction, &checkpoint.subjects)?;
     drop_panes(&transaction, &checkpoint.gone_panes)?;
     write_panes(&transaction, &checkpoint.panes, checkpoint.drop_panes_below)?;
@@ -173,7 +174,10 @@ fn write_all(connection: &mut Connection, checkpoint: &Checkpoint, max_open: usi
     Ok(())
 }
 
-fn write_subjects(transaction: &Transaction<'_>, subjects: &[(SubjectId, Subject)]) -> rusqlite::Result<()> {
+fn write_subjects(
+    transaction: &Transaction<'_>,
+    subjects: &[(SubjectNumber, Subject)],
+) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO subject (id, model, version, segment, sum) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE
          SET model = excluded.model, version = excluded.version, segment = excluded.segment, sum = excluded.sum",
@@ -190,7 +194,25 @@ fn write_subjects(transaction: &Transaction<'_>, subjects: &[(SubjectId, Subject
     Ok(())
 }
 
-fn drop_panes(transaction: &Transaction<'_>, gone: &[(SubjectId, i64)]) -> rusqlite::Result<()> {
+/// Also their panes: some may have been left out by a restore, and nobody would ask for them any more.
+fn drop_subjects(transaction: &Transaction<'_>, left: &[SubjectNumber]) -> rusqlite::Result<()> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    let mut list = String::from("[");
+    for (index, number) in left.iter().enumerate() {
+        list.push_str(if index > 0 { "," } else { "" });
+        list.push_str(&number.to_string());
+    }
+    list.push(']');
+    for (table, column) in [("pane", "subject"), ("subject", "id")] {
+        let sql = format!("DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?1))");
+        transaction.prepare_cached(&sql)?.execute([&list])?;
+    }
+    Ok(())
+}
+
+fn drop_panes(transaction: &Transaction<'_>, gone: &[(SubjectNumber, i64)]) -> rusqlite::Result<()> {
     let mut delete = transaction.prepare_cached("DELETE FROM pane WHERE pane = ?1 AND subject = ?2")?;
     for (subject, pane) in gone {
         delete.execute(params![pane, subject])?;
@@ -382,7 +404,7 @@ fn pane_row(row: &Row<'_>) -> rusqlite::Result<PaneRow> {
     Ok(PaneRow { pane, subject, reference, counts: counts.into() })
 }
 
-fn subject_row(row: &Row<'_>) -> rusqlite::Result<(SubjectId, Subject)> {
+fn subject_row(row: &Row<'_>) -> rusqlite::Result<(SubjectNumber, Subject)> {
     let text = |index| row.get::<_, String>(index).map(Into::into);
     let segment = row.get::<_, Option<String>>(3)?.map(Into::into);
     let (id, subject) = (row.get(0)?, Subject { model: text(1)?, version: text(2)?, segment });

@@ -34,7 +34,7 @@ pub use outbox_care::{MAX_OPEN, OutboxLeft, Stale};
 pub use quarantine::{Salvaged, set_aside};
 pub use registry::{StageChange, StoredReference, StoredVersion, stage_text};
 pub use snapshot::{Snapshot, has_state, inspect, put_in_place, snapshot};
-pub use writer::{ApplyTicket, FailedApply, NotTaken, StoreHandle, WRITER_QUEUE, spawn_writer};
+pub use writer::{ApplyTicket, FailedApply, NotTaken, StoreHandle, Ticket, WRITER_QUEUE, spawn_writer};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("001_checkpoint.sql"),

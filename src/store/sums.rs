@@ -5,7 +5,7 @@
 
 use rusqlite::types::Type;
 
-use crate::engine::{Position, SubjectId};
+use crate::engine::{Position, SubjectNumber};
 use crate::subject::Subject;
 
 /// A sum in the making.
@@ -47,7 +47,7 @@ impl Sum {
 }
 
 /// Sum of a subject.
-pub(super) fn of_subject(id: SubjectId, subject: &Subject) -> i64 {
+pub(super) fn of_subject(id: SubjectNumber, subject: &Subject) -> i64 {
     let named = Sum::of("subject").number(id.into()).bytes(subject.model.as_bytes());
     let versioned = named.bytes(subject.version.as_bytes());
     match &subject.segment {
@@ -58,7 +58,7 @@ pub(super) fn of_subject(id: SubjectId, subject: &Subject) -> i64 {
 }
 
 /// Sum of a pane.
-pub(super) fn of_pane(subject: SubjectId, pane: i64, reference: &str, counts: &[u8]) -> i64 {
+pub(super) fn of_pane(subject: SubjectNumber, pane: i64, reference: &str, counts: &[u8]) -> i64 {
     let placed = Sum::of("pane").number(pane).number(subject.into());
     placed.bytes(reference.as_bytes()).bytes(counts).end()
 }

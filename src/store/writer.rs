@@ -75,6 +75,21 @@ impl ApplyTicket {
     }
 }
 
+/// Work on the state file that its asker does not wait for.
+#[derive(Debug)]
+pub struct Ticket<T>(Answer<T>);
+
+impl<T> Ticket<T> {
+    /// What came of it, or `None` while it is not done. Not to be asked again after an answer.
+    pub fn poll(&mut self) -> Option<Result<T, StoreError>> {
+        match self.0.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(StoreError::Stopped)),
+        }
+    }
+}
+
 fn stopped() -> FailedApply {
     FailedApply { error: StoreError::Stopped, checkpoint: None }
 }
@@ -143,6 +158,23 @@ impl StoreHandle {
         let (job, answer) = with_answer(job);
         self.jobs.blocking_send(job).map_err(|_| StoreError::Stopped)?;
         answer.blocking_recv().unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// The same without waiting, not even for a place in the queue: `None` when that is full.
+    ///
+    /// # Errors
+    /// When the writer has ended.
+    pub fn ask<T, F>(&self, job: F) -> Result<Option<Ticket<T>>, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (job, answer) = with_answer(job);
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(Some(Ticket(answer))),
+            Err(mpsc::error::TrySendError::Full(_)) => Ok(None),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(StoreError::Stopped),
+        }
     }
 
     /// Offers a checkpoint without waiting. It comes back if another one is under way or the queue is full.

@@ -150,6 +150,7 @@ families! {
         consumer_lag_records: GaugeVec [topic partition] "Records between the next record to count and the end of the partition.";
         memory_budget_bytes: GaugeVec [] "Memory that windows may take, by estimate.";
         memory_charged_bytes: GaugeVec [] "Memory that the admitted windows take at most, by estimate.";
+        versions: GaugeVec [what] "Versions of models: known (in the registry, or left and still in a window), and forgotten since the start (left, and in no window any more).";
         event_shapes: GaugeVec [what] "What was learned of the names in events and their order since the start: learned, widened, forgotten, declined; each of the last two costs a slower decoding.";
         queue_depth: GaugeVec [queue] "Items waiting in a queue of the process.";
         outbox_pending: GaugeVec [target] "Deliveries decided but not yet confirmed.";

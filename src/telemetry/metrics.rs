@@ -182,6 +182,10 @@ impl Metrics {
         }
         families.memory_budget_bytes.with_label_values::<&str>(&[]).set(status.memory.budget as f64);
         families.memory_charged_bytes.with_label_values::<&str>(&[]).set(status.memory.charged as f64);
+        let versions = [("known", status.memory.versions as u64), ("forgotten", status.memory.forgotten)];
+        for (what, count) in versions {
+            families.versions.with_label_values(&[what]).set(count as f64);
+        }
         let shapes = &status.event_shapes;
         for (what, times) in [
             ("learned", shapes.learned),

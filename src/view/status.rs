@@ -120,6 +120,10 @@ pub struct MemoryView {
     pub budget: usize,
     /// What is.
     pub charged: usize,
+    /// Versions that are known: those in the registry, and those that windows still look at.
+    pub versions: usize,
+    /// Versions that left the registry and were forgotten since the start.
+    pub forgotten: u64,
 }
 
 /// Where one partition stands.

@@ -16,6 +16,7 @@ mod gaps;
 mod horizon;
 mod join;
 mod last_record;
+mod leaving;
 mod observe;
 mod pairs;
 mod pane;
@@ -29,9 +30,7 @@ mod subjects;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anchorwatch_detectors::counts::visit_sparse;
-
-use crate::engine::{PaneRow, SubjectId};
+use crate::engine::{PaneRow, SubjectId, SubjectNumber};
 use crate::event::Refusal;
 use crate::reference::{CodeText, Reference};
 use crate::subject::{Millis, Subject};
@@ -115,6 +114,8 @@ pub struct Windows {
     versions_per_model: usize,
     /// What the last event was not admitted to.
     not_admitted: Option<NotAdmitted>,
+    /// Versions that were forgotten since the start.
+    forgotten: u64,
 }
 
 impl Windows {
@@ -137,6 +138,7 @@ impl Windows {
             recent: Recent::new(),
             versions_per_model: usize::MAX,
             not_admitted: None,
+            forgotten: 0,
         }
     }
 
@@ -350,19 +352,8 @@ impl Windows {
     }
 
     /// First pane in which each subject was seen, for the checkpoint.
-    pub fn first_panes(&self) -> impl Iterator<Item = (SubjectId, i64)> {
+    pub fn first_panes(&self) -> impl Iterator<Item = (SubjectNumber, i64)> {
         self.subjects.first_panes()
-    }
-
-    /// Restores the first pane of a subject.
-    pub fn restore_first_pane(&mut self, id: SubjectId, pane: i64) {
-        let version = self
-            .subjects
-            .name(id)
-            .and_then(|subject| self.by_name.get(&*subject.model)?.get(&*subject.version));
-        let plan = version.and_then(|index| self.versions[*index].plans.newest());
-        let counters = plan.map_or(0, |plan| plan.layout.len());
-        self.subjects.restore_first_pane(id, pane, counters);
     }
 
     /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow; `None` before
@@ -419,37 +410,13 @@ impl Windows {
         self.subjects.dirty_bytes()
     }
 
-    /// Takes up a subject and its panes from a checkpoint. Panes whose reference is not among the version's plans
-    /// are left out; their number is returned.
-    pub fn restore_subject(&mut self, id: SubjectId, subject: Subject) {
-        let index = self.version_index(&subject.model, &subject.version);
-        self.subjects.restore(id, subject, &mut self.versions[index]);
-    }
-
-    /// Takes up a pane from a checkpoint; false if it cannot be used: its subject is unknown, its reference is not
-    /// the one that holds for it, or it is damaged.
-    pub fn restore_pane(&mut self, row: PaneRow) -> bool {
-        let Some(subject) = self.subjects.name(row.subject) else { return false };
-        let versions = self.by_name.get(&*subject.model).and_then(|versions| versions.get(&*subject.version));
-        let plan = versions.and_then(|index| self.versions[*index].plans.at(row.pane));
-        let Some((_, plan)) = plan.filter(|(_, plan)| plan.reference_id == row.reference) else {
-            return false;
-        };
-        if visit_sparse(&row.counts.packed(), plan.layout.len(), |_, _| ()).is_err() {
-            return false;
-        }
-        let counters = plan.layout.len();
-        self.subjects.restore_pane(row.subject, row.pane, row.counts, counters);
-        true
-    }
-
     /// Subjects seen for the first time since the last call.
-    pub fn take_new_subjects(&mut self) -> Vec<(SubjectId, Subject)> {
+    pub fn take_new_subjects(&mut self) -> Vec<(SubjectNumber, Subject)> {
         self.subjects.take_new()
     }
 
     /// Panes whose counts moved into newer ones since the last call; their rows are to go.
-    pub fn take_gone_panes(&mut self) -> Vec<(SubjectId, i64)> {
+    pub fn take_gone_panes(&mut self) -> Vec<(SubjectNumber, i64)> {
         self.subjects.take_gone()
     }
 

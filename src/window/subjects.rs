@@ -1,4 +1,6 @@
-//! The panes and rolling totals of every subject, by number.
+//! The panes and rolling totals of every subject, by its place here.
+
+mod leaving;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use super::horizon::RollingTotal;
 use super::pane::{Counting, PaneCounts, Size};
 use super::plan::{Plan, Plans};
 use super::settings::{Blocks, WindowSettings};
-use crate::engine::{PaneRow, SubjectId};
+use crate::engine::{PaneRow, SubjectId, SubjectNumber};
 use crate::subject::Subject;
 
 /// A model version with its plans and the numbers of its subjects.
@@ -52,6 +54,11 @@ impl VersionState {
         self.whole
     }
 
+    /// The whole and its segments, in no order.
+    fn ids(&self) -> impl Iterator<Item = SubjectId> {
+        self.whole.iter().chain(self.segments.values()).copied()
+    }
+
     /// The whole, then its segments by name.
     pub(super) fn subjects(&self) -> Vec<SubjectId> {
         let mut segments: Vec<_> = self.segments.iter().collect();
@@ -63,6 +70,8 @@ impl VersionState {
 #[derive(Debug)]
 struct SubjectState {
     subject: Subject,
+    /// By which the state file knows it.
+    number: SubjectNumber,
     /// Oldest pane in which the subject was ever seen.
     first_pane: Option<i64>,
     panes: BTreeMap<i64, PaneCounts>,
@@ -126,12 +135,17 @@ pub(super) struct Subjects {
     horizons: usize,
     levels: Vec<Blocks>,
     pub(super) budget: Budget,
-    states: Vec<Option<SubjectState>>,
+    /// In the order of their numbers.
+    states: Vec<SubjectState>,
+    /// The number of the next new one: none is given twice, whoever left.
+    next: SubjectNumber,
     new: Vec<SubjectId>,
+    /// Numbers of those that left since the last checkpoint.
+    left: Vec<SubjectNumber>,
     /// Bytes that the panes changed since the last checkpoint will take, at most.
     dirty_bytes: usize,
     /// Panes whose counts moved into newer ones since the last checkpoint.
-    gone: Vec<(SubjectId, i64)>,
+    gone: Vec<(SubjectNumber, i64)>,
     /// While windows are judged, what came too late for them.
     amendments: Option<Vec<Amendment>>,
     /// Flat counters that are used again.
@@ -146,7 +160,9 @@ impl Subjects {
             levels: settings.blocks(),
             budget: Budget::new(horizons, settings.held()),
             states: Vec::new(),
+            next: 0,
             new: Vec::new(),
+            left: Vec::new(),
             dirty_bytes: 0,
             gone: Vec::new(),
             amendments: None,
@@ -155,32 +171,31 @@ impl Subjects {
     }
 
     fn state(&self, id: SubjectId) -> Option<&SubjectState> {
-        self.states.get(id as usize).and_then(Option::as_ref)
+        self.states.get(id as usize)
     }
 
     fn add(&mut self, subject: Subject) -> SubjectId {
-        // Subjects are bounded by registered versions times segments, far below the range of the number.
-        let id = SubjectId::try_from(self.states.len()).unwrap_or(SubjectId::MAX);
-        self.place(id, subject);
+        let id = self.place(self.next, subject);
+        self.next = self.next.saturating_add(1);
         self.new.push(id);
         id
     }
 
-    fn place(&mut self, id: SubjectId, subject: Subject) {
+    fn place(&mut self, number: SubjectNumber, subject: Subject) -> SubjectId {
+        // Subjects are bounded by watched versions times segments, far below the range of the place.
+        let id = SubjectId::try_from(self.states.len()).unwrap_or(SubjectId::MAX);
         let totals = (0..self.horizons).map(|_| RollingTotal::default()).collect();
-        let state = SubjectState {
+        self.states.push(SubjectState {
             turn: blocks::turn(&subject),
             subject,
+            number,
             first_pane: None,
             panes: BTreeMap::new(),
             totals,
             dirty: BTreeMap::new(),
             charge: Charge::default(),
-        };
-        if self.states.len() <= id as usize {
-            self.states.resize_with(id as usize + 1, || None);
-        }
-        self.states[id as usize] = Some(state);
+        });
+        id
     }
 
     pub(super) fn whole(&mut self, version: &mut VersionState) -> SubjectId {
@@ -215,14 +230,14 @@ impl Subjects {
 
     /// Whether a subject may be counted; known ones always may.
     pub(super) fn admit(&mut self, id: SubjectId, counters: usize) -> bool {
-        let state = self.states.get_mut(id as usize).and_then(Option::as_mut);
+        let state = self.states.get_mut(id as usize);
         state.is_some_and(|state| self.budget.admit(&mut state.charge, counters))
     }
 
     /// Gives the totals of a version that is no longer watched back.
     pub(super) fn forget_totals(&mut self, version: &VersionState) {
         for id in version.subjects() {
-            let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { continue };
+            let Some(state) = self.states.get_mut(id as usize) else { continue };
             state.totals.iter_mut().for_each(|total| *total = RollingTotal::default());
             self.budget.totals_left(&mut state.charge);
         }
@@ -242,7 +257,7 @@ impl Subjects {
             let counts = Counting::list(&mut waiting.last_mut()?.list, size);
             return Some(Opened { counts, totals: &mut [], pane, len: size.len, single: size.single() });
         }
-        let state = self.states.get_mut(id as usize).and_then(Option::as_mut)?;
+        let state = self.states.get_mut(id as usize)?;
         state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let was_packed = state.panes.entry(pane).or_default().is_packed();
         let fresh = !state.dirty.contains_key(&pane);
@@ -308,21 +323,16 @@ impl Subjects {
 
     /// The oldest pane that holds anything, of those from this one on.
     pub(super) fn oldest_pane_from(&self, pane: i64) -> Option<i64> {
-        self.states
-            .iter()
-            .flatten()
-            .filter_map(|state| state.panes.range(pane..).next())
-            .map(|(pane, _)| *pane)
-            .min()
+        self.states.iter().filter_map(|state| state.panes.range(pane..).next()).map(|(pane, _)| *pane).min()
     }
 
-    pub(super) fn first_panes(&self) -> impl Iterator<Item = (SubjectId, i64)> {
-        (0..).zip(&self.states).filter_map(|(id, state)| Some((id, state.as_ref()?.first_pane?)))
+    pub(super) fn first_panes(&self) -> impl Iterator<Item = (SubjectNumber, i64)> {
+        self.states.iter().filter_map(|state| Some((state.number, state.first_pane?)))
     }
 
     /// Whoever has a first pane was admitted once, and so has totals.
     pub(super) fn restore_first_pane(&mut self, id: SubjectId, pane: i64, counters: usize) {
-        if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
+        if let Some(state) = self.states.get_mut(id as usize) {
             self.budget.charge_totals(&mut state.charge, counters);
             state.first_pane = Some(pane);
         }
@@ -337,14 +347,14 @@ impl Subjects {
         self.state(id)?.panes.keys().next_back().copied()
     }
 
-    /// Number of subjects that there ever were.
+    /// Subjects that there are.
     pub(super) fn len(&self) -> usize {
         self.states.len()
     }
 
     /// Forgets the panes below `needed`.
     pub(super) fn forget(&mut self, needed: i64) {
-        for state in self.states.iter_mut().flatten() {
+        for state in &mut self.states {
             if state.panes.keys().next().is_some_and(|oldest| *oldest < needed) {
                 state.panes = state.panes.split_off(&needed);
                 state.dirty = state.dirty.split_off(&needed);
@@ -357,7 +367,7 @@ impl Subjects {
 
     /// Packs the pane of a subject that was just closed, and gathers old ones where it is their time.
     pub(super) fn tidy(&mut self, id: SubjectId, edge: i64, plans: &Plans) {
-        let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) else { return };
+        let Some(state) = self.states.get_mut(id as usize) else { return };
         if let Some(pane) = state.panes.get_mut(&(edge - 1)) {
             pane.pack();
         }
@@ -369,7 +379,7 @@ impl Subjects {
                 self.dirty_bytes += bytes;
                 for number in gone {
                     state.dirty.remove(&number);
-                    self.gone.push((id, number));
+                    self.gone.push((state.number, number));
                 }
             }
         }
@@ -383,7 +393,7 @@ impl Subjects {
         length: (i64, i64),
         plans: &Plans,
     ) -> Option<(&Arc<Plan>, &[u64])> {
-        let state = self.states.get_mut(id as usize)?.as_mut()?;
+        let state = self.states.get_mut(id as usize)?;
         let total = state.totals.get_mut(horizon)?;
         let plan = total.advance(edge, length, plans, &state.panes, &mut self.scratch)?;
         Some((plan, &self.scratch))
@@ -404,42 +414,31 @@ impl Subjects {
         total
     }
 
-    pub(super) fn restore(&mut self, id: SubjectId, subject: Subject, version: &mut VersionState) {
-        match &subject.segment {
-            None => version.whole = Some(id),
-            Some(segment) => {
-                version.segments.insert(Arc::clone(segment), id);
-            }
-        }
-        self.place(id, subject);
-    }
-
     pub(super) fn restore_pane(&mut self, id: SubjectId, pane: i64, counts: PaneCounts, counters: usize) {
-        if let Some(state) = self.states.get_mut(id as usize).and_then(Option::as_mut) {
+        if let Some(state) = self.states.get_mut(id as usize) {
             self.budget.charge(&mut state.charge, counters);
             state.panes.insert(pane, counts);
         }
     }
 
-    pub(super) fn take_new(&mut self) -> Vec<(SubjectId, Subject)> {
-        let new = std::mem::take(&mut self.new);
-        new.into_iter().filter_map(|id| Some((id, self.name(id)?.clone()))).collect()
+    pub(super) fn take_new(&mut self) -> Vec<(SubjectNumber, Subject)> {
+        let new = std::mem::take(&mut self.new).into_iter().filter_map(|id| self.state(id));
+        new.map(|state| (state.number, state.subject.clone())).collect()
     }
 
     /// Panes whose counts moved into newer ones since the last call.
-    pub(super) fn take_gone(&mut self) -> Vec<(SubjectId, i64)> {
+    pub(super) fn take_gone(&mut self) -> Vec<(SubjectNumber, i64)> {
         std::mem::take(&mut self.gone)
     }
 
     pub(super) fn take_dirty(&mut self, reference: impl Fn(&Subject, i64) -> Option<String>) -> Vec<PaneRow> {
         let mut rows = Vec::new();
         self.dirty_bytes = 0;
-        for (id, state) in (0..).zip(&mut self.states) {
-            let Some(state) = state else { continue };
+        for state in &mut self.states {
             for number in std::mem::take(&mut state.dirty).into_keys() {
                 let Some(pane) = state.panes.get(&number) else { continue };
                 let Some(reference) = reference(&state.subject, number) else { continue };
-                rows.push(PaneRow { subject: id, pane: number, reference, counts: pane.clone() });
+                rows.push(PaneRow { subject: state.number, pane: number, reference, counts: pane.clone() });
             }
         }
         rows

@@ -1,10 +1,11 @@
 //! A full disk, a clock that jumps, an error of our own: deliveries wait, go on, or end with a reason.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use anchorwatch::alert::ActionKind;
-use anchorwatch::deliver;
+use anchorwatch::alert::{ActionKind, ActionRequest};
+use anchorwatch::deliver::{self, DeliverySettings, SendGuard};
 use anchorwatch::engine::{AuditRow, Checkpoint};
 use anchorwatch::store::{OutboxState, Retry, Settlement, Store, spawn_writer};
 use tokio::sync::watch;
@@ -86,6 +87,47 @@ fn deliveries_that_cannot_begin_end_with_the_reason() {
     let work = deliver::run(store, deliver::fixed(Vec::new()), quick_settings(), seen, stop);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     assert!(runtime.block_on(work).is_err());
+}
+
+/// The last word on an action, which never comes: it waits until it may break, and breaks.
+struct Breaks(Mutex<mpsc::Receiver<()>>);
+
+impl SendGuard for Breaks {
+    fn check(&self, _request: &ActionRequest, _now: i64) -> Result<(), String> {
+        let waiting = self.0.lock().expect("one worker asks");
+        waiting.recv().expect("the test says when");
+        panic!("an error in this program, on purpose");
+    }
+}
+
+#[test]
+fn a_worker_that_breaks_ends_all_deliveries_by_name_after_what_is_under_way() {
+    let (folder, receiver) = (folder(), Receiver::start());
+    receiver.always("/hook", Reply::ok().after(Duration::from_millis(300)));
+    let mut store = open(folder.path());
+    let rows = [row("hook", told("k-1", "g")), row("retrain", asked("a-1", ActionKind::Retrain))];
+    store.apply(&decided(rows)).expect("a checkpoint");
+    let (store, _writer) = spawn_writer(store).expect("a writer");
+    let (_shutdown, stop) = watch::channel(false);
+    let (now, waiting) = mpsc::channel();
+    let settings = DeliverySettings { guard: Arc::new(Breaks(Mutex::new(waiting))), ..quick_settings() };
+    let targets =
+        [("hook", webhook(&receiver.url("/hook"))), ("retrain", automation(&receiver.url("/retrain")))];
+    let targets = deliver::fixed(targets.iter().map(|(name, sink)| unhurried(name, sink)).collect());
+    let work = deliver::run(store.clone(), targets, settings, Arc::new(Seen::default()), stop);
+    let running = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("a runtime").block_on(work)
+    });
+    receiver.wait_for_requests("/hook", 1, DEADLINE);
+    now.send(()).expect("the guard waits");
+    let why = running.join().expect("an orderly end").expect_err("nobody tells the automation any more");
+    assert!(why.to_string().starts_with("the worker of retrain ended early"), "{why}");
+    let rows = store.call_blocking(|store| store.list_outbox(None, 9)).expect("rows");
+    let states: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.state.as_str())).collect();
+    assert!(states.contains(&("k-1", "delivered")), "{states:?}");
+    assert!(states.contains(&("a-1", "pending")), "{states:?}");
+    assert!(receiver.requests_to("/retrain").is_empty());
 }
 
 #[test]

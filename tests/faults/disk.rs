@@ -1,11 +1,13 @@
 //! Case 11: a full disk, and a disk that fails.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use serde_json::Value;
 
 use crate::kills::pause;
 use crate::support::{Kafka, Reply, wait_until};
@@ -63,6 +65,66 @@ fn a_full_disk_pauses_reading_and_an_emptied_one_resumes_it() {
         let all = world.produced.len();
         wait_until(PATIENCE, "reading to go on", || world.read() == Some(all as u64));
     }
+    world.settle();
+    invariants::check(&mut world);
+    world.stop();
+    drop(disk);
+}
+
+/// Complaints in the log, each with how often it was said.
+fn complaints(log: &str) -> BTreeMap<String, usize> {
+    let mut said = BTreeMap::new();
+    for line in log.lines() {
+        let parsed = serde_json::from_str::<Value>(line).unwrap_or_default();
+        if parsed["level"] == "INFO" {
+            // News of what went on until the disk was full.
+            continue;
+        }
+        // What is no line of the log would fill a disk as well.
+        *said.entry(parsed["message"].as_str().unwrap_or(line).to_owned()).or_default() += 1;
+    }
+    said
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "each line may be said once a minute: the minutes are counted")]
+fn a_full_disk_does_not_fill_the_log() {
+    let records = workload::stream();
+    let mut world = World::new("full_log", Kafka::shared(), |_| {});
+    let data = world.data();
+    let kept = world.folder().join("kept");
+    copy(&data, &kept);
+    let Some(disk) = SmallDisk::mount(&data, "24m") else {
+        eprintln!(
+            "this process may not mount a file system: left to each_kind_is_said_once_a_minute_and_the_rest_is_counted"
+        );
+        return;
+    };
+    copy(&kept, &data);
+    // Answers come while the disk is full, and cannot be recorded.
+    world.receiver.always("/slack", Reply::ok().after(Duration::from_secs(3)));
+    world.start();
+    let (first, rest) = records.split_at(records.len() / 2);
+    world.produce(first);
+    world.receiver.wait_for_requests("/slack", 1, PATIENCE);
+    let (before, begun) = (world.daemon().stderr().len(), std::time::Instant::now());
+    let ballast = disk.fill();
+    world.produce(rest);
+    let failures = times(12, 240) as f64;
+    wait_until(3 * PATIENCE, "many checkpoints to fail", || {
+        let failed = world.daemon().metric("anchorwatch_checkpoint_failures_total");
+        failed.is_some_and(|failed| failed >= failures)
+    });
+    let log = world.daemon().stderr().split_off(before);
+    let most = 1 + usize::try_from(begun.elapsed().as_secs() / 60).expect("few minutes");
+    let said = complaints(&log);
+    let flood: Vec<_> = said.iter().filter(|(_, times)| **times > most).collect();
+    assert!(flood.is_empty(), "said more than {most} times while the disk was full: {flood:?}");
+    assert!(said.keys().any(|message| message.contains("cannot be written")), "nothing was said: {said:?}");
+    assert!(log.len() < 16_384 * most, "{} bytes of log: {said:?}", log.len());
+    eprintln!("{} failures, {} lines of {} kinds", failures, log.lines().count(), said.len());
+    world.receiver.always("/slack", Reply::ok());
+    fs::remove_file(ballast).expect("the ballast");
     world.settle();
     invariants::check(&mut world);
     world.stop();

@@ -10,5 +10,6 @@ mod doors;
 mod fixtures;
 mod hostile;
 mod listeners;
+mod schemas;
 mod scopes;
 mod tls;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pane::{Lane, Pane};
 use super::waiting::{Chunks, Coded};
-use super::{Fates, Join};
+use super::{Fates, Join, OfModel};
 use crate::subject::Millis;
 use crate::view::PerformanceView;
 use crate::window::Plan;
@@ -25,6 +25,12 @@ const EARLY: &str = "labels/early/";
 
 pub(super) fn pane_name(lane: u32, start: Millis) -> String {
     format!("{PANES}{lane}/{start}")
+}
+
+/// Names of the documents of a model from which everything was removed.
+pub(super) fn chunk_names(name: &str, model: &mut OfModel) -> Vec<String> {
+    let predictions = chunks(PREDICTIONS, name, &mut model.predictions);
+    predictions.chain(chunks(EARLY, name, &mut model.early)).map(|(name, _)| name).collect()
 }
 
 /// Everything but panes and what waits.

@@ -13,6 +13,7 @@
 //! bytes a segment.
 
 mod document;
+mod leaving;
 mod pane;
 mod waiting;
 
@@ -343,33 +344,6 @@ impl Join {
             decisions: pane.settled.decisions,
             counts,
         })
-    }
-
-    /// Forgets versions that are no longer watched, with what waits for them.
-    pub fn retain(&mut self, watched: impl Fn(&str, &str) -> bool) {
-        let gone: Vec<u32> = self
-            .lanes
-            .iter()
-            .filter(|(_, lane)| !watched(&lane.model, &lane.version))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in &gone {
-            if let Some(lane) = self.lanes.remove(number) {
-                self.gone.extend(lane.panes.keys().map(|start| document::pane_name(*number, *start)));
-            }
-        }
-        if gone.is_empty() {
-            return;
-        }
-        self.dirty = true;
-        let lanes = &self.lanes;
-        for (name, model) in &mut self.models {
-            self.predictions -= model.predictions.retain(|one| lanes.contains_key(&one.lane));
-            if lanes.values().all(|lane| lane.model != *name) {
-                self.early -= model.early.len();
-                model.early.clear();
-            }
-        }
     }
 
     /// Estimate of what the next checkpoint writes, in bytes.

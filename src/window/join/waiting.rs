@@ -48,6 +48,11 @@ impl<T: Coded> Chunks<T> {
         self.dirty.len()
     }
 
+    /// Whether any entry is like this.
+    pub(super) fn any(&self, is: impl Fn(&T) -> bool) -> bool {
+        self.chunks.values().flatten().any(|(_, value)| is(value))
+    }
+
     pub(super) fn contains(&self, id: u64) -> bool {
         self.places.contains_key(&id)
     }

@@ -1,0 +1,131 @@
+//! Checkpoints as the loop sees them: when one is due, that it is under way, and what it means that it failed.
+
+use super::{EngineLoop, LEAVE_PATIENCE};
+use crate::app::wall_clock;
+use crate::engine::{Checkpoint, Position, Trouble, TroubleKind};
+use crate::fault::{Place, reach};
+use crate::store::{ApplyTicket, FailedApply, NotTaken, Retry, StoreError};
+use crate::subject::Millis;
+
+const RETRY_CHECKPOINT_AFTER: Millis = 1_000;
+
+/// A checkpoint that the store is writing.
+pub(super) struct UnderWay {
+    ticket: ApplyTicket,
+    positions: Vec<Position>,
+    pub(super) since: Millis,
+}
+
+/// A checkpoint that is offered again at this time.
+pub(super) type Failed = (Box<Checkpoint>, Millis);
+
+impl EngineLoop {
+    pub(super) fn checkpoint_is_due(&self, now: Millis) -> bool {
+        let due = self.dirty_since.is_some_and(|since| now - since >= self.checkpoint_every);
+        due || self.urgent || self.engine.dirty_bytes() >= self.dirty_bytes
+    }
+
+    /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told.
+    pub(super) fn begin_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
+        if self.under_way.is_some() {
+            return Ok(());
+        }
+        let checkpoint = match self.failed.take() {
+            Some((checkpoint, retry_at)) if now >= retry_at => checkpoint,
+            Some(waiting) => {
+                self.failed = Some(waiting);
+                return Ok(());
+            }
+            None => {
+                // A checkpoint is of whole edges. One that failed is, and must not wait for the edge under way: while
+                // reading is paused for it, no edge goes on.
+                if self.engine.is_judging() || !self.checkpoint_is_due(now) {
+                    return Ok(());
+                }
+                self.dirty_since = None;
+                self.urgent = false;
+                self.answers_under_way.append(&mut self.answers);
+                Box::new(self.engine.checkpoint())
+            }
+        };
+        reach(Place::CheckpointTaken);
+        let positions = checkpoint.positions.clone();
+        match self.store.try_apply(checkpoint) {
+            Ok(ticket) => self.under_way = Some(UnderWay { ticket, positions, since: now }),
+            Err(NotTaken::Busy(checkpoint)) => self.failed = Some((checkpoint, now)),
+            Err(NotTaken::Ended) => return Err(StoreError::Stopped.into()),
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
+        let Some(mut under_way) = self.under_way.take() else { return Ok(()) };
+        match under_way.ticket.poll() {
+            None => self.under_way = Some(under_way),
+            Some(Ok(())) => {
+                reach(Place::CheckpointSettled);
+                self.source.commit(&under_way.positions);
+                reach(Place::OffsetsCommitted);
+                self.publisher.metrics().checkpoint_done((now - under_way.since) as f64 / 1_000.0);
+                self.last_checkpoint_at = Some(wall_clock());
+                if std::mem::take(&mut self.broken) {
+                    tracing::info!("the state can be written again: reading goes on");
+                    self.publisher.metrics().state_writable(true);
+                    self.urgent |= self.engine.clear(TroubleKind::StateFull, "", wall_clock());
+                }
+                if !self.answers_under_way.is_empty() {
+                    // Whoever asks next sees what the order did.
+                    self.show_status();
+                }
+                for (reply, answer) in self.answers_under_way.drain(..) {
+                    // The asker may have gone: then nobody is left to tell.
+                    _ = reply.send(Ok(answer));
+                }
+            }
+            Some(Err(failure)) => self.take_failure(failure, now)?,
+        }
+        Ok(())
+    }
+
+    fn take_failure(&mut self, failure: FailedApply, now: Millis) -> anyhow::Result<()> {
+        self.publisher.metrics().checkpoint_failed();
+        let FailedApply { error, checkpoint } = failure;
+        match checkpoint {
+            Some(checkpoint) if error.retry() != Retry::Never => {
+                self.tell(now, "checkpoint", || {
+                    tracing::error!(%error, "the checkpoint cannot be written: reading is paused until it can");
+                });
+                if !std::mem::replace(&mut self.broken, true) {
+                    self.publisher.metrics().state_writable(false);
+                    let summary = format!("the state could not be written, reading was paused: {error}");
+                    let trouble = Trouble { kind: TroubleKind::StateFull, of: String::new(), summary };
+                    self.urgent |= self.engine.raise(&trouble, wall_clock());
+                }
+                self.failed = Some((checkpoint, now + RETRY_CHECKPOINT_AFTER));
+                Ok(())
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// The last checkpoint, after any that is still under way.
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        reach(Place::Stopping);
+        self.source.pause();
+        if let Some(under_way) = self.under_way.take()
+            && let Err(FailedApply { checkpoint: Some(checkpoint), .. }) = under_way.ticket.wait()
+        {
+            self.failed = Some((checkpoint, 0));
+        }
+        if let Some((checkpoint, _)) = self.failed.take() {
+            self.store.apply_blocking(checkpoint).map_err(|failure| failure.error)?;
+        }
+        let checkpoint = self.engine.checkpoint();
+        let positions = checkpoint.positions.clone();
+        self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
+        reach(Place::Stopped);
+        self.publisher.status(&self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
+        self.source.leave(&positions, LEAVE_PATIENCE);
+        Ok(())
+    }
+}
