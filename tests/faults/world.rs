@@ -292,9 +292,20 @@ impl<'k> World<'k> {
         let patience = PATIENCE + Duration::from_secs(all / 50);
         wait_until(patience, &format!("{} to read everything", self.name), || self.read() == Some(all));
         let mut last = Outcome::default();
+        let mut said = String::new();
         wait_until(patience, &format!("{} to save everything", self.name), || {
             last = Outcome::read(&self.data());
-            last.records() == Some(all) && last.pointers_waiting == 0 && last.is_judged()
+            let (records, waiting, judged) = (last.records(), last.pointers_waiting, last.is_judged());
+            // Shown if this is waited for in vain.
+            let say = format!(
+                "{records:?} of {all} records, {waiting} pointers wait, judged: {judged}, {:?}",
+                last.positions
+            );
+            if say != said {
+                eprintln!("{}: {say}", self.name);
+                said = say;
+            }
+            records == Some(all) && waiting == 0 && judged
         });
         wait_until(patience, &format!("{} to deliver everything", self.name), || {
             last = Outcome::read(&self.data());
