@@ -307,15 +307,20 @@ impl<'k> World<'k> {
             }
             records == Some(all) && waiting == 0 && judged
         });
+        self.wait_delivered(patience);
+        self.look();
+    }
+
+    /// Waits until all that was decided so far is delivered.
+    #[track_caller]
+    pub(crate) fn wait_delivered(&self, patience: Duration) {
         wait_until(patience, &format!("{} to deliver everything", self.name), || {
-            last = Outcome::read(&self.data());
-            last.outbox.iter().all(|((_, target), row)| {
+            Outcome::read(&self.data()).outbox.iter().all(|((_, target), row)| {
                 // An action may be held at the last moment: then it is dead and was not sent.
                 let held = row.state == "dead" && ["retrain", "rollback"].contains(&target.as_str());
                 held || ["delivered", "unknown"].contains(&row.state.as_str())
             })
         });
-        self.look();
     }
 }
 
