@@ -192,7 +192,7 @@ impl<'p> Counting<'p> {
     pub(super) fn joint(&mut self, single: usize) -> Option<&mut [u64]> {
         match self {
             Self::Flat(counts) => counts.get_mut(single..),
-            Self::List { joint, .. } if joint.is_empty() => None,
+            Self::List { joint: [], .. } => None,
             Self::List { joint, .. } => Some(joint),
         }
     }

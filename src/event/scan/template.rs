@@ -111,6 +111,7 @@ struct Template {
 }
 
 /// Why a template was left: the value that could not be read, or behind which something else stands, and where it begins.
+#[derive(Debug, Clone, Copy)]
 struct Left {
     step: usize,
     at: usize,

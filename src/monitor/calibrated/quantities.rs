@@ -218,7 +218,7 @@ impl List<'_> {
         }
         let off_grid = off_grid(&column.binning, counts.cells);
         // On a grid a tail begins at its next value: what lies between two values is no matter of size.
-        let between = |cell: usize| usize::from(off_grid.is_some() && cell % 2 == 0);
+        let between = |cell: usize| usize::from(off_grid.is_some() && cell.is_multiple_of(2));
         if let Some(cells) = off_grid.clone() {
             let once = counts.cells.iter().filter(|count| **count == 1).count();
             let new = Quantity {

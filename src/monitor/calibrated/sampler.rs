@@ -200,7 +200,7 @@ mod tests {
             model: "m".to_owned(),
             version: "1.0.0".to_owned(),
             profile: counts([10; 8]),
-            columns: vec![column.clone()],
+            columns: vec![column],
             has_latency: false,
             window_ms: None,
             windows: Vec::new(),
