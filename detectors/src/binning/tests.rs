@@ -119,4 +119,20 @@ proptest! {
         let binning = NumericBinning::new(knots.into_iter().map(f64::from).collect()).unwrap();
         prop_assert_eq!(binning.cells_of(values), values.map(|x| binning.cell(x)));
     }
+
+    #[test]
+    fn cells_across_columns_are_those_of_each(
+        knots in proptest::array::uniform8(proptest::collection::btree_set(-40_i32..40, 0..70)),
+        values in proptest::array::uniform8(prop_oneof![
+            (-41_i32..41).prop_map(f64::from),
+            -41.0..41.0,
+            Just(f64::INFINITY),
+            Just(f64::NEG_INFINITY),
+            Just(-0.0),
+        ]),
+    ) {
+        let binnings = knots.map(|knots| NumericBinning::new(knots.into_iter().map(f64::from).collect()).unwrap());
+        let singly: Vec<usize> = binnings.iter().zip(values).map(|(binning, x)| binning.cell(x)).collect();
+        prop_assert_eq!(NumericBinning::cells_across(binnings.each_ref(), values).to_vec(), singly);
+    }
 }
