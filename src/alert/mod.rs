@@ -427,11 +427,13 @@ fn is_over(verdicts: &[&VerdictView]) -> bool {
     verdicts.iter().any(|verdict| verdict.level == Level::Drift && verdict.inhibited_by.is_none())
 }
 
-/// Whether what it was about has not gone: it is no longer over, but not within what a baseline shows by chance either.
+/// Whether what it was about has not gone: it is over as a part of another alert, it shows elsewhere as a part of this one,
+/// or it is no longer over, but not within what a baseline shows by chance either.
 fn still_there(verdicts: &[&VerdictView]) -> bool {
     let size = |verdict: &VerdictView| verdict.statistic.zip(verdict.threshold);
-    verdicts.iter().filter(|verdict| verdict.inhibited_by.is_none()).any(|verdict| {
-        size(verdict).is_some_and(|(statistic, threshold)| statistic.abs() >= STILL_THERE * threshold)
+    verdicts.iter().any(|verdict| {
+        verdict.level >= Level::Warning
+            || size(verdict).is_some_and(|(statistic, threshold)| statistic.abs() >= STILL_THERE * threshold)
     })
 }
 

@@ -52,12 +52,16 @@ struct Watched {
 
 impl Reading {
     /// What stands out with its threshold, on the scale of standard scores: the scan's most telling span, or the evidence
-    /// if that is what is nearer to its threshold.
+    /// if that is what is nearer to its threshold. The threshold is that of a warning if a warning is what it came to.
     #[must_use]
     pub fn strongest(&self) -> (f64, f64) {
-        let (evidence, limit) = self.evidence;
-        if self.threshold <= 0.0 || limit <= 0.0 || evidence / limit <= self.z.abs() / self.threshold {
-            return (self.z, self.threshold);
+        let evidence = self.evidence.0;
+        let (threshold, limit) = match self.alarm {
+            Some(Loudness::Warn) => self.warning,
+            _ => (self.threshold, self.evidence.1),
+        };
+        if threshold <= 0.0 || limit <= 0.0 || evidence / limit <= self.z.abs() / threshold {
+            return (self.z, threshold);
         }
         // A statistic of this logarithm is as rare as that standard score (Chernoff).
         let score = |logarithm: f64| (2.0 * logarithm.max(0.0)).sqrt();
@@ -89,6 +93,8 @@ pub struct Reading {
     pub rises: bool,
     /// Logarithm of the e-detector's statistic, and its threshold for a page.
     pub evidence: (f64, f64),
+    /// Thresholds of |z| and of that logarithm for a warning.
+    pub warning: (f64, f64),
     /// Mean that the baseline predicts for this window.
     pub expected: f64,
 }
@@ -260,6 +266,7 @@ impl Watched {
             span: scanned.span,
             rises: evidence_rises,
             evidence: (statistic, self.page.evidence),
+            warning: (self.warn.scan, self.warn.evidence),
             expected,
         }
     }
@@ -436,5 +443,12 @@ mod tests {
         let (statistic, threshold) = led.strongest();
         assert!(statistic < -threshold && threshold > 5.0, "{statistic} {threshold}");
         assert_eq!(Reading { z: 6.0, ..scan }.strongest(), (6.0, 5.0));
+    }
+
+    #[test]
+    fn a_warning_is_told_with_the_threshold_that_it_passed() {
+        let page = Reading { z: 4.5, threshold: 5.0, evidence: (1.0, 15.0), ..Reading::default() };
+        let warning = Reading { warning: (4.0, 10.0), alarm: Some(Loudness::Warn), ..page };
+        assert_eq!((page.strongest(), warning.strongest()), ((4.5, 5.0), (4.5, 4.0)));
     }
 }

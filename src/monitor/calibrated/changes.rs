@@ -11,7 +11,7 @@ use crate::reference::Slice;
 /// Most columns whose changes are remembered; of further ones every place is told.
 const MOST: usize = 64;
 
-/// How much stronger than the change of its slice the whole must be to be news.
+/// How much stronger than the change of a slice the whole must be to be news, or a slice that leans away.
 const MUCH_STRONGER: f64 = 1.5;
 
 /// Where a column changed most.
@@ -36,7 +36,7 @@ impl Change {
             (Some(most), Some(other)) => {
                 let one_dimension = std::mem::discriminant(most) == std::mem::discriminant(other);
                 let leans_away = self.rises != (finding.statistic > 0.0);
-                most != other && one_dimension && leans_away && stronger <= 1.0
+                most != other && one_dimension && leans_away && stronger <= MUCH_STRONGER
             }
             (None, None) => false,
         }
@@ -78,6 +78,8 @@ impl Changes {
             return None;
         };
         if change.holds(finding) {
+            // A change that shows elsewhere has not gone.
+            change.quiet = 0;
             return Some(change.most.clone());
         }
         if change.most.slice == finding.slice {

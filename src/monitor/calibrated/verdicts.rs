@@ -1,7 +1,7 @@
 //! From a judged step to the windows that the rest of the system knows: one verdict per column of the whole, one more
 //! for whatever else stands out, and a window per segment in which something does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anchorwatch_detectors::calibrated::{Loudness, Reading};
 use anchorwatch_detectors::distributions::normal_sf;
@@ -71,9 +71,10 @@ pub fn views(
         VerdictView { inhibited_by: follows.map(Cause::text), ..verdict(place, reference, finding, told) }
     };
     let mut whole: Vec<VerdictView> = of_whole.iter().map(|finding| verdict(finding)).collect();
+    let elsewhere = shows_elsewhere(judged, None);
     for (feature, (reading, n)) in calm(monitored, judged) {
         if of_whole.iter().all(|finding| finding.feature != feature) {
-            whole.push(quiet(reference, feature, reading, n));
+            whole.push(quiet(reference, feature, (reading, n), elsewhere.contains(feature)));
         }
     }
     let segments = reference.calibration.iter().flat_map(|calibration| &calibration.slices);
@@ -81,9 +82,12 @@ pub fn views(
         let Slice::Segment(value) = slice else { return None };
         let of_slice = found(Some(slice));
         let mut verdicts: Vec<VerdictView> = of_slice.iter().map(|finding| verdict(finding)).collect();
-        for (feature, (reading, n)) in still_there(monitored, judged, slice) {
-            if of_slice.iter().all(|finding| finding.feature != feature) {
-                verdicts.push(quiet(reference, feature, reading, n));
+        let elsewhere = shows_elsewhere(judged, Some(slice));
+        for (feature, (reading, n)) in of_one_slice(monitored, judged, slice) {
+            let shows = elsewhere.contains(feature);
+            let stays = shows || reading.z.abs() >= STILL_THERE * reading.threshold;
+            if stays && of_slice.iter().all(|finding| finding.feature != feature) {
+                verdicts.push(quiet(reference, feature, (reading, n), shows));
             }
         }
         Some(window(Some(value.clone()), verdicts))
@@ -91,20 +95,24 @@ pub fn views(
     [window(None, whole)].into_iter().chain(segments.filter_map(of_segment)).collect()
 }
 
+/// Columns whose change in this place shows elsewhere, as a part of it: its alert here goes on.
+fn shows_elsewhere<'a>(judged: &'a Judged, slice: Option<&Slice>) -> BTreeSet<&'a str> {
+    let parts = judged.parts.iter().flatten();
+    parts.filter(|cause| cause.slice.as_ref() == slice).map(|cause| cause.feature.as_str()).collect()
+}
+
 /// Hottest reading of each column of the whole, pairs left out.
 fn calm<'a>(monitored: &'a [Monitored], judged: &'a Judged) -> BTreeMap<&'a str, (&'a Reading, f64)> {
     hottest(monitored, judged, |one| one.slice.is_none() && one.kind != "correlation")
 }
 
-/// The same of a slice, as far as it may keep an alert on.
-fn still_there<'a>(
+/// The same of a slice.
+fn of_one_slice<'a>(
     monitored: &'a [Monitored],
     judged: &'a Judged,
     slice: &Slice,
 ) -> BTreeMap<&'a str, (&'a Reading, f64)> {
-    let mut hottest = hottest(monitored, judged, |one| one.slice.as_ref() == Some(slice));
-    hottest.retain(|_, (reading, _)| reading.z.abs() >= STILL_THERE * reading.threshold);
-    hottest
+    hottest(monitored, judged, |one| one.slice.as_ref() == Some(slice))
 }
 
 fn hottest<'a>(
@@ -134,7 +142,14 @@ fn role_of(reference: &Reference, feature: &str) -> Option<Role> {
     reference.columns.iter().find(|column| column.name == feature).map(|column| column.role)
 }
 
-fn quiet(reference: &Reference, feature: &str, reading: &Reading, n: f64) -> VerdictView {
+/// What is told of a column that does not stand out here; `elsewhere` if its change shows elsewhere.
+fn quiet(
+    reference: &Reference,
+    feature: &str,
+    (reading, n): (&Reading, f64),
+    elsewhere: bool,
+) -> VerdictView {
+    let level = if n > 0.0 { Level::Stable } else { Level::Insufficient };
     VerdictView {
         column: column_of(feature).to_owned(),
         role: role_of(reference, feature),
@@ -145,7 +160,7 @@ fn quiet(reference: &Reference, feature: &str, reading: &Reading, n: f64) -> Ver
         adjusted_p_value: None,
         rows: n as u64,
         reference_rows: reference.profile.get(Layout::ROWS).copied().unwrap_or(0),
-        level: if n > 0.0 { Level::Stable } else { Level::Insufficient },
+        level: if elsewhere { Level::Warning } else { level },
         kind: AlertKind::Drift,
         severity: None,
         inhibited_by: None,
