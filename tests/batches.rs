@@ -118,7 +118,7 @@ fn reference(terms: Terms, shift: f64) -> Arc<Reference> {
             profile[layout.index(index, columns[index].slot(value))] += 1;
         }
     }
-    let mut joint = joint_terms(&columns, &profile);
+    let mut joint = joint_terms(&columns, &profile, None);
     match terms {
         Terms::All => {}
         Terms::None => joint = Default::default(),

@@ -74,12 +74,22 @@ fn row(random: &mut impl FnMut(u64) -> i64) -> (i64, f64, bool) {
 /// Two weeks of a well calibrated model.
 fn reference() -> Arc<Reference> {
     static REFERENCE: OnceLock<Arc<Reference>> = OnceLock::new();
-    Arc::clone(REFERENCE.get_or_init(|| Arc::new(build())))
+    Arc::clone(REFERENCE.get_or_init(|| Arc::new(build([Value::Number(0.0), Value::Number(1.0)]))))
 }
 
-fn build() -> Reference {
+/// `names` are what labels that did not and did come true are called; of texts the second one is the positive class.
+fn build(names: [Value<'static>; 2]) -> Reference {
+    let positive = match names[1] {
+        Value::Text(name) => Some(name),
+        _ => None,
+    };
     let numeric = |knots: Vec<f64>| Binning::Numeric(NumericBinning::new(knots).expect("ascending"));
-    let labels = CategoricalBinning::new(vec!["0".to_owned(), "1".to_owned()]).expect("distinct");
+    let named = |place: usize| match names[place] {
+        Value::Text(name) => name.to_owned(),
+        _ => place.to_string(),
+    };
+    let labels = CategoricalBinning::new(vec![named(0), named(1)]).expect("distinct");
+    let kind = if positive.is_some() { ColumnKind::Categorical } else { ColumnKind::CodedCategory };
     let columns = vec![
         column("x", Role::Feature, ColumnKind::Numeric, numeric((0..10).map(f64::from).collect())),
         column(
@@ -88,14 +98,14 @@ fn build() -> Reference {
             ColumnKind::Numeric,
             numeric((0..10).map(|x| f64::from(x) / 10.0 + 0.05).collect()),
         ),
-        column("label", Role::Label, ColumnKind::CodedCategory, Binning::Categorical(labels)),
+        column("label", Role::Label, kind, Binning::Categorical(labels)),
     ];
     let mut random = random(1);
     let rows: Vec<(i64, [usize; 3], Outcome)> = (0..14 * 24 * PER_HOUR)
         .map(|i| {
             let (x, score, label) = row(&mut random);
+            let values = [Value::Number(x as f64), Value::Number(score), names[usize::from(label)]];
             let label = f64::from(u8::from(label));
-            let values = [x as f64, score, label].map(Value::Number);
             let cells = [0, 1, 2].map(|place: usize| columns[place].slot(values[place]));
             (START - 15 * 24 * HOUR + i * HOUR / PER_HOUR, cells, Outcome { score, label })
         })
@@ -121,7 +131,7 @@ fn build() -> Reference {
     };
     let mut profile = vec![0; reference.layout().len()];
     rows.iter().for_each(|(_, cells, _)| count(&mut profile, &reference, cells));
-    reference.joint = joint_terms(&reference.columns, &profile);
+    reference.joint = joint_terms(&reference.columns, &profile, positive);
     reference.profile = profile;
     assert!(reference.joint.residual.is_some());
     let layout = reference.live_layout();
@@ -151,19 +161,23 @@ fn build() -> Reference {
     reference
 }
 
-fn engine(settings: &Config) -> Engine {
+fn engine(settings: &Config, catalog: &[CatalogEntry]) -> Engine {
     let mut engine = Engine::new(settings);
-    engine.set_catalog(&catalog());
+    engine.set_catalog(catalog);
     (0..2).for_each(|partition| engine.assign("t", partition, None));
     engine
 }
 
 fn catalog() -> [CatalogEntry; 1] {
+    catalog_of(reference())
+}
+
+fn catalog_of(reference: Arc<Reference>) -> [CatalogEntry; 1] {
     let watched = WatchedVersion {
         model: "m".to_owned(),
         version: "1.0.0".to_owned(),
         reference_id: "ref".to_owned(),
-        reference: reference(),
+        reference,
         takes_feedback: true,
     };
     [CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }]
@@ -250,9 +264,18 @@ fn run(
     sent: &Sent,
     settings: &Config,
     choices: &[(usize, usize)],
+    between: impl FnMut(Engine) -> Engine,
+) -> (Seen, Engine) {
+    run_in(engine(settings, &catalog()), sent, choices, between)
+}
+
+fn run_in(
+    mut engine: Engine,
+    sent: &Sent,
+    choices: &[(usize, usize)],
     mut between: impl FnMut(Engine) -> Engine,
 ) -> (Seen, Engine) {
-    let (mut engine, mut seen, mut next) = (engine(settings), Seen::default(), [0; 2]);
+    let (mut seen, mut next) = (Seen::default(), [0; 2]);
     let mut choices = choices.iter().cycle();
     while next.iter().zip(&sent.partitions).any(|(next, records)| *next < records.len()) {
         let (partition, length) = *choices.next().expect("a cycle never ends");
@@ -323,6 +346,23 @@ const IN_STEP: [(usize, usize); 2] = [(0, 135), (1, 135)];
 
 fn performance(seen: &Seen) -> Vec<&WindowView> {
     seen.windows.values().filter(|window| window.horizon == PERFORMANCE_WINDOWS).collect()
+}
+
+#[test]
+fn labels_that_are_names_say_the_same_as_numbers() {
+    let plan = Plan { hours: 60, changes_at: 40, lost: 2 };
+    let numbers = send(5, plan);
+    let mut names = send(5, plan);
+    for (_, json) in &mut names.partitions[1] {
+        *json = json.replace(r#""label":1"#, r#""label":"fraud""#).replace(r#""label":0"#, r#""label":"ok""#);
+    }
+    let settings = settings(USUAL);
+    let of_names = catalog_of(Arc::new(build([Value::Text("ok"), Value::Text("fraud")])));
+    let (expected, _) = run(&numbers, &settings, &IN_STEP, |engine| engine);
+    let (seen, _) = run_in(engine(&settings, &of_names), &names, &IN_STEP, |engine| engine);
+    assert_eq!((&seen.labels, &seen.joins), (&expected.labels, &expected.joins));
+    let latest = seen.labels[0].latest.as_ref().expect("a judged window");
+    assert!(latest.mean_squared_residual.is_some_and(|brier| brier > 0.2), "{latest:?}");
 }
 
 #[test]

@@ -13,5 +13,10 @@ if (($# > 0)); then
   exec "${judge[@]}" "$@"
 fi
 "${judge[@]}" --check
+"${judge[@]}" --check --mag 0.5
+# About 8,000 clean windows of seeds that the method was not chosen on.
+for seed in 60000 70000 80000; do
+  "${judge[@]}" --check --seed-add "$seed" --only '^nodrift'
+done
 cargo test --release --locked -p anchorwatch-detectors --test null_calibration -- --ignored --nocapture
 cargo bench --locked --bench watch

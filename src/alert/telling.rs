@@ -95,8 +95,9 @@ fn finding(member: &Member, face: &Face) -> Finding {
     Finding { subject, ..member.finding.clone() }
 }
 
+/// How far it is beyond its threshold, whichever way it lies.
 fn excess(finding: &Finding) -> f64 {
-    finding.statistic / finding.threshold.max(1e-12)
+    finding.statistic.abs() / finding.threshold.max(1e-12)
 }
 
 /// Stable identity of a transition: the same on every replay.
@@ -148,10 +149,25 @@ fn summary(
         (Transition::Repeated, _) => " still firing",
         (Transition::Firing | Transition::Resolved, _) => "",
     };
+    let burst = burst(findings)
+        .map_or_else(String::new, |(kind, columns)| format!("{kind} of {columns} columns, above all "));
     let (column, detector) = (&first.column, &first.detector);
     let subject = first.subject.as_ref().map_or_else(String::new, |subject| format!(" of {subject}"));
     format!(
-        "{place}{verb}: {column}{subject}{segment}, {detector} {:.3} over {:.3}{more}",
+        "{place}{verb}: {burst}{column}{subject}{segment}, {detector} {:.3} over {:.3}{more}",
         first.statistic, first.threshold
     )
+}
+
+/// Columns that show the same in the same place, from which it is one cause upstream.
+const BURST: usize = 3;
+
+/// What several columns show alike, the loudest first, and how many of them: one cause upstream, which is to be read first.
+fn burst(findings: &[Finding]) -> Option<(&str, usize)> {
+    let first = findings.first()?;
+    let kind = first.explained.as_ref()?.kind.as_str();
+    let same_place = |one: &&Finding| one.segment == first.segment && one.subject == first.subject;
+    let alike = |one: &&Finding| one.explained.as_ref().is_some_and(|explained| explained.kind == kind);
+    let columns = findings.iter().filter(same_place).filter(alike).count();
+    (columns >= BURST).then_some((kind, columns))
 }

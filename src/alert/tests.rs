@@ -139,6 +139,24 @@ fn children_inherit_what_they_do_not_say() {
 }
 
 #[test]
+fn what_several_columns_show_alike_is_named_first() {
+    let config = config("");
+    let mut alerts = alerts(&config);
+    let missing = |column: &str, factor| {
+        let explained = serde_json::from_str(r#"{"kind": "missing", "run_windows": 1}"#).expect("all fields");
+        VerdictView { explained: Some(Box::new(explained)), ..verdict(AlertKind::DataFault, column, factor) }
+    };
+    let falls = VerdictView { statistic: Some(-0.9), ..missing("z", 4.0) };
+    let alike = vec![missing("x", 2.0), missing("y", 3.0), falls];
+    alerts.observe(&window("m", MINUTE, [alike, vec![verdict(AlertKind::DataFault, "a", 2.5)]].concat()));
+    let round = alerts.announce(MINUTE);
+    let summary = &round.announcements[0].notification.summary;
+    let expected =
+        "m 1: data fault: missing of 3 columns, above all z, psi -0.900 over 0.100, and 3 more columns";
+    assert_eq!(summary, expected, "the way it lies does not matter to how far it is");
+}
+
+#[test]
 fn one_group_can_speak_of_several_models() {
     let config = config("  route: {group_by: [kind]}\n  link_base: https://aw\n");
     let mut alerts = alerts(&config);

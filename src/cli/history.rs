@@ -41,6 +41,9 @@ pub(super) struct BaselineArgs {
     /// Columns to leave out; may be repeated or separated by commas.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub(super) ignore: Vec<String>,
+    /// Label that counts as 1 where labels are names, such as `fraud`; every other one counts as 0.
+    #[arg(long, value_name = "LABEL")]
+    pub(super) positive_label: Option<String>,
     /// YAML or JSON list of {name, kind, required, ignore}; columns not named are inferred.
     #[arg(long, value_name = "FILE")]
     pub(super) schema: Option<PathBuf>,
@@ -146,6 +149,7 @@ impl BaselineArgs {
             };
             column.trim().clone_into(role);
         }
+        options.positive_label.clone_from(&self.positive_label);
         options.ignore.extend(self.ignore.iter().cloned());
         options.schema.clone_from(&self.schema);
         options.format = self.format;
@@ -206,6 +210,9 @@ impl BaselineArgs {
         }
         if self.time_zone != chrono_tz::UTC {
             add("--time-zone", self.time_zone.name().to_owned());
+        }
+        if let Some(label) = &self.positive_label {
+            add("--positive-label", label.clone());
         }
         if let Some(schema) = &self.schema {
             add("--schema", schema.display().to_string());

@@ -98,6 +98,9 @@ struct Create {
     /// Column with the serving time in milliseconds.
     #[arg(long, default_value = "latency_ms")]
     latency_column: String,
+    /// Label that counts as 1 where labels are names, such as `fraud`; every other one counts as 0.
+    #[arg(long, value_name = "LABEL")]
+    positive_label: Option<String>,
     /// Columns to leave out besides `id` and `label_ts`; may be repeated or separated by commas.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     ignore: Vec<String>,
@@ -143,6 +146,7 @@ impl Create {
             latency: self.latency_column,
             ..RoleColumns::default()
         };
+        options.positive_label = self.positive_label;
         options.ignore.extend(self.ignore);
         options.segment_field = self.segment_by;
         options.window_ms = self.window.millis();

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use super::watches::{Kind, Stepped, Watches};
 use super::{Engine, Progress};
 use crate::config::{Config, Verdicts};
-use crate::event::{Event, Named, Scalar};
+use crate::event::{Event, Named};
 use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place, Told, views};
 use crate::monitor::estimate::estimate;
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 use crate::view::{EstimateView, JoinView, LabelsView, WindowView};
-use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, truth};
+use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, outcome, truth};
 
 /// Predictions with their labels, in windows of prediction time.
 pub(super) const PERFORMANCE_WATCH: Kind = Kind {
@@ -103,13 +103,14 @@ impl Labels {
         }
         let segment = windows.segment_of(event);
         let Some((model, version, plan, cells)) = windows.last_counted() else { return };
-        let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
         if event.is_feedback() {
-            if let Some(label) = number(event.label.as_ref()) {
+            let joint = &plan.reference.joint;
+            let label = event.label.as_ref().and_then(|label| outcome(joint, label.value()));
+            if let Some(label) = label {
                 self.join.fed_back(&named.model, id, label, at);
             }
         } else if event.label.is_none()
-            && let Some(score) = number(event.score.as_ref())
+            && let Some(score) = event.score.as_ref().and_then(|score| truth(score.value()))
         {
             let segment = segment.as_deref();
             self.join.predicted(Predicted { model, version, plan, cells, segment, score, id, at });

@@ -34,6 +34,9 @@ pub struct ResidualTerms {
     pub slope: Vec<i32>,
     /// Columns whose scores are multiplied with the residual: which input has another effect than it had.
     pub columns: Vec<usize>,
+    /// Name of the label that counts as 1; every other name is 0. Absent where labels are numbers or truth values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive: Option<String>,
 }
 
 /// The terms of a reference.
@@ -208,6 +211,7 @@ mod tests {
                 scale: 1.0,
                 slope: vec![-1_024, 0, 1_024],
                 columns: vec![0],
+                positive: None,
             }),
             pairs: vec![(0, 1)],
         }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use anchorwatch_detectors::binning::Binning;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
@@ -47,11 +48,31 @@ pub fn build(options: &BaselineOptions) -> Result<Reference, BuildError> {
     let sha256 = hash_file(&options.source)?;
     let versions = plan.versions.as_ref().map(|(_, values)| values.clone()).unwrap_or_default();
     let mut reference = assemble(options, &schema, plan, counted, survey.times.range, sha256);
-    reference.joint = joint_terms(&reference.columns, &reference.profile);
+    let positive = options.positive_label.as_deref();
+    positive.map_or(Ok(()), |name| is_a_label(&reference.columns, name, options))?;
+    reference.joint = joint_terms(&reference.columns, &reference.profile, positive);
     if survey.times.range.is_some() {
         calibrate_on_windows(&mut reference, options, &versions)?;
     }
     Ok(reference)
+}
+
+/// Refuses a positive label that the baseline does not have.
+fn is_a_label(columns: &[Column], name: &str, options: &BaselineOptions) -> Result<(), BuildError> {
+    let column = columns.iter().find(|column| column.role == Role::Label);
+    let labels: &[String] = match column.map(|column| &column.binning) {
+        Some(Binning::Categorical(table)) => table.categories(),
+        Some(Binning::Numeric(_)) | None => &[],
+    };
+    if labels.iter().any(|label| label == name) {
+        return Ok(());
+    }
+    Err(BuildError::NoSuchLabel {
+        path: options.source.clone(),
+        label: name.to_owned(),
+        column: column.map_or_else(|| options.roles.label.clone(), |column| column.name.clone()),
+        labels: labels.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
+    })
 }
 
 /// Reads the baseline once more, as a sequence of windows, and calibrates the monitored quantities on them.

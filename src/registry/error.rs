@@ -32,6 +32,21 @@ pub enum BuildError {
         /// What is wrong, with the line or row where it is known.
         reason: String,
     },
+    /// The positive label is no label of the baseline.
+    #[error(
+        "{path} has no label `{label}` in the column `{column}`, whose names are [{labels}]; give one of them as \
+         --positive-label, or leave it out if labels are numbers"
+    )]
+    NoSuchLabel {
+        /// File concerned.
+        path: PathBuf,
+        /// The label that was asked for.
+        label: String,
+        /// Column of the labels.
+        column: String,
+        /// Some of its names.
+        labels: String,
+    },
     /// A column name stands twice in the file.
     #[error("{path} has two columns named `{column}`; rename one of them")]
     DuplicateColumn {

@@ -113,6 +113,8 @@ pub struct BaselineOptions {
     pub schema: Option<PathBuf>,
     /// Columns with a meaning of their own.
     pub roles: RoleColumns,
+    /// Name of the label that counts as 1 where labels are names, such as `fraud`; every other name counts as 0.
+    pub positive_label: Option<String>,
     /// Columns left out.
     pub ignore: Vec<String>,
     /// Column (or field of the event's `segment`) that splits the baseline.
@@ -159,6 +161,7 @@ impl BaselineOptions {
             max_categories: 500,
             max_windows: 2_048,
             window_ms: 3_600_000,
+            positive_label: None,
             time_zone: chrono_tz::UTC,
             git_commit: None,
             creator: None,

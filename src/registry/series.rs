@@ -275,7 +275,7 @@ impl<'a> Counter<'a> {
             let value = field.map_or(Value::Missing, |field| read(column.kind, table.cell(field, row)));
             match column.role {
                 Role::Score => (score, score_at) = (crate::window::truth(value), column.slot(value)),
-                Role::Label => label = crate::window::truth(value),
+                Role::Label => label = crate::window::outcome(&reference.joint, value),
                 Role::Feature | Role::Prediction => {}
             }
             let slot = column.slot(value);

@@ -5,7 +5,7 @@ use anchorwatch_detectors::latency;
 
 use super::plan::Plan;
 use crate::event::{Event, MAX_NAME_BYTES, Scalar};
-use crate::reference::{CodeText, Layout, Outcome, Value};
+use crate::reference::{CodeText, Joint, Layout, Outcome, Value};
 
 /// What one event adds to which counters; kept between events so that nothing is allocated.
 #[derive(Debug, Default)]
@@ -60,10 +60,9 @@ impl Slots {
     }
 
     fn joint(&mut self, plan: &Plan, event: &Event<'_>) {
-        let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
-        let outcome = number(event.score.as_ref())
-            .zip(number(event.label.as_ref()))
-            .map(|(score, label)| Outcome { score, label });
+        let score = event.score.as_ref().and_then(|score| truth(score.value()));
+        let label = event.label.as_ref().and_then(|label| outcome(&plan.reference.joint, label.value()));
+        let outcome = score.zip(label).map(|(score, label)| Outcome { score, label });
         let additions = &mut self.additions;
         plan.reference.joint.add(&self.cells, outcome, |place, amount| {
             additions.push((plan.layout.joint(place), amount));
@@ -116,6 +115,15 @@ pub(crate) fn truth(value: Value<'_>) -> Option<f64> {
         Value::Text("0" | "false") => Some(0.0),
         Value::Text("1" | "true") => Some(1.0),
         Value::Text(_) | Value::Missing | Value::Nested => None,
+    }
+}
+
+/// A label as a number: of names, the one that the reference takes for the positive class is 1.
+pub(crate) fn outcome(joint: &Joint, label: Value<'_>) -> Option<f64> {
+    let positive = joint.residual.as_ref().and_then(|terms| terms.positive.as_deref());
+    match (positive, label) {
+        (Some(positive), Value::Text(name)) => Some(f64::from(u8::from(name == positive))),
+        (_, label) => truth(label),
     }
 }
 

@@ -36,7 +36,7 @@ use crate::reference::{CodeText, Reference};
 use crate::subject::{Millis, Subject};
 
 pub use admission::NotAdmitted;
-pub(crate) use count::truth;
+pub(crate) use count::{outcome, truth};
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
 pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};

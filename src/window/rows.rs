@@ -8,7 +8,7 @@
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::latency;
 
-use super::count::truth;
+use super::count::{outcome, truth};
 use super::fit::Fit;
 use super::plan::Plan;
 use crate::event::scan::{Found, Scanned};
@@ -168,9 +168,11 @@ impl RowShape {
             row[self.fields.len()] = INDEX | index as u64;
         }
         if self.has_outcome {
-            let number = |found: &Found| truth(value_of(found, payload)).map_or(f64::NAN, |x| x).to_bits();
+            let bits = |number: Option<f64>| number.unwrap_or(f64::NAN).to_bits();
+            let score = truth(value_of(&scanned.score, payload));
+            let label = outcome(&plan.reference.joint, value_of(&scanned.label, payload));
             let at = self.counted();
-            row[at..at + 2].copy_from_slice(&[number(&scanned.score), number(&scanned.label)]);
+            row[at..at + 2].copy_from_slice(&[bits(score), bits(label)]);
         }
     }
 

@@ -243,6 +243,7 @@ fn register(folder: &Path) -> anyhow::Result<()> {
         let mut options = BaselineOptions::new("flights", version, &baseline);
         options.time_zone = chrono_tz::America::New_York;
         options.segment_field = Some("origin".to_owned());
+        options.positive_label = Some("late".to_owned());
         registry.add_reference(&build(&options)?)?;
         registry.set_stage("flights", version, Stage::Production, false)?;
     }

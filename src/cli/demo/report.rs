@@ -6,13 +6,16 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{AlertKind, Finding, Notification, Transition};
+use crate::monitor::calibrated::PERFORMANCE;
 use crate::subject::Millis;
 
 const DAY: Millis = 86_400_000;
 /// How long after an incident its windows still hold its rows: the longest horizon of the demo.
 const AFTERMATH: Millis = DAY;
-/// Outputs of the model: they move when its inputs do.
-const OUTPUTS: [&str; 3] = ["score", "prediction", "label"];
+/// What the model says, and how well: both move when its inputs do.
+const OUTPUTS: [&str; 3] = ["score", "prediction", PERFORMANCE];
+/// What comes true: it moves when the world does, and not when the data break.
+const OUTCOME: &str = "label";
 
 /// One incident of `incidents.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,19 +37,30 @@ impl Incident {
         self.to.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()
     }
 
-    fn is_season(&self) -> bool {
+    /// Whether the world changed, and not the data.
+    fn is_real(&self) -> bool {
         self.kind == "real_drift"
     }
 
-    /// Whether an alert speaks of this incident: of one of its fields (latency is a field by another name), begun
-    /// while the incident's rows were in a window.
-    fn explains(&self, alert: &Episode) -> bool {
+    /// Whether an alert speaks of one of its fields (latency is a field by another name), begun while the incident's rows
+    /// were in a window.
+    fn is_told_by(&self, alert: &Episode) -> bool {
         let named = self.fields.iter().any(|field| {
             alert.column.split(':').any(|column| column == field)
                 || (field == "latency_ms" && alert.kind == AlertKind::Latency)
         });
-        let consequence = self.is_season() && OUTPUTS.contains(&alert.column.as_str());
-        (named || consequence) && (self.begins()..self.ends() + AFTERMATH).contains(&alert.since)
+        named && self.covers(alert)
+    }
+
+    /// Whether an alert speaks of this incident or of what follows from it.
+    fn explains(&self, alert: &Episode) -> bool {
+        let column = alert.column.as_str();
+        let consequence = OUTPUTS.contains(&column) || (self.is_real() && column == OUTCOME);
+        self.is_told_by(alert) || (consequence && self.covers(alert))
+    }
+
+    fn covers(&self, alert: &Episode) -> bool {
+        (self.begins()..self.ends() + AFTERMATH).contains(&alert.since)
     }
 }
 
@@ -75,6 +89,8 @@ pub(super) struct Report {
     incidents: Vec<IncidentOutcome>,
     alerts: usize,
     alerts_outside: usize,
+    /// When it was told that the model had become worse while the world was another one.
+    quality_fell: Option<String>,
     webhooks: u64,
     #[serde(skip)]
     rows: Vec<Row>,
@@ -102,6 +118,10 @@ impl Report {
         let rows: Vec<Row> = incidents.iter().map(|incident| row(incident, &alerts)).collect();
         let unexplained = |alert: &&Episode| !incidents.iter().any(|incident| incident.explains(alert));
         let outside: Vec<Episode> = alerts.iter().filter(unexplained).cloned().collect();
+        let with_the_world = |alert: &&Episode| {
+            alert.column == PERFORMANCE && incidents.iter().any(|one| one.is_real() && one.covers(alert))
+        };
+        let quality_fell = alerts.iter().filter(with_the_world).map(|alert| alert.told_at).min().map(date);
         let outcome = |row: &Row| IncidentOutcome {
             name: row.name.clone(),
             noticed_after_seconds: row.noticed.as_ref().map(|(after, _)| after / 1_000),
@@ -112,6 +132,7 @@ impl Report {
             incidents: rows.iter().map(outcome).collect(),
             alerts: alerts.len(),
             alerts_outside: outside.len(),
+            quality_fell,
             webhooks,
             rows,
             outside,
@@ -127,6 +148,9 @@ impl Report {
                 None => ("missed".to_owned(), ""),
             };
             writeln!(out, "{:<16} {after:<15} {by:<34} {}", row.name, row.what)?;
+        }
+        if let Some(at) = &self.quality_fell {
+            writeln!(out, "\nthe model became worse with the season: told {at}, drift of {PERFORMANCE}")?;
         }
         let Self { alerts, alerts_outside, webhooks, events, seconds, .. } = self;
         writeln!(
@@ -144,7 +168,7 @@ impl Report {
 }
 
 fn row(incident: &Incident, alerts: &[Episode]) -> Row {
-    let first = alerts.iter().filter(|alert| incident.explains(alert)).min_by_key(|alert| alert.told_at);
+    let first = alerts.iter().filter(|alert| incident.is_told_by(alert)).min_by_key(|alert| alert.told_at);
     let by = |alert: &Episode| {
         let segment = alert.segment.as_ref().map_or_else(String::new, |value| format!(" in {value}"));
         format!("{} of {}{segment}", alert.kind.as_str(), alert.column)

@@ -122,9 +122,9 @@ fn assumptions(starts: &[Millis], window_ms: Millis) -> Vec<String> {
 }
 
 /// The joint terms that a reference can count: score against label, and pairs of numeric columns. `profile` holds the
-/// baseline's counts in the layout of the columns.
+/// baseline's counts in the layout of the columns, `positive` is the name of the label that counts as 1, if names do.
 #[must_use]
-pub fn joint_terms(columns: &[Column], profile: &[u64]) -> Joint {
+pub fn joint_terms(columns: &[Column], profile: &[u64], positive: Option<&str>) -> Joint {
     let layout = Layout::new(columns);
     let cells = |index: usize| layout.column(profile, index).cells;
     let numeric = |column: &Column| matches!(column.binning, Binning::Numeric(_));
@@ -141,13 +141,14 @@ pub fn joint_terms(columns: &[Column], profile: &[u64]) -> Joint {
     let scored: Vec<usize> = (0..columns.len()).filter(|index| !scores[*index].is_empty()).collect();
     let features = scored.iter().copied().filter(|index| columns[*index].role == Role::Feature);
     let residual = place(Role::Score).zip(place(Role::Label)).and_then(|(score, label)| {
-        let scale = residual_scale(&columns[score], &columns[label], cells(label))?;
+        let scale = residual_scale(&columns[score], &columns[label], cells(label), positive)?;
         Some(ResidualTerms {
             score,
             label,
             scale,
             slope: Joint::fixed(&slope_scores(&columns[score], cells(score), &scores[score])),
             columns: features.take(MOST_CONCEPTS).collect(),
+            positive: positive.map(str::to_owned),
         })
     });
     let mut pairs: Vec<(usize, usize)> = Vec::new();
@@ -159,12 +160,12 @@ pub fn joint_terms(columns: &[Column], profile: &[u64]) -> Joint {
 }
 
 /// What residuals are divided by: 1 for labels of 0 and 1, else the spread of the label.
-fn residual_scale(score: &Column, label: &Column, labels: &[u64]) -> Option<f64> {
+fn residual_scale(score: &Column, label: &Column, labels: &[u64], positive: Option<&str>) -> Option<f64> {
     let Binning::Numeric(_) = score.binning else { return None };
     match &label.binning {
         Binning::Categorical(categories) => {
             let binary = |name: &String| matches!(name.as_str(), "0" | "1" | "false" | "true");
-            categories.categories().iter().all(binary).then_some(1.0)
+            (positive.is_some() || categories.categories().iter().all(binary)).then_some(1.0)
         }
         Binning::Numeric(knots) => {
             let used: Vec<f64> = (0..labels.len())
@@ -207,6 +208,9 @@ fn slope_scores(score: &Column, cells: &[u64], ranks: &[f64]) -> Vec<f64> {
     logits.iter().map(|x| ((x - mean) / deviation).clamp(-3.0, 3.0)).collect()
 }
 
+/// Largest share of a slice that is compared with the rest: beyond it hardly a rest is left.
+const MOST_OF_ALL: f64 = 0.95;
+
 /// Slices of a baseline that are large enough to be compared with the rest, given their rows.
 #[must_use]
 pub fn slices_worth_watching(rows: &[(Slice, u64)], all: u64) -> Vec<Slice> {
@@ -215,7 +219,7 @@ pub fn slices_worth_watching(rows: &[(Slice, u64)], all: u64) -> Vec<Slice> {
             Slice::Segment(_) => (100, 0.004),
             Slice::Version(_) => (1, 0.02),
         };
-        *rows >= least && *rows as f64 >= share * all as f64 && *rows as f64 <= 0.5 * all as f64
+        *rows >= least && *rows as f64 >= share * all as f64 && *rows as f64 <= MOST_OF_ALL * all as f64
     };
     rows.iter().filter(enough).map(|(slice, _)| slice.clone()).collect()
 }

@@ -134,9 +134,13 @@ pub(super) fn findings(monitored: &[Monitored], step: &Readings<'_>, volume: Opt
 /// Standard score from which a slice may be the one that moved, where it is known that one did.
 const LEAST_OF_CULPRIT: f64 = 2.0;
 
+/// Part of the largest difference from which another slice may as well be the one that moved: of two slices that are all
+/// of the traffic both differ by the same.
+const AS_LARGE: f64 = 0.8;
+
 /// The slice that moved, where a slice alarms because the rest that it is compared with holds another that did: where one
 /// slice moves, its own difference is the largest, and those of the others lean the other way. What alarms first is the
-/// steadiest, which may be any of them.
+/// steadiest, which may be any of them. Of differences as large the one is meant that the whole traffic moves along with.
 fn culprit(monitored: &[Monitored], step: &Readings<'_>, alarming: usize) -> usize {
     let one = &monitored[alarming];
     let Some(slice) = one.slice.as_ref().filter(|_| !is_fault(one.kind)) else { return alarming };
@@ -145,15 +149,26 @@ fn culprit(monitored: &[Monitored], step: &Readings<'_>, alarming: usize) -> usi
         (sample.count > 0.0).then(|| (sample.sum / sample.count - reading.expected, reading.z))
     };
     let Some((own, _)) = change(alarming) else { return alarming };
+    let same = |other: &Monitored| other.measure == one.measure;
     let others = monitored.iter().enumerate().filter(|(_, other)| {
         let dimension = other.slice.as_ref().map(std::mem::discriminant);
-        dimension == Some(std::mem::discriminant(slice)) && other.measure == one.measure
+        dimension == Some(std::mem::discriminant(slice)) && same(other)
     });
-    let leaning_away =
-        others.filter_map(|(index, _)| Some((index, change(index)?))).filter(|(_, (other, z))| {
-            other * own < 0.0 && other.abs() > own.abs() && z * other > 0.0 && z.abs() >= LEAST_OF_CULPRIT
-        });
-    leaning_away.max_by(|a, b| a.1.0.abs().total_cmp(&b.1.0.abs())).map_or(alarming, |(index, _)| index)
+    let leaning_away = others.filter_map(|(index, _)| Some((index, change(index)?)));
+    let leaning_away = leaning_away
+        .filter(|(_, (other, z))| other * own < 0.0 && z * other > 0.0 && z.abs() >= LEAST_OF_CULPRIT)
+        .map(|(index, (other, _))| (index, other));
+    // The one that alarms stands last, and so is chosen where nothing tells them apart.
+    let candidates: Vec<(usize, f64)> = leaning_away.chain([(alarming, own)]).collect();
+    let largest = candidates.iter().map(|(_, change)| change.abs()).fold(0.0, f64::max);
+    let whole = monitored.iter().position(|other| other.slice.is_none() && same(other)).and_then(change);
+    let whole = whole.filter(|(_, z)| z.abs() >= LEAST_OF_CULPRIT).map_or(0.0, |(change, _)| change);
+    let along = |change: f64| change * whole > 0.0;
+    candidates
+        .into_iter()
+        .filter(|(_, change)| change.abs() >= AS_LARGE * largest)
+        .max_by(|a, b| along(a.1).cmp(&along(b.1)).then(a.1.abs().total_cmp(&b.1.abs())))
+        .map_or(alarming, |(index, _)| index)
 }
 
 /// Heat of what stands out in the whole traffic, by column and whether it is a fault. A slice that is the only one to move
@@ -227,5 +242,23 @@ mod tests {
         assert_eq!(named([(1.0, 1.5), (-0.6, -9.0), (-0.4, -3.0)], 1), ["south"], "north may be noise");
         assert_eq!(named([(1.0, 4.0), (0.6, 9.0), (-0.4, -3.0)], 1), ["south"], "north has moved along");
         assert_eq!(named([(1.0, 9.0), (-0.6, -4.0), (-0.4, -3.0)], 0), ["north"]);
+    }
+
+    #[test]
+    fn of_two_slices_that_are_all_of_the_traffic_the_one_is_named_that_the_whole_moves_with() {
+        let named = |of_whole: (f64, f64)| {
+            let mut monitored = vec![of_segment("most", "location"), of_segment("few", "location")];
+            monitored.push(Monitored { slice: None, ..of_segment("", "location") });
+            let changes = [(1.0, 9.0), (-1.0, -9.0), of_whole];
+            let samples = changes.map(|(change, _)| Sample { sum: 10.0 * change, count: 10.0 });
+            let mut readings = changes.map(|(_, z)| Reading { z, threshold: 5.0, ..Reading::default() });
+            readings[1].alarm = Some(Loudness::Page);
+            let found = findings(&monitored, &Readings { samples: &samples, readings: &readings }, None);
+            found.first().and_then(|one| one.slice.clone())
+        };
+        let segment = |name: &str| Some(Slice::Segment(name.to_owned()));
+        assert_eq!(named((0.65, 4.0)), segment("most"));
+        assert_eq!(named((-0.35, -3.0)), segment("few"));
+        assert_eq!(named((0.65, 1.0)), segment("few"), "what the whole shows is chance");
     }
 }

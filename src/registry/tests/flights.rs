@@ -132,3 +132,16 @@ fn nothing_of_the_flights_is_left_out_in_silence() {
     assert!(!remark(built, "left out"), "{:?}", built.provenance.remarks);
     assert_eq!(built.provenance.dataset_sha256.as_ref().map(String::len), Some(64));
 }
+
+#[test]
+fn labels_that_are_names_are_compared_with_the_score_once_one_is_the_positive_class() {
+    let named = |label: &str| build(&BaselineOptions { positive_label: Some(label.to_owned()), ..flights() });
+    assert_eq!(built().joint.residual, None, "nobody knows which of two names is 1");
+    let reference = named("late").unwrap();
+    let terms = reference.joint.residual.as_ref().unwrap();
+    assert_eq!((terms.scale, terms.positive.as_deref()), (1.0, Some("late")));
+    let fits = &reference.calibration.as_ref().unwrap().fits;
+    assert!(fits.keys().any(|key| key.starts_with("performance/")), "{:?}", fits.keys().collect::<Vec<_>>());
+    let refused = named("delayed").unwrap_err().to_string();
+    assert!(refused.contains("no label `delayed`") && refused.contains("on_time"), "{refused}");
+}
