@@ -17,7 +17,10 @@ fn the_demo_tells_what_it_noticed_on_its_last_line() {
     let report: Value =
         serde_json::from_str(out.lines().last().unwrap_or_default()).expect("one JSON object");
     let fields: Vec<&String> = report.as_object().expect("an object").keys().collect();
-    assert_eq!(fields, ["alerts", "alerts_outside", "events", "incidents", "quality_fell", "seconds", "webhooks"]);
+    assert_eq!(
+        fields,
+        ["alerts", "alerts_outside", "events", "incidents", "quality_fell", "seconds", "webhooks"]
+    );
 
     let truth: Vec<Value> =
         serde_json::from_str(include_str!("../testdata/flights/incidents.json")).expect("the incidents");

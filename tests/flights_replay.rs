@@ -25,6 +25,7 @@ fn catalog() -> [CatalogEntry; 1] {
     let mut options = BaselineOptions::new("flights", "1.0.0", &source);
     options.segment_field = Some("origin".to_owned());
     options.time_zone = chrono_tz::America::New_York;
+    options.positive_label = Some("late".to_owned());
     let reference = build(&options).expect("a good baseline");
     let reference_id = ReferenceId::of(&encode(&reference).expect("a valid reference")).to_string();
     let watched = WatchedVersion {
@@ -94,6 +95,7 @@ fn every_incident_of_the_flights_stream_is_noticed_on_its_own_field() {
         ("pressure", AlertKind::Drift, "2013-08-13", "2013-08-15"),
         ("latency", AlertKind::Latency, "2013-09-10", "2013-09-12"),
         ("dewp", AlertKind::DataFault, "2013-05-01", "2013-10-01"),
+        ("performance", AlertKind::Drift, "2013-05-01", "2013-10-01"),
     ];
     for (column, kind, from, to) in incidents {
         assert!(noticed(&told, column, kind, from, to), "{column} from {from} was missed");

@@ -11,8 +11,12 @@ use crate::reference::Slice;
 /// Most columns whose changes are remembered; of further ones every place is told.
 const MOST: usize = 64;
 
-/// How much stronger than the change of a slice the whole must be to be news, or a slice that leans away.
+/// How much stronger than the change of its slice the whole must be to be news.
 const MUCH_STRONGER: f64 = 1.5;
+
+/// How much stronger a slice that leans away from the one that was told must be, so that it is the one that moved after all:
+/// by less they take turns, as chance has it.
+const CLEARLY_STRONGER: f64 = 1.2;
 
 /// Where a column changed most.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +40,7 @@ impl Change {
             (Some(most), Some(other)) => {
                 let one_dimension = std::mem::discriminant(most) == std::mem::discriminant(other);
                 let leans_away = self.rises != (finding.statistic > 0.0);
-                most != other && one_dimension && leans_away && stronger <= MUCH_STRONGER
+                most != other && one_dimension && leans_away && stronger <= CLEARLY_STRONGER
             }
             (None, None) => false,
         }
@@ -138,6 +142,15 @@ mod tests {
             "a segment that moves along is news"
         );
         assert_eq!(part(&mut changes, finding(None, 4.0, 20.0)), None, "so is much more in the whole");
+    }
+
+    #[test]
+    fn a_slice_that_leans_away_is_told_only_if_it_is_clearly_the_one_that_moved() {
+        let mut changes = Changes::default();
+        assert_eq!(part(&mut changes, finding(Some("north"), 1.4, 6.0)), None);
+        assert!(part(&mut changes, finding(Some("south"), 1.6, -7.0)).is_some(), "they take turns");
+        assert_eq!(part(&mut changes, finding(Some("south"), 1.8, -8.0)), None);
+        assert!(part(&mut changes, finding(Some("north"), 1.5, 6.0)).is_some(), "now it is the other's part");
     }
 
     #[test]

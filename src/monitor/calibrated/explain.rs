@@ -1,6 +1,8 @@
 //! What stands behind an alarm: which bins or categories moved and by how much, since when, how the model's drift is
 //! shared among its columns, and in which slices it is concentrated. Pure functions of counts and readings.
 
+use std::collections::HashMap;
+
 use anchorwatch_detectors::batch::GROUPS;
 use anchorwatch_detectors::binning::{Binning, NumericBinning};
 use anchorwatch_detectors::calibrated::{Fit, REMEMBERED};
@@ -374,18 +376,25 @@ fn means_of(watch: &ModelWatch, run: &[Seen], index: usize) -> Option<(f64, f64,
     (count > 0.0).then(|| (sum / count, expected / count, weighted / precision.sqrt()))
 }
 
-/// Parts of the sum of squared heats, the largest first.
+/// Parts of the sum of squared heats, the largest first. A column that stands out as broken and as drifted counts once in a
+/// place, by what stands out most: both say the same of it.
 #[must_use]
 pub fn shares(findings: &[Finding]) -> Vec<Share> {
-    let total: f64 = findings.iter().map(|finding| finding.heat.powi(2)).sum();
+    let mut strongest: HashMap<(&str, Option<&Slice>), f64> = HashMap::new();
+    for finding in findings {
+        let part = strongest.entry((finding.feature.as_str(), finding.slice.as_ref())).or_default();
+        *part = part.max(finding.heat.powi(2));
+    }
+    // In the order of the findings, so that a replay tells the same.
     let mut shares: Vec<Share> = findings
         .iter()
-        .map(|finding| Share {
-            feature: finding.feature.clone(),
-            slice: finding.slice.clone(),
-            share: finding.heat.powi(2) / total.max(f64::MIN_POSITIVE),
+        .filter_map(|finding| {
+            let share = strongest.remove(&(finding.feature.as_str(), finding.slice.as_ref()))?;
+            Some(Share { feature: finding.feature.clone(), slice: finding.slice.clone(), share })
         })
         .collect();
+    let total: f64 = shares.iter().map(|one| one.share).sum();
+    shares.iter_mut().for_each(|one| one.share /= total.max(f64::MIN_POSITIVE));
     shares.sort_by(|a, b| b.share.total_cmp(&a.share));
     shares
 }

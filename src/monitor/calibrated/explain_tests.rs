@@ -59,6 +59,8 @@ fn the_shares_of_the_columns_are_those_of_their_squared_heats() {
         shares.iter().map(|one| (one.feature.as_str(), one.slice.is_some(), one.share)).collect();
     assert_eq!(told, [("b", false, 9.0 / 14.0), ("a", true, 4.0 / 14.0), ("a", false, 1.0 / 14.0)]);
     assert!(super::shares(&[]).is_empty());
+    let twice = super::shares(&[finding("a", None, 1.0), finding("a", None, 3.0), finding("b", None, 3.0)]);
+    assert_eq!(twice.iter().map(|one| one.share).collect::<Vec<_>>(), [0.5, 0.5], "broken and drifted");
 }
 
 #[test]
