@@ -27,6 +27,9 @@ impl Engine {
         let outcome = self.count(record, place, now);
         if let Some(partition) = self.partitions.at(place) {
             partition.passed(record);
+            if !matches!(outcome, Outcome::Refused(_) | Outcome::Future) {
+                partition.told_time();
+            }
         }
         match outcome {
             Outcome::Counted => self.law.counted += 1,
