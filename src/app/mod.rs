@@ -126,6 +126,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     crate::source::warnings(&config.kafka).iter().for_each(|warning| tracing::warn!("{warning}"));
     let lock = StateLock::take(&config.data_dir)?;
+    backups::sweep(&config.data_dir);
     let Opened { mut store, restored, loss, orders_lost } = recovery::open(config)?;
     store.limit_outbox(config.deliver.max_open);
     reach(Place::StateOpened);
