@@ -108,7 +108,7 @@ kafka:
   bootstrap: localhost
   topics: [a, a, b]
   dead_letter_topic: b
-  properties: {group.id: x, enable.auto.commit: true, sasl.password: hunter2}
+  properties: {group.id: x, enable.auto.commit: true, allow.auto.create.topics: true, sasl.password: hunter2}
 ";
     let message = errors(text);
     assert!(!message.contains("hunter2"), "{message}");
@@ -118,6 +118,7 @@ kafka:
     kafka.topics[2]: `b` is also the dead-letter topic, expected a topic of its own for refused records
     kafka.properties.group.id: cannot be set here, expected `kafka.group`
     kafka.properties.enable.auto.commit: cannot be set here, expected nothing: offsets are saved with the counts
+    kafka.properties.allow.auto.create.topics: cannot be set here, expected nothing: topics are never made by reading
     kafka.properties.sasl.password: a secret does not belong in this file, expected `kafka.secret_properties.sasl.password: {file: …}` or `{env: …}`
     ");
 }
