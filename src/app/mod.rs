@@ -260,7 +260,7 @@ fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry)
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
-    engine.set_memory_budget(memory::of_windows(config.memory.max));
+    engine.set_memory_budget(memory::of_windows(config)?);
     engine.set_catalog(&catalog::entries(registry)?);
     engine.set_models(&registry.models()?, wall_clock());
     reach(Place::StateRestored);

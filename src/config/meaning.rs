@@ -50,6 +50,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     deliveries(config, &mut found);
     super::http::problems(&config.http, &mut found);
     super::avro::problems(&config.events, &mut found);
+    super::memory::problems(config, &mut found);
     above_zero("events.labels.wait", config.events.labels.wait, &mut found);
     above_zero("checkpoint.every", config.checkpoint.every, &mut found);
     if let Some(backup) = &config.checkpoint.backup {

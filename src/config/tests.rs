@@ -311,3 +311,16 @@ kafka:
     kafka.properties.ssl.endpoint.identification.algorithm: would talk to whoever answers, expected `kafka.tls.ca_file` with the authority of the brokers; where only the name in the certificate is another one, `kafka.tls.insecure_skip_hostname: true`
     ");
 }
+
+#[test]
+fn what_is_configured_beside_windows_must_fit_into_half_of_the_memory() {
+    let with = |max: u64, events: &str| {
+        parse(&format!("{MINIMAL}memory: {{max: {max}}}\nevents: {events}\n"), "test")
+            .map_err(|e| e.to_string())
+    };
+    assert!(with(1_000_000_000, "{dedup: {last: 5000000}}").is_ok());
+    for events in ["{dedup: {last: 100000000}}", "{labels: {max: 100000000}}"] {
+        let refused = with(1_000_000_000, events).expect_err("it does not fit");
+        assert!(refused.contains("memory.max: ") && refused.contains("half of 1000 MB"), "{refused}");
+    }
+}
