@@ -355,6 +355,7 @@ mod tests {
         all.entry("t", 1).ends(7, 9);
         all.entry("t", 1).is_at_end(0);
         assert_eq!(all.watermark(0, PATIENCE), Some(40));
+        all.entry("t", 0).told_time();
         assert_eq!(all.watermark(599, PATIENCE), Some(40), "records wait that nobody can read yet");
         assert_eq!(all.watermark(600, PATIENCE), Some(90));
         assert_eq!(all.stalled().count(), 1, "and whoever is not waited for is told of");
