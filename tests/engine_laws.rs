@@ -4,6 +4,8 @@
 
 #[path = "engine_laws/leaving.rs"]
 mod leaving;
+#[path = "engine_laws/silent.rs"]
+mod silent;
 #[path = "engine_laws/slices.rs"]
 mod slices;
 #[path = "engine_laws/watermark.rs"]

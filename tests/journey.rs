@@ -397,8 +397,11 @@ impl Journey {
             let text = String::from_utf8(pointer.value.clone()).expect("a text");
             assert!(!text.contains(bad_records::MARK), "a value was repeated: {text}");
             let fields: BTreeMap<String, Value> = serde_json::from_str(&text).expect("a JSON object");
-            let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-            assert_eq!(names, ["detail", "offset", "partition", "reason", "topic"]);
+            let names: Vec<&str> =
+                fields.keys().map(String::as_str).filter(|name| *name != "sha256").collect();
+            assert_eq!(names, ["detail", "offset", "partition", "reason", "size", "topic"]);
+            let digits = fields.get("sha256").and_then(Value::as_str).map_or(0, str::len);
+            assert!(digits == 64 || fields["size"] == 0, "{text}");
             assert_eq!(fields["topic"], TOPIC);
             let number = |name: &str| fields[name].as_i64().expect("a number");
             let reason = fields["reason"].as_str().expect("a reason").to_owned();

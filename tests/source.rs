@@ -4,6 +4,8 @@
 
 #[path = "source/pauses.rs"]
 mod pauses;
+#[path = "source/silent.rs"]
+mod silent;
 mod support;
 
 use std::fs;

@@ -2,7 +2,11 @@
 //!
 //! A row says both in its text, for people, in a form that is written and read here only; the store has a column for each.
 
-use super::Guard;
+use sha2::{Digest, Sha256};
+
+use super::memory::Candidate;
+use super::request::hex;
+use super::{Guard, Signal, Situation, VersionFacts};
 use crate::engine::AuditRow;
 
 /// Begins what a guard says when it is asked last, just before the request is sent.
@@ -46,6 +50,21 @@ pub(super) fn held(guard: Guard) -> String {
 /// What was decided, with the digest of its inputs.
 pub(super) fn with_inputs(text: &str, digest: &str) -> String {
     format!("{text}{INPUTS}{digest}")
+}
+
+/// Digest of what a decision rested on but for the registry's clock, so that the audit trail can be held against a replay.
+pub(super) fn inputs(candidate: &Candidate, s: &Situation<'_>) -> String {
+    let cause = &candidate.cause;
+    let own: Vec<&Signal> = s
+        .signals
+        .iter()
+        .filter(|signal| signal.model == cause.model && signal.version == cause.version)
+        .collect();
+    let VersionFacts { current, rollback_to, .. } = s.facts_of(&cause.model, &cause.version);
+    let model = s.models.get(&cause.model);
+    let facts = format!("{current} {rollback_to:?} {model:?}");
+    let text = format!("{}\n{:?}\n{own:?}\n{facts}", cause.key, candidate.evidence);
+    hex(&Sha256::digest(text))
 }
 
 #[cfg(test)]

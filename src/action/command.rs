@@ -12,6 +12,9 @@ use crate::view::ActionView;
 /// Longest reason or detail that is kept.
 const MAX_TEXT: usize = 500;
 
+/// Declined approvals of one request that stand in the audit trail.
+const MOST_DECLINED: u32 = 10;
+
 /// An order about actions.
 #[derive(Clone, PartialEq)]
 pub enum ActionCommand {
@@ -72,7 +75,7 @@ impl Actions {
         situation: &Situation<'_>,
     ) -> Result<CommandOutcome, CommandError> {
         match command {
-            ActionCommand::Approve { key, token } => self.approve(key, token, (by, at), situation),
+            ActionCommand::Approve { key, token } => self.approve(key, token, by, situation),
             ActionCommand::Refuse { key, reason } => self.refuse(key, reason, by),
             ActionCommand::Outcome { key, succeeded, detail } => {
                 self.report(key, *succeeded, &clip(detail), by)
@@ -86,12 +89,12 @@ impl Actions {
         &mut self,
         key: &str,
         token: &str,
-        (by, at): (&str, Millis),
+        by: &str,
         s: &Situation<'_>,
     ) -> Result<CommandOutcome, CommandError> {
         let index = self.waiting(key)?;
         let request = &self.memory.requests[index];
-        if request.approve_until.is_none_or(|until| at >= until) {
+        if request.approve_until.is_none_or(|until| s.now >= until) {
             return Err(CommandError::Conflict("the time for an approval is over".to_owned()));
         }
         if !self.approval_key.fits(request, token) {
@@ -126,6 +129,19 @@ impl Actions {
         self.let_go(&action, &request, s.at);
         self.tell_index(index, Transition::Updated, request.cause.severity, s.at);
         Ok(self.outcome(index, "action_approved", detail))
+    }
+
+    /// Notes that an approval was declined. Answers whether that belongs into the audit trail: a request that waits has
+    /// room for some of them, and for a key that nobody asked for there is none, or the trail would be anybody's to fill.
+    pub fn declined(&mut self, key: &str) -> bool {
+        let Some(index) = self.position(key, |state| state == RequestState::Waiting) else { return false };
+        let request = &mut self.memory.requests[index];
+        if request.declined >= MOST_DECLINED {
+            return false;
+        }
+        request.declined += 1;
+        self.dirty = true;
+        true
     }
 
     fn refuse(&mut self, key: &str, reason: &str, by: &str) -> Result<CommandOutcome, CommandError> {

@@ -69,10 +69,12 @@ pub struct Evidence {
 pub struct Situation<'a> {
     /// Event time: end of the windows judged last.
     pub at: Millis,
-    /// Wall clock; only for the time that people have to answer.
+    /// The engine's own clock, which only goes forward; only for the time that people and automations have to answer.
     pub now: Millis,
-    /// Everything that fires.
+    /// Everything that fires and is not kept back by a silence or by another alert.
     pub signals: &'a [Signal],
+    /// Model and version of everything that fires, whether or not it is kept back.
+    pub firing: &'a BTreeSet<(String, String)>,
     /// Windows judged at this edge; of their verdicts only drifts are asked for.
     pub windows: &'a [WindowView],
     /// Whether the state was lost lately and its counts are not whole again.
@@ -91,9 +93,9 @@ impl<'a> Situation<'a> {
         })
     }
 
-    /// Whether anything of a version fires.
+    /// Whether anything of a version fires, also what somebody silenced: a silence makes no version good.
     pub(super) fn fires(&self, model: &str, version: &str) -> bool {
-        self.signals.iter().any(|signal| signal.model == model && signal.version == version)
+        self.firing.contains(&(model.to_owned(), version.to_owned()))
     }
 
     /// Different columns and kinds that fire for a version.

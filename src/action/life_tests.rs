@@ -40,8 +40,9 @@ fn a_request_waits_for_people_and_says_how_to_approve_it() {
 #[test]
 fn a_wrong_or_late_token_changes_nothing() {
     let (mut actions, world, key, token) = waiting();
-    let mut tried = |token: &str, at| {
-        let outcome = actions.command(&approve(&key, token), ("anna", at), &world.situation());
+    let mut tried = |token: &str, now| {
+        let situation = Situation { now, ..world.situation() };
+        let outcome = actions.command(&approve(&key, token), ("anna", START), &situation);
         (outcome.is_ok(), state(&actions))
     };
     assert_eq!(tried("0123456789abcdef0123456789abcdef", START), (false, RequestState::Waiting));
@@ -56,6 +57,29 @@ fn a_wrong_or_late_token_changes_nothing() {
         (left.told[0].transition, left.audit[0].what.as_str()),
         (Transition::Resolved, "action_expired")
     );
+}
+
+#[test]
+fn the_time_for_an_approval_is_that_of_the_clock_that_set_it() {
+    for jump in [-300 * HOUR, 300 * HOUR] {
+        let (mut actions, world, key, token) = waiting();
+        let last = Situation { now: START + 30 * MINUTE - 1, ..world.situation() };
+        let outcome = actions.command(&approve(&key, &token), ("anna", START + jump), &last);
+        assert!(outcome.is_ok(), "the wall clock jumped by {jump}: {outcome:?}");
+    }
+}
+
+#[test]
+fn declined_approvals_leave_a_bounded_trail_and_none_for_what_does_not_wait() {
+    let (mut actions, _, key, _) = waiting();
+    let kept = (0..1_000).filter(|_| actions.declined(&key)).count();
+    assert_eq!(kept, 10);
+    assert!(!actions.declined("0123456789abcdef0123456789abcdef"), "nobody asked for it");
+    let mut again = Actions::new(&config(ActionMode::Approve));
+    again.restore(&actions.take_document().expect("it changed")).expect("its own document");
+    assert!(!again.declined(&key), "also after a restart");
+    assert!(actions.expire(START + 30 * MINUTE));
+    assert!(!actions.declined(&key));
 }
 
 #[test]
@@ -143,7 +167,7 @@ fn sent() -> (Actions, World, String) {
     let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
     begin(&mut actions, &mut world, "m", ActionKind::Rollback);
     let key = only(&actions).key;
-    actions.settled(&key, Settled::Delivered, "");
+    actions.settled(&key, Settled::Delivered, "", START);
     actions.take_left();
     (actions, world, key)
 }
@@ -186,7 +210,7 @@ fn a_retraining_is_confirmed_by_a_new_version() {
     let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
     begin(&mut actions, &mut world, "m", ActionKind::Retrain);
     let key = only(&actions).key;
-    actions.settled(&key, Settled::Delivered, "");
+    actions.settled(&key, Settled::Delivered, "", START);
     world.models.get_mut("m").unwrap().versions.insert("1.1.0".to_owned());
     step(&mut actions, &mut world, MINUTE);
     assert_eq!(state(&actions), RequestState::Confirmed);
@@ -203,11 +227,29 @@ fn nobody_confirming_in_time_is_told() {
 }
 
 #[test]
+fn a_catch_up_of_event_time_takes_no_time_from_whoever_confirms() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Rollback);
+    let key = only(&actions).key;
+    let mut pass = |actions: &mut Actions, hours: i64, now| {
+        world.judge(START + hours * HOUR);
+        world.now = now;
+        actions.consider(&[], &world.situation());
+        only(actions).state
+    };
+    assert_eq!(pass(&mut actions, 25, START + MINUTE), RequestState::Pending, "it is not even sent");
+    assert!(actions.settled(&key, Settled::Delivered, "", START + 2 * MINUTE));
+    assert_eq!(pass(&mut actions, 50, START + 3 * MINUTE), RequestState::Sent);
+    assert_eq!(pass(&mut actions, 51, START + 62 * MINUTE - 1), RequestState::Sent);
+    assert_eq!(pass(&mut actions, 52, START + 62 * MINUTE), RequestState::Unconfirmed);
+}
+
+#[test]
 fn an_unknown_outcome_holds_the_model_until_somebody_knows() {
     let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
     begin(&mut actions, &mut world, "m", ActionKind::Retrain);
     let key = only(&actions).key;
-    actions.settled(&key, Settled::Unknown, "no answer");
+    actions.settled(&key, Settled::Unknown, "no answer", START);
     step(&mut actions, &mut world, 25 * HOUR);
     assert_eq!(state(&actions), RequestState::Unknown);
     let told = actions.take_left().told;
@@ -224,8 +266,8 @@ fn what_is_said_of_an_unknown_delivery_is_said_of_the_request_and_the_other_way_
         let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
         begin(&mut actions, &mut world, "m", ActionKind::Retrain);
         let key = only(&actions).key;
-        assert!(actions.settled(&key, Settled::Unknown, "no answer"));
-        assert!(!actions.settled(&key, Settled::Unknown, "no answer"), "that is no news");
+        assert!(actions.settled(&key, Settled::Unknown, "no answer", START));
+        assert!(!actions.settled(&key, Settled::Unknown, "no answer", START), "that is no news");
         assert_eq!((actions.unsettled().len(), actions.known(&key)), (1, None));
         assert!(!actions.waits_to_be_sent() && actions.send_rules(&world.situation()).requests.is_empty());
         actions.take_left();
@@ -236,7 +278,7 @@ fn what_is_said_of_an_unknown_delivery_is_said_of_the_request_and_the_other_way_
         (Settled::Dead, "not taken, says mia", RequestState::Failed),
     ] {
         let (mut actions, _, key) = unknown();
-        assert!(actions.settled(&key, settled, said));
+        assert!(actions.settled(&key, settled, said, START));
         assert_eq!((state(&actions), only(&actions).detail.as_str()), (expected, said));
         assert!(actions.take_left().told.iter().any(|told| told.summary.contains(said)));
     }
@@ -278,7 +320,7 @@ fn whoever_sends_is_told_what_changed_since_the_decision() {
         let rules = actions.send_rules(&world.situation());
         let reason = rules.requests[&key].clone().expect("it may not go");
         assert!(reason.starts_with(&format!("{guard}: ")), "{reason}");
-        actions.settled(&key, Settled::Stopped, &reason);
+        actions.settled(&key, Settled::Stopped, &reason, START);
         assert_eq!(state(&actions), RequestState::Withdrawn);
     }
 }

@@ -1,6 +1,6 @@
 //! What the guards remember; one document of the checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +52,11 @@ pub(super) struct Candidate {
     pub(super) action: String,
     pub(super) cause: Notification,
     pub(super) evidence: Evidence,
-    /// The guard that held it last, so that each is told once.
+    /// The guard that held it last.
     pub(super) held: Option<String>,
+    /// Every guard that held it so far, so that each is told once, however they take turns.
+    #[serde(default)]
+    pub(super) told: BTreeSet<String>,
 }
 
 /// Everything that must survive a restart.
@@ -138,12 +141,15 @@ impl Memory {
         self.rolled_back.retain(|_, of_model| !of_model.is_empty());
     }
 
-    /// Notes an alert that may start an action; one of the same episode takes its place.
-    pub(super) fn note(&mut self, candidate: Candidate) {
+    /// Notes an alert that may start an action; it takes the place of one of the same episode, with what was told of it.
+    pub(super) fn note(&mut self, mut candidate: Candidate) {
         let same = |known: &Candidate| {
             known.action == candidate.action && known.cause.group == candidate.cause.group
         };
-        self.candidates.retain(|known| !same(known));
+        if let Some(known) = self.candidates.iter().position(same) {
+            let known = self.candidates.remove(known);
+            (candidate.held, candidate.told) = (known.held, known.told);
+        }
         if self.candidates.len() >= MAX_CANDIDATES {
             self.candidates.remove(0);
         }

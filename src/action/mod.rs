@@ -2,7 +2,7 @@
 //!
 //! Every reason not to act is a guard with a name; what was decided, and which guard held it, is kept in the audit
 //! trail. Times are event times (ends of windows), so a replay decides the same; only the time that people have for an
-//! approval runs on the wall clock.
+//! approval, and that automations have to say that they did it, runs on the engine's own clock.
 //!
 //! | file | holds |
 //! |---|---|
@@ -36,7 +36,6 @@ pub use guard::Guard;
 pub use memory::Suspension;
 pub use outcome::Settled;
 pub use request::{Request, RequestState};
-use sha2::{Digest, Sha256};
 pub use tell::without_token;
 
 use crate::alert::{Delivery, Notification, Transition};
@@ -118,6 +117,7 @@ struct Limits {
     /// Time between two judgements, by horizon.
     steps: BTreeMap<String, Millis>,
     min_rows: u64,
+    /// Beside the time between two judgements of its own horizon.
     evidence_age: Millis,
     longest_cooldown: Millis,
     link_base: Option<String>,
@@ -143,13 +143,12 @@ impl Actions {
         let step = |every: i64| every * windows.pane_ms;
         let steps: BTreeMap<String, Millis> =
             windows.horizons.iter().map(|horizon| (horizon.name.clone(), step(horizon.every))).collect();
-        let longest = steps.values().copied().max().unwrap_or_default();
         let limits = Limits {
             guards: config.action_guards.clone(),
             pane: windows.pane_ms,
             steps,
             min_rows: config.windows.min_rows,
-            evidence_age: windows.lateness + longest + 2 * windows.pane_ms + SPARE_AGE,
+            evidence_age: windows.lateness + 2 * windows.pane_ms + SPARE_AGE,
             longest_cooldown: config.actions.iter().map(|action| action.cooldown.millis()).max().unwrap_or(0),
             link_base: config.alerts.link_base.clone(),
         };
@@ -240,7 +239,7 @@ impl Actions {
             for action in self.configured.iter().filter(|action| wants(action, notification)) {
                 let evidence = s.evidence(notification, &self.limits.steps).unwrap_or_default();
                 let (action, cause) = (action.name.clone(), notification.clone());
-                self.memory.note(Candidate { action, cause, evidence, held: None });
+                self.memory.note(Candidate { action, cause, evidence, held: None, told: BTreeSet::new() });
                 self.dirty = true;
             }
         }
@@ -323,10 +322,11 @@ impl Actions {
 
     /// Told once per guard; looked at again at the next judged window.
     fn hold(&mut self, action: &Action, mut candidate: Candidate, guard: Guard, s: &Situation<'_>) {
-        if candidate.held.as_deref() != Some(guard.as_str()) {
-            candidate.held = Some(guard.as_str().to_owned());
+        let before = candidate.held.replace(guard.as_str().to_owned());
+        self.dirty |= before.as_deref() != Some(guard.as_str());
+        if candidate.told.insert(guard.as_str().to_owned()) {
             let key = request::key(&action.name, &candidate.cause);
-            let detail = basis::with_inputs(&basis::held(guard), &inputs(&candidate, s));
+            let detail = basis::with_inputs(&basis::held(guard), &basis::inputs(&candidate, s));
             self.audit(s.at, &format!("{}_held", action.kind.as_str()), &key, detail);
             self.count(action, Decision::Held, Some(guard));
             self.dirty = true;
@@ -339,7 +339,7 @@ impl Actions {
     fn act(&mut self, action: &Action, candidate: &Candidate, s: &Situation<'_>) {
         let request = Request::new(action, &candidate.cause, candidate.evidence, s);
         let summary = format!("because of {}", candidate.cause.summary);
-        let because = basis::with_inputs(&summary, &inputs(candidate, s));
+        let because = basis::with_inputs(&summary, &basis::inputs(candidate, s));
         let (run, what) = (run_key(action), action.kind.as_str());
         self.dirty = true;
         if self.memory.requests.iter().any(|known| known.key == request.key) {
@@ -382,7 +382,8 @@ impl Actions {
         self.memory.ran(&run_key(action), &request.model, at);
         self.memory.forget_rollbacks_before(at - self.limits.guards.ping_pong.millis());
         self.memory.let_go(request, at);
-        let age = action.max_evidence_age.map_or(self.limits.evidence_age, |age| age.millis());
+        let usual = request.evidence.step.saturating_add(self.limits.evidence_age);
+        let age = action.max_evidence_age.map_or(usual, |age| age.millis());
         self.left.outbox.push(OutboxRow {
             target: action.name.clone(),
             delivery: Delivery::Action(request.payload()),
@@ -473,21 +474,6 @@ fn wants(action: &Action, notification: &Notification) -> bool {
     action.on.contains(&notification.kind)
         && action.min_severity.is_none_or(|least| notification.severity >= least)
         && (action.models.is_empty() || action.models.contains(&notification.model))
-}
-
-/// Digest of what a decision rested on but for the registry's clock, so that the audit trail can be held against a replay.
-fn inputs(candidate: &Candidate, s: &Situation<'_>) -> String {
-    let cause = &candidate.cause;
-    let own: Vec<&Signal> = s
-        .signals
-        .iter()
-        .filter(|signal| signal.model == cause.model && signal.version == cause.version)
-        .collect();
-    let VersionFacts { current, rollback_to, .. } = s.facts_of(&cause.model, &cause.version);
-    let model = s.models.get(&cause.model);
-    let facts = format!("{current} {rollback_to:?} {model:?}");
-    let text = format!("{}\n{:?}\n{own:?}\n{facts}", cause.key, candidate.evidence);
-    request::hex(&Sha256::digest(text))
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl Model {
             }
             Event::Settle(at, settled) => {
                 let key = self.key(*at);
-                self.actions.settled(&key, *settled, "");
+                self.actions.settled(&key, *settled, "", self.world.now);
             }
             Event::Report(at, succeeded) => {
                 let (key, detail, succeeded) = (self.key(*at), String::new(), *succeeded);

@@ -30,8 +30,9 @@ pub enum Settled {
 
 impl Actions {
     /// Notes how the delivery of a request ended; one of which more is known already stays as it is. Answers whether it is
-    /// news: of one that was unknown, only what a person found out is.
-    pub fn settled(&mut self, key: &str, settled: Settled, detail: &str) -> bool {
+    /// news: of one that was unknown, only what a person found out is. From `now` on, by the engine's own clock, a request
+    /// that was taken has the time to be confirmed: event time may be days behind, and may pass in a minute.
+    pub fn settled(&mut self, key: &str, settled: Settled, detail: &str, now: Millis) -> bool {
         let follows = |state| matches!(state, RequestState::Pending | RequestState::Unknown);
         let Some(index) = self.position(key, follows) else { return false };
         let was_unknown = self.memory.requests[index].state == RequestState::Unknown;
@@ -48,6 +49,7 @@ impl Actions {
             Settled::Unknown => (RequestState::Unknown, detail),
         };
         self.set_state(index, state, detail);
+        self.memory.requests[index].taken_at = (state == RequestState::Sent).then_some(now);
         match settled {
             Settled::Delivered if was_unknown => {
                 self.tell_index(index, Transition::Updated, Severity::Warning, at);
@@ -82,7 +84,7 @@ impl Actions {
         Some((taken, &request.detail))
     }
 
-    /// Ends what waited too long for people, by the wall clock. Answers whether anything ended.
+    /// Ends what waited too long for people, by the engine's own clock. Answers whether anything ended.
     pub fn expire(&mut self, now: Millis) -> bool {
         let over = |request: &Request| {
             request.state == RequestState::Waiting && request.approve_until.is_some_and(|until| now >= until)
@@ -115,7 +117,6 @@ impl Actions {
         for index in 0..self.memory.requests.len() {
             match self.memory.requests[index].state {
                 RequestState::Waiting => self.watch_waiting(index, s),
-                RequestState::Pending => self.watch_clock(index, s),
                 RequestState::Sent => {
                     if !self.watch_registry(index, s.models, s.at) {
                         self.watch_clock(index, s);
@@ -123,7 +124,9 @@ impl Actions {
                 }
                 RequestState::Unknown => _ = self.watch_registry(index, s.models, s.at),
                 RequestState::Confirmed => self.watch_effect(index, s),
-                RequestState::Effective
+                // The outbox ends it: it is sent, or it expires.
+                RequestState::Pending
+                | RequestState::Effective
                 | RequestState::Ineffective
                 | RequestState::Unconfirmed
                 | RequestState::Refused
@@ -164,10 +167,13 @@ impl Actions {
     }
 
     fn watch_clock(&mut self, index: usize, s: &Situation<'_>) {
-        let request = &self.memory.requests[index];
+        let request = &mut self.memory.requests[index];
+        // One of an earlier version of this document says nothing of it.
+        self.dirty |= request.taken_at.is_none();
+        let taken_at = *request.taken_at.get_or_insert(s.now);
         let action = self.configured.iter().find(|action| action.name == request.action);
         let within = action.map_or(0, |action| action.confirm_within().millis());
-        if s.at >= request.decided_at.saturating_add(within) {
+        if s.now >= taken_at.saturating_add(within) {
             let detail = "nobody said in time that it was done";
             self.end(index, RequestState::Unconfirmed, detail, (Transition::Updated, s.at));
         }

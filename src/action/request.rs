@@ -12,7 +12,7 @@
 //! unknown ─────────────▶ sent           by a person who says only that it was taken (`outbox settle`)
 //! sent, unknown ───────▶ confirmed      by the registry, by the automation or by a person
 //!               ├──────▶ failed         by the automation or by a person
-//! pending, sent ───────▶ unconfirmed    nobody said so in time
+//! sent ────────────────▶ unconfirmed    nobody said so in time
 //! confirmed ───────────▶ effective, ineffective
 //! ```
 
@@ -126,10 +126,16 @@ pub struct Request {
     pub evidence: Evidence,
     /// Event time of the decision.
     pub decided_at: Millis,
-    /// Wall-clock time until which people may approve it.
+    /// When the target took it, by the engine's own clock.
+    #[serde(default)]
+    pub taken_at: Option<Millis>,
+    /// Time of the engine's own clock until which people may approve it.
     pub approve_until: Option<Millis>,
     /// Who has approved it.
     pub approved_by: Vec<String>,
+    /// Approvals of it that were declined.
+    #[serde(default)]
+    pub declined: u32,
     /// Versions of the model when it was decided; a retraining adds one.
     pub known_versions: Option<Vec<String>>,
     /// Event time at which it was known to be done.
@@ -153,8 +159,10 @@ impl Request {
             cause: cause.clone(),
             evidence,
             decided_at: s.at,
+            taken_at: None,
             approve_until: None,
             approved_by: Vec::new(),
+            declined: 0,
             known_versions: s.models.get(&cause.model).map(|model| model.versions.iter().cloned().collect()),
             confirmed_at: None,
             judged: (0, 0),

@@ -65,11 +65,7 @@ const SITUATIONS: [(&str, ActionKind, Bend, Guard); 15] = [
     (
         "an earlier version that fires itself",
         ActionKind::Rollback,
-        |world, _| {
-            let at = world.at - HOUR;
-            let version = "0.9.0".to_owned();
-            world.signals.push(Signal { version, ..signal("m", AlertKind::Latency, "latency", at) });
-        },
+        |world, _| assert!(world.firing.insert(("m".to_owned(), "0.9.0".to_owned()))),
         Guard::TargetFiring,
     ),
     (
@@ -189,6 +185,43 @@ fn one_column_alone_must_last_for_three_windows_and_is_not_lost_until_then() {
 }
 
 #[test]
+fn an_alert_that_guards_hold_in_turn_leaves_one_trace_of_each() {
+    let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
+    actions.set_kill_switch(true);
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    let since = world.at;
+    for turn in 0..100 {
+        actions.set_kill_switch(turn % 2 == 0);
+        world.judge(world.at + MINUTE);
+        world.windows.iter_mut().for_each(|window| window.rows = 1);
+        let told = notification("m", AlertKind::Drift, Transition::Updated, world.at, since);
+        let told = if turn % 3 == 0 { vec![told] } else { Vec::new() };
+        actions.consider(&told, &world.situation());
+    }
+    let held = |guard| (Decision::Held, Some(guard));
+    let left = actions.take_left();
+    let decided: Vec<_> = left.decided.iter().map(|one| (one.decision, one.guard)).collect();
+    assert_eq!(decided, [held(Guard::Suspended), held(Guard::Samples)]);
+    assert_eq!(left.audit.len(), 2, "{:?}", left.audit);
+    assert_eq!(actions.held()[0].guard, "samples", "what is shown is what holds it now");
+}
+
+#[test]
+fn evidence_ages_by_the_step_of_its_own_horizon() {
+    let mut config = config(ActionMode::Auto);
+    let longer = crate::config::parse(
+        "{kafka: {bootstrap: 'h:1', topics: [t]}, windows: {pane: 1m, horizons: [{length: 15m, every: 1m}, \
+         {length: 24h, every: 6h}]}}",
+        "test",
+    );
+    config.windows.horizons = longer.expect("valid settings").windows.horizons;
+    let (mut actions, mut world) = (actions(&config), World::new(&["m"]));
+    begin(&mut actions, &mut world, "m", ActionKind::Retrain);
+    let left = actions.take_left();
+    assert_eq!(left.outbox[0].expires_at, Some(world.at + 20 * MINUTE));
+}
+
+#[test]
 fn drift_beside_another_kind_are_two_signals() {
     let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
     world.signals.push(signal("m", AlertKind::Drift, "x", world.at));
@@ -217,7 +250,7 @@ fn run_and_end(actions: &mut Actions, world: &mut World, model: &str) -> Vec<(De
     begin(actions, world, model, ActionKind::Retrain);
     let decided = decisions(actions);
     for (key, _) in actions.unsettled() {
-        actions.settled(&key, Settled::Dead, "410");
+        actions.settled(&key, Settled::Dead, "410", START);
     }
     actions.take_left();
     decided
@@ -257,7 +290,7 @@ fn while_an_action_is_not_over_no_other_begins_for_the_model() {
     let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
     begin(&mut actions, &mut world, "m", ActionKind::Retrain);
     let key = only(&actions).key;
-    actions.settled(&key, Settled::Delivered, "");
+    actions.settled(&key, Settled::Delivered, "", START);
     actions.take_left();
     begin(&mut actions, &mut world, "m", ActionKind::Rollback);
     assert_eq!(decisions(&mut actions), [(Decision::Held, Some(Guard::OpenAction))]);
@@ -277,7 +310,7 @@ fn a_version_that_was_rolled_back_from_is_no_target_for_a_week() {
     let (mut actions, mut world) = (actions(&config(ActionMode::Auto)), World::new(&["m"]));
     begin(&mut actions, &mut world, "m", ActionKind::Rollback);
     let key = only(&actions).key;
-    actions.settled(&key, Settled::Delivered, "");
+    actions.settled(&key, Settled::Delivered, "", START);
     actions.consider(&[], &world.situation());
     // Now 0.9.0 serves, fires as well, and the registry would return to 1.0.0.
     let facts = VersionFacts { rollback_to: Some("1.0.0".to_owned()), ..world.facts_mut("m").clone() };

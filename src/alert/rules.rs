@@ -42,9 +42,10 @@ pub(super) struct Inhibition {
 /// Silence of a model says that what its features showed before is old.
 const MODEL_OVER_FEATURES: ([&str; 1], [&str; 1], &[&str]) =
     ([r#"kind="volume""#], [r#"kind=~"drift|data_fault""#], &["model", "version"]);
-/// Without the data of the source, what is left of the stream is no sample of it.
+/// Without the data of the source, what is left of the stream is no sample of it. Of a gap it is known how far it reaches:
+/// the coverage of the windows that it touches withholds their verdicts, and no others.
 const SOURCE_OVER_MODELS: ([&str; 2], [&str; 1], &[&str]) =
-    ([r#"kind="operation""#, r#"version=~"no_data|stalled|gap""#], [r#"kind=~"drift|volume""#], &[]);
+    ([r#"kind="operation""#, r#"version=~"no_data|stalled""#], [r#"kind=~"drift|volume""#], &[]);
 
 pub(super) fn inhibitions(settings: &config::Alerts) -> Vec<Inhibition> {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();

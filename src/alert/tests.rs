@@ -233,6 +233,16 @@ fn without_data_of_the_source_drift_and_volume_are_not_told() {
 }
 
 #[test]
+fn a_gap_of_one_partition_keeps_no_alert_back() {
+    let mut alerts = alerts(&config(""));
+    let labels = [("kind", "operation"), ("version", "gap")];
+    let trouble: Labels =
+        labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    alerts.set_troubles(vec![trouble]);
+    assert_eq!(fire(&mut alerts, MINUTE, "m", AlertKind::Drift, 2.0), ["firing m drift to a+b+c"]);
+}
+
+#[test]
 fn maintenance_keeps_quiet_and_what_still_fires_is_told_afterwards() {
     let mut alerts = alerts(&config(
         "  maintenance: [{name: nightly, matchers: ['model=m'], days: [mon], from: '02:00', to: '04:00'}]\n",

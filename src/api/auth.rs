@@ -33,6 +33,8 @@ const MAX_TOKEN_BYTES: usize = 512;
 pub trait ApiObserver: Send + Sync {
     /// A request, or a connection, was refused; `reason` is one of [`REFUSALS`].
     fn refused(&self, reason: &'static str);
+    /// A handler panicked; whoever asked gets an error, and everybody else goes on.
+    fn panicked(&self) {}
 }
 
 /// Reasons to turn a request away.
@@ -130,6 +132,10 @@ impl Gate {
         let count = fresh.tokens.len();
         *self.0.grants.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(count)
+    }
+
+    pub(super) fn panicked(&self) {
+        self.0.observer.panicked();
     }
 
     pub(super) fn metrics_are_open(&self) -> bool {

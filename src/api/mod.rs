@@ -16,6 +16,7 @@ mod health;
 mod openapi;
 mod outbox;
 mod page;
+mod panics;
 mod query;
 mod routes;
 mod tls;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -119,6 +120,7 @@ pub fn router_of(state: ApiState, surface: Surface, loopback: bool) -> Router {
     routes::router(&state.gate, surface, loopback)
         .fallback(error::no_such_route)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(state.gate.clone(), panics::catch))
         .layer(from_fn(auth::harden))
         .with_state(state)
 }

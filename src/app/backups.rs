@@ -16,6 +16,9 @@ use crate::config::{Backup, Span};
 use crate::store::snapshot;
 use crate::telemetry::Metrics;
 
+/// Begins the name of a copy under way; the process that makes it ends it.
+const SNAPSHOT: &str = "anchorwatch.db.snapshot-";
+
 /// Time between two looks whether a copy is due.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -25,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// When the state file cannot be read, or the place cannot be written.
 pub fn back_up(data_dir: &Path, to: &str, keep: usize) -> anyhow::Result<Manifest> {
     let place = Place::open(to)?;
-    let copy = data_dir.join(format!("anchorwatch.db.snapshot-{}", std::process::id()));
+    let copy = data_dir.join(format!("{SNAPSHOT}{}", std::process::id()));
     // A daemon that was killed while it copied leaves its own behind.
     _ = std::fs::remove_file(&copy);
     let outcome = snapshot(data_dir, &copy).map_err(anyhow::Error::from).and_then(|taken| {
@@ -34,6 +37,24 @@ pub fn back_up(data_dir: &Path, to: &str, keep: usize) -> anyhow::Result<Manifes
     });
     _ = std::fs::remove_file(&copy);
     outcome.with_context(|| format!("no copy was made to {}", place.name()))
+}
+
+/// Removes what processes that were killed while they copied left behind; one that still runs is copying.
+pub(super) fn sweep(data_dir: &Path) {
+    for entry in std::fs::read_dir(data_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(of) = name.to_str().and_then(|name| name.strip_prefix(SNAPSHOT)) else { continue };
+        let digits = of.find(|c: char| !c.is_ascii_digit()).unwrap_or(of.len());
+        let process = &of[..digits];
+        let runs = process != std::process::id().to_string() && Path::new("/proc").join(process).exists();
+        if process.is_empty() || runs {
+            continue;
+        }
+        match std::fs::remove_file(entry.path()) {
+            Ok(()) => tracing::info!(file = %entry.path().display(), "what a copy left behind was removed"),
+            Err(error) => tracing::warn!(file = %entry.path().display(), %error, "cannot be removed"),
+        }
+    }
 }
 
 /// Tells of manifests that cannot be read: whoever needs their copies should hear of it before.
@@ -83,4 +104,23 @@ pub(super) fn spawn(
         }
     };
     std::thread::Builder::new().name("backup".to_owned()).spawn(work).context("the thread of the copies")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_killed_processes_left_behind_is_removed_and_a_copy_under_way_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // The largest number that Linux gives a process is 2^22.
+        let (gone, runs) = (format!("{SNAPSHOT}4194305"), format!("{SNAPSHOT}1"));
+        let all = [gone.clone(), format!("{gone}-journal"), runs.clone(), "anchorwatch.db".to_owned()];
+        for name in &all {
+            std::fs::write(folder.path().join(name), b"left").expect("written");
+        }
+        sweep(folder.path());
+        let left = all.map(|name| folder.path().join(name).exists());
+        assert_eq!(left, [false, false, true, true]);
+    }
 }

@@ -243,7 +243,7 @@ impl EngineLoop {
                 }
                 Err(error) => {
                     // A declined approval stands in the audit trail, and is durable with the next checkpoint.
-                    self.dirty_since.get_or_insert_with(wall_clock);
+                    self.dirty_since.get_or_insert(self.clock.now());
                     // The asker may have gone: then nobody is left to tell.
                     _ = reply.send(Err(error));
                 }

@@ -109,4 +109,8 @@ impl api::ApiObserver for Observer {
     fn refused(&self, reason: &'static str) {
         self.0.request_refused(reason);
     }
+
+    fn panicked(&self) {
+        self.0.handler_panicked();
+    }
 }

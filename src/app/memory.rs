@@ -2,16 +2,24 @@
 
 use std::path::Path;
 
+use crate::config::{Config, OF_WINDOWS, does_not_fit};
+
 /// Share of the memory of container or machine that is taken without being told.
 const OF_WHAT_IS_THERE: (u64, u64) = (3, 4);
-/// Share of all memory for windows; the rest is for reading, queues, deliveries and the program itself.
-const OF_WINDOWS: u64 = 2;
 
 /// Bytes for windows.
-pub(super) fn of_windows(configured: Option<u64>) -> usize {
+///
+/// # Errors
+/// When what the configuration lets grow beside them does not fit.
+pub(super) fn of_windows(config: &Config) -> anyhow::Result<usize> {
     let (parts, of) = OF_WHAT_IS_THERE;
-    let all = configured.or_else(|| Some(there_is()? / of * parts));
-    all.and_then(|all| usize::try_from(all / OF_WINDOWS).ok()).unwrap_or(usize::MAX)
+    let Some(all) = config.memory.max.or_else(|| Some(there_is()? / of * parts)) else {
+        return Ok(usize::MAX);
+    };
+    if let Some(what) = does_not_fit(config, all) {
+        anyhow::bail!("{what}: set memory.max, or less in one of them");
+    }
+    Ok(usize::try_from(all / OF_WINDOWS).unwrap_or(usize::MAX))
 }
 
 /// The least of the limits of cgroups (version 2 and 1) and of the machine.

@@ -126,6 +126,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     targets.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     crate::source::warnings(&config.kafka).iter().for_each(|warning| tracing::warn!("{warning}"));
     let lock = StateLock::take(&config.data_dir)?;
+    backups::sweep(&config.data_dir);
     let Opened { mut store, restored, loss, orders_lost } = recovery::open(config)?;
     store.limit_outbox(config.deliver.max_open);
     reach(Place::StateOpened);
@@ -259,7 +260,7 @@ fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry)
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
-    engine.set_memory_budget(memory::of_windows(config.memory.max));
+    engine.set_memory_budget(memory::of_windows(config)?);
     engine.set_catalog(&catalog::entries(registry)?);
     engine.set_models(&registry.models()?, wall_clock());
     reach(Place::StateRestored);

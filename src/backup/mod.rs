@@ -3,8 +3,9 @@
 //! A copy is `anchorwatch-<created>.db` with `anchorwatch-<created>.json`, which is written last: a copy without it is
 //! none. References lie beside them under `references/`, by their content address, and are copied once.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
@@ -125,6 +126,8 @@ pub struct Place {
     name: String,
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Where it is a folder of this machine.
+    folder: Option<PathBuf>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -148,9 +151,15 @@ impl Place {
                 url::Url::from_directory_path(&folder).map_err(|()| no_place("no folder".to_owned()))?
             }
         };
+        let mut is_in = None;
         if url.scheme() == "file" {
             let folder = url.to_file_path().map_err(|()| no_place("no folder".to_owned()))?;
-            std::fs::create_dir_all(&folder).map_err(|source| BackupError::File { path: folder, source })?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .map_err(|source| BackupError::File { path: folder.clone(), source })?;
+            is_in = Some(folder);
         }
         let (store, prefix) = object_store::parse_url_opts(&url, std::env::vars())
             .map_err(|error| no_place(error.to_string()))?;
@@ -159,7 +168,7 @@ impl Place {
         // A password in the address is not for logs.
         let mut shown = url;
         _ = shown.set_password(None);
-        Ok(Self { name: shown.to_string(), store: store.into(), prefix, runtime })
+        Ok(Self { name: shown.to_string(), store: store.into(), prefix, folder: is_in, runtime })
     }
 
     /// Its address, without credentials.
@@ -217,11 +226,25 @@ impl Place {
         Ok(references)
     }
 
-    /// Sends a file and gives its length and SHA-256.
+    /// Sends a file and gives its length and SHA-256. Parts of one that does not arrive are given back: an object store
+    /// would keep them, and charge for them, for ever.
     fn upload(&self, from: &FsPath, name: &str) -> Result<(u64, String), BackupError> {
+        let mut writer = BufWriter::new(Arc::clone(&self.store), self.key(name));
+        let sent = self.send(from, &mut writer);
+        if sent.is_err() {
+            _ = self.wait(writer.abort());
+        }
+        if let (Ok(_), Some(folder)) = (&sent, &self.folder) {
+            let path = folder.join(name);
+            let only_owner = std::fs::set_permissions(&path, Permissions::from_mode(0o600));
+            only_owner.map_err(|source| BackupError::File { path, source })?;
+        }
+        sent
+    }
+
+    fn send(&self, from: &FsPath, writer: &mut BufWriter) -> Result<(u64, String), BackupError> {
         let failed = |source| BackupError::File { path: from.to_owned(), source };
         let mut file = File::open(from).map_err(failed)?;
-        let mut writer = BufWriter::new(Arc::clone(&self.store), self.key(name));
         let (mut size, mut hash) = (0, Sha256::new());
         loop {
             let mut chunk = Vec::new();
@@ -233,7 +256,7 @@ impl Place {
             hash.update(&chunk);
             self.wait(writer.put(chunk.into()))?;
         }
-        let finished = self.runtime.block_on(tokio::io::AsyncWriteExt::shutdown(&mut writer));
+        let finished = self.runtime.block_on(tokio::io::AsyncWriteExt::shutdown(writer));
         finished.map_err(|error| BackupError::Store {
             place: self.name.clone(),
             source: object_store::Error::Generic { store: "backup", source: Box::new(error) },
@@ -292,7 +315,8 @@ impl Place {
         let failed = |source| BackupError::File { path: to.to_owned(), source };
         let key = self.key(name);
         let size = self.wait(self.store.head(&key))?.size;
-        let mut file = File::create(to).map_err(failed)?;
+        let mut open = OpenOptions::new();
+        let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(to).map_err(failed)?;
         let (mut at, mut hash) = (0, Sha256::new());
         while at < size {
             let end = size.min(at + CHUNK as u64);
@@ -314,9 +338,20 @@ impl Place {
         }
     }
 
-    /// Drops all copies but the newest; the manifest first, so that no manifest names a copy that is gone.
+    /// Drops all copies but the newest; the manifest first, so that no manifest names a copy that is gone. What is older
+    /// than the newest copy and has no manifest, readable or not, is what was left of one that failed.
     fn drop_old(&self, keep: usize) -> Result<(), BackupError> {
-        for manifest in self.manifests()?.list.into_iter().skip(keep.max(1)) {
+        let manifests = self.manifests()?.list;
+        let newest = manifests.first().map_or(Millis::MIN, |manifest| manifest.created);
+        let names = self.names("")?;
+        for name in &names {
+            let stem = name.strip_suffix(".db").filter(|stem| !names.contains(&format!("{stem}.json")));
+            let created = stem.and_then(|stem| stem.strip_prefix("anchorwatch-")?.parse::<Millis>().ok());
+            if created.is_some_and(|created| created < newest) {
+                self.wait(self.store.delete(&self.key(name)))?;
+            }
+        }
+        for manifest in manifests.into_iter().skip(keep.max(1)) {
             self.wait(self.store.delete(&self.key(&format!("anchorwatch-{}.json", manifest.created))))?;
             self.wait(self.store.delete(&self.key(&manifest.file)))?;
         }
@@ -406,6 +441,32 @@ mod tests {
         assert_eq!(found.unreadable.len(), 1);
         assert!(found.unreadable[0].to_string().contains("anchorwatch-1.json"), "{}", found.unreadable[0]);
         assert!(folder.path().join("a place").join(rotten.file).exists(), "nobody knows what it is worth");
+    }
+
+    #[test]
+    fn what_is_left_of_a_copy_that_failed_goes_with_the_next_and_nothing_else_does() {
+        let (folder, place, data) = fixture();
+        let snapshot = folder.path().join("snapshot");
+        let at = |name: &str| folder.path().join("a place").join(name);
+        for name in ["anchorwatch-3.db", "anchorwatch-9.db", "anchorwatch-old.db", "mine.db"] {
+            std::fs::write(at(name), b"left").expect("written");
+        }
+        place.put(&data, (&snapshot, 3), &[], (5, 2)).expect("a copy");
+        assert!(!at("anchorwatch-3.db").exists());
+        for name in ["anchorwatch-5.db", "anchorwatch-9.db", "anchorwatch-old.db", "mine.db"] {
+            assert!(at(name).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_owner_may_read_a_copy() {
+        let (folder, place, data) = fixture();
+        let manifest = place.put(&data, (&folder.path().join("snapshot"), 3), &[], (1, 2)).expect("a copy");
+        let copy = folder.path().join("copy");
+        place.fetch(&manifest, &data, &copy).expect("fetched");
+        let place = folder.path().join("a place");
+        let mode = |path: &FsPath| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!([mode(&place.join(&manifest.file)), mode(&copy), mode(&place)], [0o600, 0o600, 0o700]);
     }
 
     #[test]

@@ -45,8 +45,8 @@ pub struct Action {
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub daily_budget: Option<u32>,
-    /// Oldest evidence that may still be sent, by the wall clock: by default `windows.lateness`, the longest time
-    /// between two judgements, two panes and 15 minutes.
+    /// Oldest evidence that may still be sent, by the wall clock: by default `windows.lateness`, the time between
+    /// two judgements of its horizon, two panes and 15 minutes.
     #[serde(default)]
     pub max_evidence_age: Option<Span>,
     /// Fewest rows of the window behind it; `windows.min_rows` holds in any case.

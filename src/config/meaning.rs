@@ -14,13 +14,14 @@ const MAX_PANES: i64 = 40_320;
 /// Fewest characters of a key for approval tokens.
 const MIN_APPROVAL_KEY: usize = 32;
 /// Properties of librdkafka that have a field of their own, or on which nothing-lost rests.
-const OWN_PROPERTIES: [(&str, &str); 13] = [
+const OWN_PROPERTIES: [(&str, &str); 14] = [
     ("bootstrap.servers", "`kafka.bootstrap`"),
     ("metadata.broker.list", "`kafka.bootstrap`"),
     ("group.id", "`kafka.group`"),
     ("auto.offset.reset", "`kafka.start`"),
     ("enable.auto.commit", "nothing: offsets are saved with the counts"),
     ("enable.auto.offset.store", "nothing: offsets are saved with the counts"),
+    ("allow.auto.create.topics", "nothing: topics are never made by reading"),
     ("client.rack", "`kafka.rack`"),
     ("queued.max.messages.kbytes", "`kafka.fetch.queue_kib`"),
     ("fetch.message.max.bytes", "`kafka.fetch.partition_kib`"),
@@ -49,6 +50,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     deliveries(config, &mut found);
     super::http::problems(&config.http, &mut found);
     super::avro::problems(&config.events, &mut found);
+    super::memory::problems(config, &mut found);
     above_zero("events.labels.wait", config.events.labels.wait, &mut found);
     above_zero("checkpoint.every", config.checkpoint.every, &mut found);
     if let Some(backup) = &config.checkpoint.backup {

@@ -108,7 +108,7 @@ kafka:
   bootstrap: localhost
   topics: [a, a, b]
   dead_letter_topic: b
-  properties: {group.id: x, enable.auto.commit: true, sasl.password: hunter2}
+  properties: {group.id: x, enable.auto.commit: true, allow.auto.create.topics: true, sasl.password: hunter2}
 ";
     let message = errors(text);
     assert!(!message.contains("hunter2"), "{message}");
@@ -118,6 +118,7 @@ kafka:
     kafka.topics[2]: `b` is also the dead-letter topic, expected a topic of its own for refused records
     kafka.properties.group.id: cannot be set here, expected `kafka.group`
     kafka.properties.enable.auto.commit: cannot be set here, expected nothing: offsets are saved with the counts
+    kafka.properties.allow.auto.create.topics: cannot be set here, expected nothing: topics are never made by reading
     kafka.properties.sasl.password: a secret does not belong in this file, expected `kafka.secret_properties.sasl.password: {file: …}` or `{env: …}`
     ");
 }
@@ -309,4 +310,17 @@ kafka:
     kafka.properties.enable.ssl.certificate.verification: would talk to whoever answers, expected `kafka.tls.ca_file` with the authority of the brokers; where only the name in the certificate is another one, `kafka.tls.insecure_skip_hostname: true`
     kafka.properties.ssl.endpoint.identification.algorithm: would talk to whoever answers, expected `kafka.tls.ca_file` with the authority of the brokers; where only the name in the certificate is another one, `kafka.tls.insecure_skip_hostname: true`
     ");
+}
+
+#[test]
+fn what_is_configured_beside_windows_must_fit_into_half_of_the_memory() {
+    let with = |max: u64, events: &str| {
+        parse(&format!("{MINIMAL}memory: {{max: {max}}}\nevents: {events}\n"), "test")
+            .map_err(|e| e.to_string())
+    };
+    assert!(with(1_000_000_000, "{dedup: {last: 5000000}}").is_ok());
+    for events in ["{dedup: {last: 100000000}}", "{labels: {max: 100000000}}"] {
+        let refused = with(1_000_000_000, events).expect_err("it does not fit");
+        assert!(refused.contains("memory.max: ") && refused.contains("half of 1000 MB"), "{refused}");
+    }
 }

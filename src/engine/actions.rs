@@ -1,6 +1,6 @@
 //! Step 9 of 10 inside the core: what actions are shown, and what they leave behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AuditRow, CommandError, CommandOutcome, Engine, OutboxRow, Progress, Trouble, TroubleKind};
 use crate::action::{
@@ -8,11 +8,20 @@ use crate::action::{
 };
 use crate::alert::{Delivery, Notification};
 use crate::subject::Millis;
-use crate::view::{ActionsView, AlertState, ModelView, Stage, WindowView};
+use crate::view::{ActionsView, AlertState, AlertView, ModelView, Stage, WindowView};
 
 /// Which suspension a trouble tells of.
 const KILL_SWITCH: &str = "kill_switch_file";
 const BY_ORDER: &str = "";
+
+/// What fires at a moment.
+#[derive(Debug, Default)]
+struct Firing {
+    /// Alerts that are not kept back.
+    signals: Vec<Signal>,
+    /// Model and version of every alert, of those that are kept back too.
+    versions: BTreeSet<(String, String)>,
+}
 
 impl Engine {
     /// Sets the secret from which approval tokens are made.
@@ -63,7 +72,7 @@ impl Engine {
 
     /// Notes how the delivery of a request ended. Answers whether that is news.
     pub fn action_settled(&mut self, key: &str, settled: Settled, detail: &str, now: Millis) -> bool {
-        let news = self.actions.settled(key, settled, detail);
+        let news = self.actions.settled(key, settled, detail, now);
         self.take_action_leavings();
         news | self.tell_action_troubles(now)
     }
@@ -74,8 +83,9 @@ impl Engine {
         self.actions.known(key)
     }
 
-    /// Ends requests that waited too long for people. Answers whether there were any.
+    /// Ends requests that waited too long for people, by the clock that only goes forward. Answers whether there were any.
     pub fn expire_actions(&mut self, now: Millis) -> bool {
+        self.now = self.now.max(now);
         let any = self.actions.expire(now);
         self.take_action_leavings();
         any
@@ -90,8 +100,19 @@ impl Engine {
     /// What may be sent at this moment.
     #[must_use]
     pub fn send_rules(&self) -> SendRules {
-        let signals = if self.actions.waits_to_be_sent() { self.signals() } else { Vec::new() };
-        self.actions.send_rules(&self.situation(self.actions.clock(), 0, &signals, &[]))
+        let firing = if self.actions.waits_to_be_sent() { self.firing() } else { Firing::default() };
+        let Self { facts, models, actions, .. } = self;
+        let situation = Situation {
+            at: actions.clock(),
+            now: self.now,
+            signals: &firing.signals,
+            firing: &firing.versions,
+            windows: &[],
+            state_lost: self.lost_lately(),
+            facts,
+            models,
+        };
+        actions.send_rules(&situation)
     }
 
     /// Actions for display.
@@ -120,31 +141,42 @@ impl Engine {
         if self.actions.is_idle() {
             return;
         }
-        let signals = self.signals();
+        let Firing { signals, versions } = &self.firing();
         let state_lost = self.lost_lately();
         let Self { facts, models, actions, .. } = self;
-        let situation = Situation { at, now, signals: &signals, windows, state_lost, facts, models };
+        let situation = Situation { at, now, signals, firing: versions, windows, state_lost, facts, models };
         actions.consider(acting, &situation);
         progress.decisions.extend(self.take_action_leavings());
         self.tell_action_troubles(at);
     }
 
-    /// Carries out an order about actions; that a guard or a wrong token stopped an approval is kept as well.
+    /// Carries out an order about actions, given at `now` by the wall clock; that a guard or a wrong token stopped the
+    /// approval of a request that waits is kept as well, a bounded number of times.
     pub(super) fn command_action(
         &mut self,
         command: &ActionCommand,
         by: &str,
         now: Millis,
     ) -> Result<CommandOutcome, CommandError> {
-        let signals = self.signals();
+        let Firing { signals, versions } = &self.firing();
         let state_lost = self.lost_lately();
-        let Self { facts, models, actions, .. } = self;
-        let at = actions.clock();
-        let situation = Situation { at, now, signals: &signals, windows: &[], state_lost, facts, models };
+        let Self { facts, models, actions, now: steady, .. } = self;
+        let situation = Situation {
+            at: actions.clock(),
+            now: *steady,
+            signals,
+            firing: versions,
+            windows: &[],
+            state_lost,
+            facts,
+            models,
+        };
         let outcome = actions.command(command, (by, now), &situation);
-        if let (Err(error), ActionCommand::Approve { key, .. }) = (&outcome, command) {
+        if let (Err(error), ActionCommand::Approve { key, .. }) = (&outcome, command)
+            && actions.declined(key)
+        {
             let (actor, what) = (by.to_owned(), "action_approval_declined".to_owned());
-            let key = key.chars().take(64).collect();
+            let key = key.clone();
             self.audit.push(AuditRow { at: now, actor, what, key, detail: error.to_string() });
         }
         self.take_action_leavings();
@@ -152,39 +184,32 @@ impl Engine {
         outcome
     }
 
-    fn situation<'a>(
-        &'a self,
-        at: Millis,
-        now: Millis,
-        signals: &'a [Signal],
-        windows: &'a [WindowView],
-    ) -> Situation<'a> {
-        let state_lost = self.lost_lately();
-        Situation { at, now, signals, windows, state_lost, facts: &self.facts, models: &self.models }
-    }
-
-    /// Everything that fires and is not kept back: what somebody silenced starts nothing. An alert that can no longer be
-    /// judged goes on, but the window behind it then has too few rows to act on.
-    fn signals(&self) -> Vec<Signal> {
-        let fires = |alert: &crate::view::AlertView| match alert.state {
+    /// Everything that fires. What is kept back starts nothing: somebody silenced it, or another alert stands for it. An
+    /// alert that can no longer be judged goes on, but the window behind it then has too few rows to act on.
+    fn firing(&self) -> Firing {
+        let fires = |alert: &AlertView| match alert.state {
             AlertState::Firing | AlertState::Acknowledged | AlertState::Insufficient | AlertState::NoData => {
                 true
             }
             AlertState::Pending | AlertState::Resolved => false,
         };
-        let kept_back = |alert: &crate::view::AlertView| alert.suppressed_by.is_some();
-        let firing = self.alerts.views().into_iter().filter(|alert| fires(alert) && !kept_back(alert));
-        let signal = |alert: crate::view::AlertView| Signal {
-            model: alert.model,
-            version: alert.version,
-            kind: alert.kind,
-            segment: alert.segment,
-            column: alert.column,
-            horizon: alert.horizon,
-            since: alert.since,
-            began: alert.changed_at,
-        };
-        firing.map(signal).collect()
+        let mut firing = Firing::default();
+        for alert in self.alerts.views().into_iter().filter(fires) {
+            firing.versions.insert((alert.model.clone(), alert.version.clone()));
+            if alert.suppressed_by.is_none() {
+                firing.signals.push(Signal {
+                    model: alert.model,
+                    version: alert.version,
+                    kind: alert.kind,
+                    segment: alert.segment,
+                    column: alert.column,
+                    horizon: alert.horizon,
+                    since: alert.since,
+                    began: alert.changed_at,
+                });
+            }
+        }
+        firing
     }
 
     fn take_action_leavings(&mut self) -> Vec<crate::action::Decided> {

@@ -65,6 +65,10 @@ pub struct RefusedRecord {
     pub reason: String,
     /// What exactly was wrong, without any value of the record.
     pub detail: String,
+    /// Bytes of the payload; `None` in a pointer of an earlier version.
+    pub size: Option<u64>,
+    /// SHA-256 of the payload in hexadecimal digits, to find the record again once its log has moved on.
+    pub sha256: Option<String>,
 }
 
 /// One decision worth keeping for ever, such as an action held or sent.

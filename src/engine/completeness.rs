@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AuditRow, Engine, Trouble, TroubleKind};
 use crate::subject::Millis;
-use crate::window::{Gap, GapReason, Gaps, LastRecord};
+use crate::window::{Gap, GapReason, Gaps};
 
 /// Gaps and the aftermath of a lost state; one document of the checkpoint.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -79,10 +79,7 @@ impl Engine {
     pub fn reset_position(&mut self, topic: &str, partition: i32, to: i64, reason: GapReason, now: Millis) {
         let lateness = self.windows.settings().lateness;
         let state = self.partitions.entry(topic, partition);
-        let from = state.next_offset.replace(to).unwrap_or_default();
-        state.last_record = LastRecord::Unknown;
-        state.at_end = None;
-        state.dirty = true;
+        let from = state.jump(to).unwrap_or_default();
         let since = state.max_event_time.map_or(Millis::MIN, |newest| newest - lateness);
         let at = state.max_event_time.unwrap_or(now);
         self.resets.push((topic.to_owned(), partition));
@@ -135,6 +132,22 @@ impl Engine {
         }
     }
 
+    /// Ends the gaps of partitions of which everything was read that there is: what is missing was written before.
+    pub(super) fn end_gaps(&mut self, now: Millis) {
+        if !self.completeness.gaps.any_open() {
+            return;
+        }
+        let by_now = self.partitions.newest().map_or(now, |newest| newest.max(now));
+        let lateness = self.windows.settings().lateness;
+        let Completeness { gaps, rebuild_from, .. } = &mut self.completeness;
+        // After a loss of state everything written since that time is read once more.
+        let until = |reason| match (reason, *rebuild_from) {
+            (GapReason::StateLost, Some(from)) => from + lateness,
+            _ => by_now,
+        };
+        self.partitions.idle().for_each(|(topic, partition)| gaps.end(topic, *partition, until));
+    }
+
     /// Share of a window's time in which nothing is known to be missing.
     pub(super) fn coverage(&self, start: Millis, end: Millis) -> f64 {
         let lateness = self.windows.settings().lateness;
@@ -154,6 +167,10 @@ impl Engine {
         self.now = now;
         if self.completeness.no_actions_until.is_some_and(|until| until <= now) {
             self.completeness.no_actions_until = None;
+            // Every window has been counted anew: a partition that is added from now on has lost nothing.
+            if self.partitions.iter().any(|(_, state)| state.next_offset.is_some()) {
+                self.completeness.rebuild_from = None;
+            }
             self.completeness.dirty = true;
             self.clear(TroubleKind::StateDamaged, "state", now);
         }
@@ -197,7 +214,9 @@ impl Engine {
 
     /// Forgets partitions that a topic no longer has, because it was created anew with fewer.
     pub fn forget_partitions_from(&mut self, topic: &str, count: i32, now: Millis) {
+        let by_now = self.partitions.newest().map_or(now, |newest| newest.max(now));
         for partition in self.partitions.forget_from(topic, count) {
+            self.completeness.gaps.end(topic, partition, |_| by_now);
             self.resets.push((topic.to_owned(), partition));
             self.audit.push(AuditRow {
                 at: now,

@@ -3,6 +3,8 @@
 //! Usual events stay where they were found, in the record's bytes; others are decoded into an event of their own, with the
 //! same counts.
 
+use sha2::{Digest, Sha256};
+
 use super::decoder::Decoded;
 use super::labels::Labels;
 use super::{Engine, RefusedRecord};
@@ -25,6 +27,9 @@ impl Engine {
         let outcome = self.count(record, place, now);
         if let Some(partition) = self.partitions.at(place) {
             partition.passed(record);
+            if !matches!(outcome, Outcome::Refused(_) | Outcome::Future) {
+                partition.told_time();
+            }
         }
         match outcome {
             Outcome::Counted => self.law.counted += 1,
@@ -105,8 +110,14 @@ impl Engine {
             offset: record.offset,
             reason: refusal.reason().to_owned(),
             detail: refusal.to_string(),
+            size: Some(record.payload.map_or(0, <[u8]>::len) as u64),
+            sha256: record.payload.map(sha256),
         });
     }
+}
+
+fn sha256(payload: &[u8]) -> String {
+    Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where an event comes from, and when.

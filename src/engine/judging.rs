@@ -131,6 +131,7 @@ impl Engine {
         self.windows.settle();
         let patience = self.windows.settings().patience();
         self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
+        self.end_gaps(now);
         self.look_after_completeness(now);
     }
 

@@ -256,12 +256,12 @@ impl Engine {
 
     /// Notes that a partition's position has reached the end of its log; `now` is a clock that only goes forward.
     pub fn at_end(&mut self, topic: &str, partition: i32, now: Millis) {
-        self.partitions.entry(topic, partition).at_end.get_or_insert(now);
+        self.partitions.entry(topic, partition).is_at_end(now);
     }
 
-    /// Notes the end of a partition's log, for the lag.
-    pub fn set_end_offset(&mut self, topic: &str, partition: i32, end: i64) {
-        self.partitions.entry(topic, partition).end_offset = Some(end);
+    /// Notes the end of a partition's log: that of what can be read, and that of everything written.
+    pub fn set_end_offset(&mut self, topic: &str, partition: i32, end: i64, written: i64) {
+        self.partitions.entry(topic, partition).ends(end, written);
     }
 
     /// Estimate of what the next checkpoint writes, in bytes.

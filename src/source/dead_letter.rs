@@ -33,6 +33,10 @@ struct Pointer<'a> {
     offset: i64,
     reason: &'a str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<&'a str>,
 }
 
 impl DeadLetters {
@@ -55,8 +59,9 @@ impl DeadLetters {
     /// # Errors
     /// When the broker refuses it or does not answer; the pointer is then to be sent again.
     pub async fn send(&self, record: &RefusedRecord) -> Result<(), KafkaError> {
-        let RefusedRecord { topic, partition, offset, reason, detail } = record;
-        let pointer = Pointer { topic, partition: *partition, offset: *offset, reason, detail };
+        let RefusedRecord { topic, partition, offset, reason, detail, size, sha256 } = record;
+        let (partition, offset, size, sha256) = (*partition, *offset, *size, sha256.as_deref());
+        let pointer = Pointer { topic, partition, offset, reason, detail, size, sha256 };
         let value = serde_json::to_vec(&pointer).unwrap_or_default();
         let key = format!("{topic}/{partition}/{offset}");
         let record = FutureRecord::to(&self.topic).key(&key).payload(&value);

@@ -281,11 +281,12 @@ fn write_documents(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> ru
 }
 
 fn write_refused(transaction: &Transaction<'_>, refused: &[RefusedRecord]) -> rusqlite::Result<()> {
-    let insert =
-        "INSERT INTO refused (topic, partition, \"offset\", reason, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let insert = "INSERT INTO refused (topic, partition, \"offset\", reason, detail, size, sha256)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     for record in refused {
-        let RefusedRecord { topic, partition, offset, reason, detail } = record;
-        let values = params![topic, partition, offset, reason, detail];
+        let RefusedRecord { topic, partition, offset, reason, detail, size, sha256 } = record;
+        let size = size.and_then(|size| i64::try_from(size).ok());
+        let values = params![topic, partition, offset, reason, detail, size, sha256];
         seals::change(transaction, Sealed::Refused, insert, values)?;
     }
     if refused.is_empty() {
@@ -438,6 +439,8 @@ fn refused_row(row: &Row<'_>) -> rusqlite::Result<RefusedRow> {
         offset: row.get("offset")?,
         reason: row.get("reason")?,
         detail: row.get("detail")?,
+        size: row.get::<_, Option<i64>>("size")?.and_then(|size| u64::try_from(size).ok()),
+        sha256: row.get("sha256")?,
     };
     Ok(RefusedRow { id: row.get("id")?, record })
 }

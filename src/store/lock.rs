@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::Path;
 
-use super::StoreError;
+use super::{StoreError, make_folder};
 
 /// The right to count into a folder; given back when dropped or when the process ends.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl StateLock {
     /// When another process holds it, or the folder cannot be written.
     pub fn take(data_dir: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Folder { path: data_dir.to_owned(), source };
-        std::fs::create_dir_all(data_dir).map_err(failed)?;
+        make_folder(data_dir).map_err(failed)?;
         let path = data_dir.join("anchorwatch.lock");
         let mut file = OpenOptions::new()
             .create(true)

@@ -19,6 +19,8 @@ mod snapshot;
 mod sums;
 mod writer;
 
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +47,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("006_sums.sql"),
     include_str!("007_audit_basis.sql"),
     include_str!("008_seals.sql"),
+    include_str!("009_refused_digest.sql"),
 ];
 
 /// The migration with which rows of the outbox and the registry began to carry sums.
@@ -67,9 +70,10 @@ impl Store {
     /// # Errors
     /// When the folder is not writable, the file is damaged or of a newer version, or SQLite refuses.
     pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(data_dir)
-            .map_err(|source| StoreError::Folder { path: data_dir.to_owned(), source })?;
         let path = data_dir.join(STATE_FILE);
+        make_folder(data_dir)
+            .and_then(|()| make_file(&path))
+            .map_err(|source| StoreError::Folder { path: data_dir.to_owned(), source })?;
         let connection = connect(&path).map_err(|source| StoreError::sqlite(&path, source))?;
         let mut store = Self { path, connection, max_open: MAX_OPEN };
         store.check()?;
@@ -122,6 +126,20 @@ impl Store {
             transaction.commit().map_err(failed)?;
         }
         Ok(())
+    }
+}
+
+/// Makes the folder of the state, unless there is one, for its owner only.
+pub(in crate::store) fn make_folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes an empty file, unless there is one, that only its owner may read: a message that asks for an approval stands in
+/// the state. SQLite gives its log beside it the same mode.
+pub(in crate::store) fn make_file(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

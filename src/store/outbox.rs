@@ -221,8 +221,9 @@ impl Store {
         self.write(|transaction| due(transaction, target, (now, longest), limit))
     }
 
-    /// Makes the attempt durable; only then may it be sent. `false` if the row no longer waits. The time is that of the clock
-    /// by which rows are given up.
+    /// Makes the attempt durable; only then may it be sent. `false` if the row no longer waits. That of an action is in the
+    /// audit trail as well: whatever becomes of it, something may have gone out. The time is that of the clock by which
+    /// rows are given up.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -230,7 +231,16 @@ impl Store {
         self.write(|transaction| {
             let sql = "UPDATE outbox SET state = 'inflight', attempt = attempt + 1,
                        first_attempt_at = coalesce(first_attempt_at, ?2) WHERE id = ?1 AND state = 'pending'";
-            Ok(seals::change(transaction, Sealed::Outbox, sql, params![id, now])? == 1)
+            let taken = seals::change(transaction, Sealed::Outbox, sql, params![id, now])? == 1;
+            let sql = "SELECT key, target, attempt FROM outbox WHERE id = ?1 AND class = 'action'";
+            let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            let action: Option<(String, String, u32)> =
+                if taken { transaction.prepare_cached(sql)?.query_row([id], row).optional()? } else { None };
+            if let Some((key, target, attempt)) = action {
+                let detail = format!("{target}: attempt {attempt}");
+                audit_action(transaction, now, OutboxState::Inflight, &key, &detail)?;
+            }
+            Ok(taken)
         })
     }
 

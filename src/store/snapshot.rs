@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::checkpoint::{check_rows, positions};
-use super::{MIGRATIONS, STATE_FILE, StoreError};
+use super::{MIGRATIONS, STATE_FILE, StoreError, make_file};
 use crate::engine::Position;
 
 /// A copy of the state file.
@@ -20,7 +20,7 @@ pub struct Snapshot {
     pub positions: Vec<Position>,
 }
 
-/// Copies the state file of this folder to `to`, which must not exist.
+/// Copies the state file of this folder to `to`, which must not exist; only its owner may read the copy.
 ///
 /// # Errors
 /// When there is no state file, the disk is full, or SQLite refuses.
@@ -32,6 +32,8 @@ pub fn snapshot(data_dir: &Path, to: &Path) -> Result<Snapshot, StoreError> {
     }
     let connection = Connection::open_with_flags(&from, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
+    // Into an empty file SQLite copies as into none.
+    make_file(to).map_err(|source| StoreError::Folder { path: to.to_owned(), source })?;
     connection.execute("VACUUM INTO ?1", [to.display().to_string()]).map_err(failed)?;
     inspect(to)
 }

@@ -184,6 +184,7 @@ families! {
         audit_head_info: GaugeVec [hash] "Always 1; the label is the hash of the newest row of the audit trail.";
         series_dropped_total: IntCounterVec [] "Updates of series that were left out because telemetry.max_series was reached.";
         http_refused_total: IntCounterVec [reason] "Requests turned away before they reached a handler.";
+        http_handler_panics_total: IntCounterVec [] "Requests whose handler panicked; they were answered with an error.";
         checkpoint_duration_seconds: HistogramVec [] "Time to write a checkpoint.";
         delivery_duration_seconds: HistogramVec [target] "Time of an attempt to deliver.";
     }

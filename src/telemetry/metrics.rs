@@ -356,6 +356,11 @@ impl Metrics {
         self.families.http_refused_total.with_label_values(&[reason]).inc();
     }
 
+    /// Counts a request whose handler panicked.
+    pub fn handler_panicked(&self) {
+        self.families.http_handler_panics_total.with_label_values::<&str>(&[]).inc();
+    }
+
     /// Counts a decision on an action.
     pub fn action(&self, action: &str, decision: &str) {
         self.families.actions_total.with_label_values(&[action, decision]).inc();

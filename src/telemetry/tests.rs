@@ -196,6 +196,7 @@ fn full() -> Metrics {
     metrics.template_failed("ops");
     metrics.reloaded("done");
     metrics.outbox_left(0, 0);
+    metrics.handler_panicked();
     metrics
 }
 

@@ -3,7 +3,8 @@
 //!
 //! A gap is known by offsets; the event times it may have held follow from its neighbours: what was lost came no
 //! earlier than the lateness before the newest event ahead of the gap, and no later than the lateness after the first
-//! event behind it. Until that event is read, the gap is open and reaches into the future.
+//! event behind it. Until that event is read, the gap is open and reaches into the future; where everything was read that
+//! there is and no event came, it ends by then.
 
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,16 @@ impl Gaps {
         for gap in self.gaps.iter_mut().filter(|gap| gap.partition == partition && gap.topic == topic) {
             if gap.until.is_none() {
                 gap.until = Some(event_time.saturating_add(lateness).max(gap.since));
+                self.dirty = true;
+            }
+        }
+    }
+
+    /// Ends the open gaps of a partition behind which no event came, at the time that fits the reason.
+    pub fn end(&mut self, topic: &str, partition: i32, until: impl Fn(GapReason) -> Millis) {
+        for gap in self.gaps.iter_mut().filter(|gap| gap.partition == partition && gap.topic == topic) {
+            if gap.until.is_none() {
+                gap.until = Some(until(gap.reason).max(gap.since));
                 self.dirty = true;
             }
         }

@@ -1,7 +1,8 @@
 //! Watermarks: how far each partition has come in event time, and with it the whole.
 //!
 //! A partition's watermark moves only with its own records in offset order, so it is the same on every replay. Only
-//! the decisions that a partition is idle or stalled look at a clock, which only ever goes forward.
+//! the decisions that a partition is idle or stalled look at a clock, which only ever goes forward; they ask for event
+//! time, not for records: a partition full of records that say nothing about time holds nobody back (decision 62).
 
 use super::LastRecord;
 use crate::engine::Position;
@@ -26,10 +27,31 @@ pub struct Partition {
     pub end_offset: Option<i64>,
     /// Whether the position changed since the last checkpoint.
     pub dirty: bool,
-    /// Position at the last look, and since when it is that.
-    seen: (Option<i64>, Option<Millis>),
-    /// Whether it is behind and has not moved for so long that the others no longer wait for it.
+    /// Since when everything was read that there was and nothing of it moved the event time: records that say nothing
+    /// about time, however many, keep nobody waiting.
+    quiet: Option<Millis>,
+    /// Whether the records of a transaction that does not go on stand behind the end that can be read.
+    transaction: bool,
+    /// Records whose event time was taken, so that a long way through old ones is not mistaken for standing still.
+    timed: u64,
+    /// What the last look found.
+    seen: Seen,
+    /// Whether it is behind and told no time for so long that the others no longer wait for it.
     stalled: bool,
+    /// Whether nothing is to be waited for.
+    idle: bool,
+}
+
+/// What a look at a partition finds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    position: Option<i64>,
+    max_event_time: Option<Millis>,
+    timed: u64,
+    /// When the position was last found to have moved.
+    moved: Option<Millis>,
+    /// Since when there is more to read and no event time was told.
+    behind: Option<Millis>,
 }
 
 /// How long the others wait for a partition.
@@ -113,17 +135,15 @@ impl Partitions {
 
     /// Event time that every active partition has passed, less the allowed lateness.
     ///
-    /// A partition is idle when its position is at the end of the log and nothing came for `idle_after`; it then holds
-    /// nothing back. One that is behind and does not move holds all back until `stalled_after`. If nobody is left to
-    /// wait for, the newest decides.
+    /// A partition is idle when its position is at the end of the log and no record moved its event time for
+    /// `idle_after`; it then holds nothing back. One that is behind and tells no time holds all back until
+    /// `stalled_after`. If nobody is left to wait for, the newest decides.
     pub fn watermark(&mut self, now: Millis, patience: Patience) -> Option<Millis> {
-        self.known.iter_mut().for_each(|(_, state)| state.look(now, patience.stalled_after));
-        let idle = |state: &Partition| state.at_end.is_some_and(|since| now - since >= patience.idle_after);
-        let awaited =
-            self.known.iter().map(|(_, state)| state).filter(|state| !idle(state) && !state.stalled);
-        let awaited: Vec<&Partition> = awaited.collect();
+        self.known.iter_mut().for_each(|(_, state)| state.look(now, patience));
+        let awaited = self.known.iter().map(|(_, state)| state);
+        let awaited: Vec<&Partition> = awaited.filter(|state| !state.idle && !state.stalled).collect();
         let newest = if awaited.is_empty() {
-            self.known.iter().filter_map(|(_, state)| state.max_event_time).max()
+            self.newest()
         } else {
             let times: Option<Vec<Millis>> = awaited.iter().map(|state| state.max_event_time).collect();
             times.and_then(|times| times.into_iter().min())
@@ -136,11 +156,23 @@ impl Partitions {
         self.iter().filter(|(_, state)| state.stalled)
     }
 
+    /// Partitions at the end of their log of which nothing is awaited, as of the last look.
+    pub fn idle(&self) -> impl Iterator<Item = &PartitionId> {
+        self.known.iter().filter(|(_, state)| state.idle).map(|(id, _)| id)
+    }
+
+    /// The newest event time of all.
+    #[must_use]
+    pub fn newest(&self) -> Option<Millis> {
+        self.known.iter().filter_map(|(_, state)| state.max_event_time).max()
+    }
+
     /// Time before `now`, in which nothing could be read, does not count against anybody.
     pub fn look_anew(&mut self, now: Millis) {
         for (_, state) in &mut self.known {
-            state.seen = (None, None);
+            state.seen = Seen::default();
             state.at_end = state.at_end.map(|_| now);
+            state.quiet = state.quiet.map(|_| now);
         }
     }
 
@@ -169,14 +201,60 @@ impl Partition {
 
     /// Moves the largest event time.
     pub fn saw(&mut self, event_time: Millis) {
-        self.max_event_time = self.max_event_time.max(Some(event_time));
+        if self.max_event_time < Some(event_time) {
+            self.max_event_time = Some(event_time);
+            self.quiet = None;
+        }
     }
 
-    fn look(&mut self, now: Millis, stalled_after: Millis) {
-        let (position, since) = self.seen;
-        let since = since.filter(|_| position == self.next_offset && self.at_end.is_none()).unwrap_or(now);
-        self.seen = (self.next_offset, Some(since));
-        self.stalled = now - since >= stalled_after;
+    /// Notes that a record told its event time, whether or not that is the largest.
+    pub fn told_time(&mut self) {
+        self.timed += 1;
+    }
+
+    /// Notes that the position is at the end of the log.
+    pub fn is_at_end(&mut self, now: Millis) {
+        self.at_end.get_or_insert(now);
+        self.quiet.get_or_insert(now);
+    }
+
+    /// Notes the end of the log: that of what can be read, and that of everything written.
+    pub fn ends(&mut self, end: i64, written: i64) {
+        self.transaction = written > end && self.end_offset.is_none_or(|known| known == end);
+        self.end_offset = Some(end);
+    }
+
+    /// Goes on elsewhere: nothing that was known of the end holds there.
+    pub fn jump(&mut self, to: i64) -> Option<i64> {
+        (self.at_end, self.quiet, self.idle) = (None, None, false);
+        self.last_record = LastRecord::Unknown;
+        self.dirty = true;
+        self.next_offset.replace(to)
+    }
+
+    fn look(&mut self, now: Millis, patience: Patience) {
+        let before = self.seen;
+        let moved = before.position != self.next_offset;
+        let moved_at = if moved { Some(now) } else { before.moved };
+        // Under steady traffic the client never tells the end, but a position that passes it was there.
+        let reached = self.end_offset.is_some_and(|end| self.next_offset.is_some_and(|next| next >= end));
+        if moved && reached && before.max_event_time == self.max_event_time {
+            self.quiet.get_or_insert(now);
+        }
+        // Where records came lately the line to the broker is there; where none come, the client has told the end.
+        let lately = moved_at.is_some_and(|at| now - at < patience.idle_after);
+        let is_quiet = self.quiet.is_some_and(|since| now - since >= patience.idle_after);
+        self.idle = is_quiet && !self.transaction && (self.at_end.is_some() || lately);
+        let waits = self.idle || (self.at_end.is_some() && !self.transaction);
+        let behind = before.behind.filter(|_| !waits && before.timed == self.timed).unwrap_or(now);
+        self.stalled = now - behind >= patience.stalled_after;
+        self.seen = Seen {
+            position: self.next_offset,
+            max_event_time: self.max_event_time,
+            timed: self.timed,
+            moved: moved_at,
+            behind: Some(behind),
+        };
     }
 }
 
@@ -206,7 +284,7 @@ mod tests {
     fn a_partition_without_records_holds_all_back_until_it_is_idle() {
         let mut all = partitions(&[Some(100), None]);
         assert_eq!(all.watermark(500, PATIENCE), None, "its end is not reached yet");
-        all.entry("t", 1).at_end = Some(500);
+        all.entry("t", 1).is_at_end(500);
         assert_eq!(all.watermark(559, PATIENCE), None, "silent, but not for long");
         assert_eq!(all.watermark(560, PATIENCE), Some(90));
     }
@@ -214,27 +292,76 @@ mod tests {
     #[test]
     fn when_all_are_idle_the_newest_decides() {
         let mut all = partitions(&[Some(100), Some(50)]);
-        (0..2).for_each(|number| all.entry("t", number).at_end = Some(0));
+        (0..2).for_each(|number| all.entry("t", number).is_at_end(0));
         assert_eq!(all.watermark(60, PATIENCE), Some(90));
     }
 
     #[test]
-    fn a_lagging_partition_is_waited_for_while_it_moves() {
+    fn a_lagging_partition_is_waited_for_while_it_tells_time() {
         let mut all = partitions(&[Some(100), Some(50)]);
+        let step = |all: &mut Partitions, number, offset| {
+            all.entry("t", number).moved_behind(offset);
+            all.entry("t", number).told_time();
+        };
         for offset in 0..20 {
             let now = offset * 599;
-            all.entry("t", 0).moved_behind(offset);
-            all.entry("t", 1).moved_behind(offset);
+            (0..2).for_each(|number| step(&mut all, number, offset));
             assert_eq!(all.watermark(now, PATIENCE), Some(40), "at {now}");
         }
         let began = 19 * 599;
-        all.entry("t", 0).moved_behind(20);
+        step(&mut all, 0, 20);
         assert_eq!(all.watermark(began + 599, PATIENCE), Some(40));
-        all.entry("t", 0).moved_behind(21);
+        step(&mut all, 0, 21);
         assert_eq!(all.watermark(began + 600, PATIENCE), Some(90), "it stands still");
         assert_eq!(all.stalled().map(|(id, _)| id.1).collect::<Vec<_>>(), [1]);
-        all.entry("t", 1).moved_behind(20);
+        step(&mut all, 1, 20);
         assert_eq!(all.watermark(began + 601, PATIENCE), Some(40), "it moves again");
+    }
+
+    #[test]
+    fn records_that_say_nothing_about_time_keep_nobody_waiting() {
+        let mut all = partitions(&[Some(100), None]);
+        all.entry("t", 1).is_at_end(0);
+        for offset in 0..10 {
+            let now = 59 * (offset + 1);
+            all.entry("t", 1).moved_behind(offset);
+            all.entry("t", 1).is_at_end(now);
+            let expected = (now >= 60).then_some(90);
+            assert_eq!(all.watermark(now, PATIENCE), expected, "one every 59, at {now}");
+        }
+    }
+
+    #[test]
+    fn under_steady_traffic_the_end_that_was_told_is_enough() {
+        let mut all = partitions(&[Some(100), None]);
+        for offset in 0..100 {
+            if offset % 15 == 0 {
+                all.entry("t", 1).ends(offset, offset);
+            }
+            all.entry("t", 1).moved_behind(offset);
+            assert_eq!(all.watermark(offset, PATIENCE), (offset >= 60).then_some(90), "at {offset}");
+        }
+        assert_eq!(
+            all.watermark(200, PATIENCE),
+            None,
+            "nothing comes and no end is told: the line may be down"
+        );
+    }
+
+    #[test]
+    fn an_open_transaction_is_waited_for_as_long_as_one_that_is_behind() {
+        let mut all = partitions(&[Some(100), Some(50)]);
+        all.entry("t", 1).moved_behind(6);
+        all.entry("t", 1).ends(7, 9);
+        all.entry("t", 1).is_at_end(0);
+        assert_eq!(all.watermark(0, PATIENCE), Some(40));
+        all.entry("t", 0).told_time();
+        assert_eq!(all.watermark(599, PATIENCE), Some(40), "records wait that nobody can read yet");
+        assert_eq!(all.watermark(600, PATIENCE), Some(90));
+        assert_eq!(all.stalled().count(), 1, "and whoever is not waited for is told of");
+        all.entry("t", 1).ends(9, 9);
+        assert_eq!(all.watermark(601, PATIENCE), Some(90));
+        assert_eq!(all.stalled().count(), 0);
     }
 
     #[test]

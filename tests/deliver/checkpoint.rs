@@ -31,7 +31,8 @@ fn subjects() -> Vec<(u32, Subject)> {
 
 fn refused(offset: i64) -> RefusedRecord {
     let (topic, reason, detail) = ("flights".into(), "not_json".into(), "at byte 7".into());
-    RefusedRecord { topic, partition: 0, offset, reason, detail }
+    let (size, sha256) = (Some(7), Some("0f".into()));
+    RefusedRecord { topic, partition: 0, offset, reason, detail, size, sha256 }
 }
 
 #[test]

@@ -197,3 +197,21 @@ fn rows_that_waited_too_long_are_given_up_with_a_reason() {
     let row = &store.list_outbox(Some(OutboxState::Dead), 1).expect("rows")[0];
     assert_eq!(row.last_error.as_deref(), Some("target `gone` is no longer configured"));
 }
+
+#[test]
+fn every_attempt_of_an_action_stands_in_the_audit_trail_before_it_goes_out_and_none_of_a_notification() {
+    let folder = folder();
+    let mut store = open(folder.path());
+    let rows = [row("slack", told("k-1", "g")), row("retrain", asked("a-1", ActionKind::Retrain))];
+    store.apply(&decided(rows)).expect("a checkpoint");
+    let trail = |store: &Store| -> Vec<String> {
+        let rows = store.audit(9).expect("rows").into_iter().rev();
+        rows.map(|entry| format!("{} {} {}", entry.row.what, entry.row.key, entry.row.detail)).collect()
+    };
+    assert!(store.attempting(1, 5).expect("durable") && store.attempting(2, 5).expect("durable"));
+    assert!(!store.attempting(2, 6).expect("durable"), "it is under way");
+    assert_eq!(trail(&store), ["action_attempting a-1 retrain: attempt 1"]);
+    let again = Settlement::Retry { next_at: 7, error: "refused".to_owned() };
+    assert!(store.settle(2, 6, &again).expect("durable") && store.attempting(2, 7).expect("durable"));
+    assert_eq!(trail(&store).last().map(String::as_str), Some("action_attempting a-1 retrain: attempt 2"));
+}

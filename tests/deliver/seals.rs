@@ -29,6 +29,8 @@ fn filled(folder: &Path) {
         offset,
         reason: "not_json".into(),
         detail: "at byte 3".into(),
+        size: Some(3),
+        sha256: Some("ab".into()),
     };
     let checkpoint = Checkpoint { refused: vec![refused(7), refused(9)], ..decided(deliveries) };
     store.apply(&checkpoint).expect("a checkpoint");
@@ -121,6 +123,11 @@ fn rows_from_before_there_were_seals_are_sealed_when_the_file_is_opened() {
     for table in SEALED {
         connection.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN sum")).expect("an older table");
     }
+    for column in ["size", "sha256"] {
+        connection
+            .execute_batch(&format!("ALTER TABLE refused DROP COLUMN {column}"))
+            .expect("an older table");
+    }
     connection.pragma_update(None, "user_version", 7).expect("an older file");
     drop(connection);
     open(folder.path()).restore().expect("an upgraded file");
@@ -158,6 +165,8 @@ fn a_pointer_that_rots_under_the_daemon_is_left_out_and_counted_and_blocks_nobod
         offset,
         reason: "not_json".into(),
         detail: "x".into(),
+        size: None,
+        sha256: None,
     };
     let refused = (0..4).map(pointer).collect();
     store.apply(&Checkpoint { refused, ..Checkpoint::default() }).expect("a checkpoint");

@@ -32,20 +32,48 @@ fn happened() -> impl Strategy<Value = (i64, Happened)> {
 
 /// What the history says of one partition at its last look: the newest event time, and whether it is waited for.
 fn told(history: &[(i64, Happened)], partition: i32) -> (Option<i64>, bool) {
-    let now = history.last().map_or(0, |(now, _)| *now);
-    let is_record =
-        |what: &Happened| matches!(what, Happened::Record(of, _) | Happened::Refused(of) if *of == partition);
-    let newest = history.iter().filter_map(|(_, what)| match what {
+    let looks = (0..history.len()).filter(|place| history[*place].1 == Happened::Look);
+    let (mut moved, mut behind, mut before, mut awaited) = (i64::MIN / 2, None, 0, true);
+    for look in looks {
+        let (now, came) = (history[look].0, &history[before..look]);
+        let is_timed = |what: &Happened| matches!(what, Happened::Record(of, _) if *of == partition);
+        let is_record = |what: &Happened| is_timed(what) || *what == Happened::Refused(partition);
+        let end_after = |place: usize| {
+            let rest = history[place..look].iter();
+            rest.clone().find(|(_, what)| *what == Happened::AtEnd(partition)).map(|(at, _)| *at)
+        };
+        if came.iter().any(|(_, what)| is_record(what)) {
+            moved = now;
+        }
+        let last_record = history[..look].iter().rposition(|(_, what)| is_record(what));
+        let at_end = end_after(last_record.map_or(0, |last| last + 1));
+        let quiet = end_after(last_that_moved_time(&history[..look], partition).map_or(0, |last| last + 1));
+        let is_quiet = quiet.is_some_and(|since| now - since >= PATIENCE.idle_after);
+        let idle = is_quiet && (at_end.is_some() || now - moved < PATIENCE.idle_after);
+        let tells = came.iter().any(|(_, what)| is_timed(what));
+        let since = behind.filter(|_| !idle && at_end.is_none() && !tells).unwrap_or(now);
+        awaited = !idle && now - since < PATIENCE.stalled_after;
+        (behind, before) = (Some(since), look);
+    }
+    let times = history.iter().filter_map(|(_, what)| match what {
         Happened::Record(of, time) if *of == partition => Some(*time),
         _ => None,
     });
-    let since_record = history.iter().rposition(|(_, what)| is_record(what)).map_or(0, |last| last + 1);
-    let rest = &history[since_record..];
-    let at_end = rest.iter().find(|(_, what)| *what == Happened::AtEnd(partition)).map(|(at, _)| *at);
-    let first_look = rest.iter().find(|(_, what)| *what == Happened::Look).map_or(now, |(at, _)| *at);
-    let idle = at_end.is_some_and(|at| now - at >= PATIENCE.idle_after);
-    let stalled = at_end.is_none() && now - first_look >= PATIENCE.stalled_after;
-    (newest.max(), !idle && !stalled)
+    (times.max(), awaited)
+}
+
+/// Place of the last record whose event time is above all before it.
+fn last_that_moved_time(history: &[(i64, Happened)], partition: i32) -> Option<usize> {
+    let (mut newest, mut last) = (None, None);
+    for (place, (_, what)) in history.iter().enumerate() {
+        match what {
+            Happened::Record(of, time) if *of == partition && newest < Some(*time) => {
+                (newest, last) = (Some(*time), Some(place));
+            }
+            _ => {}
+        }
+    }
+    last
 }
 
 fn record(partition: i32, offset: i64) -> Record<'static> {
@@ -76,11 +104,12 @@ proptest! {
                     let state = partitions.entry("t", partition);
                     state.passed(&record(partition, offset));
                     state.saw(time);
+                    state.told_time();
                 }
                 Happened::Refused(partition) => {
                     partitions.entry("t", partition).passed(&record(partition, offset));
                 }
-                Happened::AtEnd(partition) => _ = partitions.entry("t", partition).at_end.get_or_insert(now),
+                Happened::AtEnd(partition) => partitions.entry("t", partition).is_at_end(now),
                 Happened::Look => {
                     let all: Vec<_> = (0..PARTITIONS).map(|partition| told(&history, partition)).collect();
                     let awaited: Vec<_> = all.iter().filter(|(_, awaited)| *awaited).collect();

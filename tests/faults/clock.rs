@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::kills::pause;
-use crate::support::{Kafka, Reply, wait_until};
+use crate::support::{Kafka, Reply, http, wait_until};
 use crate::world::{PATIENCE, World};
 use crate::{invariants, workload};
 
@@ -37,6 +37,10 @@ fn jumps_of_the_clock_change_nothing() {
             world.scripted += FAILURES;
         }
         fs::write(&told, jump).expect("a writable folder");
+        // An order that is refused must not put off the next checkpoint until the clock has come there.
+        let nobody_asked = "/api/v1/actions/0123456789abcdef0123456789abcdef/approve";
+        let refused = http::post(&world.http, nobody_asked, r#"{"token": "x"}"#).expect("an answer");
+        assert_eq!(refused.status, 404, "{}", refused.body);
         world.produce(chunk);
         pause(300);
         let all = world.produced.len();
@@ -44,7 +48,7 @@ fn jumps_of_the_clock_change_nothing() {
             let saved = crate::outcome::Outcome::read(&world.data()).records();
             saved == Some(all as u64)
         });
-        let alive = crate::support::http::get(&world.http, "/livez").expect("an answer");
+        let alive = http::get(&world.http, "/livez").expect("an answer");
         assert_eq!(alive.status, 200, "not alive after {jump}: {}", alive.body);
     }
     // Requests go out while the clock stands still. The pointers to refused records may not: the C library under librdkafka

@@ -18,6 +18,8 @@ use crate::workload::{self, PARTITIONS, Planned, Replay};
 
 /// Longest wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// `memory.max` of every case, in KiB.
+pub(crate) const MEMORY_MAX_KIB: u64 = 512 * 1_024;
 /// Never to be seen outside their files and the requests that carry them.
 pub(crate) const SECRET_CANARIES: [&str; 2] =
     ["0123456789abcdef0123456789abcdef", "d2hzZWMtY2FuYXJ5LXNlY3JldC1vZi10aGUtdGVzdHM="];
@@ -161,6 +163,7 @@ impl<'k> World<'k> {
             "action_guards": {"deploy_grace": "0s"},
             "http": {"listen": self.http},
             "checkpoint": {"every": "200ms"},
+            "memory": {"max": MEMORY_MAX_KIB * 1_024},
         })
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,6 +121,18 @@ fn search(place: &str, text: &str) {
     }
 }
 
+/// Only the owner reads the state: counts, deliveries, and the token of an approval while its message waits.
+fn only_the_owner_reads(data: &Path) {
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(data), 0o700, "{}", data.display());
+    for (path, _) in files(data) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("anchorwatch.db") || name == "approval.key" {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+}
+
 /// Answers of all routes, asked for everything that there is.
 fn answers(address: &str, token: &str) -> Vec<(String, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -218,6 +231,7 @@ fn no_secret_and_no_raw_value_ever_comes_out() {
     files(&folder.path().join("data"))
         .iter()
         .for_each(|(path, text)| search(&path.display().to_string(), text));
+    only_the_owner_reads(&folder.path().join("data"));
     assert!(daemon.terminate().success());
     search("standard error", &daemon.stderr());
     assert!(!daemon.stderr().contains(&approval), "the approval token came out in the log");

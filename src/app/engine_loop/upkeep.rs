@@ -18,7 +18,7 @@ impl EngineLoop {
     pub(super) fn statistics(&mut self, now: Millis) -> anyhow::Result<()> {
         let Some(statistics) = self.source.take_statistics() else { return Ok(()) };
         for end in &statistics.ends {
-            self.engine.set_end_offset(&end.topic, end.partition, end.end);
+            self.engine.set_end_offset(&end.topic, end.partition, end.end, end.high);
             self.watch_transaction(end, now);
         }
         self.publisher.metrics().kafka_client(statistics.queue_bytes, &statistics.round_trips);

@@ -21,9 +21,14 @@ const SETTINGS: [(&str, &str); 7] = [
     ("topic.metadata.refresh.interval.ms", "30000"),
 ];
 
-/// Settings that the configuration may not change, since correctness rests on them.
-const OURS: [&str; 4] =
-    ["enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "auto.offset.reset"];
+/// Settings that the configuration may not change: correctness rests on them, or that nothing is ever made in a cluster.
+const OURS: [&str; 5] = [
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "auto.offset.reset",
+    "allow.auto.create.topics",
+];
 
 /// Most of one answer: librdkafka takes twice as much at most.
 const MAX_FETCH: u64 = 1_000_000_000;
