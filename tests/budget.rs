@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anchorwatch::action::VersionFacts;
-use anchorwatch::alert::Notification;
+use anchorwatch::alert::{AlertKind, Notification};
 use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored};
+use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored, TroubleKind};
 use anchorwatch::event::Record;
 use anchorwatch::monitor::calibrated::{BudgetDays, Counted, ModelWatch, VERSION_WINDOWS};
 use anchorwatch::monitor::sequential::{SEQUENTIAL, SEQUENTIAL_LABELS};
@@ -40,6 +40,10 @@ enum Wrong {
     Amount,
     /// All labels turn round.
     Labels,
+    /// `amount` shifts by five standard deviations everywhere.
+    AmountFar,
+    /// Version 2.0.0 sends nothing.
+    SilentVersion,
 }
 
 /// Hour of the live events from which on something is wrong.
@@ -75,7 +79,8 @@ fn rows(from: i64, hours: i64, seed: u64, wrong: Wrong) -> Vec<Row> {
     let mut row = |index: i64| {
         let late = index >= ONSET * PER_HOUR;
         let segment = ["east", "north", "south", "west"][(chance.uniform() * 4.0) as usize % 4];
-        let version = if chance.uniform() < 0.3 { "2.0.0" } else { "1.0.0" };
+        let silent = late && wrong == Wrong::SilentVersion;
+        let version = if chance.uniform() < 0.3 && !silent { "2.0.0" } else { "1.0.0" };
         let mut amount = 50.0 + 10.0 * chance.normal();
         let colour = ["red", "green", "blue"][(chance.uniform() * 3.0) as usize % 3];
         let score = chance.uniform();
@@ -83,6 +88,7 @@ fn rows(from: i64, hours: i64, seed: u64, wrong: Wrong) -> Vec<Row> {
         match wrong {
             Wrong::AmountOfVersion if late && version == "2.0.0" => amount += 10.0,
             Wrong::Amount if late => amount += 10.0,
+            Wrong::AmountFar if late => amount += 50.0,
             Wrong::LabelsOfWest if late && segment == "west" => label = true,
             Wrong::Labels if late => label = !label,
             _ => {}
@@ -543,4 +549,44 @@ fn an_error_budget_that_burns_in_both_windows_alerts_and_ends_when_it_stops() {
     };
     assert_eq!(of(anchorwatch::alert::Transition::Firing).count(), 1, "{:?}", seen.told);
     assert_eq!(of(anchorwatch::alert::Transition::Resolved).count(), 1);
+}
+
+#[test]
+fn a_reference_for_windows_of_another_length_leaves_the_alerts_to_the_fixed_thresholds_and_says_so() {
+    let mut settings = settings("monitor: { window: 2h }");
+    settings.windows.min_rows = 20;
+    let events = events(&rows(LIVE, LIVE_HOURS, 10, Wrong::AmountFar), Labels::Inline);
+    let mut troubles = Vec::new();
+    let seen = run(&settings, &events, 2, 300, |engine| {
+        troubles.extend(engine.troubles().into_keys());
+        engine
+    });
+    assert_eq!(seen.of("calibrated").count(), 0);
+    let told = |one: &Notification| one.findings.iter().any(|finding| finding.column == "amount");
+    assert!(seen.told.iter().any(told), "{:?}", seen.told);
+    for version in ["1.0.0", "2.0.0"] {
+        assert!(troubles.contains(&(TroubleKind::OtherWindow, format!("m {version}"))), "{troubles:?}");
+    }
+    // One that fits is no trouble.
+    let fits = run(&self::settings(""), &events, 2, 300, |engine| {
+        assert_eq!(engine.troubles().len(), 0);
+        engine
+    });
+    assert!(fits.of("calibrated").count() > 0);
+}
+
+#[test]
+fn a_version_that_falls_silent_alerts_whatever_its_reference_is_calibrated_for() {
+    let settings = settings("monitor: { silence_after: 2h }");
+    let events = events(&rows(LIVE, LIVE_HOURS, 11, Wrong::SilentVersion), Labels::Inline);
+    let seen = run(&settings, &events, 2, 300, unbroken);
+    let silent = |one: &&Notification| {
+        one.kind == AlertKind::Volume && one.findings.iter().any(|one| one.detector == "silence_seconds")
+    };
+    let told: Vec<_> = seen.told.iter().filter(silent).map(|one| (one.version.as_str(), one.at)).collect();
+    assert!(told.iter().any(|(version, _)| *version == "2.0.0"), "{:?}", seen.told);
+    let onset = LIVE + ONSET * HOUR;
+    assert!(told.iter().all(|(version, at)| *version == "2.0.0" && *at >= onset + 2 * HOUR), "{told:?}");
+    let classical = |one: &Notification| one.kind == AlertKind::Drift && one.version == "1.0.0";
+    assert!(!seen.told.iter().any(classical), "the other verdicts of these windows stay out");
 }

@@ -8,14 +8,15 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::binning::Binning;
-use crate::contingency::{ChiSquareOptions, chi_square, g_test};
+use crate::binning::{Binning, NumericBinning};
+use crate::contingency::{ChiSquareOptions, chi_square, g_test, two_proportion_z, two_proportions};
 use crate::counts::total;
 use crate::distributions::lattice::Alternative;
 use crate::divergence::{
     Smoothing, eighth_p_value, group, hellinger, jensen_shannon, kl, psi, psi_p_value, quantile_groups,
     total_variation,
 };
+use crate::samples::{Moments, welch_t};
 use crate::two_sample::rank::{
     AndersonDarling, anderson_darling_square, cramer_von_mises, mann_whitney, mean_square_difference,
 };
@@ -59,6 +60,12 @@ pub enum BatchDetector {
     GTest,
     /// Kullback–Leibler divergence of the reference from the window in nats, on the groups of the PSI and smoothed as it.
     KullbackLeibler,
+    /// Welch's t test on the middles of cells; the statistic is Cohen's (1988) d, the difference of the means over the root
+    /// of the mean variance; numeric only.
+    Welch,
+    /// Tests of two proportions, one for each group or category, by Bonferroni; the statistic is the largest difference of
+    /// a share.
+    Proportions,
 }
 
 /// What a detector says of a window.
@@ -76,7 +83,7 @@ pub struct Score {
 
 impl BatchDetector {
     /// Every detector.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Psi,
         Self::Ks,
         Self::ChiSquare,
@@ -90,6 +97,8 @@ impl BatchDetector {
         Self::AndersonDarling,
         Self::GTest,
         Self::KullbackLeibler,
+        Self::Welch,
+        Self::Proportions,
     ];
 
     /// The name in configuration, metrics and messages.
@@ -109,6 +118,8 @@ impl BatchDetector {
             Self::AndersonDarling => "anderson_darling",
             Self::GTest => "g_test",
             Self::KullbackLeibler => "kullback_leibler",
+            Self::Welch => "welch",
+            Self::Proportions => "proportions",
         }
     }
 
@@ -126,14 +137,16 @@ impl BatchDetector {
             | Self::Kuiper
             | Self::MannWhitney
             | Self::CramerVonMises
-            | Self::AndersonDarling => true,
+            | Self::AndersonDarling
+            | Self::Welch => true,
             Self::Psi
             | Self::ChiSquare
             | Self::JensenShannon
             | Self::Hellinger
             | Self::TotalVariation
             | Self::GTest
-            | Self::KullbackLeibler => false,
+            | Self::KullbackLeibler
+            | Self::Proportions => false,
         }
     }
 
@@ -141,7 +154,9 @@ impl BatchDetector {
     #[must_use]
     pub fn upper_bound(self) -> f64 {
         match self {
-            Self::Psi | Self::Wasserstein | Self::AndersonDarling | Self::KullbackLeibler => f64::INFINITY,
+            Self::Psi | Self::Wasserstein | Self::AndersonDarling | Self::KullbackLeibler | Self::Welch => {
+                f64::INFINITY
+            }
             Self::GTest => (2.0 * std::f64::consts::LN_2).sqrt(),
             Self::Ks
             | Self::ChiSquare
@@ -150,7 +165,8 @@ impl BatchDetector {
             | Self::TotalVariation
             | Self::Kuiper
             | Self::MannWhitney
-            | Self::CramerVonMises => 1.0,
+            | Self::CramerVonMises
+            | Self::Proportions => 1.0,
         }
     }
 
@@ -219,13 +235,18 @@ impl BatchDetector {
                 let a2 = anderson_darling_square(reference, window, AndersonDarling::Midrank)?;
                 Some(((a2.max(0.0) * scale_of(reference, window)).sqrt(), None))
             }
+            Self::Welch => {
+                let (d, test) = standardised_means(binning, reference, window)?;
+                Some((d, test.filter(|_| with_p)))
+            }
             Self::Psi
             | Self::ChiSquare
             | Self::JensenShannon
             | Self::Hellinger
             | Self::TotalVariation
             | Self::GTest
-            | Self::KullbackLeibler => None,
+            | Self::KullbackLeibler
+            | Self::Proportions => None,
         }
     }
 
@@ -269,12 +290,17 @@ impl BatchDetector {
                 // Either direction is half of the PSI for small changes.
                 Some((nats.max(0.0), p(&|| psi_p_value(2.0 * nats.max(0.0), n, m, bins))))
             }
+            Self::Proportions => {
+                let (largest, p_value) = proportions(reference, window, n, m)?;
+                Some((largest, p_value.filter(|_| with_p)))
+            }
             Self::Ks
             | Self::Wasserstein
             | Self::Kuiper
             | Self::MannWhitney
             | Self::CramerVonMises
-            | Self::AndersonDarling => None,
+            | Self::AndersonDarling
+            | Self::Welch => None,
         }
     }
 }
@@ -410,6 +436,49 @@ fn grouped(binning: &Binning, reference: &[u64], window: &[u64]) -> (Vec<u64>, V
             used.map(|(&r, &w)| (r, w)).unzip()
         }
     }
+}
+
+/// The largest difference of a group's share, and the p-value of the group whose share is the least likely, times the tests:
+/// one if there are two groups, whose shares say the same. `None` without groups.
+fn proportions(reference: &[u64], window: &[u64], n: u64, m: u64) -> Option<(f64, Option<f64>)> {
+    let groups = || reference.iter().zip(window);
+    let share = |(r, w): (&u64, &u64)| (*w as f64 / m as f64 - *r as f64 / n as f64).abs();
+    let largest = groups().map(share).reduce(f64::max)?.min(1.0);
+    let z = |(r, w): (&u64, &u64)| two_proportion_z((*r, n), (*w, m)).map_or(0.0, |(z, _)| z.abs());
+    let (r, w) = groups().max_by(|a, b| z(*a).total_cmp(&z(*b)))?;
+    let tests = if reference.len() <= 2 { 1.0 } else { reference.len() as f64 };
+    let p_value = two_proportions((*r, n), (*w, m)).map(|test| (test.p_value * tests).min(1.0));
+    Some((largest, p_value))
+}
+
+/// Difference of the means over the root of the mean variance, and Welch's p-value; `None` if neither side has a spread.
+fn standardised_means(binning: &Binning, reference: &[u64], window: &[u64]) -> Option<(f64, Option<f64>)> {
+    let Binning::Numeric(binning) = binning else {
+        return None;
+    };
+    let (reference, window) = (moments(binning, reference)?, moments(binning, window)?);
+    let variance = |side: &Moments| side.squares / side.count as f64;
+    let spread = f64::midpoint(variance(&reference), variance(&window)).sqrt();
+    let d = (window.mean - reference.mean).abs() / spread;
+    let p_value = welch_t(&reference, &window).map(|test| test.p_value.clamp(0.0, 1.0));
+    d.is_finite().then_some((d, p_value.filter(|p| !p.is_nan())))
+}
+
+/// Moments of counts, each value in the middle of its cell, or at the inner end of an outermost one; `None` if there are none.
+fn moments(binning: &NumericBinning, counts: &[u64]) -> Option<Moments> {
+    let value = |cell: usize| {
+        let (low, high) = binning.bounds(cell)?;
+        let middle = f64::midpoint(low, high);
+        [middle, low, high].into_iter().find(|value| value.is_finite())
+    };
+    let used = || (0..counts.len()).filter(|cell| counts[*cell] > 0);
+    let values: Vec<(f64, f64)> =
+        used().map(|cell| Some((value(cell)?, counts[cell] as f64))).collect::<Option<_>>()?;
+    let all: f64 = values.iter().map(|(_, count)| count).sum();
+    let mean = values.iter().map(|(value, count)| value * count).sum::<f64>() / all;
+    let squares = values.iter().map(|(value, count)| (value - mean).powi(2) * count).sum();
+    let (min, max) = (values.first()?.0, values.last()?.0);
+    Some(Moments { count: total(counts), mean, squares, min, max })
 }
 
 /// The distance over the interquartile range of the reference, or its whole range if the quartiles are equal.

@@ -6,8 +6,6 @@
 
 pub mod cbpe;
 pub mod isotonic;
-pub mod label_shift;
-pub mod loss_table;
 pub mod platt;
 pub mod sampling_error;
 

@@ -128,10 +128,7 @@ impl Alerts {
         let firing = || lives.values().filter(|life| life.state == State::Firing);
         let first = firing().min_by_key(|life| life.since)?;
         let pace = self.pace();
-        let severity = match firing().any(|life| life.escalated) {
-            true => Severity::Critical,
-            false => severity_of(key.kind, &self.settings),
-        };
+        let severity = firing().map(|life| severity_of(key.kind, life, &self.settings)).max()?;
         Some(Member {
             id: AlertId {
                 model: id.0.clone(),

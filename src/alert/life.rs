@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Finding};
+use super::{Evidence, Finding, Severity};
 use crate::subject::Millis;
 
 /// What one judged window says about a column.
@@ -79,6 +79,9 @@ pub(super) struct Life {
     /// Critical until it resolves.
     #[serde(default)]
     pub(super) escalated: bool,
+    /// The highest that a verdict gave it until it resolves; `None` if verdicts have none.
+    #[serde(default)]
+    pub(super) severity: Option<Severity>,
     /// Whether the quantity lies below what is expected, and for how many windows in a row it did not.
     #[serde(default)]
     falls: bool,
@@ -140,7 +143,7 @@ impl Life {
         };
         match self.state {
             State::Firing => self.last(pace),
-            State::Inactive => (self.fired, self.escalated) = (0, false),
+            State::Inactive => (self.fired, self.escalated, self.severity) = (0, false, None),
             State::Pending => {}
         }
         if step.is_some() {

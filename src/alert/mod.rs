@@ -214,12 +214,12 @@ impl Alerts {
                     (life.since, life.turned) = (window.end, window.end);
                 }
                 life.finding = latest;
-                life.escalated |= verdicts.iter().any(|verdict| verdict.severity == Some(Severity::Critical));
-                life.escalated |= life
-                    .finding
-                    .as_ref()
-                    .zip(factor)
-                    .is_some_and(|(finding, factor)| finding.statistic >= factor * finding.threshold);
+                let said = verdicts.iter().filter(|verdict| over(verdict));
+                life.severity = life.severity.max(said.filter_map(|verdict| verdict.severity).max());
+                life.escalated |=
+                    life.finding.as_ref().zip(factor).is_some_and(|(finding, factor)| {
+                        finding.statistic.abs() >= factor * finding.threshold
+                    });
             }
             let step = life.step(sign, window.end, pace);
             if let Some(finding) = &mut life.finding {
@@ -385,8 +385,17 @@ impl VersionAlerts {
     }
 }
 
-fn severity_of(kind: AlertKind, settings: &config::Alerts) -> Severity {
-    settings.severity.get(&kind).copied().unwrap_or(Severity::Warning)
+/// Severity of an alert at one horizon: critical if it was escalated, else what is configured for its kind, else what the
+/// verdict says, else what its kind has by default.
+fn severity_of(kind: AlertKind, life: &Life, settings: &config::Alerts) -> Severity {
+    if life.escalated {
+        return Severity::Critical;
+    }
+    let usual = match kind {
+        AlertKind::DataFault => Severity::Critical,
+        AlertKind::Drift | AlertKind::Latency | AlertKind::Volume | AlertKind::Operation => Severity::Warning,
+    };
+    settings.severity.get(&kind).copied().or(life.severity).unwrap_or(usual)
 }
 
 const fn state_after(step: Step) -> AlertState {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::group::{AlertId, Member, episode, group_labels};
 use super::life::{Life, State};
-use super::{AlertKey, Alerts, Evidence, Severity, VersionAlerts, rules, severity_of};
+use super::{AlertKey, Alerts, Evidence, VersionAlerts, rules, severity_of};
 use crate::config;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, SilenceState, SilenceView};
@@ -113,7 +113,7 @@ pub(super) fn view(
         column: key.column.clone(),
         detector: finding.detector.clone(),
         kind: key.kind,
-        severity: if life.escalated { Severity::Critical } else { severity_of(key.kind, settings) },
+        severity: severity_of(key.kind, life, settings),
         state: match (life.state, life.evidence) {
             (State::Inactive, _) => AlertState::Resolved,
             (State::Pending, _) => AlertState::Pending,

@@ -341,3 +341,43 @@ fn an_order_that_makes_no_sense_is_refused_with_the_reason() {
     assert!(refused(&["model=m"], 1_000).contains("later end"));
     assert!(refused(&["model=m"; 21], 2_000).contains("at most 20"));
 }
+
+/// The severity with which a fault under the budget of this severity is told.
+fn told_severity(settings: &str, kind: AlertKind, severity: Severity) -> Severity {
+    let mut alerts = alerts(&config(settings));
+    let verdict = VerdictView { severity: Some(severity), ..verdict(kind, "x", 2.0) };
+    let window = WindowView { horizon: "calibrated".to_owned(), ..window("m", MINUTE, vec![verdict]) };
+    alerts.observe(&window);
+    let round = alerts.announce(MINUTE);
+    let shown: Vec<Severity> = alerts.views().iter().map(|view| view.severity).collect();
+    assert_eq!(shown, [round.announcements[0].notification.severity], "told as it is shown");
+    shown[0]
+}
+
+#[test]
+fn the_severity_of_a_budget_is_that_of_the_alert_unless_the_kind_has_a_configured_one() {
+    use AlertKind::{DataFault, Drift};
+    use Severity::{Critical, Warning};
+    assert_eq!(told_severity("", DataFault, Warning), Warning);
+    assert_eq!(told_severity("", DataFault, Critical), Critical);
+    assert_eq!(told_severity("", Drift, Critical), Critical);
+    assert_eq!(told_severity("  severity: {data_fault: critical}\n", DataFault, Warning), Critical);
+    assert_eq!(told_severity("  severity: {drift: warning}\n", Drift, Critical), Warning);
+    // Without a budget a fault is what it was.
+    let mut classical = alerts(&config(""));
+    classical.observe(&window("m", MINUTE, vec![verdict(DataFault, "x", 2.0), verdict(Drift, "y", 2.0)]));
+    let round = classical.announce(MINUTE);
+    let severities: Vec<_> = round.announcements.iter().map(|one| one.notification.severity).collect();
+    assert_eq!(severities, [Critical, Warning]);
+}
+
+#[test]
+fn a_fall_of_the_same_size_escalates_as_a_rise_does() {
+    for sign in [1.0, -1.0] {
+        let mut alerts = alerts(&config("  escalate: {factor: 5}\n"));
+        let verdict = VerdictView { statistic: Some(0.6 * sign), ..verdict(AlertKind::Drift, "x", 6.0) };
+        alerts.observe(&window("m", MINUTE, vec![verdict]));
+        let round = alerts.announce(MINUTE);
+        assert_eq!(round.announcements[0].notification.severity, Severity::Critical);
+    }
+}

@@ -8,6 +8,9 @@ use clap::Args;
 
 use crate::config::{self, Config};
 use crate::deliver::{self, Allowed};
+use crate::monitor::misfit::{InUse, misfits};
+use crate::reference::Reference;
+use crate::registry::{Registry, RegistryError};
 
 /// Exit code of a bad configuration, as in `sysexits.h`.
 pub const EX_USAGE: u8 = 64;
@@ -20,6 +23,9 @@ pub struct CheckCommand {
     /// Print the effective configuration with every default, without secrets.
     #[arg(long)]
     pub print: bool,
+    /// Also say what does not fit the active references in `data_dir`.
+    #[arg(long)]
+    pub references: bool,
 }
 
 impl CheckCommand {
@@ -44,12 +50,34 @@ impl CheckCommand {
                     errors.iter().try_for_each(|error| writeln!(err, "{error}"))?;
                     return Ok(ExitCode::from(EX_USAGE));
                 }
+                let misfits = match self.references.then(|| misfits_of(&config)) {
+                    None => Vec::new(),
+                    Some(Ok(misfits)) => misfits,
+                    Some(Err(error)) => vec![error.to_string()],
+                };
+                if !misfits.is_empty() {
+                    misfits.iter().try_for_each(|line| writeln!(err, "{line}"))?;
+                    return Ok(ExitCode::from(EX_USAGE));
+                }
                 writeln!(out, "{}: good", self.file.display())?;
                 out.write_all(summary(&config).as_bytes())?;
                 Ok(ExitCode::SUCCESS)
             }
         }
     }
+}
+
+/// What of a configuration does not fit the active references of its own registry, a sentence each.
+fn misfits_of(config: &Config) -> Result<Vec<String>, RegistryError> {
+    let registry = Registry::open(&config.data_dir)?;
+    let active = registry.list_references(None)?.into_iter().filter(|row| row.active);
+    let references: Vec<Reference> =
+        active.map(|row| registry.load_reference(&row.id)).collect::<Result<_, _>>()?;
+    let in_use: Vec<InUse<'_>> = references
+        .iter()
+        .map(|reference| InUse { model: &reference.model, version: &reference.version, reference })
+        .collect();
+    Ok(misfits(&config.monitor, &in_use).into_values().collect())
 }
 
 /// What a configuration means, in a few lines.
@@ -112,13 +140,18 @@ fn joined(items: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::{BaselineOptions, build};
 
     fn run(text: &str, print: bool) -> (bool, String, String) {
+        run_with(text, print, false)
+    }
+
+    fn run_with(text: &str, print: bool, references: bool) -> (bool, String, String) {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("a.yaml");
         std::fs::write(&file, text).expect("write");
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = CheckCommand { file, print }.run(&mut out, &mut err).expect("streams");
+        let code = CheckCommand { file, print, references }.run(&mut out, &mut err).expect("streams");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         (code == ExitCode::SUCCESS, text(out), text(err))
     }
@@ -148,6 +181,29 @@ mod tests {
         listens   http://127.0.0.1:9464
         state     ./data
         ");
+    }
+
+    #[test]
+    fn what_does_not_fit_the_references_at_hand_is_found_when_asked_for() {
+        let folder = tempfile::tempdir().expect("folder");
+        let baseline = folder.path().join("rows.csv");
+        let rows: String =
+            (0..500).map(|row| format!("{},{}\n", 1_704_067_200_000_i64 + row * 600_000, row % 7)).collect();
+        std::fs::write(&baseline, format!("ts,x\n{rows}")).expect("write");
+        let reference = build(&BaselineOptions::new("m", "1.0.0", &baseline)).expect("a reference");
+        let data = folder.path().join("data");
+        Registry::open(&data).expect("a registry").add_reference(&reference).expect("kept");
+        let text = |monitor: &str| {
+            let data = data.display();
+            format!("kafka: {{bootstrap: 'h:1', topics: [t]}}\ndata_dir: {data}\nmonitor: {monitor}")
+        };
+        let wrong = text("{window: 2h, sequential: [{detector: adwin, on: nope}]}");
+        let (good, _, err) = run(&wrong, false);
+        assert!(good, "nobody asked: {err}");
+        let (good, out, err) = run_with(&wrong, false, true);
+        assert!(!good && out.is_empty() && err.lines().count() == 2, "{err}");
+        assert!(err.contains("m 1.0.0: its reference") && err.contains("monitor.sequential[0]"), "{err}");
+        assert!(run_with(&text("{window: 1h, sequential: [{detector: adwin, on: x}]}"), false, true).0);
     }
 
     #[test]

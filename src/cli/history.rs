@@ -9,7 +9,7 @@ use clap::Args;
 use super::CliContext;
 use super::table::when;
 use super::topic::{TopicRange, is_topic};
-use crate::config::{self, Monitor, Span};
+use crate::config::{self, Monitor, Span, Verdicts};
 use crate::monitor::calibrated::{About, BudgetDays, ModelWatch, category_name, quoted};
 use crate::reference::Reference;
 use crate::registry::{BaselineOptions, BuildError, CountedSeries, Format, Registry, build, read_series};
@@ -96,11 +96,13 @@ impl BaselineArgs {
         let budget = budget(&monitor);
         let watch = ModelWatch::new(&reference, budget).with_context(|| {
             format!(
-                "{}: it has no readable time column `ts`, so nothing is known of how the baseline varies; name the \
+                "{}: it has no readable time column `ts`, so nothing is known of how the baseline varies from window to \
+                 window, and only the fixed floors of the daemon's classical detectors can judge against it; name the \
                  column with --columns ts=COLUMN",
                 self.reference.display()
             )
         })?;
+        let watch = watch.tolerating(&monitor.tolerated);
         let window_ms = watch.window_ms();
         if let Some(asked) = asked.filter(|asked| *asked != window_ms) {
             anyhow::bail!(
@@ -229,6 +231,23 @@ impl BaselineArgs {
     }
 }
 
+/// What the daemon would judge by these settings, and the commands that judge the past do not.
+fn unjudged(monitor: &Monitor) -> Option<String> {
+    let parts = [
+        (monitor.verdicts != Verdicts::Calibrated, "classical verdicts"),
+        (!monitor.sequential.is_empty(), "sequential rules"),
+        (monitor.latency.objective_ms.is_some(), "burn rates"),
+        (monitor.silence_after.is_some(), "silence"),
+    ];
+    let parts: Vec<&str> = parts.into_iter().filter(|(asked, _)| *asked).map(|(_, name)| name).collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "only verdicts under the false-alarm budget are judged here; the configuration also asks for: {}",
+            parts.join(", ")
+        )
+    })
+}
+
 /// Options of `reference create` go by other names here.
 fn as_named_here(error: BuildError) -> BuildError {
     match error {
@@ -255,8 +274,14 @@ impl Baseline {
 
     /// What the baseline was too short or too poor for.
     pub(super) fn assumptions(&self) -> Vec<String> {
-        let calibration = self.reference.calibration.as_ref();
-        calibration.map(|calibration| calibration.assumptions.clone()).unwrap_or_default()
+        self.reference.assumptions().to_vec()
+    }
+
+    /// The same, and what of the configuration is not judged here.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.assumptions();
+        notes.extend(unjudged(&self.monitor));
+        notes
     }
 
     /// Windows behind the calibration.
@@ -266,7 +291,7 @@ impl Baseline {
 
     /// What has to be said of events before they are judged.
     fn notes_on(&self, events: &CountedSeries) -> Vec<String> {
-        let mut notes = self.assumptions();
+        let mut notes = self.notes();
         if events.left_out > 0 {
             let left_out = events.left_out;
             notes.push(format!("{left_out} events have no readable time or are beyond the windows kept"));
@@ -316,6 +341,20 @@ pub(super) fn instant(name: &str, text: &str) -> anyhow::Result<Millis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_configuration_asks_for_beside_the_budget_is_said_to_be_left_out() {
+        let monitor = |yaml: &str| {
+            let text = format!("kafka: {{bootstrap: 'h:1', topics: [t]}}\nmonitor: {yaml}");
+            config::parse(&text, "test").unwrap().monitor
+        };
+        assert_eq!(unjudged(&monitor("{window: 2h}")), None);
+        let all = monitor(
+            "{verdicts: both, sequential: [{detector: adwin, on: x}], latency: {objective_ms: 50}, silence_after: 1h}",
+        );
+        let told = unjudged(&all).unwrap();
+        assert!(told.ends_with("classical verdicts, sequential rules, burn rates, silence"), "{told}");
+    }
 
     #[test]
     fn instants_are_dates_or_milliseconds() {

@@ -113,6 +113,9 @@ struct Create {
     /// Time zone whose days and weeks the traffic follows, such as Europe/Berlin.
     #[arg(long, default_value = "UTC")]
     time_zone: chrono_tz::Tz,
+    /// Most pairs of numeric columns whose correlation is watched, in the order of the columns; 0 watches none.
+    #[arg(long, default_value_t = 136, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=136))]
+    pairs: usize,
     /// Most cut points of a numeric column.
     #[arg(long, default_value_t = 256)]
     points: usize,
@@ -151,6 +154,7 @@ impl Create {
         options.segment_field = self.segment_by;
         options.window_ms = self.window.millis();
         options.time_zone = self.time_zone;
+        options.pairs = self.pairs;
         options.points = self.points;
         options.max_categories = self.max_categories;
         options.git_commit = self.git_commit;
@@ -250,6 +254,9 @@ fn write_notes(reference: &Reference, out: &mut dyn Write) -> std::io::Result<()
         for note in &column.notes {
             writeln!(out, "note: `{}`: {note}", column.name)?;
         }
+    }
+    for assumption in reference.assumptions() {
+        writeln!(out, "note: {assumption}")?;
     }
     Ok(())
 }

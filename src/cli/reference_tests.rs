@@ -108,6 +108,45 @@ fn an_empty_registry_says_what_to_do() {
 }
 
 #[test]
+fn what_a_baseline_is_too_short_for_is_told_at_creation_and_later() {
+    let shell = Shell::new();
+    let rows: String =
+        (0..400).map(|row| format!("{},{}\n", 1_704_067_200_000_i64 + row * 600_000, row % 7)).collect();
+    let path = shell.file("rows.csv", &format!("ts,x\n{rows}"));
+    let created = shell.run(&format!("reference create --model m --version 1.0.0 --from {path}")).unwrap();
+    let id = created.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap();
+    let shown = shell.run(&format!("reference show {id}")).unwrap();
+    for told in [&created, &shown] {
+        assert!(told.contains("note: the baseline is shorter than 3 days"), "{told}");
+    }
+    let json = shell.run(&format!("reference show {id} --output json")).unwrap();
+    let view: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(view["calibrated_for_ms"], 3_600_000);
+    assert!(view["assumptions"][0].as_str().unwrap().starts_with("the baseline"), "{json}");
+}
+
+#[test]
+fn pairs_beyond_those_watched_are_told_and_none_are_watched_if_none_are_asked_for() {
+    let shell = Shell::new();
+    let names: String = (0..6).map(|column| format!(",x{column}")).collect();
+    let row = |row: i64| {
+        let values: String = (0..6).map(|column| format!(",{}", (row * (7 + column)) % 101)).collect();
+        format!("{}{values}\n", 1_704_067_200_000_i64 + row * 600_000)
+    };
+    let path = shell.file("rows.csv", &format!("ts{names}\n{}", (0..400).map(row).collect::<String>()));
+    let create = |pairs: &str| {
+        shell.run(&format!("reference create --model m --version 1.0.0 --from {path} {pairs}")).unwrap()
+    };
+    assert!(!create("").contains("correlations"), "all 15 are watched");
+    let some = create("--pairs 9");
+    assert!(
+        some.contains("the correlations of 9 of 15 pairs") && some.contains("the fewest with `x2`"),
+        "{some}"
+    );
+    assert!(!create("--pairs 0").contains("correlations"), "that is what was asked for");
+}
+
+#[test]
 fn what_was_left_out_is_told_at_creation() {
     let shell = Shell::new();
     let path = shell.file("rows.csv", "a,empty\n1,\n2,\n");

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::CliContext;
 use super::history::{Baseline, BaselineArgs};
 use super::table::{Output, percent, span, write_json, write_table};
-use crate::config::Span;
+use crate::config::{Span, Tolerated};
 use crate::monitor::calibrated::sensitivity::{Injected, LONGEST, delays, floors, thresholds};
 use crate::monitor::calibrated::{BudgetDays, ModelWatch, severity};
 use crate::subject::Millis;
@@ -184,7 +184,7 @@ impl TuneCommand {
 
     fn budget_row(&self, baseline: &Baseline, days: u32) -> Option<BudgetRow> {
         let both = BudgetDays { warning: f64::from(days), critical: f64::from(days) };
-        let watch = ModelWatch::new(&baseline.reference, both)?;
+        let watch = ModelWatch::new(&baseline.reference, both)?.tolerating(&baseline.monitor.tolerated);
         let budgets = both.budgets(baseline.window_ms);
         let loudness = self.severity.loudness();
         let in_force = match loudness {
@@ -262,6 +262,11 @@ impl TuneCommand {
         writeln!(out, "  one_false_alarm_in:")?;
         writeln!(out, "    warning: {warning}")?;
         writeln!(out, "    critical: {critical}")?;
+        let Tolerated { deviations, rate, level, tail } = baseline.monitor.tolerated;
+        writeln!(out, "  tolerated:")?;
+        for (name, size) in [("deviations", deviations), ("rate", rate), ("level", level), ("tail", tail)] {
+            writeln!(out, "    {name}: {size}")?;
+        }
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub struct Alerts {
     /// Windows in a row without evidence (no rows, or too few) after which the sinks hear that a firing alert can no longer be judged.
     #[schemars(range(min = 1))]
     pub no_evidence_after: u32,
-    /// Severity by kind; kinds not named are `warning`.
+    /// Severity by kind, whatever the verdict says. Kinds not named have the severity of the budget, rule or burn rate that was exceeded; where there is none, data faults are `critical` and all else is `warning`.
     #[schemars(extend("propertyNames" = {"enum": ["data_fault", "drift", "latency", "volume", "operation"]}))]
     pub severity: BTreeMap<AlertKind, Severity>,
     /// When an alert becomes critical by lasting or by its size.
@@ -56,7 +56,7 @@ impl Default for Alerts {
             clear_after: 3,
             clear_below: 0.8,
             no_evidence_after: 3,
-            severity: BTreeMap::from([(AlertKind::DataFault, Severity::Critical)]),
+            severity: BTreeMap::new(),
             escalate: Escalate::default(),
             labels: Vec::new(),
             route: Route::default(),

@@ -1,6 +1,7 @@
 //! The part of the tree about judging: detectors and their floors, and latency.
 
 use anchorwatch_detectors::BatchDetector;
+use anchorwatch_detectors::multiple::{Correction, adjust};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +15,15 @@ pub struct Monitor {
     pub verdicts: Verdicts,
     /// Length of the windows that are judged under the false-alarm budget; references are calibrated for it.
     pub window: Span,
-    /// At most one false alarm of a model, on average, in this time.
+    /// At most one false alarm of a version of a model, on average, in this time.
     pub one_false_alarm_in: FalseAlarms,
-    /// False-discovery rate over the columns of a subject in one look.
+    /// Changes that stay quiet under that budget however certain they are.
+    pub tolerated: Tolerated,
+    /// How the detectors below decide on drift.
+    pub rule: Rule,
+    /// How their p-values are adjusted over the columns of a subject in one look.
+    pub correction: MultipleTests,
+    /// What adjusted p-values are held against; with `rule: p_value`, what each p-value is.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub false_discovery_rate: f64,
     /// Detectors by kind of column.
@@ -52,6 +59,9 @@ impl Default for Monitor {
             verdicts: Verdicts::default(),
             window: Span::from_hours(1),
             one_false_alarm_in: FalseAlarms::default(),
+            tolerated: Tolerated::default(),
+            rule: Rule::default(),
+            correction: MultipleTests::default(),
             false_discovery_rate: 0.01,
             detectors: Detectors::default(),
             floors: Floors::default(),
@@ -78,7 +88,7 @@ pub enum Verdicts {
     Both,
 }
 
-/// Mean time between two false alarms of a model, by severity.
+/// Mean time between two false alarms of a version, by severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FalseAlarms {
@@ -91,6 +101,77 @@ pub struct FalseAlarms {
 impl Default for FalseAlarms {
     fn default() -> Self {
         Self { warning: Span::from_hours(30 * 24), critical: Span::from_hours(180 * 24) }
+    }
+}
+
+/// Changes that stay quiet under the false-alarm budget however certain they are.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tolerated {
+    /// Of a mean, in standard deviations of one event; of a slice against the rest twice as much.
+    #[schemars(range(min = 0))]
+    pub deviations: f64,
+    /// Of the share of missing, mistyped, out-of-range or new values, as a share of rows. Of a segment's missing values five
+    /// times, and of new numbers between few known ones ten times as much.
+    #[schemars(range(min = 0, max = 1))]
+    pub rate: f64,
+    /// Of the share of a category or a label, as a share of rows.
+    #[schemars(range(min = 0, max = 1))]
+    pub level: f64,
+    /// Of the share of a tail, as a part of that share.
+    #[schemars(range(min = 0))]
+    pub tail: f64,
+}
+
+impl Default for Tolerated {
+    fn default() -> Self {
+        Self { deviations: 0.05, rate: 0.002, level: 0.008, tail: 0.25 }
+    }
+}
+
+/// How classical detectors decide on drift.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Significance after the correction, and an effect over the floor and over what windows of the baseline show.
+    #[default]
+    CalibratedFloor,
+    /// The effect reaches the floor, whatever its size would be by chance.
+    Fixed,
+    /// The p-value of each column is at most `false_discovery_rate`, whatever the effect and without the correction. The
+    /// statistic of a verdict is then the negative decimal logarithm of the p-value.
+    PValue,
+}
+
+/// How p-values of one look are adjusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MultipleTests {
+    /// False-discovery rate, for independent or positively dependent columns (Benjamini and Hochberg 1995).
+    #[default]
+    BenjaminiHochberg,
+    /// False-discovery rate under any dependence (Benjamini and Yekutieli 2001).
+    BenjaminiYekutieli,
+    /// Chance of any false discovery, under any dependence (Holm 1979).
+    Holm,
+    /// The same; never stronger than Holm.
+    Bonferroni,
+    /// Each p-value as it is.
+    None,
+}
+
+impl MultipleTests {
+    /// The p-values of one look, adjusted.
+    #[must_use]
+    pub fn adjust(self, p_values: &[f64]) -> Vec<f64> {
+        let correction = match self {
+            Self::BenjaminiHochberg => Correction::BenjaminiHochberg,
+            Self::BenjaminiYekutieli => Correction::BenjaminiYekutieli,
+            Self::Holm => Correction::Holm,
+            Self::Bonferroni => Correction::Bonferroni,
+            Self::None => return p_values.to_vec(),
+        };
+        adjust(p_values, correction)
     }
 }
 
@@ -124,6 +205,10 @@ pub enum Detector {
     GTest,
     /// Kullback-Leibler divergence of the reference from the window, in nats.
     KullbackLeibler,
+    /// Welch's t test; judged by the difference of the means over the root of the mean variance.
+    Welch,
+    /// Fisher's exact test or the z test of each group's share; judged by the largest difference of a share.
+    Proportions,
 }
 
 impl Detector {
@@ -144,6 +229,8 @@ impl Detector {
             Self::AndersonDarling => BatchDetector::AndersonDarling,
             Self::GTest => BatchDetector::GTest,
             Self::KullbackLeibler => BatchDetector::KullbackLeibler,
+            Self::Welch => BatchDetector::Welch,
+            Self::Proportions => BatchDetector::Proportions,
         }
     }
 }
@@ -154,9 +241,35 @@ impl Detector {
 pub struct Detectors {
     /// Numeric columns.
     pub numeric: Vec<Detector>,
-    /// Categorical and boolean columns; `ks`, `wasserstein`, `kuiper`, `mann_whitney`, `cramer_von_mises` and
-    /// `anderson_darling` do not apply to them.
+    /// Categorical and boolean columns; `ks`, `wasserstein`, `kuiper`, `mann_whitney`, `cramer_von_mises`,
+    /// `anderson_darling` and `welch` do not apply to them.
     pub categorical: Vec<Detector>,
+    /// All numeric columns together, in their ranks; none by default. They need a reference with a time column.
+    pub multivariate: Vec<Multivariate>,
+}
+
+/// A comparison of the numeric columns together, by means and covariances of their ranks in the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Multivariate {
+    /// Hotelling's T²; judged by the Mahalanobis distance of the means.
+    HotellingT2,
+    /// Residuals off the plane of the principal components; judged by the relative change of their root mean square.
+    PcaReconstruction,
+    /// The pair whose correlation changed most; judged by the change.
+    CorrelationShift,
+}
+
+impl Multivariate {
+    /// Name in verdicts.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HotellingT2 => "hotelling_t2",
+            Self::PcaReconstruction => "pca_reconstruction",
+            Self::CorrelationShift => "correlation_shift",
+        }
+    }
 }
 
 impl Default for Detectors {
@@ -164,6 +277,7 @@ impl Default for Detectors {
         Self {
             numeric: vec![Detector::Ks, Detector::Psi, Detector::Wasserstein],
             categorical: vec![Detector::JensenShannon, Detector::Psi],
+            multivariate: Vec::new(),
         }
     }
 }
@@ -211,6 +325,21 @@ pub struct Floors {
     /// Kullback-Leibler divergence, in nats.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub kullback_leibler: f64,
+    /// Difference of the means over the root of the mean variance.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub welch: f64,
+    /// Largest difference of a share.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub proportions: f64,
+    /// Mahalanobis distance of the means of all columns, in ranks.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub hotelling_t2: f64,
+    /// Relative change of the root mean square residual.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub pca_reconstruction: f64,
+    /// Change of a correlation of ranks.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 2))]
+    pub correlation_shift: f64,
 }
 
 impl Default for Floors {
@@ -229,6 +358,11 @@ impl Default for Floors {
             anderson_darling: 0.15,
             g_test: 0.1,
             kullback_leibler: 0.05,
+            welch: 0.2,
+            proportions: 0.1,
+            hotelling_t2: 0.3,
+            pca_reconstruction: 0.1,
+            correlation_shift: 0.2,
         }
     }
 }
@@ -251,6 +385,18 @@ impl Floors {
             Detector::AndersonDarling => self.anderson_darling,
             Detector::GTest => self.g_test,
             Detector::KullbackLeibler => self.kullback_leibler,
+            Detector::Welch => self.welch,
+            Detector::Proportions => self.proportions,
+        }
+    }
+
+    /// The floor of a comparison of all columns.
+    #[must_use]
+    pub const fn of_all(&self, detector: Multivariate) -> f64 {
+        match detector {
+            Multivariate::HotellingT2 => self.hotelling_t2,
+            Multivariate::PcaReconstruction => self.pca_reconstruction,
+            Multivariate::CorrelationShift => self.correlation_shift,
         }
     }
 }

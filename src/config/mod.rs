@@ -35,14 +35,17 @@ pub use alerts::*;
 pub use avro::*;
 pub use deliver::*;
 pub use http::*;
-pub use judging::{Detector, FalseAlarms, FaultFloors, Floors, LatencySettings, Monitor, Verdicts};
+pub use judging::{
+    Detector, FalseAlarms, FaultFloors, Floors, LatencySettings, Monitor, MultipleTests, Multivariate, Rule,
+    Tolerated, Verdicts,
+};
 pub use kafka::*;
 pub use load::{json_schema, load, parse};
 pub use memory::*;
 pub use page::reference_page;
 pub use problem::{ConfigErrors, Problem};
 pub use secret::{REDACTED, Secret, SecretError, SecretSource};
-pub use sequential::{ON_ERROR, ON_LATENCY, SequentialRule, SequentialValues};
+pub use sequential::{ON_ERROR, SequentialRule, SequentialValues, WatchedBy};
 pub use sink::{Sink, SinkTarget, default_burst, default_concurrency, default_rate};
 pub use span::{Span, SpanError};
 pub use tree::*;

@@ -13,9 +13,32 @@ use crate::alert::Severity;
 const MOST: usize = 64;
 
 /// What `on` names besides columns.
-pub const ON_LATENCY: &str = "latency";
+const ON_LATENCY: &str = "latency";
 /// The rate of wrong predictions, where labels come.
 pub const ON_ERROR: &str = "error";
+
+/// What `on` begins with for the share of rows without a value of a column, or of latencies over a limit.
+const ON_MISSING: &str = "missing:";
+const ON_LATENCY_OVER: &str = "latency_over:";
+
+/// What a rule watches, as its `on` says it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum WatchedBy<'a> {
+    /// Values of a column.
+    Column(&'a str),
+    /// The latency in milliseconds.
+    Latency,
+    /// The share of wrong predictions.
+    Error,
+    /// The share of rows without a value of this column.
+    Missing(&'a str),
+    /// The share of latencies over this many milliseconds.
+    LatencyOver(f64),
+}
+
+/// Detectors whose theory is of values between 0 and 1, and which cut others off.
+const OF_SHARES: [&str; 6] =
+    ["e_bounded_mean", "confidence_sequence", "hddm_a", "hddm_w", "hddm_a_frouros", "hddm_w_frouros"];
 
 /// Detectors that only make sense of an error rate.
 const OF_ERRORS: [&str; 8] =
@@ -29,7 +52,8 @@ pub struct SequentialRule {
     #[schemars(length(min = 1))]
     pub detector: String,
     /// A column of the reference, `score`, `prediction`, `label`, `latency` (milliseconds) or `error` (predictions that the
-    /// label proves wrong).
+    /// label proves wrong), `missing:COLUMN` (rows without a value of it) or `latency_over:MS` (predictions that took
+    /// longer).
     #[schemars(length(min = 1))]
     pub on: String,
     /// The model whose versions it watches; absent: all models.
@@ -88,6 +112,26 @@ impl SequentialRule {
         format!("{} on {} as {:?}, {} a pane", self.title(), self.on, self.values, self.draws)
     }
 
+    /// What it watches. A limit that is no number is one that nothing exceeds; [`problems`] tells of it.
+    #[must_use]
+    pub fn watched(&self) -> WatchedBy<'_> {
+        match self.on.as_str() {
+            ON_LATENCY => WatchedBy::Latency,
+            ON_ERROR => WatchedBy::Error,
+            on => match (on.strip_prefix(ON_MISSING), on.strip_prefix(ON_LATENCY_OVER)) {
+                (Some(column), _) => WatchedBy::Missing(column),
+                (_, Some(limit)) => WatchedBy::LatencyOver(limit.parse().unwrap_or(f64::MAX)),
+                (None, None) => WatchedBy::Column(on),
+            },
+        }
+    }
+
+    /// Whether its detector takes values between 0 and 1 only.
+    #[must_use]
+    pub fn takes_shares(&self) -> bool {
+        OF_SHARES.contains(&self.detector.as_str())
+    }
+
     /// Whether it watches the versions of this model.
     #[must_use]
     pub fn watches(&self, model: &str) -> bool {
@@ -107,9 +151,26 @@ pub(super) fn problems(rules: &[SequentialRule], found: &mut Vec<Problem>) {
         if rules[..index].iter().any(same) {
             found.push(Problem::at(&path, format!("`{}` on `{}` is listed twice", rule.detector, rule.on)));
         }
-        if OF_ERRORS.contains(&rule.detector.as_str()) && rule.on != ON_ERROR {
+        let is_share = match rule.watched() {
+            WatchedBy::Error | WatchedBy::Missing(_) | WatchedBy::LatencyOver(_) => true,
+            WatchedBy::Column(_) | WatchedBy::Latency => false,
+        };
+        if OF_ERRORS.contains(&rule.detector.as_str()) && !is_share {
             let what = format!("`{}` watches an error rate, not `{}`", rule.detector, rule.on);
-            found.push(Problem::at(format!("{path}.on"), what).expected("`error`"));
+            let expected = "`error`, `missing:COLUMN` or `latency_over:MS`";
+            found.push(Problem::at(format!("{path}.on"), what).expected(expected));
+        }
+        // What values a column has only its reference knows.
+        if rule.takes_shares() && rule.on == ON_LATENCY && rule.values == SequentialValues::Value {
+            let what = format!("`{}` takes values between 0 and 1, not milliseconds", rule.detector);
+            let expected = "`values: rank`, or `latency_over:MS`";
+            found.push(Problem::at(format!("{path}.on"), what).expected(expected));
+        }
+        if let Some(limit) = rule.on.strip_prefix(ON_LATENCY_OVER)
+            && !limit.parse::<f64>().is_ok_and(|limit| limit.is_finite() && limit > 0.0)
+        {
+            let what = format!("`{limit}` is no number of milliseconds");
+            found.push(Problem::at(format!("{path}.on"), what).expected("such as `latency_over:250`"));
         }
         if let Err(error) = sequential::build(&rule.detector, &rule.parameters) {
             found.push(problem(&path, &error));
@@ -164,12 +225,19 @@ mod tests {
     #[test]
     fn a_mistake_is_one_line_with_the_nearest_name() {
         assert!(found("{ detector: adwin, on: amount, parameters: { delta: 0.01 } }").is_empty());
+        assert!(
+            found("{ detector: ddm, on: 'missing:amount' }, { detector: stepd, on: 'latency_over:250' }")
+                .is_empty()
+        );
+        assert!(found("{ detector: hddm_a, on: latency, values: rank }").is_empty());
         for (yaml, wanted) in [
             ("{ detector: adwinn, on: x }", "did you mean `adwin`?"),
             ("{ detector: page_hinkly, on: x }", "did you mean `page_hinkley`?"),
             ("{ detector: adwin, on: x, parameters: { delt: 1 } }", "did you mean `delta`?"),
             ("{ detector: adwin, on: x, parameters: { delta: 2 } }", "`2` is out of range"),
             ("{ detector: ddm, on: x }", "watches an error rate"),
+            ("{ detector: e_bounded_mean, on: latency }", "takes values between 0 and 1"),
+            ("{ detector: adwin, on: 'latency_over:fast' }", "no number of milliseconds"),
             (
                 "{ detector: e_bounded_mean, on: x, parameters: { at_most: 0.1, at_least: 0.2 } }",
                 "must not exceed",

@@ -11,7 +11,7 @@ use super::budgeted::Watching;
 use super::labels::FinalLabels;
 use super::{Engine, Progress, SubjectId};
 use crate::fault::{Place, reach};
-use crate::monitor::{WindowPlace, withhold_all};
+use crate::monitor::{WindowPlace, silence, withhold_all};
 use crate::subject::Millis;
 use crate::view::{Level, WindowView};
 
@@ -164,8 +164,9 @@ impl Engine {
         self.core_dirty = true;
         reach(Place::PaneClosed);
         self.windows.hold_amendments();
+        let end = edge * self.windows.settings().pane_ms;
+        self.look_after_references(end);
         let settings = self.windows.settings();
-        let end = edge * settings.pane_ms;
         let horizons: Vec<DueHorizon> = (0..)
             .zip(&settings.horizons)
             .filter(|(_, horizon)| edge.rem_euclid(horizon.every) == 0)
@@ -273,18 +274,26 @@ impl Engine {
         let Some((plan, counts)) = self.windows.window(id, horizon.index, boundary.edge) else { return true };
         let (start, end) = (horizon.start, boundary.end);
         let window = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
-        let plan_is_calibrated = plan.reference.calibration.is_some();
         let mut view = self.judge.judge(plan, window, counts);
+        let all_alert = self.watches.classical_alerts(plan);
         let silent = silent.filter(|_| horizon.index == 0 && subject.segment.is_none());
-        if let (Some(limit), Some(silent)) = (self.silence_after, silent) {
-            view.verdicts.push(crate::monitor::silence(silent, limit));
-        }
+        let silence = silent.zip(self.silence_after).map(|(silent, limit)| silence(silent, limit));
+        view.verdicts.extend(silence);
         view.coverage = horizon.coverage;
         if horizon.coverage < self.windows.settings().min_coverage {
             withhold_all(&mut view);
         }
-        if self.watches.classical_alerts(plan_is_calibrated) {
+        if all_alert {
             self.alerts.observe(&view);
+        } else if let Some(silence) = silent.and_then(|_| view.verdicts.last()) {
+            // It is under no budget: whoever sets a limit hears of it whatever else alerts.
+            self.alerts.observe(&WindowView {
+                level: silence.level,
+                verdicts: vec![silence.clone()],
+                columns: Vec::new(),
+                latency: None,
+                ..view.clone()
+            });
         }
         progress.windows.push(view);
         true

@@ -17,6 +17,7 @@ mod documents;
 mod ingest;
 mod judging;
 mod labels;
+mod misfits;
 mod sequences;
 mod tell;
 mod trouble;
@@ -123,6 +124,8 @@ pub struct Engine {
     /// The clock at the last look; never an event time.
     now: Millis,
     unknown: unknown::Unknown,
+    /// Whether the references in use may be others than when they were last looked at.
+    new_references: bool,
     core_dirty: bool,
 }
 
@@ -179,6 +182,7 @@ impl Engine {
             stalled: BTreeMap::new(),
             now: Millis::MIN,
             unknown: unknown::Unknown::default(),
+            new_references: true,
             core_dirty: false,
         }
     }
@@ -226,6 +230,7 @@ impl Engine {
         self.finish_edge();
         let watched: Vec<WatchedVersion> = entries.iter().map(|entry| entry.watched.clone()).collect();
         self.core_dirty |= self.windows.watch(&watched);
+        self.new_references = true;
         self.forget_unneeded();
         let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
         self.facts = entries.iter().map(|entry| (name(entry), entry.facts.clone())).collect();

@@ -11,8 +11,8 @@ use anchorwatch_detectors::sequential::{Detector, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::{Engine, Progress, SubjectId};
-use crate::alert::AlertKind;
-use crate::config::{Monitor, ON_ERROR, ON_LATENCY, SequentialRule};
+use crate::alert::{AlertKind, Moved};
+use crate::config::{Monitor, ON_ERROR, SequentialRule, WatchedBy};
 use crate::event::{Event, Scalar};
 use crate::monitor::sequential::{Fed, Feed, SEQUENTIAL, SEQUENTIAL_LABELS, Watched};
 use crate::reference::{Layout, Outcome, Reference};
@@ -115,7 +115,7 @@ impl Sequences {
             let mut restored = std::mem::take(&mut of_version.restored);
             let names = (&*subject.model, &*subject.version);
             let lane = |(index, rule): (usize, &SequentialRule)| {
-                let feed = Feed::new(rule, &plan.reference, names)?;
+                let feed = Feed::new(rule, &plan.reference, names).ok()?;
                 let known = restored.remove(&rule.key()).filter(|_| same);
                 let detector = known.or_else(|| feed.detector(rule, &plan.reference))?;
                 Some(Lane { rule: index, feed, detector })
@@ -126,12 +126,14 @@ impl Sequences {
     }
 
     /// Feeds the detectors of a version what `cells` gives of the counts behind each; one that gets `None` is left alone.
+    /// `moved` says where values lie that did not, for one that alarms.
     fn feed(
         &mut self,
         subject: &Subject,
         plan: &Plan,
         pane: i64,
         cells: impl Fn(&Feed) -> Option<Vec<u64>>,
+        moved: impl Fn(&Feed) -> Vec<Moved>,
     ) -> Vec<VerdictView> {
         let names = (subject.model.to_string(), subject.version.to_string());
         let of_model = self.versions.entry(names.0.clone()).or_default();
@@ -140,7 +142,11 @@ impl Sequences {
         for lane in Self::lanes(of_version, &self.rules, subject, plan) {
             if let (Some(cells), Some(rule)) = (cells(&lane.feed), self.rules.get(lane.rule)) {
                 let fed = lane.feed.feed(&mut lane.detector, &cells, pane);
-                verdicts.push(verdict(rule, &plan.reference, lane.feed.watched, fed));
+                let mut verdict = verdict(rule, &plan.reference, lane.feed.watched, fed);
+                if verdict.level == Level::Drift {
+                    verdict.moved = moved(&lane.feed);
+                }
+                verdicts.push(verdict);
             }
         }
         self.dirty.insert(names);
@@ -224,9 +230,11 @@ impl Engine {
         }
         let cells = |feed: &Feed| match (feed.watched, decisions) {
             (Watched::Error, decisions) => decisions.map(|one| vec![one.all - one.wrong, one.wrong]),
-            _ => Some(feed.cells(&plan.layout, &counts).to_vec()),
+            _ => Some(feed.cells(&plan.layout, &counts).into_owned()),
         };
-        let verdicts = self.sequences.feed(&subject, &plan, pane, cells);
+        let show = self.watches.show_categories();
+        let moved = |feed: &Feed| feed.moved(&plan.reference, &plan.layout, &counts, show);
+        let verdicts = self.sequences.feed(&subject, &plan, pane, cells, moved);
         let view = view(&subject, &plan, (SEQUENTIAL, pane * pane_ms, edge * pane_ms), rows, verdicts);
         self.take_view(WindowView { coverage, ..view }, progress);
     }
@@ -242,7 +250,7 @@ impl Engine {
         let Decisions { all, wrong } = window.decisions;
         let cells = |feed: &Feed| (feed.watched == Watched::Error).then(|| vec![all - wrong, wrong]);
         let pane = self.windows.settings().pane_of(window.start);
-        let verdicts = self.sequences.feed(&subject, &window.plan, pane, cells);
+        let verdicts = self.sequences.feed(&subject, &window.plan, pane, cells, |_| Vec::new());
         let at = (SEQUENTIAL_LABELS, window.start, window.end);
         let view = view(&subject, &window.plan, at, window.labelled, verdicts);
         self.take_view(view, progress);
@@ -305,8 +313,8 @@ fn verdict(rule: &SequentialRule, reference: &Reference, watched: Watched, fed: 
         Signal::Drift => Level::Drift,
     };
     let column = match watched {
-        Watched::Column(column) => reference.columns.get(column),
-        Watched::Latency | Watched::Error => None,
+        Watched::Column(column) | Watched::Missing(column) => reference.columns.get(column),
+        Watched::Latency | Watched::LatencyOver(_) | Watched::Error => None,
     };
     VerdictView {
         column: rule.on.clone(),
@@ -319,7 +327,11 @@ fn verdict(rule: &SequentialRule, reference: &Reference, watched: Watched, fed: 
         rows: fed.values as u64,
         reference_rows: reference.profile.get(Layout::ROWS).copied().unwrap_or(0),
         level,
-        kind: if rule.on == ON_LATENCY { AlertKind::Latency } else { AlertKind::Drift },
+        kind: match rule.watched() {
+            WatchedBy::Latency | WatchedBy::LatencyOver(_) => AlertKind::Latency,
+            WatchedBy::Missing(_) => AlertKind::DataFault,
+            WatchedBy::Column(_) | WatchedBy::Error => AlertKind::Drift,
+        },
         severity: (level == Level::Drift).then_some(rule.severity),
         inhibited_by: None,
         moved: Vec::new(),

@@ -35,6 +35,10 @@ pub enum TroubleKind {
     StateFull,
     /// The schema registry does not answer, and records wait for it or were refused.
     SchemasAway,
+    /// A reference is calibrated for windows of another length than are judged.
+    OtherWindow,
+    /// A sequential rule watches nothing.
+    IdleRule,
     /// The state file was damaged, and was taken from a copy or made anew.
     StateDamaged,
 }
@@ -52,6 +56,8 @@ impl TroubleKind {
             Self::ActionsSuspended => "actions_suspended",
             Self::StateFull => "state_full",
             Self::SchemasAway => "schemas_away",
+            Self::OtherWindow => "other_window",
+            Self::IdleRule => "idle_rule",
             Self::StateDamaged => "state_damaged",
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anchorwatch_detectors::calibrated::Loudness;
 
-use crate::config::{Config, Monitor, Verdicts};
+use crate::config::{Config, Monitor, Tolerated, Verdicts};
 use crate::monitor::calibrated::{
     AlarmTally, BudgetDays, Counted, Episodes, Finding, Judged, ModelWatch, ModelWatchState, Seen, Topic,
     severity,
@@ -46,6 +46,7 @@ pub(super) struct Watches {
     kind: Kind,
     verdicts: Verdicts,
     budget: BudgetDays,
+    tolerated: Tolerated,
     show_categories: bool,
     window_ms: Millis,
     watches: HashMap<String, Option<Arc<ModelWatch>>>,
@@ -67,6 +68,7 @@ impl Watches {
                 warning: days(monitor.one_false_alarm_in.warning),
                 critical: days(monitor.one_false_alarm_in.critical),
             },
+            tolerated: monitor.tolerated,
             show_categories: monitor.show_categories,
             window_ms: monitor.window.millis(),
             watches: HashMap::new(),
@@ -135,10 +137,10 @@ impl Watches {
         })
     }
 
-    /// Whether the classical verdicts of a version alert.
-    pub(super) fn classical_alerts(&self, calibrated: bool) -> bool {
+    /// Whether the classical verdicts of a version alert: they do where nothing else would.
+    pub(super) fn classical_alerts(&mut self, plan: &Plan) -> bool {
         match self.verdicts {
-            Verdicts::Calibrated => !calibrated,
+            Verdicts::Calibrated => self.watch(plan).is_none(),
             Verdicts::Classical | Verdicts::Both => true,
         }
     }
@@ -155,12 +157,14 @@ impl Watches {
 
     /// The watch against a plan's reference; `None` if that has no calibration for windows of this length.
     fn watch(&mut self, plan: &Plan) -> Option<Arc<ModelWatch>> {
-        let (budget, window_ms, make) = (self.budget, self.window_ms, self.kind.make);
-        let known = self.watches.entry(plan.reference_id.clone()).or_insert_with(|| {
-            let watch = make(&plan.reference, budget)?;
-            (watch.window_ms() == window_ms).then(|| Arc::new(watch))
-        });
-        known.clone()
+        if let Some(known) = self.watches.get(&plan.reference_id) {
+            return known.clone();
+        }
+        let watch = (self.kind.make)(&plan.reference, self.budget);
+        let watch = watch.filter(|watch| watch.window_ms() == self.window_ms);
+        let watch = watch.map(|watch| Arc::new(watch.tolerating(&self.tolerated)));
+        self.watches.insert(plan.reference_id.clone(), watch.clone());
+        watch
     }
 
     /// Documents of the versions whose state changed since the last call; one without text is to be deleted.

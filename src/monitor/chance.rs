@@ -38,6 +38,10 @@ pub(super) fn expected_by_chance(detector: Detector, bins: usize, (n, m): (u64, 
         // Expectations of both statistics under one distribution: 1/6 (Anderson 1962) and 1 (Anderson and Darling 1952).
         Detector::CramerVonMises => (scale / 6.0).sqrt(),
         Detector::AndersonDarling => scale.sqrt(),
+        // The mean size of a standard normal, of the standard error in pooled deviations.
+        Detector::Welch => (2.0 * scale / std::f64::consts::PI).sqrt(),
+        // The same of a share of one half, which varies most.
+        Detector::Proportions => (scale / (2.0 * std::f64::consts::PI)).sqrt(),
         // The variance of the chance is about a twelfth of the scale (Mann and Whitney 1947); doubled, and its mean size.
         Detector::MannWhitney => (2.0 * scale / (3.0 * std::f64::consts::PI)).sqrt(),
     }

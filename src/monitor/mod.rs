@@ -11,18 +11,19 @@ mod chance;
 pub mod estimate;
 mod faults;
 mod latency;
+pub mod misfit;
 mod moved;
+mod multivariate;
 pub mod sequential;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use anchorwatch_detectors::batch::{Baseline, Comparison, Score};
 use anchorwatch_detectors::binning::Binning;
-use anchorwatch_detectors::multiple::{Correction, adjust};
 
 use crate::alert::{AlertKind, Moved};
-use crate::config::{Detector, Monitor};
+use crate::config::{Detector, Monitor, Rule};
 use crate::reference::{Column, Layout, Role};
 use crate::subject::{Millis, Subject};
 use crate::view::{ColumnRatios, Level, VerdictView, WindowView};
@@ -32,6 +33,7 @@ pub use calibration::Calibration;
 
 use calibration::judged_length;
 use faults::{AllRates, FaultKind, FaultScore, Sides, scores, window_rate};
+use misfit::{InUse, Misfit, misfits};
 
 /// Factor on the thresholds of a segment: the calibration saw windows of the whole traffic, and a part varies more.
 const SEGMENT_SLACK: f64 = 1.5;
@@ -107,6 +109,11 @@ impl Judge {
         Self { monitor, min_rows, clear_below, segment_field, calibrations, baselines }
     }
 
+    /// What of its settings does not fit the references in use.
+    pub(crate) fn misfits(&self, in_use: &[InUse<'_>]) -> BTreeMap<(Misfit, String), String> {
+        misfits(&self.monitor, in_use)
+    }
+
     /// Forgets calibrations of references that are no longer in use.
     pub fn retain(&mut self, in_use: impl Fn(&str) -> bool) {
         self.calibrations.retain(|(reference, _), _| in_use(reference));
@@ -167,6 +174,9 @@ impl Judge {
             .map(|verdict| (verdict.column.clone(), verdict.detector.clone()))
             .collect();
         let mut drifts = self.drifts(&pairs, &calibration, slack, &faulty);
+        if segment.is_none() {
+            drifts.extend(multivariate::judge(self, plan, counts, &faulty));
+        }
         if !place.covered {
             drifts.iter_mut().for_each(withhold);
         }
@@ -191,7 +201,8 @@ impl Judge {
         }
     }
 
-    /// Drift needs an effect over the threshold and significance; a warning is as sure, but the effect is smaller.
+    /// By the rule, drift needs an effect over the threshold and significance; a warning is as sure, but the effect is
+    /// smaller.
     fn level(&self, effect: f64, threshold: f64, p_value: Option<f64>) -> Level {
         let significant = p_value.is_none_or(|p| p <= self.monitor.false_discovery_rate);
         match effect {
@@ -205,7 +216,7 @@ impl Judge {
         let scored: Vec<(&Pair<'_>, FaultScore)> =
             pairs.iter().flat_map(|pair| scores(&pair.rates).map(move |score| (pair, score))).collect();
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
-        let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
+        let adjusted = self.monitor.correction.adjust(&p_values);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
             let normal = calibration.fault(pair.index, score.kind) * self.monitor.baseline_margin;
             let threshold = (score.reference + score.kind.floor(&self.monitor.faults, &pair.column.binning))
@@ -224,7 +235,7 @@ impl Judge {
                 adjusted: Some(adjusted),
             };
             let moved = if score.window == score.reference { Vec::new() } else { vec![moved] };
-            self.verdict(pair, &judgement, moved)
+            self.verdict((&pair.column.name, Some(pair.column.role)), &judgement, moved)
         });
         judged.collect()
     }
@@ -253,13 +264,15 @@ impl Judge {
         for family in distinct(&families) {
             let members = || (0..families.len()).filter(|i| families[*i] == family);
             let p_values: Vec<f64> = members().map(|i| judgements[i].2.p_value.unwrap_or(1.0)).collect();
-            let adjusted = adjust(&p_values, Correction::BenjaminiHochberg);
+            let adjusted = self.monitor.correction.adjust(&p_values);
             for (i, adjusted) in members().collect::<Vec<_>>().into_iter().zip(adjusted) {
                 judgements[i].2.adjusted = Some(adjusted);
             }
         }
-        let judged = judgements.into_iter().map(|(pair, _, judgement)| {
-            let mut verdict = self.verdict(pair, &judgement, Vec::new());
+        let judged = judgements.into_iter().map(|(pair, detector, judgement)| {
+            let judgement = self.by_rule(judgement, self.monitor.floors.of(detector));
+            let mut verdict =
+                self.verdict((&pair.column.name, Some(pair.column.role)), &judgement, Vec::new());
             if verdict.level >= Level::Warning {
                 let show = self.monitor.show_categories;
                 let reader = moved::Reader::Subscriber { show_categories: show };
@@ -307,7 +320,28 @@ impl Judge {
         })
     }
 
-    fn verdict(&self, pair: &Pair<'_>, judgement: &Judgement, moved: Vec<Moved>) -> VerdictView {
+    /// What a measured drift is held against by the configured rule, given its floor.
+    fn by_rule(&self, judgement: Judgement, floor: f64) -> Judgement {
+        // No p-value is exactly 0.
+        let size = |p: f64| -p.clamp(f64::MIN_POSITIVE, 1.0).log10();
+        match self.monitor.rule {
+            Rule::CalibratedFloor => judgement,
+            Rule::Fixed => Judgement { threshold: floor, adjusted: None, ..judgement },
+            Rule::PValue => Judgement {
+                statistic: judgement.statistic.and(judgement.p_value).map(size),
+                threshold: size(self.monitor.false_discovery_rate),
+                adjusted: judgement.p_value,
+                ..judgement
+            },
+        }
+    }
+
+    fn verdict(
+        &self,
+        (column, role): (&str, Option<Role>),
+        judgement: &Judgement,
+        moved: Vec<Moved>,
+    ) -> VerdictView {
         let enough = judgement.rows >= self.min_rows;
         let level = match judgement.statistic.filter(|_| enough) {
             Some(effect) => self.level(effect, judgement.threshold, judgement.adjusted),
@@ -315,8 +349,8 @@ impl Judge {
         };
         let enough = level != Level::Insufficient;
         VerdictView {
-            column: pair.column.name.clone(),
-            role: Some(pair.column.role),
+            column: column.to_owned(),
+            role,
             detector: judgement.detector.to_owned(),
             statistic: judgement.statistic.filter(|_| enough),
             threshold: enough.then_some(judgement.threshold),
@@ -416,3 +450,7 @@ fn ratios(pair: &Pair<'_>) -> ColumnRatios {
         wrong_type: rate(FaultKind::WrongType),
     }
 }
+
+#[cfg(test)]
+#[path = "rule_tests.rs"]
+mod rule_tests;

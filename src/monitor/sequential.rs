@@ -5,17 +5,20 @@
 //! So a detector sees what the cut points let through, at most `draws` values a pane, in an order by seed
 //! (`anchorwatch_detectors::sequential::pane`). Not here: panes, alerts, what is remembered between panes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use anchorwatch_detectors::binning::Binning;
-use anchorwatch_detectors::latency::{BUCKETS, bucket_bounds};
+use anchorwatch_detectors::latency::{BUCKETS, bucket, bucket_bounds, quantile};
 use anchorwatch_detectors::sequential::conformal::{Numeric, Options};
 use anchorwatch_detectors::sequential::pane::draw;
 use anchorwatch_detectors::sequential::wealth::Renewal;
 use anchorwatch_detectors::sequential::{self, Detector, Sequential as _, Signal};
 
 use super::estimate::middle;
-use crate::config::{ON_ERROR, ON_LATENCY, SequentialRule, SequentialValues};
+use super::moved::{Reader, moved_bins};
+use crate::alert::Moved;
+use crate::config::{SequentialRule, SequentialValues, WatchedBy};
 use crate::reference::{Layout, Reference};
 
 /// Name of the panes that sequential detectors are fed, among the horizons.
@@ -48,6 +51,21 @@ pub enum Watched {
     Latency,
     /// Right and wrong predictions, in this order.
     Error,
+    /// Rows with and without a value of the column at this position.
+    Missing(usize),
+    /// Latencies up to this bucket, it included, and beyond it.
+    LatencyOver(usize),
+}
+
+/// Why a version does not feed a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfed {
+    /// The reference has no such column.
+    #[error("no reference has that column")]
+    NoColumn,
+    /// The detector takes values between 0 and 1, and the column has others.
+    #[error("it takes values between 0 and 1, and the column has others; `values: rank` gives such")]
+    NotBounded,
 }
 
 /// What one pane brought.
@@ -76,21 +94,41 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// The feed of a rule in a version that is judged against this reference; `None` if the reference has no such column.
-    #[must_use]
-    pub fn new(rule: &SequentialRule, reference: &Reference, (model, version): (&str, &str)) -> Option<Self> {
-        let (watched, values) = match rule.on.as_str() {
-            ON_LATENCY => (Watched::Latency, latencies(rule, reference)),
-            // FHDDM watches accuracy.
-            ON_ERROR if rule.detector.starts_with("fhddm") => (Watched::Error, vec![1.0, 0.0]),
-            ON_ERROR => (Watched::Error, vec![0.0, 1.0]),
-            name => {
-                let column = reference.columns.iter().position(|column| column.name == name)?;
+    /// The feed of a rule in a version that is judged against this reference.
+    ///
+    /// # Errors
+    /// When the reference has no such column, or one whose values the detector would cut off.
+    pub fn new(
+        rule: &SequentialRule,
+        reference: &Reference,
+        (model, version): (&str, &str),
+    ) -> Result<Self, Unfed> {
+        let place = |name: &str| {
+            let found = reference.columns.iter().position(|column| column.name == name);
+            found.ok_or(Unfed::NoColumn)
+        };
+        // FHDDM watches accuracy.
+        let share = if rule.detector.starts_with("fhddm") { [1.0, 0.0] } else { [0.0, 1.0] };
+        let (watched, values) = match rule.watched() {
+            WatchedBy::Latency => (Watched::Latency, latencies(rule, reference)),
+            WatchedBy::Error => (Watched::Error, share.to_vec()),
+            WatchedBy::Missing(name) => (Watched::Missing(place(name)?), share.to_vec()),
+            WatchedBy::LatencyOver(limit) => {
+                (Watched::LatencyOver(bucket(limit).unwrap_or(BUCKETS - 1)), share.to_vec())
+            }
+            WatchedBy::Column(name) => {
+                let column = place(name)?;
                 (Watched::Column(column), of_column(rule, reference, column))
             }
         };
         let stream = hash([model, version, &rule.on]);
-        Some(Self { watched, values, draws: rule.draws as usize, stream })
+        let feed = Self { watched, values, draws: rule.draws as usize, stream };
+        let within = |(value, count): (&f64, &u64)| *count == 0 || (0.0..=1.0).contains(value);
+        let counts = feed.cells(&reference.layout(), &reference.profile);
+        match rule.takes_shares() && !feed.values.iter().zip(&*counts).all(within) {
+            true => Err(Unfed::NotBounded),
+            false => Ok(feed),
+        }
     }
 
     /// The detector at its beginning. Means and deviations that are not given are those of the reference.
@@ -99,13 +137,13 @@ impl Feed {
         let mut given = rule.parameters.clone();
         let counts = self.cells(&reference.layout(), &reference.profile);
         if matches!(rule.detector.as_str(), "cusum" | "ewma")
-            && let Some((mean, sd)) = moments(&self.values, counts)
+            && let Some((mean, sd)) = moments(&self.values, &counts)
         {
             given.entry("mean".to_owned()).or_insert(mean);
             given.entry("sd".to_owned()).or_insert(sd);
         }
         if rule.detector == "e_detector" && !given.contains_key("warm_up") {
-            let ranked: Vec<f64> = draw(counts, MOST_RANKED, self.stream, REFERENCE_PANE)
+            let ranked: Vec<f64> = draw(&counts, MOST_RANKED, self.stream, REFERENCE_PANE)
                 .into_iter()
                 .filter_map(|cell| self.values.get(cell).copied())
                 .collect();
@@ -130,11 +168,50 @@ impl Feed {
 
     /// Its counters among those of a pane or a profile; none for errors, which are counted apart.
     #[must_use]
-    pub fn cells<'a>(&self, layout: &Layout, counts: &'a [u64]) -> &'a [u64] {
+    pub fn cells<'a>(&self, layout: &Layout, counts: &'a [u64]) -> Cow<'a, [u64]> {
         match self.watched {
-            Watched::Column(column) => layout.column(counts, column).cells,
-            Watched::Latency => layout.latency(counts),
-            Watched::Error => &[],
+            Watched::Column(column) => Cow::Borrowed(layout.column(counts, column).cells),
+            Watched::Latency => Cow::Borrowed(layout.latency(counts)),
+            Watched::Error => Cow::Borrowed(&[]),
+            Watched::Missing(column) => {
+                let counts = layout.column(counts, column);
+                Cow::Owned(vec![counts.total() - counts.missing, counts.missing])
+            }
+            Watched::LatencyOver(bucket) => {
+                let (up_to, over) = layout.latency(counts).split_at((bucket + 1).min(BUCKETS));
+                Cow::Owned(vec![up_to.iter().sum(), over.iter().sum()])
+            }
+        }
+    }
+
+    /// Where values of a pane lie that did not in the reference; empty for errors, of which a reference knows none.
+    #[must_use]
+    pub fn moved(&self, reference: &Reference, layout: &Layout, counts: &[u64], show: bool) -> Vec<Moved> {
+        let (own, profile) = (reference.layout(), &reference.profile);
+        let share = |bin: &str| {
+            let of = |cells: &[u64]| match cells {
+                [no, yes] if no + yes > 0 => *yes as f64 / (no + yes) as f64,
+                _ => 0.0,
+            };
+            let (from, to) = (of(&self.cells(&own, profile)), of(&self.cells(layout, counts)));
+            vec![Moved { bin: bin.to_owned(), from, to }]
+        };
+        match self.watched {
+            Watched::Column(column) => reference.columns.get(column).map_or_else(Vec::new, |known| {
+                let (usual, now) = (own.column(profile, column), layout.column(counts, column));
+                moved_bins(known, usual, now, Reader::Subscriber { show_categories: show })
+            }),
+            Watched::Latency => {
+                let [usual, now] = [own.latency(profile), layout.latency(counts)];
+                let of = |q: f64| {
+                    let (from, to) = quantile(usual, q).zip(quantile(now, q))?;
+                    Some(Moved { bin: format!("p{} (ms)", 100.0 * q), from, to })
+                };
+                [0.5, 0.95].into_iter().filter_map(of).collect()
+            }
+            Watched::Missing(_) => share("missing"),
+            Watched::LatencyOver(_) => share("over the limit"),
+            Watched::Error => Vec::new(),
         }
     }
 

@@ -169,6 +169,12 @@ impl Joint {
         });
     }
 
+    /// What one stands for in the integers of a column's scores.
+    #[must_use]
+    pub const fn one_of_scores(&self) -> f64 {
+        SCORE_ONE
+    }
+
     /// What one stands for in the integers of a term.
     #[must_use]
     pub fn one(&self, term: usize) -> f64 {

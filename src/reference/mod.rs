@@ -285,6 +285,12 @@ impl Reference {
         self.layout().with_joint(self.joint.len())
     }
 
+    /// What the baseline was too short or too poor for, one sentence each.
+    #[must_use]
+    pub fn assumptions(&self) -> &[String] {
+        self.calibration.as_ref().map_or(&[], |calibration| &calibration.assumptions)
+    }
+
     /// Counts to compare a subject with: its segment's if the baseline has them, else the whole.
     #[must_use]
     pub fn profile_of(&self, segment: Option<&str>) -> &[u64] {

@@ -51,6 +51,9 @@ pub fn build(options: &BaselineOptions) -> Result<Reference, BuildError> {
     let positive = options.positive_label.as_deref();
     positive.map_or(Ok(()), |name| is_a_label(&reference.columns, name, options))?;
     reference.joint = joint_terms(&reference.columns, &reference.profile, positive);
+    reference.joint.pairs.truncate(options.pairs);
+    let left_out = pairs_left_out(&reference).filter(|_| options.pairs > 0);
+    reference.provenance.remarks.extend(left_out);
     if survey.times.range.is_some() {
         calibrate_on_windows(&mut reference, options, &versions)?;
     }
@@ -72,6 +75,25 @@ fn is_a_label(columns: &[Column], name: &str, options: &BaselineOptions) -> Resu
         label: name.to_owned(),
         column: column.map_or_else(|| options.roles.label.clone(), |column| column.name.clone()),
         labels: labels.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// Which correlations are not watched, if some are.
+fn pairs_left_out(reference: &Reference) -> Option<String> {
+    let Joint { scores, pairs, .. } = &reference.joint;
+    let scored: Vec<usize> = (0..scores.len()).filter(|column| !scores[*column].is_empty()).collect();
+    let all = scored.len() * scored.len().saturating_sub(1) / 2;
+    // Pairs are taken in the order of the columns: the last of them are in the fewest.
+    let of = |column: &usize| pairs.iter().filter(|(a, b)| a == column || b == column).count();
+    let without = scored.iter().filter(|column| of(column) + 1 < scored.len());
+    let first = without.min_by_key(|column| of(column)).and_then(|column| reference.columns.get(*column));
+    (pairs.len() < all).then(|| {
+        let first = first.map_or_else(String::new, |column| format!(", and the fewest with `{}`", column.name));
+        format!(
+            "the correlations of {} of {all} pairs of columns are watched, in the order of the columns{first}: put \
+             first what goes together, or leave columns out",
+            pairs.len()
+        )
     })
 }
 

@@ -119,6 +119,8 @@ pub struct BaselineOptions {
     pub ignore: Vec<String>,
     /// Column (or field of the event's `segment`) that splits the baseline.
     pub segment_field: Option<String>,
+    /// Most pairs of numeric columns whose correlation is watched.
+    pub pairs: usize,
     /// Most cut points of a numeric column.
     pub points: usize,
     /// Most categories of a column; the mass of the others sits in the `unseen` cell.
@@ -157,6 +159,7 @@ impl BaselineOptions {
             roles: RoleColumns::default(),
             ignore: vec!["id".to_owned(), "label_ts".to_owned()],
             segment_field: None,
+            pairs: usize::MAX,
             points: 256,
             max_categories: 500,
             max_windows: 2_048,

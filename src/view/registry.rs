@@ -80,6 +80,10 @@ pub struct ReferenceView {
     pub windows: usize,
     /// Segments kept apart.
     pub segments: Vec<String>,
+    /// Length of the windows that the reference is calibrated for, in milliseconds; `null` without a time column.
+    pub calibrated_for_ms: Option<i64>,
+    /// What the baseline was too short or too poor for, one sentence each.
+    pub assumptions: Vec<String>,
 }
 
 impl ReferenceView {
@@ -104,6 +108,8 @@ impl ReferenceView {
             has_latency: reference.has_latency,
             windows: reference.windows.len(),
             segments: reference.segments.keys().cloned().collect(),
+            calibrated_for_ms: reference.calibration.as_ref().map(|calibration| calibration.window_ms),
+            assumptions: reference.assumptions().to_vec(),
         }
     }
 }

@@ -164,6 +164,13 @@ impl Watch {
         self.watched.retain(|_| keep.next().copied().unwrap_or(false));
     }
 
+    /// Tolerates this change of a quantity's mean from now on, instead of [`Quantity::tolerated`].
+    pub fn tolerate(&mut self, quantity: usize, change: f64) {
+        if let Some(Some(watched)) = self.watched.get_mut(quantity) {
+            watched.tolerance = change;
+        }
+    }
+
     /// Number of quantities.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -89,6 +89,29 @@ impl Pca {
         Ok(dot(&rest, &rest).sqrt())
     }
 
+    /// The mean squared residual of rows with this mean and covariance, in squared spreads of the reference, at least 0;
+    /// `None` without rows or with other dimensions.
+    #[must_use]
+    pub fn mean_square_residual(&self, rows: &Gaussian) -> Option<f64> {
+        let (d, n) = (self.scaling.dimensions(), rows.count as f64);
+        if rows.count == 0 || rows.dimensions() != d {
+            return None;
+        }
+        let (centre, spread) = (self.scaling.centre(), self.scaling.spread());
+        let from_centre = |i: usize| rows.mean[i] - centre[i];
+        // Second moments around the centre of the reference.
+        let second = symmetric(d, |i, j| {
+            let moment = rows.covariance[i][j] * (n - 1.0) / n + from_centre(i) * from_centre(j);
+            moment / (spread[i] * spread[j])
+        });
+        let along = |component: &Vec<f64>| {
+            let rows = second.iter().map(|row| dot(row, component));
+            dot(&rows.collect::<Vec<_>>(), component)
+        };
+        let all: f64 = (0..d).map(|i| second[i][i]).sum();
+        Some((all - self.components.iter().map(along).sum::<f64>()).max(0.0))
+    }
+
     /// The mean residual of the sound rows; `None` without any.
     #[must_use]
     pub fn reconstruction(&self, rows: &[Vec<f64>]) -> Option<Reconstruction> {
@@ -114,6 +137,20 @@ mod tests {
         let off = pca.reconstruction(&[vec![10.0, 80.0]]).unwrap();
         assert!(off.mean > 10.0 * pca.reconstruction(&line).unwrap().mean);
         assert_eq!(off.standard_error, None);
+    }
+
+    #[test]
+    fn moments_say_the_same_of_residuals_as_the_rows() {
+        let rows = |shift: u32| -> Vec<Vec<f64>> {
+            (0..60).map(|i| [7, 11, 13].map(|m| f64::from((i * shift + i) % m)).to_vec()).collect()
+        };
+        let pca = Pca::fit(&rows(1), 0.65).unwrap();
+        for shift in [1, 4, 9] {
+            let squares =
+                rows(shift).iter().map(|row| pca.residual(row).unwrap().powi(2)).sum::<f64>() / 60.0;
+            let of_moments = pca.mean_square_residual(&Gaussian::of_rows(&rows(shift)).unwrap()).unwrap();
+            assert!((squares - of_moments).abs() < 1e-9, "{squares} {of_moments}");
+        }
     }
 
     #[test]

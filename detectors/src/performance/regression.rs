@@ -1,7 +1,7 @@
 //! Metrics of a regression model, from raw arrays or from a mergeable state of fixed-point sums.
 //!
 //! An error is prediction minus truth. The largest error needs raw arrays: a maximum merges but cannot be subtracted.
-//! Not here: the loss without labels ([`crate::estimate::loss_table`]).
+//! Not here: the loss without labels.
 
 use crate::fixed_point::{FixedPoint, merge_sums, subtract_sums};
 

@@ -23,7 +23,7 @@ use super::table::{Output, span, write_json, write_table};
 use crate::monitor::calibrated::{
     BudgetDays, Counted, Episodes, Finding, ModelWatch, Series, SeriesWindow, calibrate, severity, slice_name,
 };
-use crate::reference::{Layout, Reference};
+use crate::reference::Layout;
 use crate::registry::CountedSeries;
 use crate::subject::Millis;
 
@@ -175,7 +175,7 @@ impl ReplayCommand {
             window_ms: baseline.window_ms,
             quantities: baseline.watch.monitored().len(),
             seed: self.seed,
-            notes: baseline.assumptions(),
+            notes: baseline.notes(),
             rows: Vec::new(),
             alarmed: Vec::new(),
         };
@@ -192,15 +192,14 @@ impl ReplayCommand {
             };
             // What was calibrated on the season would alarm at its absence: the baseline is permuted too.
             let permuted: Vec<SeriesWindow> = series.windows(None).map(&mut drawn).collect();
-            let watch =
-                calibrated_on(&baseline.reference, baseline.budget, series, || permuted.iter().cloned());
+            let watch = calibrated_on(baseline, series, || permuted.iter().cloned());
             let replayed = watch.map_or_else(Replayed::default, |watch| replay(&watch, resampled.map(drawn)));
             ("permuted", replayed)
         } else {
             ("resampled", replay(&baseline.watch, resampled))
         };
         answer.take(name, baseline.budget, replayed);
-        match split(&baseline.reference, baseline.budget, series, &starts) {
+        match split(baseline, series, &starts) {
             Some(replayed) => answer.take("split", baseline.budget, replayed),
             None => answer.notes.push(format!(
                 "half of the baseline has fewer than {FEWEST_OF_HALF} windows: nothing was calibrated on one half \
@@ -212,29 +211,23 @@ impl ReplayCommand {
 }
 
 /// The second half of the baseline as it was, judged by a watch that knows only the first.
-fn split(
-    reference: &Reference,
-    budget: BudgetDays,
-    series: &CountedSeries,
-    starts: &[Millis],
-) -> Option<Replayed> {
+fn split(baseline: &Baseline, series: &CountedSeries, starts: &[Millis]) -> Option<Replayed> {
     let half = *starts.get(starts.len() / 2)?;
     if starts.len() / 2 < FEWEST_OF_HALF {
         return None;
     }
     let first = || series.windows(None).take_while(move |window| window.start < half);
-    let watch = calibrated_on(reference, budget, series, first)?;
+    let watch = calibrated_on(baseline, series, first)?;
     Some(replay(&watch, series.windows(None).skip_while(|window| window.start < half)))
 }
 
 /// A watch that knows of the baseline only these windows; cut points, usual ranges and categories stay.
 fn calibrated_on<I: Iterator<Item = SeriesWindow>>(
-    reference: &Reference,
-    budget: BudgetDays,
+    baseline: &Baseline,
     series: &CountedSeries,
     windows: impl Fn() -> I,
 ) -> Option<ModelWatch> {
-    let mut reference = reference.clone();
+    let mut reference = baseline.reference.clone();
     reference.profile.fill(0);
     for window in windows() {
         reference.profile.iter_mut().zip(&window.whole).for_each(|(sum, count)| *sum += count);
@@ -248,7 +241,7 @@ fn calibrated_on<I: Iterator<Item = SeriesWindow>>(
         windows: windows(),
     };
     reference.calibration = Some(calibrate(&reference, series));
-    ModelWatch::new(&reference, budget)
+    Some(ModelWatch::new(&reference, baseline.budget)?.tolerating(&baseline.monitor.tolerated))
 }
 
 impl Answer {

@@ -28,6 +28,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Tolerated;
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 
@@ -194,6 +195,18 @@ impl ModelWatch {
             inputs: cause::inputs(reference),
             of_slices: false,
         })
+    }
+
+    /// The same, tolerating changes of another size.
+    #[must_use]
+    pub fn tolerating(mut self, tolerated: &Tolerated) -> Self {
+        for (index, one) in self.monitored.iter_mut().enumerate() {
+            let Some(fit) = self.watch.fit(index) else { continue };
+            let change = one.tolerated(fit, tolerated);
+            one.quantity.tolerance = Some(change);
+            self.watch.tolerate(index, change);
+        }
+        self
     }
 
     /// Length of the windows that are judged.

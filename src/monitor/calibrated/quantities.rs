@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use anchorwatch_detectors::binning::Binning;
-use anchorwatch_detectors::calibrated::{Family, Law, Quantity, quantile_cells};
+use anchorwatch_detectors::calibrated::{Family, Fit, Law, Quantity, quantile_cells};
 use anchorwatch_detectors::latency::BUCKETS;
 
+use crate::config::Tolerated;
 use crate::reference::{Column, ColumnCounts, Moment, Reference, Role, Slice};
 
 /// Fewest baseline values of a column for it to be watched.
@@ -20,7 +21,7 @@ const LEAST_TAIL: f64 = 2e-4;
 const LEAST_LEVEL: f64 = 0.004;
 const MOST_LEVELS: usize = 40;
 
-/// Tolerated changes of shares.
+/// Tolerated changes of shares, by default: those of [`Tolerated`].
 const TOLERATED_RATE: f64 = 0.002;
 const TOLERATED_LEVEL: f64 = 0.008;
 const TOLERATED_NEW_VALUES: f64 = 0.02;
@@ -97,6 +98,18 @@ impl Monitored {
             Some(About::Column(name)) => format!("/{name}"),
         };
         format!("{slice}{}/{}{about}", self.feature, self.kind)
+    }
+
+    /// The change that is tolerated: what is by default, as much larger as the configuration asks for.
+    pub(super) fn tolerated(&self, fit: &Fit, tolerated: &Tolerated) -> f64 {
+        let usual = Tolerated::default();
+        let larger = match (self.quantity.law, self.kind) {
+            (Law::Mean { .. }, _) => tolerated.deviations / usual.deviations,
+            (Law::Share, "level" | "rare_levels" | "label_rate") => tolerated.level / usual.level,
+            (Law::Share, "tail_high" | "tail_low" | "latency_above") => tolerated.tail / usual.tail,
+            (Law::Share, _) => tolerated.rate / usual.rate,
+        };
+        larger * self.quantity.tolerated(fit)
     }
 
     /// The family whose part of the budget it shares.

@@ -6,6 +6,7 @@ use anchorwatch_detectors::calibrated::Loudness;
 
 use super::super::BudgetDays;
 use super::*;
+use crate::config::Tolerated;
 use crate::reference::Reference;
 use crate::registry::{BaselineOptions, build};
 
@@ -89,4 +90,27 @@ fn thresholds_are_told_of_every_family_that_is_watched() {
     let families: Vec<Family> = limits.iter().map(|one| one.family).collect();
     assert_eq!(families, [Family::Marginal, Family::Rate]);
     assert!(limits.iter().all(|one| one.both_ways.is_some_and(|z| (3.0..7.0).contains(&z))));
+}
+
+#[test]
+fn floors_are_those_that_the_configuration_asks_for_and_nothing_is_said_below_them() {
+    let reference = reference();
+    let after = START + 240 * HOUR;
+    let tolerated = Tolerated { deviations: 0.4, rate: 0.02, level: 0.1, tail: 0.5 };
+    let usual = ModelWatch::new(&reference, BudgetDays::default()).expect("calibrated");
+    let of = |watch: &ModelWatch, kind: &str| {
+        floors(watch).iter().find(|floor| floor.kind == kind).expect("a floor").least
+    };
+    let tails = of(&usual, "tail_high");
+    let watch = usual.tolerating(&tolerated);
+    let told = ["location", "missing", "level"].map(|kind| of(&watch, kind));
+    for (told, asked) in told.into_iter().zip([0.4, 0.02, 0.1]) {
+        assert!((told - asked).abs() < 1e-12, "{told} {asked}");
+    }
+    assert!((of(&watch, "tail_high") - 2.0 * tails).abs() < 1e-12);
+    let noticed = |size: f64| {
+        let all = delays(&watch, Loudness::Page, "location", Injected::Deviations(size), after);
+        all.iter().filter(|one| one.windows.is_some()).count()
+    };
+    assert_eq!((noticed(0.3), noticed(1.0)), (0, 1));
 }
