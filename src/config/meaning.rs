@@ -107,7 +107,7 @@ fn kafka(kafka: &Kafka, found: &mut Vec<Problem>) {
 /// How long a version has been silent is known as far back as panes are kept, and must be seen often enough to fire.
 fn silence(config: &Config, found: &mut Vec<Problem>) {
     let (windows, alerts) = (&config.windows, &config.alerts);
-    let step = |horizon: &super::Horizon| horizon.step(windows.pane).millis();
+    let step = |horizon: &Horizon| horizon.step(windows.pane).millis();
     let kept = windows.horizons.iter().map(|one| one.length.millis() + step(one)).max();
     let looks = windows.horizons.first().map(step).map(|step| step * i64::from(alerts.fire_after));
     let longest = Span::from_millis(kept.zip(looks).map_or(0, |(kept, looks)| (kept - looks).max(0)));
