@@ -122,10 +122,15 @@ fn reference() -> Arc<Reference> {
 }
 
 fn settings(more: &str) -> Config {
+    settings_of("", more)
+}
+
+/// The same with further horizons.
+fn settings_of(horizons: &str, more: &str) -> Config {
     let text = format!(
         r#"
 kafka: {{ bootstrap: "127.0.0.1:9", topics: [predictions] }}
-windows: {{ pane: 10m, horizons: [{{ length: 1h, every: 1h }}], lateness: 20m }}
+windows: {{ pane: 10m, horizons: [{{ length: 1h, every: 1h }}{horizons}], lateness: 20m }}
 segments: {{ field: segment }}
 events: {{ labels: {{ wait: 10h, complete: 1 }} }}
 sinks: [{{ name: w, type: webhook, url: "http://localhost/" }}]
@@ -513,6 +518,9 @@ fn an_alert_of_a_sequential_detector_ends_an_hour_after_its_last_alarm() {
     assert!(seen.drifts(SEQUENTIAL, "amount").count() >= 1);
     assert!(states.contains(&(AlertState::Firing, "amount".to_owned())), "{states:?}");
     assert_eq!(states.last().map(|(state, _)| *state), Some(AlertState::Resolved));
+    let alarms = seen.drifts(SEQUENTIAL, "amount").flat_map(|window| &window.verdicts);
+    let moved: Vec<_> = alarms.filter(|one| one.level == Level::Drift).map(|one| &one.moved).collect();
+    assert!(moved.iter().all(|moved| !moved.is_empty()), "an alarm says what moved: {moved:?}");
 }
 
 #[test]
@@ -577,7 +585,7 @@ fn a_reference_for_windows_of_another_length_leaves_the_alerts_to_the_fixed_thre
 
 #[test]
 fn a_version_that_falls_silent_alerts_whatever_its_reference_is_calibrated_for() {
-    let settings = settings("monitor: { silence_after: 2h }");
+    let settings = settings_of(", { length: 24h, every: 6h }", "monitor: { silence_after: 2h }");
     let events = events(&rows(LIVE, LIVE_HOURS, 11, Wrong::SilentVersion), Labels::Inline);
     let seen = run(&settings, &events, 2, 300, unbroken);
     let silent = |one: &&Notification| {

@@ -41,7 +41,8 @@ pub struct Monitor {
     pub show_categories: bool,
     /// Sequential detectors, by name; none by default.
     pub sequential: Vec<SequentialRule>,
-    /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off.
+    /// Silence of a version, in event time of the others, before `volume` alarms; absent turns it off. It is known within the
+    /// longest of `windows.horizons`, and alerts whatever `verdicts` says.
     pub silence_after: Option<Span>,
 }
 

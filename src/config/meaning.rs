@@ -36,6 +36,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Vec::new();
     kafka(&config.kafka, &mut found);
     windows(&config.windows, &mut found);
+    silence(config, &mut found);
     life_cycle(config, &mut found);
     super::alert_meaning::problems(config, &mut found);
     super::sequential::problems(&config.monitor.sequential, &mut found);
@@ -102,6 +103,20 @@ fn kafka(kafka: &Kafka, found: &mut Vec<Problem>) {
     connection(kafka, found);
     for (name, source) in &kafka.secret_properties {
         secret(format!("kafka.secret_properties.{name}"), source, found);
+    }
+}
+
+/// How long a version has been silent is known as far back as panes are kept, and must be seen often enough to fire.
+fn silence(config: &Config, found: &mut Vec<Problem>) {
+    let (windows, alerts) = (&config.windows, &config.alerts);
+    let step = |horizon: &Horizon| horizon.step(windows.pane).millis();
+    let kept = windows.horizons.iter().map(|one| one.length.millis() + step(one)).max();
+    let looks = windows.horizons.first().map(step).map(|step| step * i64::from(alerts.fire_after));
+    let longest = Span::from_millis(kept.zip(looks).map_or(0, |(kept, looks)| (kept - looks).max(0)));
+    if let Some(asked) = config.monitor.silence_after.filter(|asked| *asked > longest) {
+        let what = format!("`{asked}` is longer than the windows remember a version that sends nothing");
+        let expected = format!("at most `{longest}`, or a longer horizon in `windows.horizons`");
+        found.push(Problem::at("monitor.silence_after", what).expected(expected));
     }
 }
 

@@ -17,6 +17,16 @@ fn errors_of(rest: &str) -> String {
 }
 
 #[test]
+fn a_silence_that_would_be_forgotten_before_it_fires_is_refused() {
+    let windows = "windows: {horizons: [{length: 1h, every: 30m}]}\n";
+    let of = |silence: &str| format!("{MINIMAL}{windows}monitor: {{silence_after: {silence}}}\n");
+    assert!(parse(&of("30m"), "a.yaml").is_ok());
+    let told = errors(&of("31m"));
+    assert!(told.contains("monitor.silence_after") && told.contains("at most `30m`"), "{told}");
+    assert!(parse(&format!("{MINIMAL}monitor: {{silence_after: 12h}}\n"), "a.yaml").is_ok(), "the defaults");
+}
+
+#[test]
 fn a_minimal_file_gets_every_default() {
     let config = parse(MINIMAL, "a.yaml").expect("minimal");
     assert_eq!(config.kafka.topics, ["predictions"]);

@@ -13,7 +13,7 @@ use super::{Engine, Progress, SubjectId};
 use crate::fault::{Place, reach};
 use crate::monitor::{WindowPlace, silence, withhold_all};
 use crate::subject::Millis;
-use crate::view::{Level, WindowView};
+use crate::view::{Level, VerdictView, WindowView};
 
 /// Subjects whose panes are packed in one step.
 const TIDY: usize = 16;
@@ -287,13 +287,8 @@ impl Engine {
             self.alerts.observe(&view);
         } else if let Some(silence) = silent.and_then(|_| view.verdicts.last()) {
             // It is under no budget: whoever sets a limit hears of it whatever else alerts.
-            self.alerts.observe(&WindowView {
-                level: silence.level,
-                verdicts: vec![silence.clone()],
-                columns: Vec::new(),
-                latency: None,
-                ..view.clone()
-            });
+            let alone = WindowView { level: silence.level, ..with(&view, vec![silence.clone()]) };
+            self.alerts.observe(&alone);
         }
         progress.windows.push(view);
         true
@@ -303,6 +298,11 @@ impl Engine {
 /// A window without what no action asks for: of the verdicts the drifts are left.
 fn drifts_only(window: &WindowView) -> WindowView {
     let drifts = window.verdicts.iter().filter(|verdict| verdict.level == Level::Drift);
+    with(window, drifts.cloned().collect())
+}
+
+/// The same window with these verdicts, and nothing else that was measured.
+fn with(window: &WindowView, verdicts: Vec<VerdictView>) -> WindowView {
     WindowView {
         model: window.model.clone(),
         version: window.version.clone(),
@@ -313,7 +313,8 @@ fn drifts_only(window: &WindowView) -> WindowView {
         rows: window.rows,
         coverage: window.coverage,
         level: window.level,
-        verdicts: drifts.cloned().collect(),
+        reference: window.reference.clone(),
+        verdicts,
         ..WindowView::default()
     }
 }
