@@ -169,8 +169,10 @@ mod tests {
             changes.take(&[], 10, |_| true, |_, _| false);
             changes.take(&[], 0, |_| true, |_, _| false);
         }
-        assert!(part(&mut changes, finding(None, 1.2, 5.5)).is_some(), "still remembered");
-        changes.take(&[], 10, |_| true, |_, _| false);
+        assert!(part(&mut changes, finding(None, 1.2, 5.5)).is_some(), "still remembered, and there again");
+        for _ in 0..CLEARED_AFTER {
+            changes.take(&[], 10, |_| true, |_, _| false);
+        }
         assert_eq!(part(&mut changes, finding(None, 1.2, 5.5)), None);
     }
 
