@@ -213,7 +213,10 @@ pub(crate) fn actions_once(world: &World<'_>, outcome: &Outcome) {
             assert!(fits, "I3: {action} {key} is {} and was asked for {asked} times", row.state);
         }
         let known = |key: &String| outcome.outbox.contains_key(&(key.clone(), action.to_owned()));
-        assert!(times.keys().all(known), "I3: an action that nobody decided: {times:?}");
+        // What is held because another is not over depends on the moment: the older state may decide on others.
+        let forgotten = |times: usize| world.put_back > 0 && times == 1;
+        let decided = times.iter().all(|(key, times)| known(key) || forgotten(*times));
+        assert!(decided, "I3: an action that nobody decided: {times:?}");
     }
 }
 
