@@ -363,6 +363,7 @@ fn labels_that_are_names_say_the_same_as_numbers() {
     assert_eq!((&seen.labels, &seen.joins), (&expected.labels, &expected.joins));
     let latest = seen.labels[0].latest.as_ref().expect("a judged window");
     assert!(latest.mean_squared_residual.is_some_and(|brier| brier > 0.2), "{latest:?}");
+    assert!(latest.accuracy.is_some_and(|share| share < 0.5) && latest.recall.is_some(), "{latest:?}");
 }
 
 #[test]

@@ -247,7 +247,7 @@ impl Engine {
         let names = [&window.model, &window.version].map(|name| Arc::<str>::from(name.as_str()));
         let [model, version] = names;
         let subject = Subject { model, version, segment: None };
-        let Decisions { all, wrong } = window.decisions;
+        let Decisions { all, wrong, .. } = window.decisions;
         let cells = |feed: &Feed| (feed.watched == Watched::Error).then(|| vec![all - wrong, wrong]);
         let pane = self.windows.settings().pane_of(window.start);
         let verdicts = self.sequences.feed(&subject, &window.plan, pane, cells, |_| Vec::new());
@@ -278,7 +278,7 @@ fn decide(decisions: &mut Decisions, event: &Event<'_>) {
         (Some(Scalar::Bool(said)), Some(Scalar::Bool(is))) => said != is,
         _ => return,
     };
-    decisions.merge(Decisions { all: 1, wrong: u64::from(wrong) });
+    decisions.merge(Decisions { all: 1, wrong: u64::from(wrong), ..Decisions::default() });
 }
 
 fn view(

@@ -134,6 +134,10 @@ families! {
         label_delay_seconds: GaugeVec [model version q] "Delay of labels after their prediction in the latest window judged, at the quantile q.";
         performance_mean_residual: GaugeVec [model version] "Mean of label minus score in the latest window of prediction time that was judged.";
         performance_mean_squared_residual: GaugeVec [model version] "Mean squared difference of label and score in that window: the Brier score, where labels are 0 and 1.";
+        performance_accuracy: GaugeVec [model version] "Share of right decisions in that window, a score from 0.5 on saying yes; absent unless labels are 0 and 1.";
+        performance_precision: GaugeVec [model version] "Share of right ones among the decisions of that window that said yes.";
+        performance_recall: GaugeVec [model version] "Share of what came true in that window of which the score said so.";
+        performance_f1: GaugeVec [model version] "Harmonic mean of precision and recall in that window.";
         performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";
         estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
         estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";

@@ -14,6 +14,10 @@ pub(super) fn show(families: &Families, status: &StatusView) {
         &families.label_delay_seconds,
         &families.performance_mean_residual,
         &families.performance_mean_squared_residual,
+        &families.performance_accuracy,
+        &families.performance_precision,
+        &families.performance_recall,
+        &families.performance_f1,
         &families.performance_window_end_timestamp_seconds,
         &families.estimated_accuracy,
         &families.estimated_roc_auc,
@@ -53,6 +57,10 @@ fn performance(families: &Families, labels: &LabelsView, latest: &PerformanceVie
     }
     set(&families.performance_mean_residual, subject, None, latest.mean_residual);
     set(&families.performance_mean_squared_residual, subject, None, latest.mean_squared_residual);
+    set(&families.performance_accuracy, subject, None, latest.accuracy);
+    set(&families.performance_precision, subject, None, latest.precision);
+    set(&families.performance_recall, subject, None, latest.recall);
+    set(&families.performance_f1, subject, None, latest.f1);
     let end = Some(latest.end as f64 / 1_000.0);
     set(&families.performance_window_end_timestamp_seconds, subject, None, end);
 }

@@ -114,6 +114,10 @@ fn status() -> StatusView {
                 labelled: 9,
                 mean_residual: Some(-0.01),
                 mean_squared_residual: Some(0.1),
+                accuracy: Some(0.9),
+                precision: Some(0.8),
+                recall: Some(0.7),
+                f1: Some(0.75),
                 delay_p50: Some(3_600.0),
                 ..PerformanceView::default()
             }),

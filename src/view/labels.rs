@@ -43,6 +43,14 @@ pub struct PerformanceView {
     pub mean_residual: Option<f64>,
     /// Mean of its square: the Brier score, where labels are 0 and 1.
     pub mean_squared_residual: Option<f64>,
+    /// Share of right decisions, a score from 0.5 on saying yes; absent, as the next three, unless labels are 0 and 1.
+    pub accuracy: Option<f64>,
+    /// Share of right ones among the decisions that said yes.
+    pub precision: Option<f64>,
+    /// Share of what came true of which the score said so.
+    pub recall: Option<f64>,
+    /// Harmonic mean of both.
+    pub f1: Option<f64>,
     /// Median delay of the labels in seconds.
     pub delay_p50: Option<f64>,
     /// The delay that 90 % of the labels do not exceed.

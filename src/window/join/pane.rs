@@ -25,6 +25,12 @@ pub struct Decisions {
     pub all: u64,
     /// Those whose label is the other one: it is 1 and the score below 0.5, or 0 and the score is not.
     pub wrong: u64,
+    /// Those whose score says yes.
+    #[serde(default)]
+    pub said: u64,
+    /// Those whose label is 1.
+    #[serde(default)]
+    pub came: u64,
 }
 
 impl Decisions {
@@ -38,14 +44,48 @@ impl Decisions {
             return;
         };
         self.all += 1;
-        self.wrong += u64::from((outcome.score >= DECISION) != truth);
+        let said = outcome.score >= DECISION;
+        self.wrong += u64::from(said != truth);
+        self.said += u64::from(said);
+        self.came += u64::from(truth);
+    }
+
+    /// Share of right ones.
+    fn accuracy(&self) -> Option<f64> {
+        ratio(self.all - self.wrong.min(self.all), self.all)
+    }
+
+    /// Those that said yes and were right: whatever is wrong either said so in vain or did not say it.
+    fn hits(&self) -> u64 {
+        (self.said + self.came).saturating_sub(self.wrong) / 2
+    }
+
+    /// Share of right ones among those that said yes.
+    fn precision(&self) -> Option<f64> {
+        ratio(self.hits(), self.said)
+    }
+
+    /// Share of those that came true of which the score said so.
+    fn recall(&self) -> Option<f64> {
+        ratio(self.hits(), self.came)
+    }
+
+    /// Harmonic mean of precision and recall.
+    fn f1(&self) -> Option<f64> {
+        ratio(2 * self.hits(), self.said + self.came)
     }
 
     /// Adds others.
     pub fn merge(&mut self, other: Self) {
         self.all += other.all;
         self.wrong += other.wrong;
+        self.said += other.said;
+        self.came += other.came;
     }
+}
+
+fn ratio(part: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
 }
 
 /// Sums over labelled predictions. Two of them add up to that of all.
@@ -237,6 +277,10 @@ impl Lane {
             labelled: pane.settled.labelled,
             mean_residual: mean(Moment::Calibration).map(|mean| mean * scale),
             mean_squared_residual: mean(Moment::Brier).map(|mean| mean * scale * scale),
+            accuracy: pane.settled.decisions.accuracy(),
+            precision: pane.settled.decisions.precision(),
+            recall: pane.settled.decisions.recall(),
+            f1: pane.settled.decisions.f1(),
             delay_p50: pane.settled.delay(0.5),
             delay_p90: pane.settled.delay(0.9),
             delay_p99: pane.settled.delay(0.99),
@@ -257,7 +301,7 @@ mod tests {
             terms: vec![labelled, 7],
             delays: [(3, labelled)].into(),
             slices: [(1, [labelled, 5])].into(),
-            decisions: Decisions { all: labelled, wrong: 1 },
+            decisions: Decisions { all: labelled, wrong: 1, said: 1, came: labelled },
         };
         let mut pane = Pane { coming: [(0, tally(2)), (HOUR, tally(3))].into(), ..Pane::default() };
         assert!(!pane.settle(HOUR - 1, HOUR));
@@ -267,6 +311,19 @@ mod tests {
         assert_eq!((pane.settled.labelled, pane.settled.terms[1]), (5, 14));
         assert_eq!(pane.settled.delays, [(3, 5)].into());
         assert_eq!(pane.settled.slices, [(1, [5, 10])].into());
-        assert_eq!(pane.settled.decisions, Decisions { all: 5, wrong: 2 });
+        assert_eq!(pane.settled.decisions, Decisions { all: 5, wrong: 2, said: 2, came: 5 });
+    }
+
+    #[test]
+    fn ratios_of_decisions_follow_from_the_four_outcomes() {
+        let mut decisions = Decisions::default();
+        let outcomes = [(0.9, 1.0, 6), (0.5, 0.0, 2), (0.4, 1.0, 3), (0.1, 0.0, 9), (0.9, 7.0, 5)];
+        for (score, label, times) in outcomes {
+            (0..times).for_each(|_| decisions.add(Outcome { score, label }));
+        }
+        assert_eq!(decisions, Decisions { all: 20, wrong: 5, said: 8, came: 9 }, "7 is no class");
+        assert_eq!((decisions.accuracy(), decisions.precision()), (Some(0.75), Some(0.75)));
+        assert_eq!((decisions.recall(), decisions.f1()), (Some(6.0 / 9.0), Some(12.0 / 17.0)));
+        assert_eq!(Decisions::default().precision(), None, "nobody said yes");
     }
 }
