@@ -115,7 +115,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         // The largest number that Linux gives a process is 2^22.
         let (gone, runs) = (format!("{SNAPSHOT}4194305"), format!("{SNAPSHOT}1"));
-        let all = [gone.clone(), format!("{gone}-journal"), runs.clone(), "anchorwatch.db".to_owned()];
+        let all = [gone.clone(), format!("{gone}-journal"), runs, "anchorwatch.db".to_owned()];
         for name in &all {
             std::fs::write(folder.path().join(name), b"left").expect("written");
         }
