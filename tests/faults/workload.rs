@@ -143,7 +143,8 @@ fn register(data: &Path, model: &str, rows: &Path) {
     // The earlier version is what a rollback returns to.
     for version in ["0.9.0", "1.0.0"] {
         let name = ["--data-dir", &data, "reference", "create", "--model", model, "--version", version];
-        succeeds(&[&name[..], &["--from", &rows, "--segment-by", "region", "--ignore", "region"]].concat());
+        let how = ["--from", &rows, "--segment-by", "region", "--ignore", "region", "--window", "15m"];
+        succeeds(&[&name[..], &how].concat());
         succeeds(&["--data-dir", &data, "model", "promote", model, version]);
     }
 }
