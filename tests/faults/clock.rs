@@ -37,11 +37,13 @@ fn jumps_of_the_clock_change_nothing() {
             world.scripted += FAILURES;
         }
         fs::write(&told, jump).expect("a writable folder");
-        // An order that is refused must not put off the next checkpoint until the clock has come there.
-        let nobody_asked = "/api/v1/actions/0123456789abcdef0123456789abcdef/approve";
-        let refused = http::post(&world.http, nobody_asked, r#"{"token": "x"}"#).expect("an answer");
-        assert_eq!(refused.status, 404, "{}", refused.body);
         world.produce(chunk);
+        // An order that is refused must not put off the next checkpoint until the clock has come there. It may stay without
+        // an answer: the client's wait for records is one of those that libfaketime can draw out.
+        let nobody_asked = "/api/v1/actions/0123456789abcdef0123456789abcdef/approve";
+        if let Ok(refused) = http::post(&world.http, nobody_asked, r#"{"token": "x"}"#) {
+            assert_eq!(refused.status, 404, "{}", refused.body);
+        }
         pause(300);
         let all = world.produced.len();
         wait_until(PATIENCE, &format!("reading and saving after {jump}"), || {
