@@ -112,7 +112,7 @@ impl SequentialRule {
         format!("{} on {} as {:?}, {} a pane", self.title(), self.on, self.values, self.draws)
     }
 
-    /// What it watches. A limit that is no number is one that nothing exceeds; [`problems`] tells of it.
+    /// What it watches. A limit that is no number is one that nothing exceeds; the check of the configuration tells of it.
     #[must_use]
     pub fn watched(&self) -> WatchedBy<'_> {
         match self.on.as_str() {
