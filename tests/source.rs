@@ -4,9 +4,15 @@
 
 #[path = "source/pauses.rs"]
 mod pauses;
+#[path = "faults/proxy.rs"]
+mod proxy;
 #[path = "source/silent.rs"]
 mod silent;
+#[path = "source/stalls.rs"]
+mod stalls;
 mod support;
+#[path = "source/transactions.rs"]
+mod transactions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -207,7 +207,11 @@ impl EngineLoop {
 
     /// Lets records go whose schema is there.
     fn look_up_schemas(&mut self, now: Millis) {
-        let Some(schemas) = &mut self.schemas else { return };
+        let Some(schemas) = &mut self.schemas else {
+            // There may have been a registry before the configuration changed.
+            self.urgent |= self.engine.clear(TroubleKind::SchemasAway, "", wall_clock());
+            return;
+        };
         let waited = schemas.wait();
         let looked_up = schemas.work(&mut self.engine, Moment { now, wall: wall_clock() });
         if waited {
@@ -280,7 +284,12 @@ impl EngineLoop {
 
     /// Silence of everything, after there was traffic, is worth telling.
     fn watch_silence(&mut self, now: Millis) {
-        let Some(last) = self.last_record_at.filter(|_| self.no_data_after > 0) else { return };
+        if self.no_data_after <= 0 {
+            // It was watched for before the configuration changed.
+            self.urgent |= self.engine.clear(TroubleKind::NoData, "", wall_clock());
+            return;
+        }
+        let Some(last) = self.last_record_at else { return };
         let changed = if now - last < self.no_data_after {
             self.engine.clear(TroubleKind::NoData, "", wall_clock())
         } else {

@@ -1,6 +1,8 @@
 //! What the core knows to be missing, and what it does about it: windows that miss too much are not judged, and after a
 //! loss of state no action is started until every window has been counted anew.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{AuditRow, Engine, Trouble, TroubleKind};
@@ -181,26 +183,38 @@ impl Engine {
         {
             self.clear(TroubleKind::Gap, &format!("{topic}/{partition}"), now);
         }
-        let mut stalled: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
-        for ((topic, _), _) in self.partitions.stalled() {
+        self.look_after_standstills(now);
+    }
+
+    /// Which topics stand still is compared with what is told, not with the last look: after a restart too it is over once
+    /// everything goes on, and until that is known it stays.
+    fn look_after_standstills(&mut self, now: Millis) {
+        let mut stalled: BTreeMap<String, usize> = BTreeMap::new();
+        // A transaction that stays open is told by itself: it is why nothing moves.
+        for ((topic, _), _) in self.partitions.stalled().filter(|(_, state)| !state.has_open_transaction()) {
             *stalled.entry(topic.clone()).or_default() += 1;
         }
-        if stalled == self.stalled {
-            return;
+        let over = self.troubles_of(TroubleKind::Stalled).filter(|of| match of.rsplit_once('/') {
+            // No topic has a stroke in its name: this is a partition's, which is gone.
+            Some((topic, number)) => !self
+                .partitions
+                .iter()
+                .any(|((name, partition), _)| name == topic && partition.to_string() == number),
+            None => {
+                let mut of_topic = self.partitions.iter().filter(|((name, _), _)| name == *of);
+                !stalled.contains_key(*of) && of_topic.all(|(_, state)| state.went_on())
+            }
+        });
+        for of in over.cloned().collect::<Vec<_>>() {
+            self.clear(TroubleKind::Stalled, &of, now);
         }
-        for topic in
-            self.stalled.keys().filter(|topic| !stalled.contains_key(*topic)).cloned().collect::<Vec<_>>()
-        {
-            self.clear(TroubleKind::Stalled, &topic, now);
-        }
-        for (topic, partitions) in &stalled {
+        for (topic, partitions) in stalled {
             let summary = format!(
                 "{partitions} partitions of {topic} are behind and have not moved for windows.stalled_after: windows \
                  are judged without them, with a coverage below 1"
             );
-            self.raise(&Trouble { kind: TroubleKind::Stalled, of: topic.clone(), summary }, now);
+            self.raise(&Trouble { kind: TroubleKind::Stalled, of: topic, summary }, now);
         }
-        self.stalled = stalled;
     }
 
     /// Partitions of which neither a position nor the end of the log is known yet.

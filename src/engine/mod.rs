@@ -120,7 +120,6 @@ pub struct Engine {
     resets: Vec<(String, i32)>,
     dedup: Option<Dedup>,
     /// Topics with partitions that stand still, and how many.
-    stalled: BTreeMap<String, usize>,
     /// The clock at the last look; never an event time.
     now: Millis,
     unknown: unknown::Unknown,
@@ -179,7 +178,6 @@ impl Engine {
             completeness: completeness::Completeness::default(),
             resets: Vec::new(),
             dedup: config.events.dedup.as_ref().map(|dedup| Dedup::new(dedup.last)),
-            stalled: BTreeMap::new(),
             now: Millis::MIN,
             unknown: unknown::Unknown::default(),
             new_references: true,

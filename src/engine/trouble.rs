@@ -134,6 +134,11 @@ impl Engine {
         self.troubles.open.iter().map(|(id, open)| (id.clone(), open.since)).collect()
     }
 
+    /// Whom troubles of one kind concern.
+    pub(super) fn troubles_of(&self, kind: TroubleKind) -> impl Iterator<Item = &String> {
+        self.troubles.open.iter().filter(move |((open, _), _)| *open == kind).map(|((_, of), _)| of)
+    }
+
     /// Lets the alerts know what may inhibit them.
     pub(super) fn share_troubles(&mut self) {
         self.alerts.set_troubles(self.troubles.open.iter().map(|(id, _)| labels(id)).collect());

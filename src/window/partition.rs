@@ -52,6 +52,8 @@ struct Seen {
     moved: Option<Millis>,
     /// Since when there is more to read and no event time was told.
     behind: Option<Millis>,
+    /// Whether it was found to go on, or to have nothing to go on with, since the first look.
+    went_on: bool,
 }
 
 /// How long the others wait for a partition.
@@ -224,6 +226,18 @@ impl Partition {
         self.end_offset = Some(end);
     }
 
+    /// Whether it was found to go on since this process began: until then nobody knows whether it still stands still.
+    #[must_use]
+    pub const fn went_on(&self) -> bool {
+        self.seen.went_on
+    }
+
+    /// Whether records wait behind a transaction that does not go on.
+    #[must_use]
+    pub const fn has_open_transaction(&self) -> bool {
+        self.transaction
+    }
+
     /// Goes on elsewhere: nothing that was known of the end holds there.
     pub fn jump(&mut self, to: i64) -> Option<i64> {
         (self.at_end, self.quiet, self.idle) = (None, None, false);
@@ -246,7 +260,8 @@ impl Partition {
         let is_quiet = self.quiet.is_some_and(|since| now - since >= patience.idle_after);
         self.idle = is_quiet && !self.transaction && (self.at_end.is_some() || lately);
         let waits = self.idle || (self.at_end.is_some() && !self.transaction);
-        let behind = before.behind.filter(|_| !waits && before.timed == self.timed).unwrap_or(now);
+        let goes_on = waits || before.timed != self.timed;
+        let behind = before.behind.filter(|_| !goes_on).unwrap_or(now);
         self.stalled = now - behind >= patience.stalled_after;
         self.seen = Seen {
             position: self.next_offset,
@@ -254,6 +269,7 @@ impl Partition {
             timed: self.timed,
             moved: moved_at,
             behind: Some(behind),
+            went_on: before.went_on || goes_on,
         };
     }
 }

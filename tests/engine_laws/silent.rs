@@ -2,11 +2,11 @@
 //! registered. They freeze and blind nobody else.
 
 use anchorwatch::config;
-use anchorwatch::engine::{Engine, StateLoss};
+use anchorwatch::engine::{Engine, Restored, StateLoss, TroubleKind};
 use anchorwatch::view::WindowView;
 use anchorwatch::window::GapReason;
 
-use super::{MINUTE, START, Sent, catalog, record, settings};
+use super::{MINUTE, START, Sent, catalog, record, restart, settings};
 
 /// Two partitions and the steady clock, which goes with event time.
 struct Place {
@@ -150,6 +150,41 @@ fn the_gap_of_a_partition_that_is_no_more_ends() {
     assert!(place.engine.gaps().iter().all(|gap| gap.until.is_some()));
     place.live(60..3_600, |_, _, _| {});
     assert_eq!(place.engine.gaps(), []);
+}
+
+/// Whether it is told that something stands still.
+fn stands_still(place: &Place) -> bool {
+    place.engine.troubles().into_keys().any(|(kind, of)| kind == TroubleKind::Stalled && of == "t")
+}
+
+#[test]
+fn a_standstill_that_ended_with_a_restart_is_over_and_one_that_did_not_stays() {
+    let behind = |place: &mut Place, second: i64, now: i64| {
+        if second == 0 {
+            place.send(1, foreign(now), now);
+            place.engine.set_end_offset("t", 1, 100, 100);
+        }
+    };
+    let mut place = Place::new();
+    place.assign();
+    place.live(0..900, behind);
+    assert!(stands_still(&place), "ten minutes without a step");
+    let mut stored = Restored::default();
+    place.engine = restart(place.engine, &mut stored);
+    place.engine.forget_partitions_from("t", 2, START);
+    place.live(900..960, |_, _, _| {});
+    assert!(stands_still(&place), "nobody knows better yet, and to take it back would be to tell it twice");
+    place.live(960..1_000, |place, _, now| {
+        let json = format!(r#"{{"model":"m","version":"1.0.0","ts":{now},"features":{{"x":1}}}}"#);
+        place.send(1, json, now);
+    });
+    assert!(!stands_still(&place), "it goes on");
+    // A topic that is no longer read keeps nobody waiting for news of it.
+    place.live(1_000..2_000, |_, _, _| {});
+    assert!(stands_still(&place));
+    place.engine.forget_partitions_from("t", 0, START);
+    place.engine.advance(START + 2_000_000, usize::MAX);
+    assert!(!stands_still(&place));
 }
 
 #[test]

@@ -38,7 +38,7 @@ const MEMORY_PER_RECORD_KIB: u64 = 8;
 pub(crate) fn check(world: &mut World<'_>) -> Value {
     let counted = recount(world);
     let outcome = Outcome::read(&world.data());
-    let calm = undisturbed(world.broker, &world.produced);
+    let calm = undisturbed(world);
     same_decisions(&outcome, &calm);
     arrived(world, &outcome);
     actions_once(world, &outcome);
@@ -53,13 +53,14 @@ pub(crate) fn check(world: &mut World<'_>) -> Value {
 pub(crate) fn recount(world: &World<'_>) -> Value {
     let records = world.folder().join("records.jsonl");
     dump(world.broker, &world.topic, world.partitions, &records);
-    let said = oracle(world.folder(), &world.data(), &records);
+    let said = oracle(world, &world.data(), &records);
     assert_eq!(said["differences"], json!(0), "I1: {}", said["wrong"]);
     said
 }
 
-/// Runs the oracle on a state folder.
-pub(crate) fn oracle(folder: &Path, data: &Path, records: &Path) -> Value {
+/// Runs the oracle on a state folder of this world and a list of records.
+pub(crate) fn oracle(world: &World<'_>, data: &Path, records: &Path) -> Value {
+    let folder = world.folder();
     let references = folder.join("references.json");
     fs::write(&references, references_of(data).to_string()).expect("a writable folder");
     let job = folder.join("job.json");
@@ -68,7 +69,7 @@ pub(crate) fn oracle(folder: &Path, data: &Path, records: &Path) -> Value {
     let settings = json!({
         "pane_ms": minute, "lateness": 2 * minute, "correction": 0, "max_ahead": 5 * minute,
         "kept_panes": 26 * 60, "blocks": [[16, 120]], "now": anchorwatch::app::wall_clock(), "segment_field": "region", "max_segments": 50,
-        "max_bytes": 1 << 20, "max_features": 1024, "max_depth": 16,
+        "max_bytes": 1 << 20, "max_features": 1024, "max_depth": 16, "dedup": world.dedup,
     });
     let state = data.join("anchorwatch.db");
     let asked = json!({"records": records, "state": state, "references": references, "settings": settings});
@@ -118,14 +119,19 @@ pub(crate) fn dump(broker: &dyn Broker, topic: &str, partitions: i32, path: &Pat
 }
 
 /// What an undisturbed daemon makes of the same records; found out once per list of records.
-fn undisturbed(broker: &dyn Broker, records: &[Planned]) -> Outcome {
-    type Known = std::sync::Mutex<Vec<(Vec<Planned>, Outcome)>>;
+fn undisturbed(world: &World<'_>) -> Outcome {
+    type Known = std::sync::Mutex<Vec<(Vec<Planned>, Option<u32>, Outcome)>>;
+    let (records, dedup) = (&world.produced, world.dedup);
     static KNOWN: OnceLock<Known> = OnceLock::new();
     let mut known = KNOWN.get_or_init(Default::default).lock().expect("no case failed here");
-    if let Some((_, outcome)) = known.iter().find(|(list, _)| list == records) {
+    if let Some((.., outcome)) = known.iter().find(|(list, reach, _)| list == records && *reach == dedup) {
         return outcome.clone();
     }
-    let mut calm = World::new("calm", broker, |_| {});
+    let mut calm = World::new("calm", world.broker, |config| {
+        if let Some(reach) = dedup {
+            World::know_duplicates(config, reach);
+        }
+    });
     calm.start();
     calm.produce(records);
     calm.settle();
@@ -133,7 +139,7 @@ fn undisturbed(broker: &dyn Broker, records: &[Planned]) -> Outcome {
     let outcome = Outcome::read(&calm.data());
     recount(&calm);
     assert!(outcome.outbox.len() > 4, "the workload is to cause alerts and actions: {:?}", outcome.outbox);
-    known.push((records.to_vec(), outcome.clone()));
+    known.push((records.clone(), dedup, outcome.clone()));
     outcome
 }
 

@@ -54,6 +54,39 @@ fn kill_9_at_random_moments_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn kill_9_beside_producers_that_repeat_themselves_counts_each_event_once() {
+    const REACH: u32 = 40;
+    let mut rng = workload::rng("repeated");
+    // A producer sends the last records of a partition again, some of them twice, others when they are out of reach.
+    let mut records = Vec::new();
+    let mut sent: [Vec<workload::Planned>; workload::PARTITIONS as usize] = Default::default();
+    for record in workload::stream() {
+        let of_partition = &mut sent[record.partition as usize];
+        of_partition.push(record.clone());
+        records.push(record);
+        if rng.random_bool(0.05) {
+            let back = rng.random_range(1..=of_partition.len().min(60));
+            records.push(of_partition[of_partition.len() - back].clone());
+        }
+    }
+    let kills = times(8, 200);
+    let mut world = World::new("repeated", Kafka::shared(), |config| World::know_duplicates(config, REACH));
+    world.start();
+    for chunk in records.chunks(records.len().div_ceil(kills)) {
+        world.produce(chunk);
+        pause(rng.random_range(20..1_200));
+        world.kill();
+        world.spawn(&[]);
+    }
+    world.settle();
+    let said = invariants::check(&mut world);
+    world.stop();
+    let duplicates = said["law"]["duplicate"].as_u64().expect("a count");
+    assert!(duplicates > 150, "{duplicates} of {} records were known", records.len());
+    eprintln!("{kills} kills, {duplicates} duplicates of {} records", records.len());
+}
+
+#[test]
 fn a_process_that_stood_still_goes_on_where_it_was() {
     let mut rng = workload::rng("zombie");
     let records = workload::stream();

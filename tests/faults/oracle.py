@@ -127,8 +127,7 @@ def event_time(value):
 def decode(payload, timestamp, settings):
     """The event as a flat dictionary, or Refused."""
     raw = parse(payload, settings)
-    name(raw, "id")
-    event = {"model": name(raw, "model"), "version": name(raw, "version")}
+    event = {"id": name(raw, "id"), "model": name(raw, "model"), "version": name(raw, "version")}
     if raw.get("ts") is not None:
         event["ts"] = event_time(raw["ts"])
     latency = raw.get("latency_ms")
@@ -318,18 +317,33 @@ class Recount:
         self.refused_at = []
         self.events = Counter()
         self.segments = defaultdict(list)
+        self.last_seen = {}  # (topic, partition, id, model, feedback) -> offset of its last event
 
     def record(self, topic, partition, offset, timestamp, payload):
         self.law["read"] += 1
         self.next[(topic, partition)] = offset + 1
         try:
-            outcome = self.observe((topic, partition), decode(payload, timestamp, self.settings))
+            event = decode(payload, timestamp, self.settings)
+            if self.is_duplicate(topic, partition, offset, event):
+                outcome = "duplicate"
+            else:
+                outcome = self.observe((topic, partition), event)
         except Refused as refused:
             reason = refused.args[0]
             self.refused[reason] += 1
             self.refused_at.append([topic, partition, offset, reason])
             return
         self.law[outcome] += 1
+
+    def is_duplicate(self, topic, partition, offset, event):
+        """Whether the same id stood in the partition within reach before; the reach is None where nobody asks."""
+        reach = self.settings.get("dedup")
+        if reach is None or event["id"] is None:
+            return False
+        key = (topic, partition, event["id"], event["model"], event["feedback"])
+        before = self.last_seen.get(key)
+        self.last_seen[key] = offset
+        return before is not None and offset - before <= reach
 
     def find(self, event):
         versions = self.references.get(event["model"])
@@ -438,7 +452,7 @@ def compare(recount, path):
             cells = [(c, ours.get(c, 0), theirs.get(c, 0)) for c in sorted(set(ours) | set(theirs))]
             wrong.append(f"pane {key}: (cell, recount, state) {[c for c in cells if c[1] != c[2]][:5]}")
     law = core["law"]
-    for what in ("read", "counted", "late", "future", "unmatched"):
+    for what in ("read", "counted", "late", "future", "unmatched", "duplicate"):
         if law[what] != recount.law[what]:
             wrong.append(f"law.{what}: recount {recount.law[what]}, state {law[what]}")
     if {k: v for k, v in law["refused"].items() if v} != dict(recount.refused):

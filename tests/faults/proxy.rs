@@ -1,4 +1,5 @@
 //! A TCP proxy that stands between the daemon and Kafka and breaks the connection in every way there is.
+#![allow(dead_code, reason = "the tests of faults use all of it, those of the source a part")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};

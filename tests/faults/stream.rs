@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::kills::pause;
 use crate::support::{Kafka, wait_for, wait_until};
+use crate::workload::Planned;
 use crate::world::{PATIENCE, World};
 use crate::{invariants, times, workload};
 
@@ -92,25 +93,41 @@ fn the_oracle_notices_one_record_more_or_less() {
         }
         (0..doubled).for_each(|_| lines.insert(index, line));
         fs::write(&path, lines.join("\n")).expect("a writable folder");
-        let said = invariants::oracle(world.folder(), &world.data(), &path);
+        let said = invariants::oracle(&world, &world.data(), &path);
         assert_ne!(said["differences"], 0, "{said}");
     }
 }
 
+/// Records per second in calm times; a burst has ten times as many.
+const CALM_RATE: usize = 100;
+
 #[test]
 fn a_burst_is_caught_up_with_in_bounded_memory() {
-    let records = workload::stream();
+    let (calm, burst) = (Duration::from_secs(5), Duration::from_secs(times(6, 60) as u64));
+    let of = |time: Duration, rate: usize| time.as_secs() as usize * rate;
+    let records = workload::records(of(calm, CALM_RATE) + of(burst, 10 * CALM_RATE), 2);
     let mut world = World::new("burst", Kafka::shared(), |_| {});
     world.start();
-    let (calm, burst) = records.split_at(records.len() / 10);
-    for chunk in calm.chunks(calm.len() / 10) {
-        world.produce(chunk);
-        pause(100);
-    }
-    world.produce(burst);
-    let all = records.len() as u64;
-    wait_until(Duration::from_secs(20), "the lag to end", || world.read() == Some(all));
+    let (first, rest) = records.split_at(of(calm, CALM_RATE));
+    produce_paced(&mut world, first, CALM_RATE);
+    world.wait_read(first.len());
+    produce_paced(&mut world, rest, 10 * CALM_RATE);
+    let (all, behind) = (records.len() as u64, world.read());
+    wait_until(2 * burst, "the lag to end", || world.read() == Some(all));
+    eprintln!("{all} records; {behind:?} were counted when the burst ended");
     world.settle();
     invariants::check(&mut world);
+    eprintln!("{} MiB at most", world.peak_rss_kib / 1024);
     world.stop();
+}
+
+/// Produces `rate` records a second, a tenth of them every tenth of a second.
+#[expect(clippy::disallowed_methods, reason = "the pace is that of the clock")]
+fn produce_paced(world: &mut World<'_>, records: &[Planned], rate: usize) {
+    let begun = Instant::now();
+    for (number, chunk) in (1..).zip(records.chunks(rate / 10)) {
+        world.produce(chunk);
+        let due = Duration::from_millis(100) * number;
+        wait_until(due + PATIENCE, "the time of the next records", || begun.elapsed() >= due);
+    }
 }

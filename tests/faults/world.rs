@@ -88,6 +88,8 @@ pub(crate) struct World<'k> {
     /// Times that an older state was put in place of a newer one.
     pub(crate) put_back: usize,
     pub(crate) partitions: i32,
+    /// Offsets over which duplicates are known by their ids.
+    pub(crate) dedup: Option<u32>,
     positions: BTreeMap<i32, i64>,
     logs: String,
     replay: Replay,
@@ -118,15 +120,22 @@ impl<'k> World<'k> {
             peak_rss_kib: 0,
             put_back: 0,
             partitions: PARTITIONS,
+            dedup: None,
             positions: BTreeMap::new(),
             logs: String::new(),
             replay: Replay,
         };
         let mut config = world.configuration();
         bend(&mut config);
+        world.dedup = config["events"]["dedup"]["last"].as_u64().and_then(|reach| reach.try_into().ok());
         fs::write(&world.config, config.to_string()).expect("a writable folder"); // JSON is YAML
         world.daemon = None;
         world
+    }
+
+    /// Has duplicates known by their ids over so many offsets.
+    pub(crate) fn know_duplicates(config: &mut Value, reach: u32) {
+        config["events"] = json!({"dedup": {"last": reach}});
     }
 
     fn configuration(&self) -> Value {

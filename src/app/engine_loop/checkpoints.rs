@@ -71,8 +71,9 @@ impl EngineLoop {
                 if std::mem::take(&mut self.broken) {
                     tracing::info!("the state can be written again: reading goes on");
                     self.publisher.metrics().state_writable(true);
-                    self.urgent |= self.engine.clear(TroubleKind::StateFull, "", wall_clock());
                 }
+                // Whether or not it was this process that told of it.
+                self.urgent |= self.engine.clear(TroubleKind::StateFull, "", wall_clock());
                 if !self.answers_under_way.is_empty() {
                     // Whoever asks next sees what the order did.
                     self.show_status();

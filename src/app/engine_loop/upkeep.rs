@@ -36,19 +36,21 @@ impl EngineLoop {
     fn watch_transaction(&mut self, end: &PartitionEnd, now: Millis) {
         let id = (end.topic.clone(), end.partition);
         let of = format!("{}/{}", end.topic, end.partition);
+        // Whether or not it was told by this process.
         if end.high <= end.end {
-            if self.open_transactions.remove(&id).is_some() {
-                self.urgent |= self.engine.clear(TroubleKind::Stalled, &of, wall_clock());
-            }
+            self.open_transactions.remove(&id);
+            self.urgent |= self.engine.clear(TroubleKind::Stalled, &of, wall_clock());
             return;
         }
         let known = self.open_transactions.entry(id).or_insert((end.end, now));
         if known.0 != end.end {
             *known = (end.end, now);
+            self.urgent |= self.engine.clear(TroubleKind::Stalled, &of, wall_clock());
         } else if now - known.1 >= self.stalled_after {
             let (offset, behind) = (end.end, end.high - end.end);
             let summary = format!(
-                "{of} cannot be read past offset {offset}: a producer's transaction is open, {behind} records wait"
+                "{of} cannot be read past offset {offset}: a producer's transaction is open, {behind} records wait and windows \
+                 are judged without them"
             );
             let trouble = Trouble { kind: TroubleKind::Stalled, of, summary };
             self.urgent |= self.engine.raise(&trouble, wall_clock());
