@@ -23,7 +23,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             base: Duration::from_secs(1),
-            max: Duration::from_secs(5 * 60),
+            max: Duration::from_secs(60),
             max_retry_after: Duration::from_secs(15 * 60),
             give_up_after: Duration::from_secs(24 * 60 * 60),
         }
@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn pauses_fill_the_range_under_a_bound_that_doubles_up_to_the_largest() {
         let policy = RetryPolicy::default();
-        let bounds: Vec<_> = [0, 1, 2, 8, 9, 31, 32, u32::MAX].map(|n| policy.bound(n).as_secs()).into();
-        assert_eq!(bounds, [1, 2, 4, 256, 300, 300, 300, 300]);
+        let bounds: Vec<_> = [0, 1, 2, 5, 6, 31, 32, u32::MAX].map(|n| policy.bound(n).as_secs()).into();
+        assert_eq!(bounds, [1, 2, 4, 32, 60, 60, 60, 60]);
         let mut rng = StdRng::seed_from_u64(7);
         let pauses: Vec<_> = (0..1_000).map(|_| policy.pause(3, None, &mut rng).as_millis()).collect();
         assert!(pauses.iter().all(|pause| *pause <= 8_000));
