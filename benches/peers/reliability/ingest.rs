@@ -69,7 +69,8 @@ fn delays_of_other(world: &World<'_>) -> Vec<f64> {
         outcome.outbox.iter().all(|((_, target), row)| target != OTHER || row.state == "delivered")
     });
     let file = rusqlite::Connection::open(world.data().join("anchorwatch.db")).expect("the state file");
-    let asked = "SELECT (settled_at - decided_at) / 1000.0 FROM outbox WHERE target = ?1 AND settled_at IS NOT NULL";
+    let asked =
+        "SELECT (settled_at - decided_at) / 1000.0 FROM outbox WHERE target = ?1 AND settled_at IS NOT NULL";
     let mut statement = file.prepare(asked).expect("a table of deliveries");
     let delays = statement.query_map([OTHER], |row| row.get(0)).expect("deliveries");
     let mut delays: Vec<f64> = delays.map(|delay| delay.expect("a time")).collect();
