@@ -11,19 +11,41 @@ use crate::store::StageChange;
 use crate::view::Stage;
 use crate::window::WatchedVersion;
 
-/// A reference by its content address; `None` with a log line if it cannot be had.
-pub(super) fn load(registry: &Registry, id: &str) -> Option<Arc<Reference>> {
-    match registry.load_reference(id) {
-        Ok(reference) => Some(Arc::new(reference)),
-        Err(error) => {
-            tracing::error!(reference = id, %error, "panes counted against this reference cannot be used");
-            None
+/// References that were read, by content address: a change of one version reads no other's again. Holds what the registry
+/// holds at most.
+#[derive(Debug, Default)]
+pub(super) struct References(HashMap<String, Arc<Reference>>);
+
+impl References {
+    /// A reference by its content address; `None` with a log line if it cannot be had.
+    pub(super) fn load(&mut self, registry: &Registry, id: &str) -> Option<Arc<Reference>> {
+        if let Some(known) = self.0.get(id) {
+            return Some(Arc::clone(known));
         }
+        match registry.load_reference(id) {
+            Ok(reference) => {
+                let reference = Arc::new(reference);
+                self.0.insert(id.to_owned(), Arc::clone(&reference));
+                Some(reference)
+            }
+            Err(error) => {
+                tracing::error!(reference = id, %error, "panes counted against this reference cannot be used");
+                None
+            }
+        }
+    }
+
+    /// Forgets those that nothing else uses.
+    pub(super) fn forget_unused(&mut self) {
+        self.0.retain(|_, reference| Arc::strong_count(reference) > 1);
     }
 }
 
 /// Every version with an active reference that is not archived. One whose reference cannot be read is left out, loudly.
-pub(super) fn entries(registry: &Registry) -> Result<Vec<CatalogEntry>, RegistryError> {
+pub(super) fn entries(
+    registry: &Registry,
+    references: &mut References,
+) -> Result<Vec<CatalogEntry>, RegistryError> {
     let active = registry.active()?;
     let mut newest: HashMap<String, (bool, semver::Version, String)> = HashMap::new();
     for entry in active.iter().filter(|entry| entry.stage != Stage::Archived) {
@@ -36,7 +58,7 @@ pub(super) fn entries(registry: &Registry) -> Result<Vec<CatalogEntry>, Registry
     }
     let mut entries = Vec::new();
     for entry in active.into_iter().filter(|entry| entry.stage != Stage::Archived) {
-        let Some(reference) = load(registry, entry.reference_id.as_str()) else { continue };
+        let Some(reference) = references.load(registry, entry.reference_id.as_str()) else { continue };
         let rollback_to = registry.last_good(&entry.model, &entry.version)?;
         let facts = facts(registry, &entry.model, &entry.version, rollback_to)?;
         let takes_feedback =

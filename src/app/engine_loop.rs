@@ -21,6 +21,7 @@ use crate::store::{StoreHandle, WRITER_QUEUE};
 use crate::subject::Millis;
 use crate::view::{OutboxView, QueueView};
 
+use super::catalog::References;
 use super::clock::SteadyClock;
 use super::outcomes::Outcomes;
 use super::publish::Publisher;
@@ -86,6 +87,7 @@ pub(super) struct EngineLoop {
     urgent: bool,
     due: Due,
     registry_token: Option<i64>,
+    references: References,
     told: HashMap<String, Millis>,
     troubles: Option<Troubles>,
     schemas: Option<Schemas>,
@@ -104,7 +106,7 @@ impl EngineLoop {
     pub(super) fn new(
         engine: Engine,
         source: KafkaSource,
-        registry: Registry,
+        (registry, references): (Registry, References),
         store: StoreHandle,
         publisher: Publisher,
         config: &Config,
@@ -114,6 +116,7 @@ impl EngineLoop {
             engine,
             source,
             registry,
+            references,
             store,
             publisher,
             stop,

@@ -46,6 +46,7 @@ use crate::store::{StateLock, StoreHandle, spawn_writer};
 use crate::telemetry::Metrics;
 use crate::view::Board;
 
+use catalog::References;
 use engine_loop::EngineLoop;
 use listeners::{Listeners, Reload};
 use outbox_desk::{Desk, Witness};
@@ -131,7 +132,8 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     store.limit_outbox(config.deliver.max_open);
     reach(Place::StateOpened);
     let registry = Registry::open(&config.data_dir)?;
-    let mut engine = restored_engine(config, restored, &registry)?;
+    let mut references = References::default();
+    let mut engine = restored_engine(config, restored, &registry, &mut references)?;
     if let Some((loss, detail)) = loss {
         engine.state_was_lost(loss, &detail, wall_clock());
         if orders_lost {
@@ -163,7 +165,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let mut engine_loop = EngineLoop::new(
         engine,
         source,
-        registry,
+        (registry, references),
         handle.clone(),
         publisher,
         config,
@@ -247,7 +249,12 @@ async fn drained(
     }
 }
 
-fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry) -> anyhow::Result<Engine> {
+fn restored_engine(
+    config: &Config,
+    mut restored: Restored,
+    registry: &Registry,
+    references: &mut References,
+) -> anyhow::Result<Engine> {
     let mut engine = Engine::new(config);
     if let Some(path) = config.events.avro.as_ref().and_then(|avro| avro.schema.as_deref()) {
         engine.set_event_schema(Avro::read_schema(path).map_err(anyhow::Error::msg)?);
@@ -255,13 +262,13 @@ fn restored_engine(config: &Config, mut restored: Restored, registry: &Registry)
     // Nobody reads a topic any more that left the configuration; its partitions hold nothing back.
     restored.positions.retain(|position| config.kafka.topics.contains(&position.topic));
     let fresh = restored.positions.is_empty();
-    let report = engine.restore(restored, |id| catalog::load(registry, id))?;
+    let report = engine.restore(restored, |id| references.load(registry, id))?;
     if !fresh {
         let (panes, left_out) = (report.panes, report.panes_left_out);
         tracing::info!(panes, left_out, "took up the state of the last run");
     }
     engine.set_memory_budget(memory::of_windows(config)?);
-    engine.set_catalog(&catalog::entries(registry)?);
+    engine.set_catalog(&catalog::entries(registry, references)?);
     engine.set_models(&registry.models()?, wall_clock());
     reach(Place::StateRestored);
     Ok(engine)

@@ -1,5 +1,6 @@
 //! Our own registry: artifacts in a folder, everything else in the state file.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::blobs::Blobs;
@@ -241,11 +242,10 @@ impl Registry {
     /// When the state file cannot be read.
     pub fn active(&self) -> Result<Vec<ActiveReference>, RegistryError> {
         let versions = self.store.versions(None)?;
+        let stages: HashMap<(&str, &str), Stage> =
+            versions.iter().map(|row| ((row.model.as_str(), row.version.as_str()), row.stage)).collect();
         let stage = |row: &StoredReference| {
-            versions
-                .iter()
-                .find(|v| v.model == row.model && v.version == row.version)
-                .map_or(Stage::None, |v| v.stage)
+            stages.get(&(row.model.as_str(), row.version.as_str())).copied().unwrap_or(Stage::None)
         };
         let active = self.store.references(None)?.into_iter().filter(|row| row.active);
         Ok(active
@@ -264,18 +264,23 @@ impl Registry {
     /// When the state file cannot be read.
     pub fn models(&self) -> Result<Vec<ModelView>, RegistryError> {
         let references = self.store.references(None)?;
+        let mut of_versions: HashMap<(&str, &str), Vec<&StoredReference>> = HashMap::new();
+        for row in &references {
+            of_versions.entry((&row.model, &row.version)).or_default().push(row);
+        }
         let mut models: Vec<ModelView> = Vec::new();
-        for row in self.store.versions(None)? {
-            let of_version = |r: &&StoredReference| r.model == row.model && r.version == row.version;
+        let versions = self.store.versions(None)?;
+        for row in &versions {
+            let own = of_versions.remove(&(row.model.as_str(), row.version.as_str())).unwrap_or_default();
             let view = VersionView {
-                reference: references.iter().filter(of_version).find(|r| r.active).map(|r| r.id.clone()),
-                references: references.iter().filter(of_version).map(|r| r.id.clone()).collect(),
+                reference: own.iter().find(|r| r.active).map(|r| r.id.clone()),
+                references: own.iter().map(|r| r.id.clone()).collect(),
                 version: row.version.clone(),
                 stage: row.stage,
             };
             match models.last_mut().filter(|model| model.model == row.model) {
                 Some(model) => model.versions.push(view),
-                None => models.push(ModelView { model: row.model, versions: vec![view] }),
+                None => models.push(ModelView { model: row.model.clone(), versions: vec![view] }),
             }
         }
         for model in &mut models {

@@ -352,7 +352,10 @@ fn forget(connection: &mut Connection, topic: &str, partition: i32, now: Millis)
 }
 
 const SUBJECTS: &str = "SELECT id, model, version, segment, sum FROM subject ORDER BY id";
-const PANES: &str = "SELECT pane, subject, reference, counts, sum FROM pane ORDER BY pane, subject";
+/// In the order of the table: by its index each row would be looked for at a place of its own.
+const PANES: &str = "SELECT pane, subject, reference, counts, sum, id FROM pane NOT INDEXED";
+/// Nothing but the index.
+const PANE_KEYS: &str = "SELECT pane, subject, id FROM pane ORDER BY pane, subject";
 const POSITIONS: &str =
     "SELECT topic, partition, next_offset, max_event_time, last_record_hash, sum FROM position
      ORDER BY topic, partition";
@@ -361,8 +364,10 @@ const DOCUMENTS: &str = "SELECT name, json, sum FROM document";
 fn read_all(connection: &Connection) -> rusqlite::Result<Restored> {
     seals::check_all(connection)?;
     let subjects = rows(connection, SUBJECTS, [], subject_row)?;
-    let panes = rows(connection, PANES, [], pane_row)?;
-    all_shown(connection, panes.len())?;
+    let mut keys = Vec::new();
+    let mut panes = rows(connection, PANES, [], |row| pane_row(row, &mut keys))?;
+    same_keys(connection, keys)?;
+    panes.sort_unstable_by_key(|row| (row.pane, row.subject));
     let positions = positions(connection)?;
     let documents = rows(connection, DOCUMENTS, [], document_row)?;
     Ok(Restored { subjects, panes, positions, documents: documents.into_iter().collect() })
@@ -373,35 +378,49 @@ pub(in crate::store) fn positions(connection: &Connection) -> rusqlite::Result<V
     rows(connection, POSITIONS, [], position_row)
 }
 
-/// An error if any row of the state is not what was written; holds one row at a time.
+/// An error if any row of the state is not what was written; holds one row at a time, and the keys of panes.
 pub(in crate::store) fn check_rows(connection: &Connection) -> rusqlite::Result<()> {
     seals::check_all(connection)?;
     check_each(connection, SUBJECTS, subject_row)?;
-    all_shown(connection, check_each(connection, PANES, pane_row)?)?;
+    let mut keys = Vec::new();
+    check_each(connection, PANES, |row| pane_row(row, &mut keys))?;
+    same_keys(connection, keys)?;
     check_each(connection, POSITIONS, position_row)?;
     check_each(connection, DOCUMENTS, document_row).map(|_| ())
 }
 
-/// The number of rows.
 fn check_each<T>(
     connection: &Connection,
     sql: &str,
-    each: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<usize> {
+    each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<()> {
     let mut select = connection.prepare(sql)?;
-    select.query_map([], each)?.try_fold(0, |count, row| row.map(|_| count + 1))
+    select.query_map([], each)?.try_for_each(|row| row.map(|_| ()))
 }
 
-/// An error if the index by which panes are read does not show all of them; their sums cover what it does show.
-fn all_shown(connection: &Connection, shown: usize) -> rusqlite::Result<()> {
-    let stored: i64 = connection.query_row("SELECT count(*) FROM pane NOT INDEXED", [], |row| row.get(0))?;
-    if stored == bounded(shown) { Ok(()) } else { Err(sums::damaged("pane")) }
+/// Pane, subject and number of a row.
+type PaneKey = (i64, SubjectNumber, i64);
+
+/// An error if the index by which panes are changed is not that of the rows: a row that it does not show would be written
+/// a second time. The sums cover the rows alone.
+fn same_keys(connection: &Connection, mut of_rows: Vec<PaneKey>) -> rusqlite::Result<()> {
+    of_rows.sort_unstable();
+    let mut of_rows = of_rows.into_iter();
+    let mut select = connection.prepare(PANE_KEYS)?;
+    let of_index = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for key in of_index {
+        if of_rows.next() != Some(key?) {
+            return Err(sums::damaged("pane"));
+        }
+    }
+    if of_rows.next().is_none() { Ok(()) } else { Err(sums::damaged("pane")) }
 }
 
-fn pane_row(row: &Row<'_>) -> rusqlite::Result<PaneRow> {
+fn pane_row(row: &Row<'_>, keys: &mut Vec<PaneKey>) -> rusqlite::Result<PaneRow> {
     let (pane, subject, reference) = (row.get(0)?, row.get(1)?, row.get::<_, String>(2)?);
     let counts: Vec<u8> = row.get(3)?;
     sums::check(row.get(4)?, sums::of_pane(subject, pane, &reference, &counts), "pane")?;
+    keys.push((pane, subject, row.get(5)?));
     Ok(PaneRow { pane, subject, reference, counts: counts.into() })
 }
 

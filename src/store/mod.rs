@@ -48,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("007_audit_basis.sql"),
     include_str!("008_seals.sql"),
     include_str!("009_refused_digest.sql"),
+    include_str!("010_registry_indexes.sql"),
 ];
 
 /// The migration with which rows of the outbox and the registry began to carry sums.

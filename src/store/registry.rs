@@ -196,7 +196,7 @@ impl Store {
         row: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
         let read = || -> rusqlite::Result<Vec<T>> {
-            let mut statement = self.connection.prepare(sql)?;
+            let mut statement = self.connection.prepare_cached(sql)?;
             statement.query_map(parameters, row)?.collect()
         };
         read().map_err(|source| self.refused(source))
@@ -217,9 +217,17 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn references(&self, model: Option<&str>) -> Result<Vec<StoredReference>, StoreError> {
-        let sql = "SELECT * FROM reference WHERE ?1 IS NULL OR model = ?1
-                   ORDER BY model, added_at DESC, rowid DESC";
-        self.registry_rows(sql, [model], reference_row)
+        // Two statements: one for both would look through all rows for those of a model.
+        match model {
+            Some(model) => {
+                let sql = "SELECT * FROM reference WHERE model = ?1 ORDER BY added_at DESC, rowid DESC";
+                self.registry_rows(sql, [model], reference_row)
+            }
+            None => {
+                let sql = "SELECT * FROM reference ORDER BY model, added_at DESC, rowid DESC";
+                self.registry_rows(sql, [], reference_row)
+            }
+        }
     }
 
     /// References whose content address begins with `prefix`, at most ten.
@@ -227,7 +235,8 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn references_like(&self, prefix: &str) -> Result<Vec<StoredReference>, StoreError> {
-        let sql = "SELECT * FROM reference WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 10";
+        // A range, for which there is an index: the last character of all comes after whatever may follow.
+        let sql = "SELECT * FROM reference WHERE id BETWEEN ?1 AND ?1 || char(1114111) ORDER BY id LIMIT 10";
         self.registry_rows(sql, [prefix], reference_row)
     }
 
@@ -256,8 +265,16 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub fn versions(&self, model: Option<&str>) -> Result<Vec<StoredVersion>, StoreError> {
-        let sql = "SELECT * FROM version WHERE ?1 IS NULL OR model = ?1 ORDER BY model, created_at, version";
-        self.registry_rows(sql, [model], version_row)
+        match model {
+            Some(model) => {
+                let sql = "SELECT * FROM version WHERE model = ?1 ORDER BY created_at, version";
+                self.registry_rows(sql, [model], version_row)
+            }
+            None => {
+                let sql = "SELECT * FROM version ORDER BY model, created_at, version";
+                self.registry_rows(sql, [], version_row)
+            }
+        }
     }
 
     /// Makes all these changes of stage or, if a version is no longer in the stage to be left, none; then false.

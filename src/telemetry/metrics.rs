@@ -1,7 +1,6 @@
 //! The metrics of one process, written by the edges and read by a scrape.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, Registry, TextEncoder};
@@ -10,10 +9,10 @@ use super::families::Families;
 use super::law::LawCollector;
 use super::series::{Owner, Sample, Series};
 use crate::alert::{AlertKind, Suppression};
-use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{
-    AlertState, AlertView, Level, Scrape, ScrapeError, StatusView, TargetView, VerdictView, WindowView,
+    AlertState, AlertView, Level, ReferenceView, Scrape, ScrapeError, StatusView, TargetView, VerdictView,
+    WindowView,
 };
 
 /// All metrics, on a registry of their own.
@@ -153,10 +152,10 @@ impl Metrics {
     }
 
     /// Shows the active reference of a model version in place of the last one.
-    pub fn reference(&self, reference: &Reference, id: &(impl Display + ?Sized)) {
+    pub fn reference(&self, reference: &ReferenceView) {
         let (model, version) = (reference.model.clone(), reference.version.clone());
         let owner = Owner { model: model.clone(), version: version.clone(), part: "active".to_owned() };
-        let labels = vec![model, version, id.to_string()];
+        let labels = vec![model, version, reference.id.clone()];
         let family = &self.families.reference_info;
         self.series().replace(owner, vec![Sample { name: "reference_info", family, labels, value: 1.0 }]);
     }

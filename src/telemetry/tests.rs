@@ -12,7 +12,7 @@ use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
     AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, EventShapesView, JoinView,
     LabelsView, LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView, PositionView,
-    QueueView, StatusView, TargetView, VerdictView, WindowView,
+    QueueView, ReferenceView, StatusView, TargetView, VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -177,7 +177,7 @@ fn full() -> Metrics {
     metrics.window(&shown);
     metrics.window(&WindowView { segment: Some("a\"\\\nb".into()), ..shown });
     metrics.alerts(&[alert(AlertState::Firing), alert(AlertState::Pending), alert(AlertState::Resolved)]);
-    metrics.reference(&reference(), "abc");
+    metrics.reference(&ReferenceView::of("abc", &reference(), true));
     metrics.status(&status());
     metrics.broker_errors("transport", 2);
     metrics.schema_looked_up("found");
@@ -318,7 +318,7 @@ fn a_version_that_leaves_takes_its_series_with_it() {
     metrics.remove_version("fraud", "1.0.0");
     let text = metrics.encode().expect("encodes");
     assert!(!text.contains("version=\"1.0.0\"") && text.contains("version=\"2.0.0\""), "{text}");
-    metrics.reference(&reference(), "abc");
+    metrics.reference(&ReferenceView::of("abc", &reference(), true));
     metrics.remove_version("fraud", "1.0.0");
     metrics.remove_version("fraud", "2.0.0");
     assert_eq!(metrics.shown_series(), 0);

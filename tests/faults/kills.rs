@@ -29,8 +29,9 @@ fn kill_9_at_random_moments_loses_and_doubles_nothing() {
     let mut world = World::new("kill_9", Kafka::shared(), |_| {});
     world.start();
     let mut slowest = Duration::ZERO;
-    for (number, chunk) in records.chunks(records.len().div_ceil(kills)).enumerate() {
-        world.produce(chunk);
+    for number in 0..kills {
+        let share = |number: usize| records.len() * number / kills;
+        world.produce(&records[share(number)..share(number + 1)]);
         pause(rng.random_range(20..if kills > 100 { 1_500 } else { 1_200 }));
         world.kill();
         world.spawn(&[]);

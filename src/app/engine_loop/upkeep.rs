@@ -1,6 +1,8 @@
 //! What the loop does now and then beside reading and judging: it looks for partitions, follows the client's statistics
 //! and errors, lets go of positions that do not hold, and takes up what the registry offers.
 
+use std::collections::HashMap;
+
 use super::EngineLoop;
 use crate::app::{catalog, wall_clock};
 use crate::engine::{CatalogEntry, Engine, Trouble, TroubleKind};
@@ -130,9 +132,11 @@ impl EngineLoop {
         if token.is_some() && token == self.registry_token {
             return;
         }
-        match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry)?)) {
+        match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry, &mut self.references)?))
+        {
             Ok(entries) => {
                 self.engine.set_catalog(&entries);
+                self.references.forget_unused();
                 self.urgent |= self.engine.set_models(&self.publisher.board().models(), now);
                 self.outcomes.open_gate(&self.engine);
                 let name =
@@ -155,15 +159,25 @@ impl EngineLoop {
         }
     }
 
-    fn show_registry(&self) -> anyhow::Result<()> {
+    fn show_registry(&mut self) -> anyhow::Result<()> {
+        // What was shown before is shown again: a reference never changes, only whether it is the active one.
+        let shown = self.publisher.board().references();
+        let shown: HashMap<&str, &ReferenceView> =
+            shown.iter().map(|view| (view.id.as_str(), view)).collect();
         let mut references = Vec::new();
         for stored in self.registry.list_references(None)? {
-            if let Ok(reference) = self.registry.load_reference(&stored.id) {
-                references.push(ReferenceView::of(&stored.id, &reference, stored.active));
-                if stored.active {
-                    self.publisher.metrics().reference(&reference, &stored.id);
+            let active = stored.active;
+            let view = match shown.get(stored.id.as_str()) {
+                Some(view) => Some(ReferenceView { active, ..(*view).clone() }),
+                None => {
+                    let reference = self.references.load(&self.registry, &stored.id);
+                    reference.map(|reference| ReferenceView::of(&stored.id, &reference, active))
                 }
+            };
+            if let Some(view) = view.as_ref().filter(|_| active) {
+                self.publisher.metrics().reference(view);
             }
+            references.extend(view);
         }
         self.publisher.board().set_references(references);
         self.publisher.board().set_models(self.registry.models()?);
