@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::sharing::Sharing;
 use super::watches::{Kind, Stepped, Watches};
 use super::{Engine, Progress};
 use crate::config::{Config, Verdicts};
@@ -58,6 +59,12 @@ impl Labels {
             watches: Watches::new(&config.monitor, PERFORMANCE_WATCH),
             estimates: BTreeMap::new(),
         }
+    }
+
+    /// Who shares a budget, for windows of this length that wait for their labels; a version counts for `longest`.
+    pub(super) fn sharing(&self, longest: Millis) -> Sharing {
+        let JoinSettings { wait, grace, .. } = self.join.settings();
+        Sharing::new(self.window_ms, longest, wait + grace + 2 * self.window_ms)
     }
 
     /// Shows what a window that was judged lets expect of the performance.
@@ -165,7 +172,8 @@ impl Engine {
         let counted = Counted { whole: &window.counts, slices: &window.slices };
         let watches = &mut self.labels.watches;
         let id = (window.model.clone(), window.version.clone());
-        let Some(stepped) = watches.step(&window.plan, id, window.start, counted) else { return };
+        let sharing = self.sharing.among(&window.model, window.end);
+        let Some(stepped) = watches.step(&window.plan, id, (window.start, sharing), counted) else { return };
         let place = Place {
             model: &window.model,
             version: &window.version,
@@ -175,6 +183,7 @@ impl Engine {
             coverage,
             show_categories: self.watches.show_categories(),
             late_labels: true,
+            sharing,
         };
         let mut rows = BTreeMap::from([(None, window.labelled)]);
         for (slice, counts) in &window.slices {

@@ -22,7 +22,8 @@ mod verdicts;
 use std::collections::{BTreeSet, HashMap};
 
 use anchorwatch_detectors::calibrated::{
-    Budget, Budgets, Fall, Family, Fit, Loudness, REMEMBERED, Reading, Sample, VolumeFit, Watch, WatchState,
+    Budget, Budgets, Fall, Family, Fit, Loudness, MOST_SHARING, REMEMBERED, Reading, Sample, VolumeFit,
+    Watch, WatchState,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -115,6 +116,8 @@ pub struct ModelWatch {
     inputs: BTreeSet<String>,
     /// Whether slices are all that it is about: what moved everywhere does not explain how they differ.
     of_slices: bool,
+    /// Versions of the model that share the budget where nobody says how many do.
+    sharing: u32,
 }
 
 /// What a watch remembers between windows.
@@ -194,6 +197,7 @@ impl ModelWatch {
             volume: None,
             inputs: cause::inputs(reference),
             of_slices: false,
+            sharing: 1,
         })
     }
 
@@ -207,6 +211,12 @@ impl ModelWatch {
             self.watch.tolerate(index, change);
         }
         self
+    }
+
+    /// The same as one of `versions` watches (1 to 63) that share the model's budget evenly.
+    #[must_use]
+    pub fn shared_by(self, versions: u32) -> Self {
+        Self { sharing: versions.clamp(1, MOST_SHARING), ..self }
     }
 
     /// Length of the windows that are judged.
@@ -241,8 +251,20 @@ impl ModelWatch {
 
     /// Takes in the window that starts at `start` and says what stands out, loudest first.
     pub fn step(&self, state: &mut ModelWatchState, start: Millis, counted: Counted<'_>) -> Judged {
+        self.step_among(state, start, counted, self.sharing)
+    }
+
+    /// The same where this many versions share the model's budget in the window.
+    pub fn step_among(
+        &self,
+        state: &mut ModelWatchState,
+        start: Millis,
+        counted: Counted<'_>,
+        versions: u32,
+    ) -> Judged {
         let samples = self.sampler.samples(&self.monitored, counted);
-        let readings = self.watch.step(&mut state.watch, &samples, local(self.time_zone, start));
+        let at = local(self.time_zone, start);
+        let readings = self.watch.step_among(&mut state.watch, &samples, at, versions);
         let volume = self.step_volume(state, start, counted.whole);
         state.next_start = Some(start + self.window_ms);
         let findings =

@@ -34,6 +34,8 @@ pub struct Place<'a> {
     pub show_categories: bool,
     /// Whether it is about labels that came later than their predictions.
     pub late_labels: bool,
+    /// Versions of the model that share its budget in this window.
+    pub sharing: u32,
 }
 
 /// The window of the whole, then one for each segment of the calibration.

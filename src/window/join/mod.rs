@@ -170,6 +170,12 @@ impl Join {
         }
     }
 
+    /// Its bounds.
+    #[must_use]
+    pub fn settings(&self) -> JoinSettings {
+        self.settings
+    }
+
     /// Whether labels of events counted with this plan are joined.
     #[must_use]
     pub fn concerns(&self, plan: &Plan) -> bool {
