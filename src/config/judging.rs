@@ -90,7 +90,7 @@ pub enum Verdicts {
     Both,
 }
 
-/// Mean time between two false alarms of a version, by severity.
+/// Mean time between two false alarms of a model, by severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FalseAlarms {

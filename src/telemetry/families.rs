@@ -138,6 +138,7 @@ families! {
         performance_precision: GaugeVec [model version] "Share of right ones among the decisions of that window that said yes.";
         performance_recall: GaugeVec [model version] "Share of what came true in that window of which the score said so.";
         performance_f1: GaugeVec [model version] "Harmonic mean of precision and recall in that window.";
+        performance_roc_auc: GaugeVec [model version] "Area under the ROC curve in that window, scores of one cell of the baseline counting as ties; absent unless labels are 0 and 1.";
         performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";
         estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
         estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";
