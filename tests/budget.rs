@@ -42,6 +42,8 @@ enum Wrong {
     Labels,
     /// `amount` shifts by five standard deviations everywhere.
     AmountFar,
+    /// `amount` is told in cents everywhere.
+    AmountInCents,
     /// Version 2.0.0 sends nothing.
     SilentVersion,
 }
@@ -89,6 +91,7 @@ fn rows(from: i64, hours: i64, seed: u64, wrong: Wrong) -> Vec<Row> {
             Wrong::AmountOfVersion if late && version == "2.0.0" => amount += 10.0,
             Wrong::Amount if late => amount += 10.0,
             Wrong::AmountFar if late => amount += 50.0,
+            Wrong::AmountInCents if late => amount *= 100.0,
             Wrong::LabelsOfWest if late && segment == "west" => label = true,
             Wrong::Labels if late => label = !label,
             _ => {}
@@ -487,6 +490,42 @@ fn versions_of_a_model_share_its_budget_and_one_that_starts_ends_no_alert_of_ano
     let findings = together.told.iter().filter(|one| one.version == "2.0.0").flat_map(|one| &one.findings);
     let mut commands = findings.filter_map(|one| one.explained.as_ref()?.command.as_deref());
     assert!(commands.any(|command| command.contains(" --versions 2 ")), "{:?}", together.told);
+}
+
+#[test]
+fn a_unit_that_changes_is_one_alert_which_names_the_fault_first_and_lists_the_drift() {
+    let settings = settings("");
+    let events = events(&rows(LIVE, LIVE_HOURS, 22, Wrong::AmountInCents), Labels::Inline);
+    let (mut stored, mut turn) = (Restored::default(), 0);
+    let seen = run(&settings, &events, 2, 200, |engine| {
+        turn += 1;
+        if turn % 5 == 0 { restart(engine, &settings, &mut stored) } else { engine }
+    });
+    for version in ["1.0.0", "2.0.0"] {
+        let of_amount = |one: &&Notification| {
+            let repeats = one.transition == anchorwatch::alert::Transition::Repeated;
+            let concerns = one.findings.iter().any(|finding| finding.column == "amount");
+            one.version == version && concerns && !repeats
+        };
+        let told: Vec<&Notification> = seen.told.iter().filter(of_amount).collect();
+        let [only] = told[..] else { panic!("one notification of {version}: {told:?}") };
+        assert_eq!((only.kind, only.findings.len()), (AlertKind::DataFault, 1), "{only:?}");
+        let explained = only.findings[0].explained.as_ref().expect("explained");
+        assert_eq!(explained.kind, "range");
+        assert!(explained.follows.iter().any(|one| one.column == "amount"), "{explained:?}");
+        assert!(
+            only.summary.contains("; with it ") && only.summary.contains(" of amount"),
+            "{}",
+            only.summary
+        );
+        // The drift is shown with what it follows from.
+        let windows = seen.drifts("calibrated", "amount").filter(|window| window.version == version);
+        let drifts = windows.flat_map(|window| &window.verdicts).filter(|one| {
+            one.column == "amount" && one.level == Level::Drift && one.kind == AlertKind::Drift
+        });
+        let behind: Vec<Option<&str>> = drifts.map(|one| one.inhibited_by.as_deref()).collect();
+        assert!(behind.len() > 12 && behind.iter().all(|one| *one == Some("range of amount")), "{behind:?}");
+    }
 }
 
 #[test]

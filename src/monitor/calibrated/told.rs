@@ -96,6 +96,8 @@ impl Teller<'_> {
                     z: one.z,
                 })
                 .collect(),
+            // What follows is known where the whole window is.
+            follows: Vec::new(),
             command: self.command(finding),
         }
     }
