@@ -1,3 +1,5 @@
+//! What a watch alarms of and what it does not: clumps, memories, thresholds, and budgets that are shared.
+
 use super::super::quantity::{Family, tests::plain};
 use super::*;
 
