@@ -438,6 +438,30 @@ fn a_stream_without_drift_keeps_to_the_budget_and_a_seed_repeats_it() {
 }
 
 #[test]
+fn one_of_two_versions_has_half_of_the_budget_in_every_command() {
+    let place = Place::new();
+    place.events(Wrong::Amount);
+    let both = |args: &[&str]| {
+        let shared = place.json(&[args, &["--versions", "2"]].concat());
+        (place.json(args), shared)
+    };
+    let files = ["--reference", "reference.csv", "--events", "events.csv"];
+    let (_, told) = place.succeeds(&[&["backtest"], &files[..], &["--versions", "2"]].concat());
+    assert!(told.contains("2 versions share the model's budget"), "{told}");
+    let (alone, shared) = both(&[&["explain", "--feature", "amount"], &files[..]].concat());
+    let threshold = |told: &Value| told["threshold"].as_f64().expect("a number");
+    let rise = threshold(&shared) - threshold(&alone);
+    assert!((0.05..0.4).contains(&rise), "{alone} {shared}");
+    assert!(shared["command"].as_str().is_some_and(|command| command.contains(" --versions 2 ")), "{shared}");
+    let (alone, shared) = both(&["replay", "--null", "--reference", "reference.csv", "--windows", "50"]);
+    let allowed = |told: &Value| told["rows"][0]["allowed"].as_f64().expect("a number");
+    assert!((allowed(&alone) / allowed(&shared) - 2.0).abs() < 1e-9, "{alone} {shared}");
+    let (alone, shared) = both(&["tune", "--reference", "reference.csv"]);
+    let limit = |told: &Value| told["budgets"][1]["limits"][0]["z_both_ways"].as_f64().expect("a number");
+    assert!((limit(&shared) - limit(&alone) - rise).abs() < 0.1, "{alone} {shared}");
+}
+
+#[test]
 fn budgets_are_shown_with_what_they_cost_and_printed_to_paste() {
     let place = Place::new();
     let told = place.json(&["tune", "--reference", "reference.csv", "--want-delay", "48"]);

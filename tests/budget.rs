@@ -42,6 +42,8 @@ enum Wrong {
     Labels,
     /// `amount` shifts by five standard deviations everywhere.
     AmountFar,
+    /// `amount` is told in cents everywhere.
+    AmountInCents,
     /// Version 2.0.0 sends nothing.
     SilentVersion,
 }
@@ -89,6 +91,7 @@ fn rows(from: i64, hours: i64, seed: u64, wrong: Wrong) -> Vec<Row> {
             Wrong::AmountOfVersion if late && version == "2.0.0" => amount += 10.0,
             Wrong::Amount if late => amount += 10.0,
             Wrong::AmountFar if late => amount += 50.0,
+            Wrong::AmountInCents if late => amount *= 100.0,
             Wrong::LabelsOfWest if late && segment == "west" => label = true,
             Wrong::Labels if late => label = !label,
             _ => {}
@@ -422,16 +425,107 @@ fn alarms_are_counted_beside_what_the_budget_allows() {
         seen.rates.iter().find(is).expect("a rate").clone()
     };
     let (warning, critical) = (of(&calm, "warning"), of(&calm, "critical"));
-    // 30 days of hours are 720 windows; 180 days are more than the least budget of 2,000.
-    assert!(
-        (warning.allowed_per_30d - 1.0).abs() < 1e-9 && (critical.allowed_per_30d - 1.0 / 6.0).abs() < 1e-9
-    );
+    // 30 days of hours are 720 windows; 180 days are more than the least budget of 2,000. Two versions share it.
+    let half = |rate: &AlarmRateView, of: f64| (rate.allowed_per_30d - of / 2.0).abs() < 1e-9;
+    assert!(half(&warning, 1.0) && half(&critical, 1.0 / 6.0), "{warning:?} {critical:?}");
     assert!(critical.windows >= LIVE_HOURS.unsigned_abs() && critical.episodes == 0, "{critical:?}");
     assert_eq!(critical.observed_per_30d, Some(0.0));
     let critical = of(&moved, "critical");
     assert!(critical.episodes >= 1 && critical.windows_with_alarm >= 20, "{critical:?}");
     let per_30d = critical.episodes as f64 * 720.0 / critical.windows as f64;
     assert!(critical.observed_per_30d.is_some_and(|rate| (rate - per_30d).abs() < 1e-9));
+}
+
+#[test]
+fn versions_of_a_model_share_its_budget_and_one_that_starts_ends_no_alert_of_another() {
+    let settings = settings("");
+    let starts = LIVE + (ONSET + 12) * HOUR;
+    let all = rows(LIVE, LIVE_HOURS, 21, Wrong::Amount);
+    let (alone, together): (Vec<Row>, Vec<Row>) = {
+        let first = |row: &Row| row.version == "1.0.0";
+        let rows = || rows(LIVE, LIVE_HOURS, 21, Wrong::Amount).into_iter();
+        (
+            rows().filter(first).collect(),
+            all.into_iter().filter(|row| first(row) || row.ts >= starts).collect(),
+        )
+    };
+    let mut rates = BTreeMap::new();
+    let alone = run(&settings, &events(&alone, Labels::Inline), 2, 200, unbroken);
+    let together = run(&settings, &events(&together, Labels::Inline), 2, 50, |engine| {
+        for rate in engine.alarm_rates().into_iter().filter(|rate| rate.severity == "warning") {
+            let of_time: &mut BTreeMap<String, f64> = rates.entry(engine.watermark()).or_default();
+            of_time.insert(rate.version, rate.allowed_per_30d);
+        }
+        engine
+    });
+    // What is allowed of the versions adds up to what is stated of the model.
+    let both: Vec<_> = rates.values().filter(|of_time| of_time.len() == 2).collect();
+    assert!(both.iter().any(|of_time| of_time.values().all(|rate| (rate - 0.5).abs() < 1e-9)), "{rates:?}");
+    for of_time in rates.values() {
+        assert!((of_time.values().sum::<f64>() - 1.0).abs() < 1e-9, "{rates:?}");
+    }
+    // The alert of the first version is the same to the window; what is quiet is held to the part of the budget.
+    let of = |seen: &Seen, column: &str| -> Vec<(i64, Level, Option<f64>)> {
+        let first =
+            seen.of("calibrated").filter(|window| window.version == "1.0.0" && window.segment.is_none());
+        let verdicts = first.flat_map(|window| window.verdicts.iter().map(move |one| (window.start, one)));
+        let of_column = verdicts.filter(|(_, one)| one.column == column);
+        of_column.map(|(start, one)| (start, one.level, one.threshold)).collect()
+    };
+    let drifts = of(&alone, "amount").iter().filter(|(_, level, _)| *level == Level::Drift).count();
+    assert!(drifts > 20, "{drifts}");
+    assert_eq!(of(&alone, "amount"), of(&together, "amount"));
+    for ((start, _, before), (_, _, after)) in of(&alone, "latency").into_iter().zip(of(&together, "latency"))
+    {
+        let rise = after.zip(before).map_or(0.0, |(after, before)| after - before);
+        let live = (LIVE..LIVE + LIVE_HOURS * HOUR).contains(&start);
+        assert!(!live || (rise > 0.05) == (start >= starts), "{start}: {before:?} {after:?}");
+    }
+    let told = |seen: &Seen| -> Vec<(i64, String)> {
+        let of_first = seen.told.iter().filter(|one| one.version == "1.0.0" && one.kind == AlertKind::Drift);
+        of_first.map(|one| (one.at, format!("{:?}", one.transition))).collect()
+    };
+    assert_eq!(told(&alone), told(&together));
+    // The command that shows the verdict again has the number of versions.
+    let findings = together.told.iter().filter(|one| one.version == "2.0.0").flat_map(|one| &one.findings);
+    let mut commands = findings.filter_map(|one| one.explained.as_ref()?.command.as_deref());
+    assert!(commands.any(|command| command.contains(" --versions 2 ")), "{:?}", together.told);
+}
+
+#[test]
+fn a_unit_that_changes_is_one_alert_which_names_the_fault_first_and_lists_the_drift() {
+    let settings = settings("");
+    let events = events(&rows(LIVE, LIVE_HOURS, 22, Wrong::AmountInCents), Labels::Inline);
+    let (mut stored, mut turn) = (Restored::default(), 0);
+    let seen = run(&settings, &events, 2, 200, |engine| {
+        turn += 1;
+        if turn % 5 == 0 { restart(engine, &settings, &mut stored) } else { engine }
+    });
+    for version in ["1.0.0", "2.0.0"] {
+        let of_amount = |one: &&Notification| {
+            let repeats = one.transition == anchorwatch::alert::Transition::Repeated;
+            let concerns = one.findings.iter().any(|finding| finding.column == "amount");
+            one.version == version && concerns && !repeats
+        };
+        let told: Vec<&Notification> = seen.told.iter().filter(of_amount).collect();
+        let [only] = told[..] else { panic!("one notification of {version}: {told:?}") };
+        assert_eq!((only.kind, only.findings.len()), (AlertKind::DataFault, 1), "{only:?}");
+        let explained = only.findings[0].explained.as_ref().expect("explained");
+        assert_eq!(explained.kind, "range");
+        assert!(explained.follows.iter().any(|one| one.column == "amount"), "{explained:?}");
+        assert!(
+            only.summary.contains("; with it ") && only.summary.contains(" of amount"),
+            "{}",
+            only.summary
+        );
+        // The drift is shown with what it follows from.
+        let windows = seen.drifts("calibrated", "amount").filter(|window| window.version == version);
+        let drifts = windows.flat_map(|window| &window.verdicts).filter(|one| {
+            one.column == "amount" && one.level == Level::Drift && one.kind == AlertKind::Drift
+        });
+        let behind: Vec<Option<&str>> = drifts.map(|one| one.inhibited_by.as_deref()).collect();
+        assert!(behind.len() > 12 && behind.iter().all(|one| *one == Some("range of amount")), "{behind:?}");
+    }
 }
 
 #[test]
@@ -451,7 +545,7 @@ fn an_alert_explains_itself() {
     assert!(explained.shares[0].column == "amount" && share <= 1.0 + 1e-9, "{explained:?}");
     let command = explained.command.as_deref().expect("a command");
     let start = "anchorwatch explain amount@";
-    let rest = "--config anchorwatch.yaml --reference 0123456789ab --events 'kafka:///predictions?from=";
+    let rest = "--config anchorwatch.yaml --reference 0123456789ab --versions 2 --events 'kafka:///predictions?from=";
     assert!(
         command.starts_with(start) && command.contains(rest) && command.contains("&model=m&version="),
         "{command}"

@@ -366,6 +366,79 @@ fn labels_that_are_names_say_the_same_as_numbers() {
     assert!(latest.accuracy.is_some_and(|share| share < 0.5) && latest.recall.is_some(), "{latest:?}");
 }
 
+/// The same predictions with their labels in them, with or without an `id` of their own.
+fn inline(sent: &Sent, with_id: bool) -> Sent {
+    let mut labels = BTreeMap::new();
+    for (_, json) in &sent.partitions[1] {
+        let feedback: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        let id = feedback["id"].as_str().map(str::to_owned);
+        labels.entry(id).or_insert(feedback["label"].clone());
+    }
+    let mut own = |(at, json): &(i64, String)| {
+        let mut event: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        let fields = event.as_object_mut().expect("an object");
+        if let Some(id) = fields.get("id").and_then(|id| id.as_str()).map(str::to_owned) {
+            fields.insert("label".to_owned(), labels.remove(&Some(id)).expect("labelled"));
+        }
+        if !with_id {
+            fields.remove("id");
+        }
+        (*at, event.to_string())
+    };
+    let predictions = sent.partitions[0].iter().map(&mut own).collect();
+    Sent {
+        partitions: [predictions, sent.partitions[1].last().cloned().into_iter().collect()],
+        ..Sent::default()
+    }
+}
+
+#[test]
+fn labels_that_come_with_the_prediction_have_the_figures_of_those_that_come_later() {
+    let sent = send(7, Plan { hours: 60, changes_at: 60, lost: 0 });
+    let settings = settings("{ wait: 40h, complete: 1 }");
+    let (late, _) = run(&sent, &settings, &IN_STEP, |engine| engine);
+    let latest = |seen: &Seen| seen.labels[0].latest.clone().expect("a final window");
+    let expected = latest(&late);
+    assert_eq!((expected.start, expected.labelled), (START + 59 * HOUR, PER_HOUR.unsigned_abs()));
+    // The chance that of two predictions of the window the one that came true has the higher score.
+    let of_window = inline(&sent, true);
+    let of_window =
+        of_window.partitions[0].iter().filter(|(at, _)| (expected.start..expected.end).contains(at));
+    let outcomes: Vec<(f64, i64)> = of_window
+        .map(|(_, json)| serde_json::from_str::<serde_json::Value>(json).expect("JSON"))
+        .map(|event| (event["score"].as_f64().expect("a number"), event["label"].as_i64().expect("0 or 1")))
+        .collect();
+    let side = |label: i64| outcomes.iter().filter(move |one| one.1 == label).map(|one| one.0);
+    let won: f64 = side(1)
+        .flat_map(|yes| {
+            side(0).map(move |no| if yes > no { 1.0 } else { f64::from(u8::from(yes == no)) / 2.0 })
+        })
+        .sum();
+    let area = won / (side(1).count() * side(0).count()) as f64;
+    assert!(expected.roc_auc.is_some_and(|auc| (auc - area).abs() < 1e-12), "{area} {expected:?}");
+    assert!(area > 0.6 && expected.f1.is_some());
+    for with_id in [true, false] {
+        let own = inline(&sent, with_id);
+        let (seen, engine) = run(&own, &settings, &IN_STEP, |engine| engine);
+        let figures = latest(&seen);
+        let without_delays = anchorwatch::view::PerformanceView {
+            delay_p50: None,
+            delay_p90: None,
+            delay_p99: None,
+            ..expected.clone()
+        };
+        assert_eq!(figures, without_delays, "with an id: {with_id}");
+        assert!(performance(&seen).is_empty(), "they are judged with the rest of their window");
+        assert_eq!(engine.joins().iter().map(|join| join.waiting).sum::<u64>(), 0);
+        let (mut stored, mut turn) = (Restored::default(), 0);
+        let (broken, _) = run(&own, &settings, &[(0, 37), (1, 37)], |engine| {
+            turn += 1;
+            if turn % 3 == 0 { restart(engine, &settings, &mut stored) } else { engine }
+        });
+        assert_eq!(latest(&broken), figures);
+    }
+}
+
 #[test]
 fn a_change_of_concept_is_found_in_the_windows_of_its_predictions() {
     let plan = Plan { hours: 120, changes_at: 72, lost: 2 };

@@ -8,6 +8,9 @@ use crate::subject::Millis;
 /// Most entries of each list.
 pub const MAX_EXPLAINED: usize = 5;
 
+/// Most of what follows from a finding that it lists.
+pub const MAX_FOLLOWS: usize = 3;
+
 /// A quantile of a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct QuantileShift {
@@ -46,6 +49,22 @@ pub struct SliceShift {
     pub z: f64,
 }
 
+/// Something else that stands out in the window and follows from this.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Consequence {
+    /// Column, or two joined by a colon.
+    pub column: String,
+    /// What changed, `location`.
+    pub kind: String,
+    /// Slice in which it stands out, `segment EWR`; absent for the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<String>,
+    /// Its statistic in this window.
+    pub statistic: f64,
+    /// The threshold it passed.
+    pub threshold: f64,
+}
+
 /// What stands behind one verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explained {
@@ -71,6 +90,10 @@ pub struct Explained {
     /// Slices in which it is concentrated, the furthest first; at most five.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceShift>,
+    /// What else stands out and follows from this, such as the drift of a column whose unit changed; it does not alert on its
+    /// own. The loudest first, at most three.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<Consequence>,
     /// Shows all of it again from the topic; to be typed where the configuration and the references are. Absent where the
     /// topic alone does not show it: of labels that came later, and of several topics.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -153,10 +153,22 @@ fn summary(
         .map_or_else(String::new, |(kind, columns)| format!("{kind} of {columns} columns, above all "));
     let (column, detector) = (&first.column, &first.detector);
     let subject = first.subject.as_ref().map_or_else(String::new, |subject| format!(" of {subject}"));
+    let follows = follows(first);
     format!(
-        "{place}{verb}: {burst}{column}{subject}{segment}, {detector} {:.3} over {:.3}{more}",
+        "{place}{verb}: {burst}{column}{subject}{segment}, {detector} {:.3} over {:.3}{more}{follows}",
         first.statistic, first.threshold
     )
+}
+
+/// What follows from a finding, in a few words.
+fn follows(finding: &Finding) -> String {
+    let follows = finding.explained.as_ref().map_or(&[][..], |explained| &explained.follows);
+    let Some(first) = follows.first() else { return String::new() };
+    let more = match follows.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("; with it {} of {}{more}", first.kind, first.column)
 }
 
 /// Columns that show the same in the same place, from which it is one cause upstream.

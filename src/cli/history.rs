@@ -50,6 +50,9 @@ pub(super) struct BaselineArgs {
     /// Time zone whose days and weeks the traffic follows, such as `Europe/Berlin`.
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
     pub(super) time_zone: chrono_tz::Tz,
+    /// Versions of the model that serve at the same time and share its false-alarm budget; what is judged is one of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=63))]
+    pub(super) versions: u32,
     /// Format of the files, if neither their names nor their first bytes tell.
     #[arg(long, value_enum)]
     pub(super) format: Option<Format>,
@@ -62,6 +65,8 @@ pub(super) struct Baseline {
     pub(super) budget: BudgetDays,
     pub(super) window_ms: Millis,
     pub(super) watch: ModelWatch,
+    /// Versions that share the budget.
+    pub(super) sharing: u32,
     /// Whether it was built from rows, not taken from the registry.
     from_rows: bool,
 }
@@ -102,7 +107,7 @@ impl BaselineArgs {
                 self.reference.display()
             )
         })?;
-        let watch = watch.tolerating(&monitor.tolerated);
+        let watch = watch.tolerating(&monitor.tolerated).shared_by(self.versions);
         let window_ms = watch.window_ms();
         if let Some(asked) = asked.filter(|asked| *asked != window_ms) {
             anyhow::bail!(
@@ -111,7 +116,7 @@ impl BaselineArgs {
                 Span::from_millis(window_ms)
             );
         }
-        Ok(Baseline { reference, monitor, budget, window_ms, watch, from_rows })
+        Ok(Baseline { reference, monitor, budget, window_ms, watch, sharing: self.versions, from_rows })
     }
 
     fn registered(&self, context: &CliContext) -> anyhow::Result<Reference> {
@@ -210,6 +215,9 @@ impl BaselineArgs {
         if let Some(window) = self.window {
             add("--window", window.to_string());
         }
+        if self.versions > 1 {
+            add("--versions", self.versions.to_string());
+        }
         if self.time_zone != chrono_tz::UTC {
             add("--time-zone", self.time_zone.name().to_owned());
         }
@@ -281,6 +289,10 @@ impl Baseline {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.assumptions();
         notes.extend(unjudged(&self.monitor));
+        if self.sharing > 1 {
+            let sharing = self.sharing;
+            notes.push(format!("{sharing} versions share the model's budget: each has 1/{sharing} of it"));
+        }
         notes
     }
 

@@ -184,7 +184,8 @@ impl TuneCommand {
 
     fn budget_row(&self, baseline: &Baseline, days: u32) -> Option<BudgetRow> {
         let both = BudgetDays { warning: f64::from(days), critical: f64::from(days) };
-        let watch = ModelWatch::new(&baseline.reference, both)?.tolerating(&baseline.monitor.tolerated);
+        let watch = ModelWatch::new(&baseline.reference, both)?;
+        let watch = watch.tolerating(&baseline.monitor.tolerated).shared_by(baseline.sharing);
         let budgets = both.budgets(baseline.window_ms);
         let loudness = self.severity.loudness();
         let in_force = match loudness {
@@ -218,13 +219,14 @@ impl TuneCommand {
                 events: Some(*events.get(middle)?).filter(|n| n.is_finite()),
             })
         };
-        let limits = thresholds(watch.monitored(), in_force).into_iter().map(|one| FamilyLimits {
-            family: family_name(one.family),
-            quantities: one.quantities,
-            z_both_ways: one.both_ways,
-            z_rises: one.rises,
-            log_evidence: one.evidence,
-        });
+        let limits =
+            thresholds(watch.monitored(), in_force, baseline.sharing).into_iter().map(|one| FamilyLimits {
+                family: family_name(one.family),
+                quantities: one.quantities,
+                z_both_ways: one.both_ways,
+                z_rises: one.rises,
+                log_evidence: one.evidence,
+            });
         Some(BudgetRow {
             one_false_alarm_in_days: days,
             windows: in_force.windows,

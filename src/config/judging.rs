@@ -15,7 +15,8 @@ pub struct Monitor {
     pub verdicts: Verdicts,
     /// Length of the windows that are judged under the false-alarm budget; references are calibrated for it.
     pub window: Span,
-    /// At most one false alarm of a version of a model, on average, in this time.
+    /// At most one false alarm of a model, on average, in this time. Its versions that had events within the longest of
+    /// `windows.horizons` share it evenly.
     pub one_false_alarm_in: FalseAlarms,
     /// Changes that stay quiet under that budget however certain they are.
     pub tolerated: Tolerated,
@@ -89,7 +90,7 @@ pub enum Verdicts {
     Both,
 }
 
-/// Mean time between two false alarms of a version, by severity.
+/// Mean time between two false alarms of a model, by severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FalseAlarms {

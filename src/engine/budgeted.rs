@@ -129,8 +129,9 @@ impl Engine {
         let id = (subject.model.to_string(), subject.version.to_string());
         let start = from * self.windows.settings().pane_ms;
         let counted = Counted { whole: &counts, slices: &slices };
-        let Some(stepped) = self.watches.step(&plan, id, start, counted) else { return };
-        let place = self.place(&subject, &plan, window);
+        let sharing = self.sharing.among(&subject.model, to * self.windows.settings().pane_ms);
+        let Some(stepped) = self.watches.step(&plan, id, (start, sharing), counted) else { return };
+        let place = Place { sharing, ..self.place(&subject, &plan, window) };
         let teller = self.teller(place, &plan.reference, &stepped);
         let told: &Told<'_> = &|finding| teller.tell(finding);
         let Stepped { watch, judged, .. } = &stepped;
@@ -147,17 +148,28 @@ impl Engine {
     fn watch_versions(&mut self, wholes: &[SubjectId], window: Window, progress: &mut Progress) {
         let mut left: Vec<Serving> = wholes.iter().filter_map(|id| self.serving(*id, window)).collect();
         left.sort_by(|a, b| a.subject.version.cmp(&b.subject.version));
+        let mut groups = Vec::new();
         while let Some(lead) = left.iter().position(|one| compares_versions(&one.plan.reference)) {
             let reference = Arc::clone(&left[lead].plan.reference);
             let (alike, others) =
                 left.into_iter().partition(|one| are_alike(&reference, &one.plan.reference));
-            self.watch_alike(alike, window, progress);
+            groups.push(alike);
             left = others;
+        }
+        // What is for contrasts of versions is spent once for each group of them.
+        let sharing = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        for alike in groups {
+            self.watch_alike(alike, (window, sharing), progress);
         }
     }
 
     /// Versions whose counters mean the same; the watch is that of the first one's reference.
-    fn watch_alike(&mut self, alike: Vec<Serving>, window: Window, progress: &mut Progress) {
+    fn watch_alike(
+        &mut self,
+        alike: Vec<Serving>,
+        (window, sharing): (Window, u32),
+        progress: &mut Progress,
+    ) {
         let lead = alike.iter().position(|one| compares_versions(&one.plan.reference));
         let Some(lead) = lead.filter(|_| alike.iter().any(|one| one.whole_window)) else { return };
         let (subject, plan) = (alike[lead].subject.clone(), Arc::clone(&alike[lead].plan));
@@ -177,7 +189,7 @@ impl Engine {
         let id = (subject.model.to_string(), subject.version.to_string());
         let start = window.from * self.windows.settings().pane_ms;
         let counted = Counted { whole: &whole, slices: &slices };
-        let Some(stepped) = self.versions.step(&plan, id, start, counted) else { return };
+        let Some(stepped) = self.versions.step(&plan, id, (start, sharing), counted) else { return };
         let place = self.place(&subject, &plan, window);
         let teller = self.teller(place, &plan.reference, &stepped);
         let told: &Told<'_> = &|finding| teller.tell(finding);
@@ -205,6 +217,7 @@ impl Engine {
             coverage: window.coverage,
             show_categories: self.watches.show_categories(),
             late_labels: false,
+            sharing: 1,
         }
     }
 

@@ -90,6 +90,9 @@ pub(super) fn restore(
             name if name.starts_with(super::sequences::DOCUMENT_PREFIX) => {
                 engine.sequences.restore(text).map_err(failed)?;
             }
+            name if name.starts_with(super::sharing::DOCUMENT_PREFIX) => {
+                engine.sharing.restore(text).map_err(failed)?;
+            }
             name if name.starts_with(super::burn::DOCUMENT_PREFIX) => {
                 engine.burns.restore(text).map_err(failed)?;
             }

@@ -142,7 +142,7 @@ impl Where<'_, '_> {
 #[inline]
 fn count_plain(
     windows: &mut Windows,
-    labels: &Labels,
+    labels: &mut Labels,
     place: &mut Where<'_, '_>,
     usual: Usual<'_>,
 ) -> Option<Outcome> {
@@ -159,6 +159,10 @@ fn count_plain(
     let partition = place.partition.as_deref_mut()?;
     let outcome = windows.observe_usual(version, partition, usual, ts, place.now);
     place.observed(&outcome, ts, windows);
+    if outcome == Outcome::Counted && scanned.label != Found::Absent {
+        let (score, label) = (scanned.score.scalar(payload), scanned.label.scalar(payload));
+        labels.observe_labelled(windows, score.as_ref(), label.as_ref(), ts);
+    }
     Some(outcome)
 }
 

@@ -179,6 +179,7 @@ impl Engine {
         let subjects: Vec<(SubjectId, Option<Millis>)> =
             self.windows.watched_subjects().into_iter().map(|id| (id, silence(id))).collect();
         let pane_coverage = self.coverage(end - self.windows.settings().pane_ms, end);
+        self.note_sharing(edge, subjects.iter().map(|(id, _)| *id));
         let watching = self.watching(edge, subjects.iter().map(|(id, _)| *id));
         let labels = self.final_labels(end);
         let stage = Stage::Tidy(0);

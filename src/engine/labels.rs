@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use super::sharing::Sharing;
 use super::watches::{Kind, Stepped, Watches};
 use super::{Engine, Progress};
 use crate::config::{Config, Verdicts};
-use crate::event::{Event, Named};
+use crate::event::{Event, Named, Scalar};
 use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place, Told, views};
 use crate::monitor::estimate::estimate;
-use crate::reference::{Layout, Reference, Slice};
+use crate::reference::{Layout, Outcome, Reference, Slice};
 use crate::subject::Millis;
 use crate::view::{EstimateView, JoinView, LabelsView, WindowView};
 use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, outcome, truth};
@@ -60,6 +61,12 @@ impl Labels {
         }
     }
 
+    /// Who shares a budget, for windows of this length that wait for their labels; a version counts for `longest`.
+    pub(super) fn sharing(&self, longest: Millis) -> Sharing {
+        let JoinSettings { wait, grace, .. } = self.join.settings();
+        Sharing::new(self.window_ms, longest, wait + grace + 2 * self.window_ms)
+    }
+
     /// Shows what a window that was judged lets expect of the performance.
     pub(super) fn estimate(&mut self, reference: &Reference, counts: &[u64], windows: &[WindowView]) {
         if let Some(estimate) = estimate(reference, counts, windows) {
@@ -89,6 +96,25 @@ impl Labels {
         windows.plan_at(version, ts).is_some_and(|plan| self.join.concerns(plan))
     }
 
+    /// Takes in a prediction that was counted and came with its label.
+    pub(super) fn observe_labelled(
+        &mut self,
+        windows: &Windows,
+        score: Option<&Scalar<'_>>,
+        label: Option<&Scalar<'_>>,
+        at: Millis,
+    ) {
+        let Some((score, label)) = score.zip(label) else { return };
+        let Some((names, plan)) = windows.version_of_last().zip(windows.plan_of_last()) else { return };
+        let joint = &plan.reference.joint;
+        let Some(terms) = &joint.residual else { return };
+        let column = &plan.reference.columns[terms.score];
+        let cell = Some(column.slot(score.value())).filter(|slot| *slot < column.binning.cells());
+        if let Some((score, label)) = truth(score.value()).zip(outcome(joint, label.value())) {
+            self.join.labelled(names, plan, cell, Outcome { score, label }, at);
+        }
+    }
+
     /// Takes in an event that was counted.
     pub(super) fn observe(
         &mut self,
@@ -97,6 +123,9 @@ impl Labels {
         event: &Event<'_>,
         at: Millis,
     ) {
+        if !event.is_feedback() && event.label.is_some() {
+            return self.observe_labelled(windows, event.score.as_ref(), event.label.as_ref(), at);
+        }
         let Some(id) = event.id.as_deref().filter(|id| !id.is_empty()) else { return };
         if !self.concern(windows) {
             return;
@@ -109,9 +138,7 @@ impl Labels {
             if let Some(label) = label {
                 self.join.fed_back(&named.model, id, label, at);
             }
-        } else if event.label.is_none()
-            && let Some(score) = event.score.as_ref().and_then(|score| truth(score.value()))
-        {
+        } else if let Some(score) = event.score.as_ref().and_then(|score| truth(score.value())) {
             let segment = segment.as_deref();
             self.join.predicted(Predicted { model, version, plan, cells, segment, score, id, at });
         }
@@ -145,6 +172,10 @@ impl Engine {
         }
         self.labels.join.close(end);
         while let Some(window) = self.labels.join.next_final() {
+            // What came with its prediction is judged with all else of that.
+            if window.waited_for == 0 {
+                continue;
+            }
             let coverage = self.coverage(window.start, window.end);
             all.push(FinalLabels { window, coverage });
         }
@@ -165,7 +196,8 @@ impl Engine {
         let counted = Counted { whole: &window.counts, slices: &window.slices };
         let watches = &mut self.labels.watches;
         let id = (window.model.clone(), window.version.clone());
-        let Some(stepped) = watches.step(&window.plan, id, window.start, counted) else { return };
+        let sharing = self.sharing.among(&window.model, window.end);
+        let Some(stepped) = watches.step(&window.plan, id, (window.start, sharing), counted) else { return };
         let place = Place {
             model: &window.model,
             version: &window.version,
@@ -175,6 +207,7 @@ impl Engine {
             coverage,
             show_categories: self.watches.show_categories(),
             late_labels: true,
+            sharing,
         };
         let mut rows = BTreeMap::from([(None, window.labelled)]);
         for (slice, counts) in &window.slices {

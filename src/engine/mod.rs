@@ -19,6 +19,7 @@ mod judging;
 mod labels;
 mod misfits;
 mod sequences;
+mod sharing;
 mod tell;
 mod trouble;
 mod unknown;
@@ -104,6 +105,8 @@ pub struct Engine {
     topic: Topic,
     labels: labels::Labels,
     sequences: sequences::Sequences,
+    /// How many versions share each model's budget.
+    sharing: sharing::Sharing,
     burns: burn::Burns,
     alerts: Alerts,
     actions: Actions,
@@ -136,6 +139,7 @@ impl Engine {
             WindowSettings::new(&config.windows, config.segments.as_ref(), config.monitor.watch_window());
         let min_rows = config.windows.min_rows;
         let labels = labels::Labels::new(config, &settings);
+        let sharing = labels.sharing(settings.longest());
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
         Self {
@@ -160,6 +164,7 @@ impl Engine {
             topic: watches::topic(config),
             labels,
             sequences: sequences::Sequences::new(&config.monitor),
+            sharing,
             burns: burn::Burns::new(config),
             alerts: Alerts::new(
                 config.alerts.clone(),
@@ -244,6 +249,7 @@ impl Engine {
         self.versions.retain(in_use, watched);
         let models: HashSet<&str> = facts.keys().map(|(model, _)| model.as_str()).collect();
         self.labels.retain(in_use, watched, |model| models.contains(model));
+        self.sharing.retain(|model| models.contains(model));
         self.sequences.retain(watched);
         self.burns.retain(watched);
     }
@@ -330,8 +336,8 @@ impl Engine {
     /// How often each version alarmed under the budget, beside what the budget allows.
     #[must_use]
     pub fn alarm_rates(&self) -> Vec<AlarmRateView> {
-        let rates = self.watches.rates().chain(self.versions.rates()).chain(self.labels.watches.rates());
-        rates.collect()
+        let kinds = [&self.watches, &self.versions, &self.labels.watches];
+        kinds.into_iter().flat_map(|watches| watches.rates(&self.sharing)).collect()
     }
 
     /// Positions of all partitions, for display.
@@ -369,6 +375,7 @@ impl Engine {
         documents.extend(watches);
         documents.extend(self.labels.join.take_documents());
         documents.extend(self.sequences.take_documents());
+        documents.extend(self.sharing.take_documents());
         documents.extend(self.burns.take_documents());
         if let Some(text) = self.completeness.take_document() {
             documents.insert(documents::GAPS.to_owned(), Some(text));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anchorwatch_detectors::calibrated::Loudness;
 
+use super::sharing::Sharing;
 use crate::config::{Config, Monitor, Tolerated, Verdicts};
 use crate::monitor::calibrated::{
     AlarmTally, BudgetDays, Counted, Episodes, Finding, Judged, ModelWatch, ModelWatchState, Seen, Topic,
@@ -86,18 +87,19 @@ impl Watches {
         self.show_categories
     }
 
-    /// Takes the window of a version that starts at `start` in; `None` if nothing watches it.
+    /// Takes the window of a version that starts at `start` in, where `sharing` share the budget; `None` if nothing watches
+    /// it.
     pub(super) fn step(
         &mut self,
         plan: &Plan,
         id: (String, String),
-        start: Millis,
+        (start, sharing): (Millis, u32),
         counted: Counted<'_>,
     ) -> Option<Stepped> {
         let watch = self.watch(plan)?;
         let known = self.states.remove(&id).filter(|(reference, _)| *reference == plan.reference_id);
         let (_, mut state) = known.unwrap_or_else(|| (plan.reference_id.clone(), watch.state()));
-        let judged = watch.step(&mut state, start, counted);
+        let judged = watch.step_among(&mut state, start, counted, sharing);
         let tells = self.kind.tells;
         let told = || judged.findings.iter().filter(|finding| tells(finding));
         self.tallies.entry(id.clone()).or_default().take(told());
@@ -110,8 +112,8 @@ impl Watches {
         Some(Stepped { watch, judged, seen })
     }
 
-    /// How often each version alarmed, beside what its budget allows.
-    pub(super) fn rates(&self) -> impl Iterator<Item = AlarmRateView> + '_ {
+    /// How often each version alarmed, beside what its part of the budget allows.
+    pub(super) fn rates<'a>(&'a self, sharing: &'a Sharing) -> impl Iterator<Item = AlarmRateView> + 'a {
         let budgets = self.budget.budgets(self.window_ms);
         let window_days = self.window_ms as f64 / DAY;
         self.tallies.iter().flat_map(move |((model, version), tally)| {
@@ -120,6 +122,7 @@ impl Watches {
                     Loudness::Warn => budgets.warn,
                     Loudness::Page => budgets.page,
                 };
+                let share = sharing.share(model, version);
                 let days = tally.judged as f64 * window_days;
                 AlarmRateView {
                     model: model.clone(),
@@ -129,7 +132,7 @@ impl Watches {
                     windows: tally.judged,
                     episodes: alarms.episodes,
                     windows_with_alarm: alarms.windows,
-                    allowed_per_30d: MONTH / (budget.windows * window_days),
+                    allowed_per_30d: share * MONTH / (budget.windows * window_days),
                     observed_per_30d: (days > 0.0).then(|| alarms.episodes as f64 * MONTH / days),
                 }
             };

@@ -39,6 +39,14 @@ pub struct ResidualTerms {
     pub positive: Option<String>,
 }
 
+impl ResidualTerms {
+    /// Label minus score over the scale, bounded, in fixed point.
+    fn residual(&self, outcome: Outcome) -> i64 {
+        let residual = ((outcome.label - outcome.score) / self.scale).clamp(-1.0, 1.0);
+        (residual * RESIDUAL_ONE).round() as i64
+    }
+}
+
 /// The terms of a reference.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Joint {
@@ -125,6 +133,17 @@ impl Joint {
         residual && self.pairs.iter().all(|(a, b)| scored(a) && scored(b))
     }
 
+    /// What one event adds to the counters of the residual's mean and of its square, without any column; nothing if score
+    /// and label are not compared.
+    #[must_use]
+    pub fn moments(&self, outcome: Outcome) -> Option<[(usize, u64); 4]> {
+        let residual = self.residual.as_ref()?.residual(outcome);
+        let (first, third) = (2 * Moment::Calibration as usize, 2 * Moment::Brier as usize);
+        let [events, sum] = Self::added(1, residual);
+        let [_, squares] = Self::added(1, residual * residual);
+        Some([(first, events), (first + 1, sum), (third, events), (third + 1, squares)])
+    }
+
     /// Hands out each term that one event has, as an integer. `cells` gives the cell of each column, `usize::MAX` where
     /// the value is none.
     pub fn each(&self, cells: &[usize], outcome: Option<Outcome>, mut put: impl FnMut(usize, i64)) {
@@ -133,8 +152,7 @@ impl Joint {
             scores.get(*cells.get(column)?).map(|score| i64::from(*score))
         };
         if let Some((terms, outcome)) = self.residual.as_ref().zip(outcome) {
-            let residual = ((outcome.label - outcome.score) / terms.scale).clamp(-1.0, 1.0);
-            let residual = (residual * RESIDUAL_ONE).round() as i64;
+            let residual = terms.residual(outcome);
             put(0, residual);
             if let Some(slope) = cells.get(terms.score).and_then(|cell| terms.slope.get(*cell)) {
                 put(1, residual * i64::from(*slope));

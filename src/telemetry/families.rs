@@ -138,12 +138,13 @@ families! {
         performance_precision: GaugeVec [model version] "Share of right ones among the decisions of that window that said yes.";
         performance_recall: GaugeVec [model version] "Share of what came true in that window of which the score said so.";
         performance_f1: GaugeVec [model version] "Harmonic mean of precision and recall in that window.";
+        performance_roc_auc: GaugeVec [model version] "Area under the ROC curve in that window, scores of one cell of the baseline counting as ties; absent unless labels are 0 and 1.";
         performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";
         estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
         estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";
         estimated_brier: GaugeVec [model version] "Brier score that they let expect.";
         estimate_calibration_at_risk: GaugeVec [model version] "1 while a feature or the score drifts, so that the estimates may no longer hold, else 0.";
-        false_alarms_allowed_per_30d: GaugeVec [model version severity] "False alarms in 30 days that the budget allows this version at most, on average.";
+        false_alarms_allowed_per_30d: GaugeVec [model version severity] "False alarms in 30 days that the model's budget allows this version at most, on average; all versions of a model add up to what is stated.";
         alarm_episodes_per_30d: GaugeVec [model version horizon severity] "Episodes of alarms in 30 days of the windows judged since the state file was created, drift or not.";
         kafka_queue_bytes: GaugeVec [] "Bytes that the Kafka client has fetched and that wait to be counted.";
         kafka_round_trip_seconds: GaugeVec [broker] "Average time of a request to a broker.";

@@ -18,6 +18,7 @@ pub(super) fn show(families: &Families, status: &StatusView) {
         &families.performance_precision,
         &families.performance_recall,
         &families.performance_f1,
+        &families.performance_roc_auc,
         &families.performance_window_end_timestamp_seconds,
         &families.estimated_accuracy,
         &families.estimated_roc_auc,
@@ -61,6 +62,7 @@ fn performance(families: &Families, labels: &LabelsView, latest: &PerformanceVie
     set(&families.performance_precision, subject, None, latest.precision);
     set(&families.performance_recall, subject, None, latest.recall);
     set(&families.performance_f1, subject, None, latest.f1);
+    set(&families.performance_roc_auc, subject, None, latest.roc_auc);
     let end = Some(latest.end as f64 / 1_000.0);
     set(&families.performance_window_end_timestamp_seconds, subject, None, end);
 }

@@ -118,6 +118,7 @@ fn status() -> StatusView {
                 precision: Some(0.8),
                 recall: Some(0.7),
                 f1: Some(0.75),
+                roc_auc: Some(0.85),
                 delay_p50: Some(3_600.0),
                 ..PerformanceView::default()
             }),

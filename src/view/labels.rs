@@ -35,7 +35,7 @@ pub struct PerformanceView {
     pub start: Millis,
     /// Last instant, exclusive.
     pub end: Millis,
-    /// Predictions whose label was waited for.
+    /// Predictions whose label was waited for, or came with them.
     pub predictions: u64,
     /// Those of them with a label.
     pub labelled: u64,
@@ -51,6 +51,9 @@ pub struct PerformanceView {
     pub recall: Option<f64>,
     /// Harmonic mean of both.
     pub f1: Option<f64>,
+    /// Area under the ROC curve, scores of one cell of the baseline counting as ties; absent unless labels are 0 and 1 and
+    /// both came.
+    pub roc_auc: Option<f64>,
     /// Median delay of the labels in seconds.
     pub delay_p50: Option<f64>,
     /// The delay that 90 % of the labels do not exceed.

@@ -187,7 +187,8 @@ pub struct AlarmRateView {
     pub episodes: u64,
     /// Windows in which one was on.
     pub windows_with_alarm: u64,
-    /// False alarms that the budget allows in 30 days, of all horizons together.
+    /// False alarms that the version's part of the model's budget allows in 30 days, of all horizons together: now, when so
+    /// many versions share it.
     pub allowed_per_30d: f64,
     /// Episodes in 30 days of the windows judged, drift or not; absent before the first.
     pub observed_per_30d: Option<f64>,

@@ -386,6 +386,12 @@ impl Windows {
         self.subjects.seen_before(id, pane)
     }
 
+    /// The newest pane before this one in which a subject had events; `None` before its first.
+    #[must_use]
+    pub fn newest_before(&self, id: SubjectId, pane: i64) -> Option<i64> {
+        self.subjects.newest_before(id, pane)
+    }
+
     /// How long a subject has been silent at `end`: time since the end of its newest pane; `None` before its first.
     #[must_use]
     pub fn silence(&self, id: SubjectId, end: Millis) -> Option<Millis> {

@@ -347,6 +347,11 @@ impl Subjects {
         self.state(id)?.panes.keys().next_back().copied()
     }
 
+    /// The newest pane before this one with events.
+    pub(super) fn newest_before(&self, id: SubjectId, pane: i64) -> Option<i64> {
+        self.state(id)?.panes.range(..pane).next_back().map(|(number, _)| *number)
+    }
+
     /// Subjects that there are.
     pub(super) fn len(&self) -> usize {
         self.states.len()

@@ -1,8 +1,8 @@
 //! Every sink of the list keeps the same promises.
 
 use anchorwatch::alert::{
-    ActionKind, AlertKind, Delivery, DriftShare, Evidence, Explained, Finding, Moved, Notification,
-    QuantileShift, Severity, SliceShift, Transition,
+    ActionKind, AlertKind, Consequence, Delivery, DriftShare, Evidence, Explained, Finding, Moved,
+    Notification, QuantileShift, Severity, SliceShift, Transition,
 };
 use anchorwatch::config::{self, SecretSource, SinkTarget};
 use anchorwatch::deliver::{
@@ -32,6 +32,16 @@ fn monster(transition: Transition) -> Notification {
         quantiles: vec![QuantileShift { quantile: 0.5, from: f64::MIN, to: f64::MAX }; 50],
         shares: vec![share; 50],
         slices: vec![SliceShift { slice: text(500), kind: text(500), mean, expected, z }; 50],
+        follows: vec![
+            Consequence {
+                column: text(500),
+                kind: text(500),
+                slice: Some(text(500)),
+                statistic: f64::NAN,
+                threshold: f64::MIN
+            };
+            50
+        ],
         command: Some("x\"\\".repeat(133)),
     };
     let finding = Finding {

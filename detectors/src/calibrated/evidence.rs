@@ -1,6 +1,12 @@
 //! The e-detector of one quantity: a mixture of Shiryaev–Roberts processes over sizes of the change (Shin, Ramdas &
 //! Rinaldo, "E-detectors"). If the baseline's model is right, the mean time until the statistic passes `A` is at least
 //! `A` windows, at whatever moment one looks.
+//!
+//! Where several watches share a budget, a window starts a process with the weight `w = 1/k` instead of 1, `k` being their
+//! number: `R ← (R + w)·bet`. `R` less the sum of the weights is a martingale whatever `k` was from window to window, so the
+//! weights of a watch add up to at least `A` before it alarms on average; and the weights of all watches of a window
+//! add up to 1. So all of them together alarm no more often than one that has the budget alone, and what one has gathered
+//! does not change when another begins.
 
 use super::fit::Fit;
 use super::quantity::{Law, Quantity, Sample};
@@ -55,8 +61,16 @@ impl Evidence {
         Some(evidence)
     }
 
-    /// Takes in one window, whose mean the baseline expects to be `expected`.
-    pub fn step(&mut self, quantity: &Quantity, fit: &Fit, sample: Sample, expected: f64, tolerance: f64) {
+    /// Takes in one window, whose mean the baseline expects to be `expected`; `sharing` watches (at least 1) share the
+    /// budget in it.
+    pub fn step(
+        &mut self,
+        quantity: &Quantity,
+        fit: &Fit,
+        sample: Sample,
+        (expected, tolerance): (f64, f64),
+        sharing: u32,
+    ) {
         if sample.count <= 0.0 {
             return;
         }
@@ -72,8 +86,10 @@ impl Evidence {
             (Law::Share, None) => count_bets(quantity, fit, sample, expected, tolerance),
             _ => self.mean_bets(quantity, fit, sample, standard, tolerance),
         };
+        // Exactly zero for one that shares with nobody.
+        let start = 0.0 - f64::from(sharing.max(1)).ln();
         for (process, bet) in self.processes.iter_mut().zip(bets) {
-            *process = (log_add(*process, 0.0) + bet).min(CAP);
+            *process = (log_add(*process, start) + bet).min(CAP);
         }
     }
 

@@ -41,6 +41,6 @@ pub use quantity::{Family, Law, Quantity, Sample};
 pub use score::{orthonormal_scores, quantile_cells};
 pub use season::{SeasonDesign, weighted_regression};
 pub use spread::inflation;
-pub use state::WatchState;
+pub use state::{MOST_SHARING, WatchState};
 pub use volume::{Fall, VolumeFit};
 pub use watch::{Budgets, Loudness, Reading, Watch, calibrate};

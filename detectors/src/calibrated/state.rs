@@ -7,6 +7,12 @@ use super::watch::Loudness;
 /// First byte of an encoded state.
 const FORMAT: u8 = 2;
 
+/// Most watches that may share a budget: so many fit beside the bits of the scan.
+pub const MOST_SHARING: u32 = 63;
+
+/// Bits of the scan, below the number that shared the budget.
+const SCAN_BITS: u8 = 2;
+
 /// Bytes of one quantity.
 const BYTES_EACH: usize = REMEMBERED * 12 + Evidence::BYTES + 1;
 
@@ -16,7 +22,8 @@ pub struct WatchState {
     /// Ring of windows, quantity by quantity.
     windows: Vec<Window>,
     evidence: Vec<Evidence>,
-    /// Whether the scan was hot in the last window, a bit per loudness.
+    /// Whether the scan was hot in the last window, a bit per loudness; above them, while the quantity alarms, how many
+    /// watches its threshold is shared by.
     hot: Vec<u8>,
     newest: usize,
     known: usize,
@@ -90,6 +97,18 @@ impl WatchState {
         }
     }
 
+    /// How many shared the budget by whose threshold a quantity still alarms; `None` if it does not alarm.
+    pub(super) fn alarms_among(&self, quantity: usize) -> Option<u32> {
+        self.hot.get(quantity).map(|bits| u32::from(bits >> SCAN_BITS)).filter(|sharing| *sharing > 0)
+    }
+
+    pub(super) fn set_alarms_among(&mut self, quantity: usize, sharing: Option<u32>) {
+        if let Some(bits) = self.hot.get_mut(quantity) {
+            let sharing = sharing.map_or(0, |sharing| sharing.clamp(1, MOST_SHARING) as u8);
+            *bits = *bits & (bit(Loudness::Warn) | bit(Loudness::Page)) | sharing << SCAN_BITS;
+        }
+    }
+
     /// The state as bytes; [`Self::decode`] gives back the same, bit for bit.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -148,6 +167,7 @@ mod tests {
             state.advance();
             state.put(1, Window { sum: f32::from(step) / 3.0, count: 7.0, expected: 0.1 });
             state.set_hot(2, Loudness::Page, step % 2 == 0);
+            state.set_alarms_among(1, Some(u32::from(step)));
         }
         let bytes = state.encode();
         assert_eq!(WatchState::decode(&bytes), Some(state));

@@ -8,7 +8,7 @@ use super::fit::{Fit, Swing};
 use super::history::{Judged, SPANS, Window, inflations};
 use super::quantity::{Law, Quantity, Sample};
 use super::season::SeasonDesign;
-use super::state::WatchState;
+use super::state::{MOST_SHARING, WatchState};
 
 /// Events of a window for each independent one from which extremes are said to clump.
 const CLUMPS: f64 = 1.5;
@@ -218,6 +218,21 @@ impl Watch {
     /// another number of quantities begins anew.
     #[must_use]
     pub fn step(&self, state: &mut WatchState, samples: &[Sample], start_ms: i64) -> Vec<Reading> {
+        self.step_among(state, samples, start_ms, 1)
+    }
+
+    /// The same where `sharing` watches (1 to 63) share the budget evenly in this window. The scan's thresholds are those of
+    /// a part of the budget, and a process of the evidence starts with a part of its weight. A quantity that alarms keeps the
+    /// threshold by which it does: one that comes to share the budget does not end the alarm of another.
+    #[must_use]
+    pub fn step_among(
+        &self,
+        state: &mut WatchState,
+        samples: &[Sample],
+        start_ms: i64,
+        sharing: u32,
+    ) -> Vec<Reading> {
+        let mut shared = Shared { sharing: sharing.clamp(1, MOST_SHARING), known: Vec::new() };
         if state.len() != self.len() {
             *state = self.state();
         }
@@ -226,7 +241,7 @@ impl Watch {
         let one = |(index, (watched, sample)): (usize, (&Option<Watched>, &Sample))| {
             watched.as_ref().map_or_else(Reading::default, |watched| {
                 let sample = watched.fit.trusted(*sample, &row);
-                watched.step(state, index, sample, watched.fit.predict(&row))
+                watched.step(state, index, sample, watched.fit.predict(&row), &mut shared)
             })
         };
         self.watched.iter().zip(samples).enumerate().map(one).collect()
@@ -234,7 +249,17 @@ impl Watch {
 }
 
 impl Watched {
-    fn step(&self, state: &mut WatchState, index: usize, sample: Sample, expected: f64) -> Reading {
+    fn step(
+        &self,
+        state: &mut WatchState,
+        index: usize,
+        sample: Sample,
+        expected: f64,
+        shared: &mut Shared,
+    ) -> Reading {
+        let sharing = state.alarms_among(index).map_or(shared.sharing, |before| before.min(shared.sharing));
+        let scan = [&self.warn, &self.page].map(|thresholds| shared.scan(thresholds, sharing));
+        let scan_of = |loudness: Loudness| scan[usize::from(loudness == Loudness::Page)];
         state.put(
             index,
             Window { sum: sample.sum as f32, count: sample.count as f32, expected: expected as f32 },
@@ -243,12 +268,12 @@ impl Watched {
             quantity: &self.quantity,
             fit: &self.fit,
             tolerance: self.tolerance,
-            threshold: self.warn.scan,
+            threshold: scan[0],
             inflation: &self.inflation,
         };
         let scanned = judged.scan(state.newest_first(index));
         let evidence: &mut Evidence = state.evidence(index);
-        evidence.step(&self.quantity, &self.fit, sample, expected, self.tolerance);
+        evidence.step(&self.quantity, &self.fit, sample, (expected, self.tolerance), shared.sharing);
         let statistic = evidence.log_statistic();
         // What was gathered long ago does not keep an alarm on once the latest windows no longer lean that way.
         let evidence_rises = evidence.rises();
@@ -258,22 +283,25 @@ impl Watched {
         let empty = sample.count <= 0.0;
         let alarm = Loudness::ALL.into_iter().rev().filter(|_| !empty).find(|loudness| {
             let thresholds = self.thresholds(*loudness);
-            let hot = size > thresholds.scan;
+            let hot = size > scan_of(*loudness);
             let before = state.was_hot(index, *loudness);
             (hot && (self.fit.clip.is_none() || before)) || (leans && statistic > thresholds.evidence)
         });
         for loudness in Loudness::ALL.into_iter().filter(|_| !empty) {
-            state.set_hot(index, loudness, size > self.thresholds(loudness).scan);
+            state.set_hot(index, loudness, size > scan_of(loudness));
+        }
+        if !empty {
+            state.set_alarms_among(index, alarm.map(|_| sharing));
         }
         Reading {
             alarm,
-            heat: (size / self.page.scan).max(statistic / self.page.evidence),
+            heat: (size / scan[1]).max(statistic / self.page.evidence),
             z: scanned.z,
-            threshold: self.page.scan,
+            threshold: scan[1],
             span: scanned.span,
             rises: evidence_rises,
             evidence: (statistic, self.page.evidence),
-            warning: (self.warn.scan, self.warn.evidence),
+            warning: (scan[0], self.warn.evidence),
             expected,
         }
     }
@@ -283,6 +311,28 @@ impl Watched {
             Loudness::Warn => &self.warn,
             Loudness::Page => &self.page,
         }
+    }
+}
+
+/// How many share the budget in a window, and the thresholds that follow: one for each family and side.
+struct Shared {
+    sharing: u32,
+    known: Vec<(u64, u32, f64)>,
+}
+
+impl Shared {
+    fn scan(&mut self, thresholds: &Thresholds, sharing: u32) -> f64 {
+        if sharing <= 1 {
+            return thresholds.scan;
+        }
+        let chance = thresholds.chance.to_bits();
+        let known = self.known.iter().find(|(one, among, _)| (*one, *among) == (chance, sharing));
+        if let Some((_, _, scan)) = known {
+            return *scan;
+        }
+        let scan = thresholds.scan_among(sharing);
+        self.known.push((chance, sharing, scan));
+        scan
     }
 }
 
@@ -331,131 +381,5 @@ fn clumping(quantities: &[Quantity], windows: &[Vec<Sample>], fits: &[Option<Fit
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::quantity::{Family, tests::plain};
-    use super::*;
-
-    const HOUR: i64 = 3_600_000;
-
-    fn watch(quantities: &[Quantity], windows: &[Vec<Sample>]) -> Watch {
-        let starts: Vec<i64> = (0..windows.len() as i64).map(|window| window * HOUR).collect();
-        let (design, fits) = calibrate(quantities, windows, &starts, HOUR);
-        let budget = Budget { windows: 4_000.0 };
-        Watch::new(quantities, fits, design, Budgets { warn: budget, page: budget })
-    }
-
-    /// Alarms of one window behind some in which all is as the baseline's last window.
-    fn alarms(watch: &Watch, calm: &[Sample], window: &[Sample]) -> Vec<bool> {
-        let mut state = watch.state();
-        for start in 0..3 {
-            let _ = watch.step(&mut state, calm, start * HOUR);
-        }
-        watch.step(&mut state, window, 3 * HOUR).iter().map(|reading| reading.alarm.is_some()).collect()
-    }
-
-    /// Half of the events of every fortieth of these windows: a share that comes in clumps.
-    fn clumps(window: usize, events: f64) -> f64 {
-        if window % 40 == 7 { (events / 2.0).round() } else { 0.0 }
-    }
-
-    #[test]
-    fn what_clumps_in_the_whole_clumps_in_its_slices() {
-        let share = Quantity { tolerance: Some(0.01), ..plain(Law::Share, Family::Rate) };
-        let slice = Quantity { family: Family::Segment, ..share };
-        let baseline: Vec<Vec<Sample>> = (0..200)
-            .map(|window| {
-                let whole = Sample { sum: clumps(window, 200.0), count: 200.0 };
-                // The baseline happens not to show it in the slice.
-                vec![whole, Sample { sum: 0.0, count: 15.0 }]
-            })
-            .collect();
-        let calm = &baseline[0];
-        let fault = [calm[0], Sample { sum: 9.0, count: 15.0 }];
-        let alone = watch(&[share, slice], &baseline);
-        assert!(alarms(&alone, calm, &fault)[1], "on its own nine of fifteen are far beyond the baseline");
-        let part = watch(&[share, Quantity { part_of: Some(0), ..slice }], &baseline);
-        assert!(!alarms(&part, calm, &fault)[1], "half of a window is missing at times, in the whole");
-        let steady: Vec<Vec<Sample>> =
-            baseline.iter().map(|window| vec![Sample { sum: 10.0, ..window[0] }, window[1]]).collect();
-        let part = watch(&[share, Quantity { part_of: Some(0), ..slice }], &steady);
-        assert!(alarms(&part, &steady[0], &fault)[1], "where nothing clumps there is nothing to borrow");
-    }
-
-    #[test]
-    fn what_clumps_in_a_tail_clumps_beyond_it() {
-        let tail = Quantity {
-            tail_of: Some(0),
-            rises_only: true,
-            tolerance: Some(0.002),
-            ..plain(Law::Share, Family::Rate)
-        };
-        let range = Quantity { borrows: true, ..tail };
-        let of_tail = |events: f64| move |window| Sample { sum: clumps(window, events), count: events };
-        let beyond = |hits: f64| Sample { sum: hits, count: 200.0 };
-        let baseline: Vec<Vec<Sample>> =
-            (0..200).map(of_tail(200.0)).map(|tail| vec![tail, beyond(0.0)]).collect();
-        let (calm, fault) = (&baseline[0], [baseline[0][0], beyond(20.0)]);
-        let alone = watch(&[tail, Quantity { tail_of: None, ..range }], &baseline);
-        assert!(alarms(&alone, calm, &fault)[1], "twenty events beyond everything in the baseline");
-        let of_column = watch(&[tail, range], &baseline);
-        assert!(!alarms(&of_column, calm, &fault)[1], "may be one clump, as those of the tail are");
-        let steady: Vec<Vec<Sample>> =
-            (0..200).map(|_| vec![Sample { sum: 3.0, count: 200.0 }, beyond(0.0)]).collect();
-        let of_column = watch(&[tail, range], &steady);
-        assert!(
-            alarms(&of_column, &steady[0], &fault)[1],
-            "where the tail does not clump nothing is borrowed"
-        );
-    }
-
-    #[test]
-    fn two_columns_together_go_with_the_level_of_either() {
-        let location = Quantity { column: Some(0), ..plain(Law::Mean { variance: 1.0 }, Family::Marginal) };
-        let pair = Quantity { family: Family::Pair, column: Some(1), ..location };
-        let windows: Vec<Vec<Sample>> = (0..96)
-            .map(|window| {
-                let level = 0.3 * (f64::from(window) / 15.0).sin();
-                let mean = |mean: f64| Sample { sum: 500.0 * mean, count: 500.0 };
-                vec![mean(level), mean(0.04 * (f64::from(window % 5) - 2.0))]
-            })
-            .collect();
-        let between = |other| {
-            let watch = watch(&[location, Quantity { other_column: other, ..pair }], &windows);
-            watch.fit(1).expect("a fit").between
-        };
-        assert!(between(Some(0)) > between(Some(2)), "the product holds the square of the level");
-    }
-
-    #[test]
-    fn a_part_of_a_steady_window_is_a_sample_of_it() {
-        let steady = plain(Law::Mean { variance: 1.0 }, Family::Marginal);
-        let baseline: Vec<Vec<Sample>> = (0..100)
-            .map(|window| {
-                let count = 240.0 + f64::from(window % 7) - 3.0;
-                vec![Sample { sum: f64::from(window % 3) - 1.0, count }]
-            })
-            .collect();
-        let watch = watch(&[steady], &baseline);
-        let fit = watch.fit(0).expect("a fit");
-        let precision = |count: f64| fit.precision(fit.trusted(Sample { sum: 0.0, count }, &[]).count);
-        assert!(precision(240.0) > 5.0 * 240.0, "a timetable hardly varies: {}", precision(240.0));
-        assert!(precision(120.0) < 2.5 * 120.0, "half of one does: {}", precision(120.0));
-    }
-
-    #[test]
-    fn evidence_that_leads_gives_the_direction_and_a_score_beyond_its_threshold() {
-        let scan =
-            Reading { z: 2.0, threshold: 5.0, rises: false, evidence: (9.0, 15.0), ..Reading::default() };
-        let led = Reading { evidence: (16.0, 15.0), ..scan };
-        let (statistic, threshold) = led.strongest();
-        assert!(statistic < -threshold && threshold > 5.0, "{statistic} {threshold}");
-        assert_eq!(Reading { z: 6.0, ..scan }.strongest(), (6.0, 5.0));
-    }
-
-    #[test]
-    fn a_warning_is_told_with_the_threshold_that_it_passed() {
-        let page = Reading { z: 4.5, threshold: 5.0, evidence: (1.0, 15.0), ..Reading::default() };
-        let warning = Reading { warning: (4.0, 10.0), alarm: Some(Loudness::Warn), ..page };
-        assert_eq!((page.strongest(), warning.strongest()), ((4.5, 5.0), (4.5, 4.0)));
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;

@@ -198,9 +198,9 @@ impl ReplayCommand {
         } else {
             ("resampled", replay(&baseline.watch, resampled))
         };
-        answer.take(name, baseline.budget, replayed);
+        answer.take(name, (baseline.budget, baseline.sharing), replayed);
         match split(baseline, series, &starts) {
-            Some(replayed) => answer.take("split", baseline.budget, replayed),
+            Some(replayed) => answer.take("split", (baseline.budget, baseline.sharing), replayed),
             None => answer.notes.push(format!(
                 "half of the baseline has fewer than {FEWEST_OF_HALF} windows: nothing was calibrated on one half \
                  and replayed on the other"
@@ -241,13 +241,15 @@ fn calibrated_on<I: Iterator<Item = SeriesWindow>>(
         windows: windows(),
     };
     reference.calibration = Some(calibrate(&reference, series));
-    Some(ModelWatch::new(&reference, baseline.budget)?.tolerating(&baseline.monitor.tolerated))
+    let watch = ModelWatch::new(&reference, baseline.budget)?;
+    Some(watch.tolerating(&baseline.monitor.tolerated).shared_by(baseline.sharing))
 }
 
 impl Answer {
-    fn take(&mut self, stream: &'static str, budget: BudgetDays, replayed: Replayed) {
+    fn take(&mut self, stream: &'static str, (budget, sharing): (BudgetDays, u32), replayed: Replayed) {
         let budgets = budget.budgets(self.window_ms);
-        let stated = [(budget.warning, budgets.warn), (budget.critical, budgets.page)];
+        let stated =
+            [(budget.warning, budgets.warn.among(sharing)), (budget.critical, budgets.page.among(sharing))];
         let days = replayed.windows as f64 * self.window_ms as f64 / DAY;
         for ((loudness, tally), (one_in, in_force)) in
             Loudness::ALL.into_iter().zip(replayed.tallies).zip(stated)

@@ -3,8 +3,8 @@
 use chrono::{DateTime, SecondsFormat};
 
 use crate::alert::{
-    AlertKind, DriftShare, Explained, Finding, MAX_EXPLAINED, MAX_FINDINGS, Moved, Notification, SliceShift,
-    WindowRef,
+    AlertKind, Consequence, DriftShare, Explained, Finding, MAX_EXPLAINED, MAX_FINDINGS, Moved, Notification,
+    SliceShift, WindowRef,
 };
 use crate::subject::Millis;
 
@@ -18,6 +18,8 @@ const MAX_WORD: usize = 128;
 /// Longest text of an explanation, and its command.
 const MAX_TERM: usize = 64;
 const MAX_COMMAND: usize = 400;
+/// Most of what follows from a finding that a body has room for: the summary says how many more there are.
+const MAX_FOLLOWING: usize = 1;
 const MAX_LINK: usize = 2_048;
 /// Most labels shown.
 const MAX_LABELS: usize = 20;
@@ -98,6 +100,12 @@ fn bounded_explained(explained: &Explained) -> Explained {
         kind: clip(&one.kind, MAX_TERM),
         ..one.clone()
     };
+    let follows = |one: &Consequence| Consequence {
+        column: clip(&one.column, MAX_TERM),
+        kind: clip(&one.kind, MAX_TERM),
+        slice: one.slice.as_deref().map(|slice| clip(slice, MAX_TERM)),
+        ..one.clone()
+    };
     Explained {
         kind: clip(&explained.kind, MAX_TERM),
         mean: explained.mean,
@@ -107,6 +115,7 @@ fn bounded_explained(explained: &Explained) -> Explained {
         quantiles: explained.quantiles.iter().take(MAX_EXPLAINED).cloned().collect(),
         shares: explained.shares.iter().take(MAX_EXPLAINED).map(share).collect(),
         slices: explained.slices.iter().take(MAX_EXPLAINED).map(slice).collect(),
+        follows: explained.follows.iter().take(MAX_FOLLOWING).map(follows).collect(),
         // Cut short it would be another command.
         command: explained.command.clone().filter(|command| clip(command, MAX_COMMAND) == *command),
     }

@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::cause::Cause;
 use super::findings::VOLUME;
-use super::verdicts::{Told, verdict};
+use super::verdicts::{Told, judged_verdict};
 use super::{Finding, Judged, Place, VERSION_WINDOWS};
 use crate::reference::{Reference, Slice};
 use crate::view::{Level, WindowView};
@@ -30,9 +29,7 @@ pub fn version_views(
             finding.slice.as_ref() == Some(&slice) || (leads && finding.feature == VOLUME)
         };
         let told = |finding: &Finding| {
-            let follows = judged.follows_from(reference, finding);
-            let mut verdict = verdict(place, reference, finding, told);
-            verdict.inhibited_by = follows.map(Cause::text);
+            let mut verdict = judged_verdict(place, reference, (judged, finding), told);
             if finding.slice.is_some() {
                 DETECTOR.clone_into(&mut verdict.detector);
             }

@@ -11,6 +11,7 @@ mod cause;
 mod changes;
 mod contrasts;
 pub mod explain;
+mod faulty;
 mod findings;
 mod quantities;
 mod rate;
@@ -22,7 +23,8 @@ mod verdicts;
 use std::collections::{BTreeSet, HashMap};
 
 use anchorwatch_detectors::calibrated::{
-    Budget, Budgets, Fall, Family, Fit, Loudness, REMEMBERED, Reading, Sample, VolumeFit, Watch, WatchState,
+    Budget, Budgets, Fall, Family, Fit, Loudness, MOST_SHARING, REMEMBERED, Reading, Sample, VolumeFit,
+    Watch, WatchState,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -45,6 +47,7 @@ pub use verdicts::{Place, Told, views};
 
 use cause::LatestCause;
 use changes::Changes;
+use faulty::Faults;
 use findings::{Readings, findings};
 use quantities::Measure;
 
@@ -115,6 +118,8 @@ pub struct ModelWatch {
     inputs: BTreeSet<String>,
     /// Whether slices are all that it is about: what moved everywhere does not explain how they differ.
     of_slices: bool,
+    /// Versions of the model that share the budget where nobody says how many do.
+    sharing: u32,
 }
 
 /// What a watch remembers between windows.
@@ -127,6 +132,7 @@ pub struct ModelWatchState {
     next_start: Option<Millis>,
     cause: LatestCause,
     changes: Changes,
+    faults: Faults,
 }
 
 impl ModelWatch {
@@ -194,6 +200,7 @@ impl ModelWatch {
             volume: None,
             inputs: cause::inputs(reference),
             of_slices: false,
+            sharing: 1,
         })
     }
 
@@ -207,6 +214,12 @@ impl ModelWatch {
             self.watch.tolerate(index, change);
         }
         self
+    }
+
+    /// The same as one of `versions` watches (1 to 63) that share the model's budget evenly.
+    #[must_use]
+    pub fn shared_by(self, versions: u32) -> Self {
+        Self { sharing: versions.clamp(1, MOST_SHARING), ..self }
     }
 
     /// Length of the windows that are judged.
@@ -236,13 +249,26 @@ impl ModelWatch {
             next_start: None,
             cause: LatestCause::default(),
             changes: Changes::default(),
+            faults: Faults::default(),
         }
     }
 
     /// Takes in the window that starts at `start` and says what stands out, loudest first.
     pub fn step(&self, state: &mut ModelWatchState, start: Millis, counted: Counted<'_>) -> Judged {
+        self.step_among(state, start, counted, self.sharing)
+    }
+
+    /// The same where this many versions share the model's budget in the window.
+    pub fn step_among(
+        &self,
+        state: &mut ModelWatchState,
+        start: Millis,
+        counted: Counted<'_>,
+        versions: u32,
+    ) -> Judged {
         let samples = self.sampler.samples(&self.monitored, counted);
-        let readings = self.watch.step(&mut state.watch, &samples, local(self.time_zone, start));
+        let at = local(self.time_zone, start);
+        let readings = self.watch.step_among(&mut state.watch, &samples, at, versions);
         let volume = self.step_volume(state, start, counted.whole);
         state.next_start = Some(start + self.window_ms);
         let findings =
@@ -251,13 +277,20 @@ impl ModelWatch {
         let explains = |finding: &Finding| !self.of_slices || finding.slice.is_some();
         let causes = findings.iter().filter(|finding| explains(finding));
         let cause = state.cause.take(cause::cause(&self.inputs, causes), rows);
-        let still = |feature: &str, slice: Option<&Slice>| {
+        let still = |faults: bool, feature: &str, slice: Option<&Slice>| {
             let of_column = self.monitored.iter().zip(&readings).filter(|(one, _)| {
-                one.feature == feature && one.slice.as_ref() == slice && !findings::is_fault(one.kind)
+                one.feature == feature
+                    && one.slice.as_ref() == slice
+                    && findings::is_fault(one.kind) == faults
             });
             of_column.map(|(_, reading)| reading.z.abs() / reading.threshold).any(|part| part >= STILL_THERE)
         };
-        let parts = state.changes.take(&findings, rows, explains, still);
+        let unconfirmed = self.unconfirmed(&readings);
+        let of_faults = |feature: &str, slice: Option<&Slice>| still(true, feature, slice);
+        let follows = state.faults.take(&findings, rows, &unconfirmed, explains, of_faults);
+        let moves = |feature: &str, slice: Option<&Slice>| still(false, feature, slice);
+        let parts = state.changes.take(&findings, rows, explains, moves);
+        let parts = follows.into_iter().zip(parts).map(|(fault, part)| fault.or(part)).collect();
         Judged { samples, readings, findings, cause, parts }
     }
 
@@ -290,6 +323,25 @@ impl ModelWatch {
         seen
     }
 
+    /// Faults that are over in this window and alert once they are in the next one too.
+    fn unconfirmed(&self, readings: &[Reading]) -> Vec<Cause> {
+        let is_over = |reading: &Reading| {
+            let threshold = reading.warning.0;
+            reading.alarm.is_none() && threshold > 0.0 && reading.z.abs() > threshold
+        };
+        let over = self.monitored.iter().zip(readings).filter(|(one, reading)| {
+            findings::is_fault(one.kind) && (!self.of_slices || one.slice.is_some()) && is_over(reading)
+        });
+        let cause = |(one, reading): (&Monitored, &Reading)| Cause {
+            feature: one.feature.clone(),
+            kind: one.kind.to_owned(),
+            slice: one.slice.clone(),
+            columns: 1,
+            heat: reading.heat,
+        };
+        over.map(cause).collect()
+    }
+
     /// How far traffic fell short, if by more than the threshold.
     fn step_volume(&self, state: &mut ModelWatchState, start: Millis, counts: &[u64]) -> Option<Fall> {
         let fit = self.volume.as_ref()?;
@@ -319,7 +371,8 @@ pub struct Judged {
     pub findings: Vec<Finding>,
     /// What explains others among them: of this window, or of an alert that still fires.
     pub cause: Option<Cause>,
-    /// By finding: the change of the same column elsewhere that it is a part of, while that one's alert fires.
+    /// By finding: the fault of its column that it follows from, or the change of the same column elsewhere that it is a part
+    /// of, while that one's alert fires.
     pub parts: Vec<Option<Cause>>,
 }
 
@@ -329,6 +382,20 @@ impl Judged {
         let place = self.findings.iter().position(|one| one == finding);
         let part = place.and_then(|place| self.parts.get(place)).and_then(Option::as_ref);
         part.or_else(|| self.cause.as_ref().filter(|cause| cause::follows(reference, finding, cause)))
+    }
+
+    /// What follows from a finding of this window, the loudest first.
+    fn consequences<'a>(
+        &'a self,
+        reference: &'a Reference,
+        of: &'a Finding,
+    ) -> impl Iterator<Item = &'a Finding> + 'a {
+        let is = |cause: &Cause| {
+            let alike = findings::is_fault(&cause.kind) == findings::is_fault(of.kind);
+            alike && cause.feature == of.feature && cause.slice == of.slice
+        };
+        let follows = move |one: &&Finding| *one != of && self.follows_from(reference, one).is_some_and(is);
+        self.findings.iter().filter(follows)
     }
 }
 
@@ -350,6 +417,8 @@ struct StoredState {
     cause: LatestCause,
     #[serde(default)]
     changes: Changes,
+    #[serde(default)]
+    faults: Faults,
 }
 
 impl ModelWatchState {
@@ -366,6 +435,7 @@ impl ModelWatchState {
             + self.shortfalls.capacity() * size_of::<f64>()
             + self.cause.bytes()
             + self.changes.bytes()
+            + self.faults.bytes()
     }
 
     /// The state as text for a checkpoint.
@@ -381,6 +451,7 @@ impl ModelWatchState {
             next_start: self.next_start,
             cause: self.cause.clone(),
             changes: self.changes.clone(),
+            faults: self.faults.clone(),
         })
     }
 
@@ -394,6 +465,7 @@ impl ModelWatchState {
             next_start: stored.next_start,
             cause: stored.cause,
             changes: stored.changes,
+            faults: stored.faults,
         })
     }
 }

@@ -65,7 +65,7 @@ pub fn delays(
             let mean = if law == Law::Share { mean.clamp(0.0, 1.0) } else { mean };
             samples[*index] = Sample { sum: mean * fit.typical_count, count: fit.typical_count };
         }
-        let readings: Vec<Reading> = watch.watch.step(&mut state, &samples, at);
+        let readings: Vec<Reading> = watch.watch.step_among(&mut state, &samples, at, watch.sharing);
         for (index, noticed) in of_kind.iter().zip(&mut noticed) {
             let loud = readings.get(*index).and_then(|reading| reading.alarm).is_some_and(|l| l >= loudness);
             if loud && step >= LONGEST && noticed.is_none() {
@@ -96,15 +96,16 @@ pub struct FamilyThresholds {
     pub evidence: f64,
 }
 
-/// Thresholds of each family that has quantities.
+/// Thresholds of each family that has quantities, of one of `sharing` watches that share the budget.
 #[must_use]
-pub fn thresholds(monitored: &[Monitored], budget: Budget) -> Vec<FamilyThresholds> {
+pub fn thresholds(monitored: &[Monitored], budget: Budget, sharing: u32) -> Vec<FamilyThresholds> {
     let quantities: Vec<_> = monitored.iter().map(|one| one.quantity).collect();
     let all = split(budget, &quantities);
     let of_family = |family: Family| {
         let members = || quantities.iter().zip(&all).filter(move |(one, _)| one.family == family);
-        let least =
-            |rises: bool| members().find(|(one, _)| one.rises_only == rises).map(|(_, limits)| limits.scan);
+        let least = |rises: bool| {
+            members().find(|(one, _)| one.rises_only == rises).map(|(_, limits)| limits.scan_among(sharing))
+        };
         Some(FamilyThresholds {
             family,
             quantities: members().count(),

@@ -86,7 +86,7 @@ fn the_floors_told_are_those_that_the_watch_applies() {
 fn thresholds_are_told_of_every_family_that_is_watched() {
     let reference = reference();
     let watch = ModelWatch::new(&reference, BudgetDays::default()).expect("calibrated");
-    let limits = thresholds(watch.monitored(), Budget { windows: 2_000.0 });
+    let limits = thresholds(watch.monitored(), Budget { windows: 2_000.0 }, 1);
     let families: Vec<Family> = limits.iter().map(|one| one.family).collect();
     assert_eq!(families, [Family::Marginal, Family::Rate]);
     assert!(limits.iter().all(|one| one.both_ways.is_some_and(|z| (3.0..7.0).contains(&z))));

@@ -96,6 +96,8 @@ impl Teller<'_> {
                     z: one.z,
                 })
                 .collect(),
+            // What follows is known where the whole window is.
+            follows: Vec::new(),
             command: self.command(finding),
         }
     }
@@ -109,7 +111,7 @@ impl Teller<'_> {
     /// `None` where the log alone does not show it, as of labels that came later.
     fn command(&self, finding: &Finding) -> Option<String> {
         let topic = self.topic.name.as_ref()?;
-        let Place { model, version, reference_id, start, end, late_labels, .. } = self.place;
+        let Place { model, version, reference_id, start, end, late_labels, sharing, .. } = self.place;
         if late_labels {
             return None;
         }
@@ -125,8 +127,9 @@ impl Teller<'_> {
         let field = self.topic.segment_field.as_deref().filter(|field| *field != "segment");
         let columns = field
             .map_or_else(String::new, |field| format!(" --columns {}", quoted(&format!("segment={field}"))));
+        let versions = if sharing > 1 { format!(" --versions {sharing}") } else { String::new() };
         let command = format!(
-            "anchorwatch explain {} --config anchorwatch.yaml --reference {} --events {}{columns}",
+            "anchorwatch explain {} --config anchorwatch.yaml --reference {}{versions} --events {}{columns}",
             quoted(&verdict),
             reference_id.get(..DIGITS).unwrap_or(reference_id),
             quoted(&events),

@@ -9,8 +9,9 @@ use anchorwatch_detectors::distributions::normal_sf;
 use super::cause::Cause;
 use super::findings::{Finding, is_fault};
 use super::quantities::{About, LATENCY, Monitored};
+use super::told::slice_name;
 use super::{CALIBRATED, Judged, STILL_THERE};
-use crate::alert::{AlertKind, Explained, Moved, Severity};
+use crate::alert::{AlertKind, Consequence, Explained, MAX_FOLLOWS, Moved, Severity};
 use crate::reference::{Layout, Reference, Role, Slice};
 use crate::subject::Millis;
 use crate::view::{Level, VerdictView, WindowView};
@@ -34,6 +35,8 @@ pub struct Place<'a> {
     pub show_categories: bool,
     /// Whether it is about labels that came later than their predictions.
     pub late_labels: bool,
+    /// Versions of the model that share its budget in this window.
+    pub sharing: u32,
 }
 
 /// The window of the whole, then one for each segment of the calibration.
@@ -66,10 +69,7 @@ pub fn views(
         judged.findings.iter().filter(|finding| finding.slice.as_ref() == slice).collect()
     };
     let of_whole = found(None);
-    let verdict = |finding: &Finding| {
-        let follows = judged.follows_from(reference, finding);
-        VerdictView { inhibited_by: follows.map(Cause::text), ..verdict(place, reference, finding, told) }
-    };
+    let verdict = |finding: &Finding| judged_verdict(place, reference, (judged, finding), told);
     let mut whole: Vec<VerdictView> = of_whole.iter().map(|finding| verdict(finding)).collect();
     let elsewhere = shows_elsewhere(judged, None);
     for (feature, (reading, n)) in calm(monitored, judged) {
@@ -219,13 +219,51 @@ pub(super) fn verdict(
         reference_rows: reference.profile.get(Layout::ROWS).copied().unwrap_or(0),
         level: Level::Drift,
         kind: kind_of(finding),
-        severity: Some(match finding.loudness {
-            Loudness::Warn => Severity::Warning,
-            Loudness::Page => Severity::Critical,
-        }),
+        severity: Some(severity_of(finding.loudness)),
         inhibited_by: None,
         moved,
         explained: explained.map(Box::new),
+    }
+}
+
+/// The verdict on a finding with what it follows from and what follows from it. A fault is as severe as the drift that it
+/// speaks for.
+pub(super) fn judged_verdict(
+    place: Place<'_>,
+    reference: &Reference,
+    (judged, finding): (&Judged, &Finding),
+    told: &Told<'_>,
+) -> VerdictView {
+    let follows = judged.follows_from(reference, finding);
+    let mut verdict = verdict(place, reference, finding, told);
+    verdict.inhibited_by = follows.map(Cause::text);
+    let consequences = || judged.consequences(reference, finding);
+    if is_fault(finding.kind) {
+        let loudest = consequences().map(|one| severity_of(one.loudness)).max();
+        verdict.severity = verdict.severity.max(loudest);
+    }
+    if let Some(explained) = &mut verdict.explained {
+        let consequence = |one: &Finding| Consequence {
+            column: column_of(&one.feature).to_owned(),
+            kind: kind_text(
+                reference,
+                (one.feature.as_str(), one.kind, one.about.as_ref()),
+                place.show_categories,
+            ),
+            slice: one.slice.as_ref().map(|slice| slice_name(Some(slice))),
+            statistic: one.statistic,
+            threshold: one.threshold,
+        };
+        let finite = |one: &&Finding| one.statistic.is_finite() && one.threshold.is_finite();
+        explained.follows = consequences().filter(finite).take(MAX_FOLLOWS).map(consequence).collect();
+    }
+    verdict
+}
+
+fn severity_of(loudness: Loudness) -> Severity {
+    match loudness {
+        Loudness::Warn => Severity::Warning,
+        Loudness::Page => Severity::Critical,
     }
 }
 

@@ -7,6 +7,9 @@
 //! - J-2: performance windows do not depend on how partitions are interleaved, as long as nothing is dropped.
 //! - J-3: a prediction is labelled at most once.
 //!
+//! Predictions whose label comes with them wait for nothing: they add to the figures of the same windows, and are judged
+//! elsewhere.
+//!
 //! Bounds: at most `max` predictions of all models wait, and a quarter as many labels; when they are more, the oldest
 //! chunk of the model with the most of them leaves and is counted. A waiting prediction takes about 130 bytes and two per
 //! column that the residual is multiplied with. There is one pane per version and window within `wait`, of a few kB and 50
@@ -15,6 +18,7 @@
 mod document;
 mod leaving;
 mod pane;
+mod views;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,7 +29,6 @@ use serde::{Deserialize, Serialize};
 use super::Plan;
 use crate::reference::{Joint, Outcome, Reference, ResidualTerms, Slice};
 use crate::subject::Millis;
-use crate::view::{JoinView, LabelsView};
 
 pub use document::PREFIX as JOIN_DOCUMENTS;
 pub use pane::Decisions;
@@ -88,7 +91,9 @@ pub struct FinalWindow {
     pub start: Millis,
     /// Last instant, exclusive.
     pub end: Millis,
-    /// Labelled predictions.
+    /// Predictions whose label was waited for.
+    pub waited_for: u64,
+    /// Those with a label.
     pub labelled: u64,
     /// Counters in the plan's layout: labelled rows and the residual's terms.
     pub counts: Vec<u64>,
@@ -170,6 +175,12 @@ impl Join {
         }
     }
 
+    /// Its bounds.
+    #[must_use]
+    pub fn settings(&self) -> JoinSettings {
+        self.settings
+    }
+
     /// Whether labels of events counted with this plan are joined.
     #[must_use]
     pub fn concerns(&self, plan: &Plan) -> bool {
@@ -183,7 +194,7 @@ impl Join {
             return;
         };
         self.dirty = true;
-        let lane = self.lane(&seen);
+        let lane = self.lane(seen.model, seen.version, seen.plan);
         let window = window_of(seen.at, self.settings.window_ms);
         let slice = seen.segment.and_then(|value| place_of(&seen.plan.reference, value));
         let prediction =
@@ -209,6 +220,26 @@ impl Join {
                 self.predictions += 1;
                 self.make_room();
             }
+        }
+    }
+
+    /// Takes in a prediction that came with its label. One of a window that is closed comes too late.
+    pub fn labelled(
+        &mut self,
+        (model, version): (&str, &str),
+        plan: &Arc<Plan>,
+        score_cell: Option<usize>,
+        outcome: Outcome,
+        at: Millis,
+    ) {
+        let window = window_of(at, self.settings.window_ms);
+        if self.edge.is_some_and(|edge| window + self.settings.window_ms <= edge) {
+            return;
+        }
+        let lane = self.lane(model, version, plan);
+        if let Some(pane) = self.lanes.get_mut(&lane).and_then(|lane| lane.pane(window)) {
+            pane.inline.add_figures(&plan.reference.joint, score_cell, outcome);
+            self.dirty = true;
         }
     }
 
@@ -276,15 +307,15 @@ impl Join {
         }
     }
 
-    fn lane(&mut self, seen: &Predicted<'_>) -> u32 {
-        let is = |lane: &Lane| lane.is(seen.model, seen.version, &seen.plan.reference_id);
+    fn lane(&mut self, model: &str, version: &str, plan: &Arc<Plan>) -> u32 {
+        let is = |lane: &Lane| lane.is(model, version, &plan.reference_id);
         if self.lanes.get(&self.last_lane).is_some_and(is) {
             return self.last_lane;
         }
         let known = self.lanes.iter().find(|(_, lane)| is(lane)).map(|(number, _)| *number);
         let number = known.unwrap_or_else(|| {
             let next = self.lanes.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
-            self.lanes.insert(next, Lane::new(seen.model, seen.version, Arc::clone(seen.plan)));
+            self.lanes.insert(next, Lane::new(model, version, Arc::clone(plan)));
             next
         });
         self.last_lane = number;
@@ -316,8 +347,10 @@ impl Join {
         let JoinSettings { wait, window_ms, complete, .. } = self.settings;
         let edge = self.edge?;
         let is_final = |start: Millis, pane: &Pane| {
-            let (end, share) = (start + window_ms, pane.settled.labelled as f64 / pane.seen.max(1) as f64);
-            end <= edge && (share >= complete || end.saturating_add(wait) <= edge)
+            let inline = pane.inline.labelled;
+            let labelled = (pane.settled.labelled + inline) as f64;
+            let (end, share) = (start + window_ms, labelled / (pane.seen + inline).max(1) as f64);
+            end <= edge && (pane.seen == 0 || share >= complete || end.saturating_add(wait) <= edge)
         };
         let first = |lane: &Lane| {
             let (start, pane) = lane.panes.first_key_value()?;
@@ -332,13 +365,14 @@ impl Join {
         let end = start + window_ms;
         lane.next = end;
         let counts = lane.counts(&pane.settled);
-        lane.latest = Some(lane.figures((start, end), &pane, &counts));
+        lane.latest = Some(lane.figures((start, end), &pane));
         Some(FinalWindow {
             model: lane.model.clone(),
             version: lane.version.clone(),
             plan: Arc::clone(&lane.plan),
             start,
             end,
+            waited_for: pane.seen,
             labelled: pane.settled.labelled,
             slices: lane.slices(&pane.settled),
             decisions: pane.settled.decisions,
@@ -352,46 +386,6 @@ impl Join {
         let chunks: usize =
             self.models.values().map(|model| model.predictions.dirty() + model.early.dirty()).sum();
         chunks * waiting::CHUNK * 64
-    }
-
-    /// What waits and what became of it, by model.
-    #[must_use]
-    pub fn models(&self) -> Vec<JoinView> {
-        let view = |(name, model): (&String, &OfModel)| JoinView {
-            model: name.clone(),
-            waiting: model.predictions.len() as u64,
-            early: model.early.len() as u64,
-            joined: model.fates.joined,
-            unmatched: model.fates.unmatched,
-            repeated: model.fates.repeated,
-            expired: model.fates.expired,
-            dropped: model.fates.dropped,
-            late: model.fates.late,
-        };
-        self.models.iter().map(view).collect()
-    }
-
-    /// How far the labels of each version have come.
-    #[must_use]
-    pub fn versions(&self) -> Vec<LabelsView> {
-        let mut views: BTreeMap<(&str, &str), LabelsView> = BTreeMap::new();
-        for lane in self.lanes.values() {
-            let view = views.entry((&lane.model, &lane.version)).or_insert_with(|| LabelsView {
-                model: lane.model.clone(),
-                version: lane.version.clone(),
-                provisional_predictions: 0,
-                provisional_labelled: 0,
-                latest: None,
-            });
-            let ended =
-                |start: &Millis| self.edge.is_some_and(|edge| *start + self.settings.window_ms <= edge);
-            for (_, pane) in lane.panes.iter().filter(|(start, _)| ended(start)) {
-                view.provisional_predictions += pane.seen;
-                view.provisional_labelled += pane.settled.labelled;
-            }
-            view.latest = lane.latest.clone().or(view.latest.take());
-        }
-        views.into_values().collect()
     }
 }
 

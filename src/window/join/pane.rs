@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anchorwatch_detectors::counts::merge;
 use anchorwatch_detectors::latency;
+use anchorwatch_detectors::performance::ranking::{Within, roc_auc};
 use serde::{Deserialize, Serialize};
 
 use crate::reference::{Joint, Layout, Moment, Outcome, Slice};
@@ -36,13 +37,7 @@ pub struct Decisions {
 impl Decisions {
     /// Adds a prediction, unless its label is neither 0 nor 1.
     pub fn add(&mut self, outcome: Outcome) {
-        let truth = if outcome.label == 1.0 {
-            true
-        } else if outcome.label == 0.0 {
-            false
-        } else {
-            return;
-        };
+        let Some(truth) = class(outcome) else { return };
         self.all += 1;
         let said = outcome.score >= DECISION;
         self.wrong += u64::from(said != truth);
@@ -88,6 +83,15 @@ fn ratio(part: u64, of: u64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)
 }
 
+/// Whether the label is 1 rather than 0; `None` if it is neither.
+fn class(outcome: Outcome) -> Option<bool> {
+    match outcome.label {
+        1.0 => Some(true),
+        0.0 => Some(false),
+        _ => None,
+    }
+}
+
 /// Sums over labelled predictions. Two of them add up to that of all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
@@ -103,6 +107,9 @@ pub(super) struct Tally {
     /// What a threshold at one half makes of the scores.
     #[serde(default)]
     pub(super) decisions: Decisions,
+    /// By the cell of the score: labels of 0, and of 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) ranks: BTreeMap<u16, [u64; 2]>,
 }
 
 impl Tally {
@@ -115,8 +122,7 @@ impl Tally {
         outcome: Outcome,
         delay: Millis,
     ) {
-        self.labelled += 1;
-        self.decisions.add(outcome);
+        self.rank(joint.residual.as_ref().and_then(|terms| cells.get(terms.score).copied()), outcome);
         // The terms of pairs, which stand behind those of the residual, were counted with the prediction.
         self.terms.resize(2 * joint.residual_terms(), 0);
         let mut of_slice = slice.map(|place| self.slices.entry(place).or_default());
@@ -133,6 +139,33 @@ impl Tally {
         }
     }
 
+    /// Adds a prediction whose label came with it: what the figures need, and nothing that is judged.
+    pub(super) fn add_figures(&mut self, joint: &Joint, score_cell: Option<usize>, outcome: Outcome) {
+        self.rank(score_cell, outcome);
+        for (place, amount) in joint.moments(outcome).into_iter().flatten() {
+            self.terms.resize(self.terms.len().max(place + 1), 0);
+            if let Some(term) = self.terms.get_mut(place) {
+                *term = term.saturating_add(amount);
+            }
+        }
+    }
+
+    /// Counts a prediction, its decision, and its score by its label.
+    fn rank(&mut self, score_cell: Option<usize>, outcome: Outcome) {
+        self.labelled += 1;
+        self.decisions.add(outcome);
+        let cell = score_cell.and_then(|cell| u16::try_from(cell).ok()).filter(|cell| *cell != u16::MAX);
+        if let (Some(cell), Some(truth)) = (cell, class(outcome)) {
+            self.ranks.entry(cell).or_default()[usize::from(truth)] += 1;
+        }
+    }
+
+    /// Area under the ROC curve, scores of one cell counting as ties; `None` unless both labels came.
+    fn roc_auc(&self) -> Option<f64> {
+        let side = |side: usize| self.ranks.values().map(|counts| counts[side]).collect::<Vec<u64>>();
+        roc_auc(&side(1), &side(0), Within::Equal).map(|area| area.value)
+    }
+
     fn merge(&mut self, other: &Self) {
         self.labelled += other.labelled;
         self.terms.resize(self.terms.len().max(other.terms.len()), 0);
@@ -144,6 +177,9 @@ impl Tally {
             merge(self.slices.entry(*place).or_default(), terms);
         }
         self.decisions.merge(other.decisions);
+        for (cell, counts) in &other.ranks {
+            merge(self.ranks.entry(*cell).or_default(), counts);
+        }
     }
 
     fn delay(&self, q: f64) -> Option<f64> {
@@ -164,6 +200,9 @@ pub(super) struct Pane {
     pub(super) seen: u64,
     /// Labels whose own window is closed.
     pub(super) settled: Tally,
+    /// Predictions whose label came with them. They are judged with all else of their window, not here.
+    #[serde(default)]
+    pub(super) inline: Tally,
     /// Labels of windows that are not, by the start of their window.
     pub(super) coming: BTreeMap<Millis, Tally>,
 }
@@ -258,29 +297,28 @@ impl Lane {
     }
 
     /// Figures of a judged window.
-    pub(super) fn figures(
-        &self,
-        (start, end): (Millis, Millis),
-        pane: &Pane,
-        counts: &[u64],
-    ) -> PerformanceView {
+    pub(super) fn figures(&self, (start, end): (Millis, Millis), pane: &Pane) -> PerformanceView {
+        let mut all = pane.settled.clone();
+        all.merge(&pane.inline);
+        let counts = self.counts(&all);
         let joint = &self.plan.reference.joint;
         let scale = joint.residual.as_ref().map_or(1.0, |terms| terms.scale);
         let mean = |moment: Moment| {
-            let (n, sum) = joint.sum(&self.plan.layout, counts, moment as usize);
+            let (n, sum) = joint.sum(&self.plan.layout, &counts, moment as usize);
             (n > 0.0).then(|| sum / n)
         };
         PerformanceView {
             start,
             end,
-            predictions: pane.seen,
-            labelled: pane.settled.labelled,
+            predictions: pane.seen + pane.inline.labelled,
+            labelled: all.labelled,
             mean_residual: mean(Moment::Calibration).map(|mean| mean * scale),
             mean_squared_residual: mean(Moment::Brier).map(|mean| mean * scale * scale),
-            accuracy: pane.settled.decisions.accuracy(),
-            precision: pane.settled.decisions.precision(),
-            recall: pane.settled.decisions.recall(),
-            f1: pane.settled.decisions.f1(),
+            accuracy: all.decisions.accuracy(),
+            precision: all.decisions.precision(),
+            recall: all.decisions.recall(),
+            f1: all.decisions.f1(),
+            roc_auc: all.roc_auc(),
             delay_p50: pane.settled.delay(0.5),
             delay_p90: pane.settled.delay(0.9),
             delay_p99: pane.settled.delay(0.99),
@@ -302,6 +340,7 @@ mod tests {
             delays: [(3, labelled)].into(),
             slices: [(1, [labelled, 5])].into(),
             decisions: Decisions { all: labelled, wrong: 1, said: 1, came: labelled },
+            ranks: [(7, [labelled, 1])].into(),
         };
         let mut pane = Pane { coming: [(0, tally(2)), (HOUR, tally(3))].into(), ..Pane::default() };
         assert!(!pane.settle(HOUR - 1, HOUR));
@@ -311,7 +350,22 @@ mod tests {
         assert_eq!((pane.settled.labelled, pane.settled.terms[1]), (5, 14));
         assert_eq!(pane.settled.delays, [(3, 5)].into());
         assert_eq!(pane.settled.slices, [(1, [5, 10])].into());
+        assert_eq!(pane.settled.ranks, [(7, [5, 2])].into());
         assert_eq!(pane.settled.decisions, Decisions { all: 5, wrong: 2, said: 2, came: 5 });
+    }
+
+    #[test]
+    fn the_area_counts_pairs_and_half_of_those_in_one_cell() {
+        let mut tally = Tally::default();
+        let outcomes =
+            [(3, 0.0, 4), (3, 1.0, 2), (9, 0.0, 1), (9, 1.0, 5), (usize::MAX, 1.0, 7), (9, 0.4, 3)];
+        for (cell, label, times) in outcomes {
+            (0..times).for_each(|_| tally.rank(Some(cell), Outcome { score: 0.5, label }));
+        }
+        // Of 7 · 5 pairs: 2 · 4 and 5 · 1 are ties, 5 · 4 are in order.
+        assert_eq!((tally.labelled, tally.roc_auc()), (22, Some((0.5 * (8.0 + 5.0) + 20.0) / 35.0)));
+        let none = Tally { ranks: [(1, [4, 0])].into(), ..Tally::default() };
+        assert_eq!(none.roc_auc(), None, "there is no positive one");
     }
 
     #[test]
