@@ -4,6 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use mimalloc::MiMalloc;
+
+/// As the program has it: what a bench measures is the library in that surrounding.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 const HEAD: &str = "# Results of the benches\n\nCPU time, as `make bench` measured it last; see the note below each table.\n";
 
 /// Writes a section into `benches/RESULTS.md`, in the place of the one of that name before.

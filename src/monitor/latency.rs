@@ -1,5 +1,6 @@
 //! Latency of a window: quantiles against the reference, and the share over the objective.
 
+use anchorwatch_detectors::counts::total;
 use anchorwatch_detectors::distributions::binomial_sf;
 use anchorwatch_detectors::latency::{exceeding, quantile};
 
@@ -23,7 +24,7 @@ pub(super) fn judge(
     let settings = &judge.monitor.latency;
     let layout: &Layout = &plan.layout;
     let (window, reference) = (layout.latency(counts), layout.latency(&plan.reference.profile));
-    let (rows, reference_rows): (u64, u64) = (window.iter().sum(), reference.iter().sum());
+    let (rows, reference_rows) = (total(window), total(reference));
     if rows == 0 {
         return (None, Vec::new());
     }

@@ -1,8 +1,8 @@
 //! The budget of series: who owns which, so that they are bounded, replaced as a whole, and deleted when a version leaves.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use prometheus::GaugeVec;
+use prometheus::{Gauge, GaugeVec};
 
 /// Whose series they are: a subject at one horizon.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,12 +22,19 @@ pub(super) struct Sample<'a> {
 
 type Key = (&'static str, Vec<String>);
 
+/// A series that is shown, and where it is to be deleted from.
+#[derive(Debug)]
+struct Shown {
+    family: GaugeVec,
+    gauge: Gauge,
+}
+
 /// All series shown now.
 #[derive(Debug)]
 pub(super) struct Series {
     budget: usize,
     shown: usize,
-    owners: HashMap<Owner, HashMap<Key, GaugeVec>>,
+    owners: HashMap<Owner, HashMap<Key, Shown>>,
 }
 
 impl Series {
@@ -39,22 +46,33 @@ impl Series {
     pub(super) fn replace(&mut self, owner: Owner, samples: Vec<Sample<'_>>) -> u64 {
         let mut known = self.owners.remove(&owner).unwrap_or_default();
         let others = self.shown - known.len();
-        let kept: HashSet<_> = samples.iter().map(|sample| (sample.name, sample.labels.clone())).collect();
-        known.retain(|key, family| kept.contains(key) || delete(key, family));
+        let mut now = HashMap::with_capacity(samples.len());
+        let mut new = Vec::new();
+        for Sample { name, family, labels, value } in samples {
+            let key = (name, labels);
+            match known.remove(&key) {
+                Some(shown) => {
+                    shown.gauge.set(value);
+                    now.insert(key, shown);
+                }
+                // Nothing new has room before all that stays has.
+                None => new.push((key, family, value)),
+            }
+        }
+        known.iter().for_each(|(key, shown)| delete(key, &shown.family));
         let mut dropped = 0;
-        for sample in samples {
-            let key = (sample.name, sample.labels);
-            if !known.contains_key(&key) && others + known.len() >= self.budget {
+        for (key, family, value) in new {
+            if !now.contains_key(&key) && others + now.len() >= self.budget {
                 dropped += 1;
                 continue;
             }
-            if let Ok(gauge) = sample.family.get_metric_with_label_values(&key.1) {
-                gauge.set(sample.value);
-                known.insert(key, sample.family.clone());
+            if let Ok(gauge) = family.get_metric_with_label_values(&key.1) {
+                gauge.set(value);
+                now.insert(key, Shown { family: family.clone(), gauge });
             }
         }
-        self.shown = others + known.len();
-        self.owners.insert(owner, known);
+        self.shown = others + now.len();
+        self.owners.insert(owner, now);
         dropped
     }
 
@@ -63,7 +81,7 @@ impl Series {
         self.owners.retain(|owner, series| {
             let stays = owner.model != model || owner.version != version;
             if !stays {
-                series.iter().for_each(|(key, family)| _ = delete(key, family));
+                series.iter().for_each(|(key, shown)| delete(key, &shown.family));
             }
             stays
         });
@@ -76,9 +94,8 @@ impl Series {
     }
 }
 
-/// Deletes a series; always false, so that `retain` forgets it.
-fn delete(key: &Key, family: &GaugeVec) -> bool {
+/// Deletes a series; one that is not there any more is as good as deleted.
+fn delete(key: &Key, family: &GaugeVec) {
     let labels: Vec<&str> = key.1.iter().map(String::as_str).collect();
     _ = family.remove_label_values(&labels);
-    false
 }

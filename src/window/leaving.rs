@@ -11,6 +11,10 @@ use super::{Plans, Windows};
 use crate::engine::{PaneRow, SubjectNumber};
 use crate::subject::Subject;
 
+/// Most that one counter of a pane or block can hold: ten million events a second for two hours. So no sum over the counters
+/// of a window reaches the end of its numbers.
+const MOST_COUNTED: u64 = 1 << 36;
+
 impl Windows {
     /// Forgets versions that left the registry and of whose traffic nothing is kept, and plans by which nothing that is
     /// kept was counted, unless `in_use` says of model, version and reference that somebody else needs it. Gives whether
@@ -107,7 +111,12 @@ impl Windows {
         let Some((_, plan)) = plan.filter(|(_, plan)| plan.reference_id == row.reference) else {
             return false;
         };
-        if visit_sparse(&row.counts.packed(), plan.layout.len(), |_, _| ()).is_err() {
+        let single = plan.size().single();
+        let mut possible = true;
+        let read = visit_sparse(&row.counts.packed(), plan.layout.len(), |slot, count| {
+            possible &= slot >= single || count <= MOST_COUNTED;
+        });
+        if read.is_err() || !possible {
             return false;
         }
         let counters = plan.layout.len();

@@ -10,7 +10,7 @@ use anchorwatch::subject::Subject;
 use anchorwatch::view::WindowView;
 use anchorwatch::window::WatchedVersion;
 
-use super::{MINUTE, NOW, START, apply, reference, settings};
+use super::{MINUTE, NOW, START, Sent, apply, record, reference, settings};
 
 /// So many models in turn; each is watched for two rounds of ten minutes.
 const ROUNDS: i64 = 60;
@@ -202,4 +202,24 @@ fn one_that_comes_back_after_it_was_forgotten_begins_anew_under_another_number()
     assert_eq!(run.engine.law().counted, before + 1);
     run.write();
     assert!(of(&run) > highest, "{:?}", of(&run));
+}
+
+#[test]
+fn a_pane_with_more_events_than_there_can_be_is_left_out() {
+    let mut engine = Engine::new(&settings());
+    engine.set_catalog(&super::catalog());
+    engine.assign("t", 0, None);
+    let json =
+        format!(r#"{{"model":"m","version":"1.0.0","ts":{START},"features":{{"x":1,"country":"DE"}}}}"#);
+    engine.ingest(&record(&Sent { partition: 0, offset: 0, json }), START);
+    let mut stored = Restored::default();
+    apply(&mut stored, engine.checkpoint());
+    assert!(!stored.panes.is_empty());
+    // The first counter holds as many as 64 bits can.
+    let most: Vec<u8> = [&[0][..], &[0xff; 9], &[1]].concat();
+    let panes = stored.panes.len();
+    stored.panes.iter_mut().for_each(|row| row.counts = most.clone().into());
+    let mut restarted = Engine::new(&settings());
+    let report = restarted.restore(stored, |_| Some(reference())).expect("its own documents");
+    assert_eq!((report.panes, report.panes_left_out), (0, panes));
 }
