@@ -4,6 +4,8 @@
 
 #[path = "engine_laws/leaving.rs"]
 mod leaving;
+#[path = "engine_laws/protocol.rs"]
+mod protocol;
 #[path = "engine_laws/silent.rs"]
 mod silent;
 #[path = "engine_laws/slices.rs"]

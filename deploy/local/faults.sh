@@ -9,4 +9,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 export ANCHORWATCH_FAULTS=long
 # One at a time: how long a start takes is part of what is checked.
-exec cargo test --features failpoints --locked --test faults -- --nocapture --test-threads=1 "$@"
+exec cargo test --features failpoints --locked --test faults --test engine_laws -- --nocapture --test-threads=1 "$@"
