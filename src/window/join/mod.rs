@@ -22,6 +22,7 @@ mod views;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,8 @@ pub struct Join {
     models: BTreeMap<String, OfModel>,
     lanes: BTreeMap<u32, Lane>,
     last_lane: u32,
+    /// Numbers of lanes by a hash of whose they are, each to be looked at again: at most twice as many as there are lanes.
+    found: HashMap<u64, u32>,
     predictions: usize,
     early: usize,
     /// End of the last window that was closed.
@@ -166,6 +169,7 @@ impl Join {
             models: BTreeMap::new(),
             lanes: BTreeMap::new(),
             last_lane: 0,
+            found: HashMap::new(),
             predictions: 0,
             early: 0,
             edge: None,
@@ -312,12 +316,25 @@ impl Join {
         if self.lanes.get(&self.last_lane).is_some_and(is) {
             return self.last_lane;
         }
+        let mut hasher = DefaultHasher::new();
+        (model, version, &plan.reference_id).hash(&mut hasher);
+        let key = hasher.finish();
+        let found = self.found.get(&key).copied().filter(|number| self.lanes.get(number).is_some_and(is));
+        if let Some(number) = found {
+            self.last_lane = number;
+            return number;
+        }
         let known = self.lanes.iter().find(|(_, lane)| is(lane)).map(|(number, _)| *number);
         let number = known.unwrap_or_else(|| {
             let next = self.lanes.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
             self.lanes.insert(next, Lane::new(model, version, Arc::clone(plan)));
             next
         });
+        if self.found.len() > 2 * self.lanes.len() {
+            // Of lanes that are no more.
+            self.found.clear();
+        }
+        self.found.insert(key, number);
         self.last_lane = number;
         number
     }
