@@ -100,7 +100,9 @@ impl EngineLoop {
                 tracing::error!(kafka, missing, "no such topics so far ({hint}); asking again every second");
             });
         }
-        self.due.discover = now + if incomplete { DISCOVER_AT_START } else { DISCOVER_EVERY };
+        // A client that was made anew during an outage has nothing assigned until the broker answers.
+        let soon = incomplete || !self.source.is_assigned();
+        self.due.discover = now + if soon { DISCOVER_AT_START } else { DISCOVER_EVERY };
         Ok(())
     }
 
