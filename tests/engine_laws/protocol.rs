@@ -269,7 +269,7 @@ fn no_flaw_of_the_protocol_stays_unseen() {
         let ended = |one| std::panic::catch_unwind(|| walk(&log, first + one, Some(flaw)));
         let unseen = (0..200).filter(|one| ended(*one).is_ok_and(|observed| observed == calm)).count();
         let seen = 200 - unseen;
-        println!("{flaw:?}: {seen} of 200 schedules end otherwise");
+        eprintln!("{flaw:?}: {seen} of 200 schedules end otherwise");
         assert!(seen > 0, "ANCHORWATCH_SEED={first}: {flaw:?} is not noticed");
     }
 }
