@@ -38,7 +38,8 @@ pub struct Kafka {
     /// How much is fetched ahead.
     #[serde(default)]
     pub fetch: Fetch,
-    /// How often the client tells of lag, queues and round trips.
+    /// How often the client tells of lag, queues, round trips and brokers that are silent; no less often than half of
+    /// `windows.idle_after` and a quarter of `windows.stalled_after`.
     #[serde(default = "default_statistics_every")]
     pub statistics_every: Span,
     /// Silence of all partitions, after there was traffic, that is told to the sinks; `0s` turns it off.

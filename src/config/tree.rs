@@ -176,11 +176,11 @@ pub struct Windows {
     pub correction: Span,
     /// How far ahead of the clock an event may be.
     pub max_ahead: Span,
-    /// Time without a record that moves its event time after which a partition at its end no longer holds the watermark
-    /// back.
+    /// Time without a record that moves its event time, of a broker that answers, after which a partition at its end no
+    /// longer holds the watermark back.
     pub idle_after: Span,
-    /// How long a partition that is behind and tells no event time holds the windows back. After it they are judged
-    /// without the partition, with a coverage below 1.
+    /// How long a partition that is behind and tells no event time, or whose broker is silent, holds the windows back
+    /// while others go on. After it they are judged without the partition, with a coverage below 1.
     pub stalled_after: Span,
     /// Coverage below which a window is `insufficient`: the share of its time in which no record is known to be missing.
     #[schemars(range(min = 0, max = 1))]

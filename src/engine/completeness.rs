@@ -114,6 +114,7 @@ impl Engine {
     /// `at` is the offset it begins at, where that is not the first of the log.
     pub fn assign(&mut self, topic: &str, partition: i32, at: Option<i64>) {
         let state = self.partitions.entry(topic, partition);
+        state.begins();
         if state.next_offset.is_some() {
             return;
         }
@@ -210,8 +211,8 @@ impl Engine {
         }
         for (topic, partitions) in stalled {
             let summary = format!(
-                "{partitions} partitions of {topic} are behind and have not moved for windows.stalled_after: windows \
-                 are judged without them, with a coverage below 1"
+                "{partitions} partitions of {topic} are behind, or their broker is silent, while others went on for \
+                 windows.stalled_after: windows are judged without them, with a coverage below 1"
             );
             self.raise(&Trouble { kind: TroubleKind::Stalled, of: topic, summary }, now);
         }

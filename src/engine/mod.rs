@@ -273,6 +273,11 @@ impl Engine {
         self.partitions.entry(topic, partition).ends(end, written);
     }
 
+    /// Notes whether the broker that has a partition answers; `now` is a clock that only goes forward.
+    pub fn broker_answers(&mut self, topic: &str, partition: i32, answers: bool, now: Millis) {
+        self.partitions.entry(topic, partition).broker_answers(answers, now);
+    }
+
     /// Estimate of what the next checkpoint writes, in bytes.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {

@@ -79,7 +79,7 @@ impl KafkaSource {
     /// When librdkafka refuses a property, a secret cannot be read, or the build cannot do what is asked.
     pub fn new(config: &Config) -> Result<Self, SourceError> {
         let kafka = &config.kafka;
-        let settings = consumer_settings(kafka)?;
+        let settings = consumer_settings(kafka, &config.windows)?;
         let token = TokenFile::of(kafka);
         let (consumer, notes) = connect(&settings, token.as_ref())?;
         Ok(Self {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -35,6 +36,8 @@ pub struct PartitionEnd {
     pub end: i64,
     /// Offset behind the last record of the log.
     pub high: i64,
+    /// Whether the broker that has it answers.
+    pub is_heard: bool,
 }
 
 /// What the client tells of itself now and then.
@@ -81,11 +84,13 @@ impl Notes {
 pub(super) struct Context {
     notes: Arc<Mutex<Notes>>,
     token: Option<TokenFile>,
+    /// For how long a broker that is there may say nothing.
+    silence: Duration,
 }
 
 impl Context {
-    pub(super) fn new(token: Option<TokenFile>) -> Self {
-        Self { notes: Arc::default(), token }
+    pub(super) fn new(token: Option<TokenFile>, silence: Duration) -> Self {
+        Self { notes: Arc::default(), token, silence }
     }
 
     pub(super) fn notes(&self) -> Arc<Mutex<Notes>> {
@@ -113,7 +118,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let taken = summary(statistics);
+        let taken = summary(statistics, self.silence);
         self.note(|notes| notes.statistics = Some(taken));
     }
 
@@ -133,15 +138,24 @@ impl ConsumerContext for Context {
     }
 }
 
-fn summary(statistics: Statistics) -> SourceStatistics {
+fn summary(statistics: Statistics, silence: Duration) -> SourceStatistics {
     let mut taken = SourceStatistics::default();
+    // Negative before the first answer of all.
+    let answers = |idle: i64| u64::try_from(idle).is_ok_and(|idle| Duration::from_micros(idle) <= silence);
+    let heard: Vec<i32> = statistics
+        .brokers
+        .values()
+        .filter(|broker| answers(broker.rxidle))
+        .map(|broker| broker.nodeid)
+        .collect();
     for topic in statistics.topics.into_values() {
         for (partition, state) in topic.partitions.into_iter().filter(|(partition, _)| *partition >= 0) {
             taken.queue_bytes += state.fetchq_size;
             let end = if state.ls_offset >= 0 { state.ls_offset } else { state.hi_offset };
             if end >= 0 {
                 let high = state.hi_offset.max(end);
-                taken.ends.push(PartitionEnd { topic: topic.topic.clone(), partition, end, high });
+                let is_heard = state.broker >= 0 && heard.contains(&state.broker);
+                taken.ends.push(PartitionEnd { topic: topic.topic.clone(), partition, end, high, is_heard });
             }
         }
     }

@@ -9,6 +9,9 @@ use crate::engine::Position;
 use crate::event::Record;
 use crate::subject::Millis;
 
+/// Part of `stalled_after` that passes at most from one sign of life of anybody to the next.
+const MOST_AT_ONCE: Millis = 4;
+
 /// A partition by topic and number.
 pub type PartitionId = (String, i32);
 
@@ -30,6 +33,8 @@ pub struct Partition {
     /// Since when everything was read that there was and nothing of it moved the event time: records that say nothing
     /// about time, however many, keep nobody waiting.
     quiet: Option<Millis>,
+    /// When its broker was last known to answer. Silence of a line that is down is no silence of the partition.
+    heard: Option<Millis>,
     /// Whether the records of a transaction that does not go on stand behind the end that can be read.
     transaction: bool,
     /// Records whose event time was taken, so that a long way through old ones is not mistaken for standing still.
@@ -48,9 +53,10 @@ struct Seen {
     position: Option<i64>,
     max_event_time: Option<Millis>,
     timed: u64,
+    heard: Option<Millis>,
     /// When the position was last found to have moved.
     moved: Option<Millis>,
-    /// Since when there is more to read and no event time was told.
+    /// Since when there is more to read and no event time was told, by the clock of those that go on.
     behind: Option<Millis>,
     /// Whether it was found to go on, or to have nothing to go on with, since the first look.
     went_on: bool,
@@ -72,6 +78,10 @@ pub struct Patience {
 pub struct Partitions {
     known: Vec<(PartitionId, Partition)>,
     last: usize,
+    /// A clock that runs while any of them goes on: while none does, nobody is left behind.
+    elapsed: Millis,
+    /// When any was last found to go on.
+    went_on: Option<Millis>,
 }
 
 impl Partitions {
@@ -87,7 +97,7 @@ impl Partitions {
             };
             ((position.topic, position.partition), partition)
         });
-        Self { known: known.collect(), last: 0 }
+        Self { known: known.collect(), ..Self::default() }
     }
 
     /// The partition, taken up if it is new.
@@ -137,11 +147,17 @@ impl Partitions {
 
     /// Event time that every active partition has passed, less the allowed lateness.
     ///
-    /// A partition is idle when its position is at the end of the log and no record moved its event time for
-    /// `idle_after`; it then holds nothing back. One that is behind and tells no time holds all back until
-    /// `stalled_after`. If nobody is left to wait for, the newest decides.
+    /// A partition is idle when its position is at the end of the log, no record moved its event time for `idle_after`
+    /// and its broker was heard to say so; it then holds nothing back. One that is behind and tells no time, or whose
+    /// broker is silent, holds all back until others have gone on for `stalled_after`: an outage of all leaves nobody
+    /// behind. If nobody is left to wait for, the newest decides.
     pub fn watermark(&mut self, now: Millis, patience: Patience) -> Option<Millis> {
-        self.known.iter_mut().for_each(|(_, state)| state.look(now, patience));
+        if self.known.iter_mut().fold(false, |any, (_, state)| state.look(now, patience) || any) {
+            let since = self.went_on.replace(now).map_or(0, |before| now - before);
+            self.elapsed += since.min(patience.stalled_after / MOST_AT_ONCE);
+        }
+        let elapsed = self.elapsed;
+        self.known.iter_mut().for_each(|(_, state)| state.wait(elapsed, patience));
         let awaited = self.known.iter().map(|(_, state)| state);
         let awaited: Vec<&Partition> = awaited.filter(|state| !state.idle && !state.stalled).collect();
         let newest = if awaited.is_empty() {
@@ -176,6 +192,7 @@ impl Partitions {
             state.at_end = state.at_end.map(|_| now);
             state.quiet = state.quiet.map(|_| now);
         }
+        self.went_on = None;
     }
 
     /// Forgets the partitions of a topic from this number on, and gives them.
@@ -218,6 +235,17 @@ impl Partition {
     pub fn is_at_end(&mut self, now: Millis) {
         self.at_end.get_or_insert(now);
         self.quiet.get_or_insert(now);
+        self.heard = self.heard.max(Some(now));
+    }
+
+    /// Notes whether the partition's broker answers. A line that is silent says nothing about the partition: how long that
+    /// has been quiet is asked anew once the line is back.
+    pub fn broker_answers(&mut self, answers: bool, now: Millis) {
+        if answers {
+            self.heard = self.heard.max(Some(now));
+        } else {
+            self.quiet = self.quiet.map(|_| now);
+        }
     }
 
     /// Notes the end of the log: that of what can be read, and that of everything written.
@@ -238,18 +266,28 @@ impl Partition {
         self.transaction
     }
 
+    /// Notes that a client begins to read it: what another one said of the end is past.
+    pub fn begins(&mut self) {
+        (self.at_end, self.quiet, self.idle) = (None, None, false);
+    }
+
     /// Goes on elsewhere: nothing that was known of the end holds there.
     pub fn jump(&mut self, to: i64) -> Option<i64> {
-        (self.at_end, self.quiet, self.idle) = (None, None, false);
+        self.begins();
         self.last_record = LastRecord::Unknown;
         self.dirty = true;
         self.next_offset.replace(to)
     }
 
-    fn look(&mut self, now: Millis, patience: Patience) {
+    /// Finds what happened since the last look. Gives whether it goes on: it told a time, or its broker says that there is
+    /// nothing more.
+    fn look(&mut self, now: Millis, patience: Patience) -> bool {
         let before = self.seen;
         let moved = before.position != self.next_offset;
         let moved_at = if moved { Some(now) } else { before.moved };
+        if moved {
+            self.heard = self.heard.max(Some(now));
+        }
         // Under steady traffic the client never tells the end, but a position that passes it was there.
         let reached = self.end_offset.is_some_and(|end| self.next_offset.is_some_and(|next| next >= end));
         if moved && reached && before.max_event_time == self.max_event_time {
@@ -257,20 +295,29 @@ impl Partition {
         }
         // Where records came lately the line to the broker is there; where none come, the client has told the end.
         let lately = moved_at.is_some_and(|at| now - at < patience.idle_after);
-        let is_quiet = self.quiet.is_some_and(|since| now - since >= patience.idle_after);
-        self.idle = is_quiet && !self.transaction && (self.at_end.is_some() || lately);
-        let waits = self.idle || (self.at_end.is_some() && !self.transaction);
-        let goes_on = waits || before.timed != self.timed;
-        let behind = before.behind.filter(|_| !goes_on).unwrap_or(now);
-        self.stalled = now - behind >= patience.stalled_after;
+        let is_quiet = self
+            .quiet
+            .zip(self.heard)
+            .is_some_and(|(since, until)| until.saturating_sub(since) >= patience.idle_after);
+        let waits = self.at_end.is_some() && !self.transaction;
+        self.idle = is_quiet && !self.transaction && (waits || lately);
+        let goes_on = before.timed != self.timed || ((waits || self.idle) && before.heard < self.heard);
         self.seen = Seen {
             position: self.next_offset,
             max_event_time: self.max_event_time,
             timed: self.timed,
+            heard: self.heard,
             moved: moved_at,
-            behind: Some(behind),
+            behind: before.behind.filter(|_| !goes_on),
             went_on: before.went_on || goes_on,
         };
+        goes_on
+    }
+
+    /// Whether it is still waited for; `elapsed` is the clock of those that go on.
+    fn wait(&mut self, elapsed: Millis, patience: Patience) {
+        let behind = *self.seen.behind.get_or_insert(elapsed);
+        self.stalled = elapsed - behind >= patience.stalled_after;
     }
 }
 
@@ -301,14 +348,20 @@ mod tests {
         let mut all = partitions(&[Some(100), None]);
         assert_eq!(all.watermark(500, PATIENCE), None, "its end is not reached yet");
         all.entry("t", 1).is_at_end(500);
+        all.entry("t", 1).broker_answers(true, 559);
         assert_eq!(all.watermark(559, PATIENCE), None, "silent, but not for long");
+        assert_eq!(all.watermark(560, PATIENCE), None, "nobody heard the broker since");
+        all.entry("t", 1).broker_answers(true, 560);
         assert_eq!(all.watermark(560, PATIENCE), Some(90));
     }
 
     #[test]
     fn when_all_are_idle_the_newest_decides() {
         let mut all = partitions(&[Some(100), Some(50)]);
-        (0..2).for_each(|number| all.entry("t", number).is_at_end(0));
+        for number in 0..2 {
+            all.entry("t", number).is_at_end(0);
+            all.entry("t", number).broker_answers(true, 60);
+        }
         assert_eq!(all.watermark(60, PATIENCE), Some(90));
     }
 
@@ -325,13 +378,74 @@ mod tests {
             assert_eq!(all.watermark(now, PATIENCE), Some(40), "at {now}");
         }
         let began = 19 * 599;
-        step(&mut all, 0, 20);
+        for offset in 1..6 {
+            step(&mut all, 0, 19 + offset);
+            assert_eq!(all.watermark(began + offset * 100, PATIENCE), Some(40));
+        }
+        step(&mut all, 0, 25);
         assert_eq!(all.watermark(began + 599, PATIENCE), Some(40));
-        step(&mut all, 0, 21);
+        step(&mut all, 0, 26);
         assert_eq!(all.watermark(began + 600, PATIENCE), Some(90), "it stands still");
         assert_eq!(all.stalled().map(|(id, _)| id.1).collect::<Vec<_>>(), [1]);
         step(&mut all, 1, 20);
         assert_eq!(all.watermark(began + 601, PATIENCE), Some(40), "it moves again");
+    }
+
+    #[test]
+    fn an_outage_of_all_leaves_nobody_behind() {
+        // Both at their ends, or both behind.
+        for ends in [true, false] {
+            let mut all = partitions(&[Some(100), Some(50)]);
+            if ends {
+                (0..2).for_each(|number| all.entry("t", number).is_at_end(0));
+            }
+            for now in (0..=10_000).step_by(10) {
+                (0..2).for_each(|number| all.entry("t", number).broker_answers(false, now));
+                assert_eq!(all.watermark(now, PATIENCE), Some(40), "at {now}");
+            }
+            // The line is back, and the first of them reads on.
+            for offset in 0..40 {
+                let (now, first) = (10_001 + offset, all.entry("t", 0));
+                first.moved_behind(offset);
+                first.saw(200);
+                first.told_time();
+                (0..2).for_each(|number| all.entry("t", number).broker_answers(true, now));
+                assert_eq!(
+                    all.watermark(now, PATIENCE),
+                    Some(40),
+                    "the other has not had its turn yet, at {now}"
+                );
+            }
+            assert_eq!(all.stalled().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_broker_that_is_gone_for_long_leaves_its_partitions_behind_and_does_not_make_them_idle() {
+        let mut all = partitions(&[Some(100), Some(50)]);
+        all.entry("t", 1).is_at_end(0);
+        for offset in 0..=60 {
+            let now = offset * 10;
+            all.entry("t", 0).moved_behind(offset);
+            all.entry("t", 0).told_time();
+            all.entry("t", 1).broker_answers(false, now);
+            let expected = if now < 600 { 40 } else { 90 };
+            assert_eq!(all.watermark(now, PATIENCE), Some(expected), "at {now}");
+        }
+        assert_eq!(all.stalled().map(|(id, _)| id.1).collect::<Vec<_>>(), [1]);
+        assert_eq!(all.idle().count(), 0);
+        all.entry("t", 1).broker_answers(true, 601);
+        assert_eq!(all.watermark(601, PATIENCE), Some(40), "it is back, and still at its end");
+    }
+
+    #[test]
+    fn what_one_client_said_of_the_end_is_nothing_to_the_next() {
+        let mut all = partitions(&[Some(100), Some(50)]);
+        all.entry("t", 0).is_at_end(0);
+        all.entry("t", 1).is_at_end(0);
+        all.entry("t", 1).begins();
+        (0..2).for_each(|number| all.entry("t", number).broker_answers(true, 500));
+        assert_eq!(all.watermark(500, PATIENCE), Some(40));
     }
 
     #[test]
@@ -371,11 +485,15 @@ mod tests {
         all.entry("t", 1).ends(7, 9);
         all.entry("t", 1).is_at_end(0);
         assert_eq!(all.watermark(0, PATIENCE), Some(40));
+        for now in (0..600).step_by(100) {
+            all.entry("t", 0).told_time();
+            assert_eq!(all.watermark(now, PATIENCE), Some(40), "records wait that nobody can read yet");
+        }
         all.entry("t", 0).told_time();
-        assert_eq!(all.watermark(599, PATIENCE), Some(40), "records wait that nobody can read yet");
         assert_eq!(all.watermark(600, PATIENCE), Some(90));
         assert_eq!(all.stalled().count(), 1, "and whoever is not waited for is told of");
         all.entry("t", 1).ends(9, 9);
+        all.entry("t", 1).broker_answers(true, 601);
         assert_eq!(all.watermark(601, PATIENCE), Some(90));
         assert_eq!(all.stalled().count(), 0);
     }

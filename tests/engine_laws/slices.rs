@@ -122,6 +122,7 @@ fn with_a_late_event(steps: Option<usize>) -> Vec<(String, i64, u64)> {
     };
     for partition in 1..3 {
         engine.at_end("t", partition, 0);
+        engine.broker_answers("t", partition, true, NOW);
     }
     for second in 0..12 * 60 {
         send(&mut engine, START + second * 1_000);

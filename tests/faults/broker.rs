@@ -54,9 +54,6 @@ fn a_broken_line_to_the_broker_loses_and_doubles_nothing() {
         config["kafka"]["bootstrap"] = format!("127.0.0.1:{}", proxy.port()).into();
         // A line that swallows everything is noticed after so long.
         config["kafka"]["properties"] = serde_json::json!({"socket.timeout.ms": 3_000});
-        // What piled up may be too much for a slow line within that time, for as long as the line stays broken. Whoever waits
-        // that long is to be waited for: else windows are judged without them, as the guarantees say.
-        config["windows"]["stalled_after"] = "6h".into();
     });
     world.start();
     let faults = [

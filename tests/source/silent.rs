@@ -1,8 +1,12 @@
 //! Partitions without a record that counts hold nobody back.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::{NOON, PATIENCE, Place, events, send, stop};
+use super::proxy::{Fault, Proxy};
+use super::{NOON, PATIENCE, Place, coverage, events, law, send, stop, wait_read};
 use crate::support::{Daemon, Kafka, wait_until};
 
 #[test]
@@ -25,5 +29,37 @@ fn a_partition_busy_with_a_model_that_nobody_registered_freezes_no_window() {
         send(kafka, "silent", 1, vec![foreign.clone(); 10]);
         judged(&daemon).is_some_and(|(end, coverage)| end >= 18 && coverage >= 1.0)
     });
+    stop(&mut daemon);
+}
+
+#[test]
+fn an_outage_longer_than_idle_after_makes_no_partition_idle() {
+    let proxy = Proxy::start();
+    let kafka = Kafka::start_behind(proxy.port());
+    proxy.towards(&kafka.proxied());
+    kafka.create_topic("outage", 2);
+    let mut place = Place::new(&format!("127.0.0.1:{}", proxy.port()), "outage");
+    let idle_after = Duration::from_secs(10);
+    place.config["windows"]["idle_after"] = json!(format!("{}s", idle_after.as_secs()));
+    let mut daemon = place.daemon();
+    daemon.wait_ready();
+    send(&kafka, "outage", 0, events(0..20 * 60));
+    send(&kafka, "outage", 1, events(0..10 * 60));
+    wait_read(&daemon, 30 * 60);
+    proxy.set(Fault::Blackhole);
+    wait_until(PATIENCE, "what both partitions hold to be judged", || {
+        coverage(&daemon).is_some_and(|(end, ..)| end == 8)
+    });
+    // Both were read to their ends, and nothing says any more that these are the ends.
+    send(&kafka, "outage", 1, events(10 * 60..20 * 60));
+    thread::sleep(idle_after * 5 / 2);
+    assert_eq!(coverage(&daemon).map(|(end, ..)| end), Some(8), "judged without the second partition");
+    proxy.set(Fault::Reset);
+    proxy.set(Fault::None);
+    wait_read(&daemon, 40 * 60);
+    wait_until(PATIENCE, "the rest to be judged", || {
+        coverage(&daemon).is_some_and(|(end, share, _)| end == 18 && share >= 1.0)
+    });
+    assert_eq!(law(&daemon)["late"], 0);
     stop(&mut daemon);
 }

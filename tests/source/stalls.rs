@@ -56,7 +56,7 @@ impl Counted {
 
     /// What the daemon does with the client's statistics, `now` into a standstill; the log ends at `end`.
     fn watch(&self, source: &mut KafkaSource, end: i64, now: i64) -> (usize, bool) {
-        let ends = [PartitionEnd { topic: TOPIC.to_owned(), partition: 0, end, high: end }];
+        let ends = [PartitionEnd { topic: TOPIC.to_owned(), partition: 0, end, high: end, is_heard: true }];
         source.watch(&ends, now, |_, _| self.resume()).expect("librdkafka takes the partition back")
     }
 }
@@ -133,7 +133,8 @@ fn a_partition_that_is_held_back_does_not_stand_still() {
     wait_until(PATIENCE, "the partition to be found", || counted.discover(&mut source) == 1);
     send(kafka, "held-back", 0, events(0..10));
     counted.poll_until(&mut source, 10);
-    let ends = [PartitionEnd { topic: "held-back".to_owned(), partition: 0, end: 20, high: 20 }];
+    let ends =
+        [PartitionEnd { topic: "held-back".to_owned(), partition: 0, end: 20, high: 20, is_heard: true }];
     let watch = |source: &mut KafkaSource, now| {
         source.watch(&ends, now, |_, _| counted.resume()).expect("no refusal")
     };

@@ -21,6 +21,7 @@ impl EngineLoop {
         let Some(statistics) = self.source.take_statistics() else { return Ok(()) };
         for end in &statistics.ends {
             self.engine.set_end_offset(&end.topic, end.partition, end.end, end.high);
+            self.engine.broker_answers(&end.topic, end.partition, end.is_heard, now);
             self.watch_transaction(end, now);
         }
         self.publisher.metrics().kafka_client(statistics.queue_bytes, &statistics.round_trips);

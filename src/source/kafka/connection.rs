@@ -1,14 +1,16 @@
 //! The client: the settings on which correctness rests, its beginning and its end.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 
 use super::SourceError;
-use crate::config::Kafka;
+use crate::config::{Kafka, Windows};
 use crate::source::batch::BatchConsumer;
 use crate::source::client::{self, TokenFile};
 use crate::source::notes::{Context, Notes};
+use crate::subject::Millis;
 
 /// The rules that keep our offsets ours, and news in time.
 const SETTINGS: [(&str, &str); 7] = [
@@ -30,10 +32,16 @@ const OURS: [&str; 5] = [
     "allow.auto.create.topics",
 ];
 
+/// For how long a broker may take to answer beyond the longest that it was asked to wait for records.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The least and the most time between two tellings of the client's statistics.
+const STATISTICS_EVERY: (Millis, Millis) = (1_000, 86_400_000);
+
 /// Most of one answer: librdkafka takes twice as much at most.
 const MAX_FETCH: u64 = 1_000_000_000;
 
-pub(super) fn consumer_settings(kafka: &Kafka) -> Result<ClientConfig, SourceError> {
+pub(super) fn consumer_settings(kafka: &Kafka, windows: &Windows) -> Result<ClientConfig, SourceError> {
     let mut settings = ClientConfig::new();
     SETTINGS.iter().for_each(|(name, value)| {
         settings.set(*name, *value);
@@ -42,6 +50,10 @@ pub(super) fn consumer_settings(kafka: &Kafka) -> Result<ClientConfig, SourceErr
     SETTINGS.iter().filter(|(name, _)| OURS.contains(name)).for_each(|(name, value)| {
         settings.set(*name, *value);
     });
+    // Whether a partition is idle or left behind rests on what they say of its broker.
+    let (least, most) = STATISTICS_EVERY;
+    let patience = (windows.idle_after.millis() / 2).min(windows.stalled_after.millis() / 4).max(least);
+    let statistics_every = kafka.statistics_every.millis().min(patience).min(most);
     let fetch = &kafka.fetch;
     let bytes = |kib: u32| (u64::from(kib) << 10).min(MAX_FETCH);
     let response = bytes(fetch.response_kib);
@@ -51,7 +63,7 @@ pub(super) fn consumer_settings(kafka: &Kafka) -> Result<ClientConfig, SourceErr
         .set("fetch.message.max.bytes", bytes(fetch.partition_kib).to_string())
         .set("fetch.max.bytes", response.to_string())
         .set("receive.message.max.bytes", (response * 2).to_string())
-        .set("statistics.interval.ms", kafka.statistics_every.millis().min(86_400_000).to_string());
+        .set("statistics.interval.ms", statistics_every.to_string());
     if let Some(rack) = &kafka.rack {
         settings.set("client.rack", rack);
     }
@@ -62,7 +74,9 @@ pub(super) fn connect(
     settings: &ClientConfig,
     token: Option<&TokenFile>,
 ) -> Result<(BatchConsumer<Context>, Arc<Mutex<Notes>>), SourceError> {
-    let context = Context::new(token.cloned());
+    // librdkafka's own default.
+    let waits = settings.get("fetch.wait.max.ms").and_then(|wait| wait.parse().ok()).unwrap_or(500);
+    let context = Context::new(token.cloned(), Duration::from_millis(waits) + SILENCE);
     let notes = context.notes();
     let consumer = settings.create_with_context(context).and_then(BatchConsumer::new);
     let consumer = consumer.map_err(SourceError::Properties)?;
