@@ -9,6 +9,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::own::RegistryError;
 use crate::reference::ReferenceId;
 
+/// What errors call it.
+const STORE: &str = "LocalFileSystem";
+
 /// The folder of artifacts.
 #[derive(Debug)]
 pub(super) struct Blobs {
@@ -32,8 +35,7 @@ impl Blobs {
         &self,
         future: impl Future<Output = object_store::Result<T>> + Send,
     ) -> object_store::Result<T> {
-        let lost =
-            |why: String| object_store::Error::Generic { store: "LocalFileSystem", source: why.into() };
+        let lost = |why: String| object_store::Error::Generic { store: STORE, source: why.into() };
         let work = || {
             let runtime = tokio::runtime::Builder::new_current_thread().build();
             runtime.map_err(|error| lost(error.to_string()))?.block_on(future)
@@ -55,19 +57,19 @@ impl Blobs {
     /// The bytes under an address, if they are still what they were.
     pub(super) fn get(&self, id: &ReferenceId) -> Result<Vec<u8>, RegistryError> {
         let path = self.file(id);
-        let store: &dyn ObjectStore = &self.store;
-        let bytes = self.wait(async { store.get(&key(id)).await?.bytes().await });
-        let bytes = bytes.map_err(|source| match source {
-            object_store::Error::NotFound { .. } => {
-                RegistryError::Missing { id: id.clone(), path: path.clone() }
+        // Read in place: at a start there may be ten thousand, and `wait` takes threads for each.
+        let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => RegistryError::Missing { id: id.clone(), path: path.clone() },
+            _ => {
+                let source = object_store::Error::Generic { store: STORE, source: source.into() };
+                RegistryError::Blob { path: path.clone(), source }
             }
-            source => RegistryError::Blob { path: path.clone(), source },
         })?;
         let found = ReferenceId::of(&bytes);
         if found != *id {
             return Err(RegistryError::Damaged { id: id.clone(), path, found });
         }
-        Ok(bytes.into())
+        Ok(bytes)
     }
 
     fn file(&self, id: &ReferenceId) -> PathBuf {
