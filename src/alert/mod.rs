@@ -111,6 +111,8 @@ pub struct Alerts {
     /// Latest edge of a pane, in event time.
     clock: Option<Millis>,
     dirty: BTreeSet<(String, String)>,
+    /// Documents of versions that were written ahead of the checkpoint; of one that changed again the next text counts.
+    written: BTreeMap<String, Option<String>>,
     dirty_groups: BTreeSet<GroupId>,
     steps: Vec<AlertStep>,
 }
@@ -138,6 +140,7 @@ impl Alerts {
             troubles: Vec::new(),
             clock: None,
             dirty: BTreeSet::new(),
+            written: BTreeMap::new(),
             dirty_groups: BTreeSet::new(),
             steps: Vec::new(),
         }
@@ -266,21 +269,30 @@ impl Alerts {
         std::mem::take(&mut self.steps)
     }
 
-    /// Documents that changed since the last call, by name; one without text is to be deleted.
-    pub fn take_documents(&mut self) -> Vec<(String, Option<String>)> {
-        let mut documents = Vec::new();
-        for id in std::mem::take(&mut self.dirty) {
+    /// Writes documents of at most so many versions ahead of the next checkpoint, so that an edge at which thousands of them
+    /// change does not make it long. False if there were none.
+    pub fn write_some(&mut self, most: usize) -> bool {
+        let mut any = false;
+        for _ in 0..most {
+            let Some(id) = self.dirty.pop_first() else { break };
+            any = true;
             let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
-            match self.versions.get(&id) {
-                Some(version) => {
-                    documents.extend(json(&(&id.0, &id.1, version)).map(|text| (name, Some(text))));
-                }
-                None => documents.push((name, None)),
-            }
+            let Some(version) = self.versions.get(&id) else {
+                self.written.insert(name, None);
+                continue;
+            };
+            self.written.extend(json(&(&id.0, &id.1, version)).map(|text| (name, Some(text))));
         }
+        any
+    }
+
+    /// Documents that changed since the last call, by name; one without text is to be deleted.
+    pub fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.write_some(usize::MAX);
+        let mut documents = std::mem::take(&mut self.written);
         for id in std::mem::take(&mut self.dirty_groups) {
             let text = self.groups.get(&id).and_then(json);
-            documents.push((group_document(&id), text));
+            documents.insert(group_document(&id), text);
         }
         if std::mem::take(&mut self.silences.dirty) {
             documents.extend(json(&self.silences).map(|text| (SILENCES.to_owned(), Some(text))));

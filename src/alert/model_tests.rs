@@ -34,9 +34,15 @@ enum Shows {
 enum Event {
     Edge([[Shows; 2]; 2]),
     Acknowledge(usize),
-    Silence { label: &'static str, value: &'static str, minutes: i64 },
+    Silence {
+        label: &'static str,
+        value: &'static str,
+        minutes: i64,
+    },
     Expire,
     Restart,
+    /// A document is written ahead of the checkpoint.
+    Write,
 }
 
 fn settings() -> config::Alerts {
@@ -355,6 +361,7 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         1 => Just(Event::Expire),
         3 => Just(Event::Restart),
+        3 => Just(Event::Write),
     ]
 }
 
@@ -460,6 +467,7 @@ proptest! {
                     model.silences.remove(position);
                 }
                 Event::Restart => alerts = restart(alerts, &mut stored),
+                Event::Write => _ = alerts.write_some(1),
             }
             let shown = alerts.views().into_iter().filter(|view| view.state != AlertState::Resolved);
             let shown: BTreeSet<_> = shown.map(|view| (view.model, view.column, view.state)).collect();

@@ -18,6 +18,9 @@ use crate::view::{Level, VerdictView, WindowView};
 /// Subjects whose panes are packed in one step.
 const TIDY: usize = 16;
 
+/// Versions whose alerts are written in one step.
+const ALERT_DOCUMENTS: usize = 16;
+
 /// Late events that may wait for the edge under way; at this many it is finished at once, however long that takes.
 const MAX_WAITING: usize = 50_000;
 
@@ -58,6 +61,8 @@ enum Stage {
     Burns(usize),
     /// Windows of labels, by their place.
     Labels(usize),
+    /// What changed is written for the next checkpoint.
+    Documents,
 }
 
 /// An edge under way.
@@ -246,16 +251,28 @@ impl Engine {
                     (more, if more { Stage::Burns(place + 1) } else { Stage::Labels(0) })
                 }
                 Stage::Labels(place) => {
-                    let Some(labels) = boundary.labels.get(place) else { return false };
-                    self.judge_labels(labels, progress);
-                    (true, Stage::Labels(place + 1))
+                    let labels = boundary.labels.get(place);
+                    if let Some(labels) = labels {
+                        self.judge_labels(labels, progress);
+                    }
+                    let more = labels.is_some();
+                    (more, if more { Stage::Labels(place + 1) } else { Stage::Documents })
                 }
+                Stage::Documents => return self.write_documents(),
             };
             boundary.stage = next;
             if more {
                 return true;
             }
         }
+    }
+
+    /// Writes some of what this edge changed; false if that is done.
+    fn write_documents(&mut self) -> bool {
+        self.watches.write_one()
+            || self.versions.write_one()
+            || self.labels.watches.write_one()
+            || self.alerts.write_some(ALERT_DOCUMENTS)
     }
 
     /// Judges the window at a place among the horizons and among the subjects; false if there is no such subject.

@@ -367,17 +367,16 @@ impl Engine {
         self.windows.settle();
         self.finish_edge();
         self.forget_unneeded();
-        let mut documents: BTreeMap<String, Option<String>> =
-            self.alerts.take_documents().into_iter().collect();
+        let mut documents = self.alerts.take_documents();
         if let Some(text) = self.actions.take_document() {
             documents.insert(documents::ACTIONS.to_owned(), Some(text));
         }
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
-        let watches = self.watches.take_documents().chain(self.versions.take_documents());
-        let watches = watches.chain(self.labels.watches.take_documents());
-        documents.extend(watches);
+        documents.extend(self.watches.take_documents());
+        documents.extend(self.versions.take_documents());
+        documents.extend(self.labels.watches.take_documents());
         documents.extend(self.labels.join.take_documents());
         documents.extend(self.sequences.take_documents());
         documents.extend(self.sharing.take_documents());

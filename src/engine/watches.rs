@@ -56,6 +56,8 @@ pub(super) struct Watches {
     /// What alarmed so far, whatever the reference.
     tallies: BTreeMap<(String, String), AlarmTally>,
     dirty: BTreeSet<(String, String)>,
+    /// Documents that were written ahead of the checkpoint; of a version that changed again the next text counts.
+    written: BTreeMap<String, Option<String>>,
 }
 
 impl Watches {
@@ -76,6 +78,7 @@ impl Watches {
             states: BTreeMap::new(),
             tallies: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            written: BTreeMap::new(),
         }
     }
 
@@ -170,22 +173,28 @@ impl Watches {
         watch
     }
 
-    /// Documents of the versions whose state changed since the last call; one without text is to be deleted.
-    pub(super) fn take_documents(&mut self) -> impl Iterator<Item = (String, Option<String>)> + use<> {
-        let dirty = std::mem::take(&mut self.dirty).into_iter();
-        let prefix = self.kind.prefix;
-        let documents: Vec<_> = dirty
-            .filter_map(|id| {
-                let name = format!("{prefix}{}/{}", id.0, id.1);
-                let Some((reference, state)) = self.states.get(&id) else { return Some((name, None)) };
+    /// Writes the document of one version ahead of the next checkpoint: packing thousands there would keep records waiting.
+    /// False if there was none.
+    pub(super) fn write_one(&mut self) -> bool {
+        let Some(id) = self.dirty.pop_first() else { return false };
+        let name = format!("{}{}/{}", self.kind.prefix, id.0, id.1);
+        let text = match self.states.get(&id) {
+            None => Some(None),
+            Some((reference, state)) => {
                 let tally = self.tallies.get(&id).copied().unwrap_or_default();
-                let (model, version) = id;
-                let document = (model, version, reference, state.encode().ok()?, tally);
-                let text = serde_json::to_string(&document).ok()?;
-                Some((name, Some(text)))
-            })
-            .collect();
-        documents.into_iter()
+                let packed = state.encode().ok();
+                let document = packed.map(|state| (id.0, id.1, reference, state, tally));
+                document.and_then(|document| serde_json::to_string(&document).ok()).map(Some)
+            }
+        };
+        self.written.extend(text.map(|text| (name, text)));
+        true
+    }
+
+    /// Documents of the versions whose state changed since the last call; one without text is to be deleted.
+    pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        while self.write_one() {}
+        std::mem::take(&mut self.written)
     }
 
     /// Takes a document back. A state that cannot be read begins anew.
