@@ -51,7 +51,7 @@ pub fn misfits(monitor: &Monitor, in_use: &[InUse<'_>]) -> BTreeMap<(Misfit, Str
 /// Why nothing is judged under the budget against a reference that is calibrated.
 fn other_window(monitor: &Monitor, reference: &Reference) -> Option<String> {
     let judged = monitor.watch_window()?;
-    let calibrated = reference.calibration.as_ref()?.window_ms;
+    let calibrated = reference.calibration.as_ref().filter(|calibration| !calibration.assumed)?.window_ms;
     (calibrated != judged).then(|| {
         let (calibrated, judged) = (Span::from_millis(calibrated), Span::from_millis(judged));
         format!(

@@ -35,6 +35,8 @@ pub(super) struct Reading<'a> {
     pub(super) roles: &'a RoleColumns,
     pub(super) slices: &'a [Slice],
     pub(super) window_ms: Millis,
+    /// Whether all rows are of one window, with or without a time.
+    pub(super) as_one: bool,
 }
 
 /// Fields of the table by meaning; found anew when a batch has more fields.
@@ -239,7 +241,11 @@ impl<'a> Counter<'a> {
         for row in 0..table.rows {
             self.rows += 1;
             let at = binding.time.and_then(|field| instant(table.cell(field, row)));
-            let start = at.map(|at| at.div_euclid(self.reading.window_ms) * self.reading.window_ms);
+            let start = if self.reading.as_one {
+                Some(0)
+            } else {
+                at.map(|at| at.div_euclid(self.reading.window_ms) * self.reading.window_ms)
+            };
             let Some(start) = start.filter(|start| self.make_room(*start)) else {
                 self.left_out += 1;
                 continue;
