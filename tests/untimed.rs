@@ -182,7 +182,10 @@ fn a_clear_break_is_found_in_its_second_window_at_the_latest() {
             let found = found.and_then(|one| one["window_start"].as_i64());
             let windows = found.map(|start| (start - onset) / HOUR + 1);
             eprintln!("{kind} of {feature}, season {season}: found in window {windows:?}");
-            assert!(windows.is_some_and(|windows| windows <= 2), "{feature} {season}: {windows:?}, {alarms:?}");
+            assert!(
+                windows.is_some_and(|windows| windows <= 2),
+                "{feature} {season}: {windows:?}, {alarms:?}"
+            );
         }
     }
 }
@@ -199,7 +202,8 @@ fn every_command_that_judges_works_on_it_and_says_what_is_assumed() {
     let (created, _) = said(folder.path(), &[&create[..], &["--data-dir", "data"]].concat());
     assert!(created.contains(assumed) && created.contains("a fall of it does not alert"), "{created}");
     let id = created.split_whitespace().nth(3).expect("an address");
-    let (shown, _) = said(folder.path(), &["reference", "show", id, "--data-dir", "data", "--output", "json"]);
+    let (shown, _) =
+        said(folder.path(), &["reference", "show", id, "--data-dir", "data", "--output", "json"]);
     let shown = json(&shown);
     assert!(shown["assumed"] == true && shown["calibrated_for_ms"].is_null(), "{shown}");
 

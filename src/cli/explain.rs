@@ -359,7 +359,10 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
         answer.statistic, answer.threshold, answer.run_windows, answer.events
     )?;
     if answer.assumed {
-        writeln!(out, "how windows differ is assumed: what is expected is the usual level nearest to the mean")?;
+        writeln!(
+            out,
+            "how windows differ is assumed: what is expected is the usual level nearest to the mean"
+        )?;
     }
     if let Some(since) = &answer.since {
         writeln!(out, "since {} ({} windows ago)", when(since.window_start), since.windows - 1)?;

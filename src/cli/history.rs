@@ -111,7 +111,8 @@ impl BaselineArgs {
         })?;
         let watch = watch.tolerating(&monitor.tolerated).shared_by(self.versions);
         // What is assumed holds for windows of any length.
-        let wanted = asked.unwrap_or(if watch.is_assumed() { monitor.window.millis() } else { watch.window_ms() });
+        let wanted =
+            asked.unwrap_or(if watch.is_assumed() { monitor.window.millis() } else { watch.window_ms() });
         let watch = match watch.is_assumed() {
             true => watch.over_windows_of(wanted).context("windows of any length fit what is assumed")?,
             false => watch,

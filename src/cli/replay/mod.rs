@@ -316,7 +316,11 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
         out,
         "{} rows {} of {}; {} quantities; seed {}",
         answer.reference_rows,
-        if answer.assumed { "in windows that are drawn,".to_owned() } else { format!("in {} windows", answer.reference_windows) },
+        if answer.assumed {
+            "in windows that are drawn,".to_owned()
+        } else {
+            format!("in {} windows", answer.reference_windows)
+        },
         span(answer.window_ms),
         answer.quantities,
         answer.seed,
