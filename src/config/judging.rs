@@ -274,6 +274,9 @@ pub enum Multivariate {
     PcaReconstruction,
     /// The pair whose correlation changed most; judged by the change.
     CorrelationShift,
+    /// Maximum mean discrepancy by random features of all columns, categories too; judged by the distance of their means. It
+    /// needs a reference made with `--mmd`, and costs about as much an event as everything else.
+    Mmd,
 }
 
 impl Multivariate {
@@ -284,6 +287,7 @@ impl Multivariate {
             Self::HotellingT2 => "hotelling_t2",
             Self::PcaReconstruction => "pca_reconstruction",
             Self::CorrelationShift => "correlation_shift",
+            Self::Mmd => "mmd",
         }
     }
 }
@@ -356,6 +360,9 @@ pub struct Floors {
     /// Change of a correlation of ranks.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 2))]
     pub correlation_shift: f64,
+    /// Maximum mean discrepancy, within 0 to about 1.4.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub mmd: f64,
 }
 
 impl Default for Floors {
@@ -379,6 +386,7 @@ impl Default for Floors {
             hotelling_t2: 0.3,
             pca_reconstruction: 0.1,
             correlation_shift: 0.2,
+            mmd: 0.02,
         }
     }
 }
@@ -413,6 +421,7 @@ impl Floors {
             Multivariate::HotellingT2 => self.hotelling_t2,
             Multivariate::PcaReconstruction => self.pca_reconstruction,
             Multivariate::CorrelationShift => self.correlation_shift,
+            Multivariate::Mmd => self.mmd,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod code;
+mod embedding;
 mod joint;
 mod layout;
 
@@ -19,6 +20,7 @@ use crate::subject::Millis;
 
 pub use artifact::{ArtifactError, ReferenceId, decode, encode};
 pub use code::{CodeText, code_text};
+pub use embedding::{Discrepancy, Embedding, MOST_FEATURES};
 pub use joint::{Joint, Moment, Outcome, ResidualTerms};
 pub use layout::{ColumnCounts, Fault, Layout};
 

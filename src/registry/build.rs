@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::count::{Counted, count};
+use super::embedding::embedding;
 use super::error::BuildError;
 use super::options::BaselineOptions;
 use super::plan::{Plan, is_raw, plan};
@@ -20,7 +21,7 @@ use super::source::{Source, read_error};
 use super::survey::survey;
 use crate::monitor::calibrated::{Series, assume, calibrate, joint_terms, slices_worth_watching};
 use crate::monitor::estimate::calibrated_scores;
-use crate::reference::{Calibration, Column, Joint, Layout, Provenance, Reference, Role, Slice};
+use crate::reference::{Calibration, Column, Embedding, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
 
 /// Builds a reference from a file of baseline rows.
@@ -55,6 +56,9 @@ pub fn build(options: &BaselineOptions) -> Result<Reference, BuildError> {
     reference.joint.pairs.truncate(options.pairs);
     let left_out = pairs_left_out(&reference).filter(|_| options.pairs > 0);
     reference.provenance.remarks.extend(left_out);
+    if let Some(features) = options.mmd {
+        reference.joint.embedding = embedding(&reference, options, features)?;
+    }
     calibrate_on_windows(&mut reference, options, &versions, survey.times.range.is_some())?;
     Ok(reference)
 }
@@ -147,8 +151,20 @@ fn calibrate_on_windows(
         (true, false) => assume(reference, series, "the baseline has no times"),
     };
     let calibrated_scores = calibrated_scores(&counted.outcomes);
+    if let Some(embedding) = reference.joint.embedding.take() {
+        reference.joint.embedding = Some(learned(embedding, reference, &counted, !assumed));
+    }
     reference.calibration = Some(Calibration { calibrated_scores, ..calibration });
     Ok(())
+}
+
+/// What the baseline's windows, or its rows as one, say of an embedding.
+fn learned(embedding: Embedding, reference: &Reference, counted: &CountedSeries, timed: bool) -> Embedding {
+    let joint = Joint { embedding: Some(embedding.clone()), ..reference.joint.clone() };
+    let layout = reference.layout().with_joint(joint.len());
+    let sums: Vec<_> =
+        counted.windows(None).filter_map(|window| joint.features(&layout, &window.whole)).collect();
+    embedding.learned(&sums, timed)
 }
 
 /// Rows of the version slices in all windows.

@@ -7,6 +7,7 @@ mod blobs;
 mod build;
 mod count;
 mod diff;
+mod embedding;
 mod error;
 mod options;
 mod own;

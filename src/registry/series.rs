@@ -29,7 +29,7 @@ pub const MOST_WINDOWS: usize = 20_000;
 const MOST_EMPTY: i64 = 2_000;
 
 /// How a table's fields are read as a reference's columns.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Reading<'a> {
     pub(super) reference: &'a Reference,
     pub(super) roles: &'a RoleColumns,
@@ -41,8 +41,8 @@ pub(super) struct Reading<'a> {
 
 /// Fields of the table by meaning; found anew when a batch has more fields.
 #[derive(Debug, Default)]
-struct Binding {
-    columns: Vec<Option<usize>>,
+pub(super) struct Binding {
+    pub(super) columns: Vec<Option<usize>>,
     time: Option<usize>,
     latency: Option<usize>,
     segment: Option<usize>,
@@ -50,7 +50,7 @@ struct Binding {
 }
 
 impl Binding {
-    fn of(reading: &Reading<'_>, fields: &[Field]) -> Self {
+    pub(super) fn of(reading: &Reading<'_>, fields: &[Field]) -> Self {
         let find = |places: &[Place], name: &str| {
             places.iter().find_map(|place| fields.iter().position(|f| f.place == *place && f.name == name))
         };

@@ -91,12 +91,12 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
 #[must_use]
 pub fn assume(
     reference: &Reference,
-    series: Series<impl Iterator<Item = SeriesWindow>>,
+    mut series: Series<impl Iterator<Item = SeriesWindow>>,
     why: &str,
 ) -> Calibration {
     let monitored = monitored(reference, &series.slices, &series.term_variances);
     let sampler = Sampler::new(reference);
-    let fits = series.windows.into_iter().next().map(|window| {
+    let fits = series.windows.next().map(|window| {
         let counted = Counted { whole: &window.whole, slices: &window.slices };
         let samples = sampler.samples(&monitored, counted);
         let fits = monitored.iter().zip(samples).filter_map(|(one, sample)| {
@@ -201,7 +201,8 @@ pub fn joint_terms(columns: &[Column], profile: &[u64], positive: Option<&str>) 
         pairs.extend(scored[at + 1..].iter().map(|b| (*a, *b)));
     }
     pairs.truncate(MOST_PAIRS);
-    Joint { scores: scores.iter().map(|scores| Joint::fixed(scores)).collect(), residual, pairs }
+    let scores = scores.iter().map(|scores| Joint::fixed(scores)).collect();
+    Joint { scores, residual, pairs, embedding: None }
 }
 
 /// What residuals are divided by: 1 for labels of 0 and 1, else the spread of the label.
