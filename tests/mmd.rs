@@ -74,6 +74,31 @@ fn embedded() -> Arc<Reference> {
     }))
 }
 
+#[test]
+fn reference_create_makes_as_many_features_as_it_is_asked_for_with_and_without_times() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (header, options, told) in [
+        ("ts,a,b", &["--mmd"][..], ", 64 random features"),
+        ("when,a,b", &["--ignore", "when", "--mmd", "8"], ", 8 random features"),
+        ("ts,a,b", &[], "; 500 windows of 1m"),
+    ] {
+        let rows = (0..500).map(|row| format!("{},{},{}\n", START + row * HOUR / 50, row % 17, row % 23));
+        std::fs::write(folder.path().join("baseline.csv"), format!("{header}\n{}", rows.collect::<String>()))
+            .expect("writable");
+        let create = ["reference", "create", "--model", "m", "--version", "1.0.0", "--from", "baseline.csv"];
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_anchorwatch"))
+            .args(create)
+            .args(options)
+            .args(["--data-dir", "data"])
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary that cargo built runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(told), "{options:?}: {output:?}");
+        assert_eq!(said.contains("random"), told.contains("random"), "{said}");
+    }
+}
+
 fn settings() -> Config {
     let text = r#"
 kafka: { bootstrap: "127.0.0.1:9", topics: [predictions] }

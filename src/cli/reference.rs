@@ -248,7 +248,10 @@ fn write_summary(reference: &Reference, out: &mut dyn Write) -> std::io::Result<
         (None, _) => String::new(),
     };
     let rows = reference.provenance.rows;
-    writeln!(out, "{rows} rows, {features} features{outputs}; {windows}{segments}")
+    let embedded = reference.joint.embedding.as_ref();
+    let embedded =
+        embedded.map_or_else(String::new, |embedding| format!(", {} random features", embedding.features()));
+    writeln!(out, "{rows} rows, {features} features{outputs}; {windows}{segments}{embedded}")
 }
 
 fn write_notes(reference: &Reference, out: &mut dyn Write) -> std::io::Result<()> {
