@@ -57,6 +57,7 @@ impl Case {
             "kafka": {"bootstrap": kafka.bootstrap(), "topics": [topic], "group": topic},
             "windows": {"pane": "1s", "horizons": [{"length": "10s", "every": "1s"}], "lateness": "0s",
                         "idle_after": "1h", "min_rows": 50},
+            "monitor": {"untimed": "classical"},
             "alerts": {"fire_after": 1, "of_last": 1, "clear_after": 3},
             "sinks": [{"name": "people", "type": "webhook", "url": receiver.url("/people")}],
             "actions": [own],

@@ -53,6 +53,7 @@ impl Place {
             "kafka": {"bootstrap": self.kafka.bootstrap(), "topics": [TOPIC], "group": TOPIC},
             "windows": {"pane": "1m", "horizons": [{"length": "5m", "every": "1m"}], "min_rows": 100,
                         "lateness": "1m", "idle_after": "1h"},
+            "monitor": {"untimed": "classical"},
             "alerts": {
                 "labels": [{"matchers": ["model=m"], "set": {"team": "payments"}}],
                 "route": {"sinks": ["ops"], "group_by": ["model", "version", "kind", "feature"],

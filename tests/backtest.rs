@@ -382,7 +382,7 @@ fn mistakes_are_told_with_what_to_do() {
     let cases = [
         (backtest("nothing.csv", "events.csv", &[]), "cannot read nothing.csv"),
         (backtest("reference.csv", "nothing.csv", &[]), "cannot read nothing.csv"),
-        (backtest("timeless.csv", "events.csv", &[]), "no readable time column `ts`"),
+        (backtest("timeless.csv", "events.csv", &[]), "no column has the 50 values"),
         (backtest("reference.csv", "timeless.csv", &[]), "--columns ts=COLUMN"),
         (backtest("reference.csv", "empty.csv", &[]), "empty.csv has no events"),
         (backtest("empty.csv", "events.csv", &[]), "empty.csv has no rows"),

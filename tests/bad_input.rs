@@ -51,6 +51,7 @@ impl Place {
             "kafka": {"bootstrap": bootstrap, "topics": [topic], "group": topic},
             "windows": {"pane": "1m", "horizons": [{"length": "5m", "every": "1m"}], "min_rows": 100,
                         "lateness": "1m", "idle_after": "1h"},
+            "monitor": {"untimed": "classical"},
             "http": {"listen": self.http},
             "checkpoint": {"every": "200ms", "on_corruption": "halt"},
         });

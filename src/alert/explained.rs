@@ -94,6 +94,10 @@ pub struct Explained {
     /// own. The loudest first, at most three.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<Consequence>,
+    /// Whether the baseline does not show how its windows differ, as rows without times, so that it is assumed: what is
+    /// expected, the limit, and the rate of false alarms are then no better than that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     /// Shows all of it again from the topic; to be typed where the configuration and the references are. Absent where the
     /// topic alone does not show it: of labels that came later, and of several topics.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -154,8 +154,11 @@ fn summary(
     let (column, detector) = (&first.column, &first.detector);
     let subject = first.subject.as_ref().map_or_else(String::new, |subject| format!(" of {subject}"));
     let follows = follows(first);
+    // Whoever is woken should know how much the limit is worth.
+    let assumed = first.explained.as_ref().is_some_and(|explained| explained.assumed);
+    let assumed = if assumed { " (how windows differ is assumed)" } else { "" };
     format!(
-        "{place}{verb}: {burst}{column}{subject}{segment}, {detector} {:.3} over {:.3}{more}{follows}",
+        "{place}{verb}: {burst}{column}{subject}{segment}, {detector} {:.3} over {:.3}{assumed}{more}{follows}",
         first.statistic, first.threshold
     )
 }

@@ -233,6 +233,9 @@ fn show(group: &str, common: &Common, out: &mut dyn Write) -> anyhow::Result<()>
     Ok(())
 }
 
+/// What is said of an alert whose limit is assumed.
+const ASSUMED: &str = "how windows differ: the baseline does not show it";
+
 fn describe(alert: &AlertView, out: &mut dyn Write) -> std::io::Result<()> {
     let [state, severity, column, horizon, since, group, note] = row(alert);
     writeln!(out, "{} {} of {} {}: {column}", state, alert.kind.as_str(), alert.model, alert.version)?;
@@ -255,6 +258,7 @@ fn describe(alert: &AlertView, out: &mut dyn Write) -> std::io::Result<()> {
         ("since", since),
         ("changed", when(alert.changed_at)),
         ("evidence", evidence),
+        ("assumed", if told.is_some_and(|told| told.assumed) { ASSUMED } else { "" }.to_owned()),
         ("began", told.and_then(|told| told.change_since).map(when).unwrap_or_default()),
         ("moved", moved.collect::<Vec<_>>().join(", ")),
         ("drift", shares.collect::<Vec<_>>().join(", ")),

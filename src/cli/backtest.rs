@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
-use super::history::{Baseline, BaselineArgs, Events, kind_of};
+use super::history::{Baseline, BaselineArgs, Events, kind_of, windows_of};
 use super::table::{span, when, write_json, write_table};
 use crate::monitor::calibrated::{Counted, Finding, severity, verdict_address};
 use crate::reference::{Layout, Reference, Slice};
@@ -91,6 +91,8 @@ struct Answer {
     window_ms: Millis,
     quantities: usize,
     one_false_alarm_in_days: f64,
+    /// Whether how windows differ is assumed, not seen in the baseline.
+    assumed: bool,
     assumptions: Vec<String>,
     alarms: Vec<Alarm>,
 }
@@ -151,6 +153,7 @@ impl BacktestCommand {
                 Severity::Critical => baseline.budget.critical,
                 Severity::Warning => baseline.budget.warning,
             },
+            assumed: watch.is_assumed(),
             assumptions: notes,
             alarms,
         }
@@ -188,12 +191,12 @@ fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Mill
 fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     writeln!(
         out,
-        "{} events in {} windows of {} against {} rows in {} windows; {} quantities, at most one false alarm in {} days",
+        "{} events in {} windows of {} against {} rows {}; {} quantities, at most one false alarm in {} days",
         answer.events,
         answer.windows,
         span(answer.window_ms),
         answer.reference_rows,
-        answer.reference_windows,
+        windows_of(answer.assumed, answer.reference_windows),
         answer.quantities,
         answer.one_false_alarm_in_days,
     )?;

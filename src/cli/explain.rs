@@ -135,6 +135,8 @@ struct Answer {
     shares: Vec<ShareOf>,
     slices: Vec<Concentrated>,
     command: String,
+    /// Whether how windows differ is assumed, not seen in the baseline.
+    assumed: bool,
     notes: Vec<String>,
 }
 
@@ -205,7 +207,7 @@ impl ExplainCommand {
             target,
             Where { start, window_ms: baseline.window_ms, verdict, command },
         )
-        .with_notes(notes))
+        .with_notes(notes, baseline.watch.is_assumed()))
     }
 }
 
@@ -266,8 +268,8 @@ struct Where {
 }
 
 impl Answer {
-    fn with_notes(self, notes: Vec<String>) -> Self {
-        Self { notes, ..self }
+    fn with_notes(self, notes: Vec<String>, assumed: bool) -> Self {
+        Self { notes, assumed, ..self }
     }
 }
 
@@ -330,6 +332,7 @@ fn answer(reference: &Reference, told: Explanation, target: &Target, place: Wher
             .collect(),
         verdict: place.verdict,
         command: place.command,
+        assumed: false,
         notes: Vec::new(),
     }
 }
@@ -355,6 +358,12 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
         "statistic {:.1} (limit {:.1}){evidence}; {} windows, {} events{mean}",
         answer.statistic, answer.threshold, answer.run_windows, answer.events
     )?;
+    if answer.assumed {
+        writeln!(
+            out,
+            "how windows differ is assumed: what is expected is the usual level nearest to the mean"
+        )?;
+    }
     if let Some(since) = &answer.since {
         writeln!(out, "since {} ({} windows ago)", when(since.window_start), since.windows - 1)?;
     }

@@ -9,10 +9,12 @@ use clap::Args;
 use super::CliContext;
 use super::table::when;
 use super::topic::{TopicRange, is_topic};
-use crate::config::{self, Monitor, Span, Verdicts};
+use crate::config::{self, Monitor, Span, Untimed, Verdicts};
 use crate::monitor::calibrated::{About, BudgetDays, ModelWatch, category_name, quoted};
-use crate::reference::Reference;
-use crate::registry::{BaselineOptions, BuildError, CountedSeries, Format, Registry, build, read_series};
+use crate::reference::{Reference, Slice};
+use crate::registry::{
+    BaselineOptions, BuildError, CountedSeries, Format, Registry, build, read_as_one, read_series,
+};
 use crate::subject::Millis;
 
 const DAY: f64 = 86_400_000.0;
@@ -100,14 +102,21 @@ impl BaselineArgs {
         };
         let budget = budget(&monitor);
         let watch = ModelWatch::new(&reference, budget).with_context(|| {
-            format!(
-                "{}: it has no readable time column `ts`, so nothing is known of how the baseline varies from window to \
-                 window, and only the fixed floors of the daemon's classical detectors can judge against it; name the \
-                 column with --columns ts=COLUMN",
-                self.reference.display()
-            )
+            let lacks = match reference.calibration {
+                None => "an older version made it of rows without times, and nothing in it says how windows vary; make it \
+                         anew with `anchorwatch reference create`",
+                Some(_) => "no column has the 50 values that are the least to judge by; give more rows",
+            };
+            format!("{}: {lacks}", self.reference.display())
         })?;
         let watch = watch.tolerating(&monitor.tolerated).shared_by(self.versions);
+        // What is assumed holds for windows of any length.
+        let wanted =
+            asked.unwrap_or(if watch.is_assumed() { monitor.window.millis() } else { watch.window_ms() });
+        let watch = match watch.is_assumed() {
+            true => watch.over_windows_of(wanted).context("windows of any length fit what is assumed")?,
+            false => watch,
+        };
         let window_ms = watch.window_ms();
         if let Some(asked) = asked.filter(|asked| *asked != window_ms) {
             anyhow::bail!(
@@ -166,14 +175,18 @@ impl BaselineArgs {
         Ok(options)
     }
 
-    /// The baseline's own rows as windows.
+    /// The baseline's own rows as windows; as one, if how windows differ is assumed.
     pub(super) fn own_windows(&self, baseline: &Baseline) -> anyhow::Result<CountedSeries> {
         anyhow::ensure!(
             baseline.from_rows,
             "{}: a registered reference keeps no rows; give the file that it was built from",
             self.reference.display()
         );
-        Ok(baseline.read(&self.options(&self.reference, baseline.window_ms)?, "resampling")?)
+        let options = self.options(&self.reference, baseline.window_ms)?;
+        if baseline.watch.is_assumed() {
+            return Ok(read_as_one(&baseline.reference, baseline.slices(), &options, "resampling")?);
+        }
+        Ok(baseline.read(&options, "resampling")?)
     }
 
     /// Recorded events as windows, with what has to be said of them.
@@ -275,9 +288,12 @@ pub(super) struct Events {
 
 impl Baseline {
     fn read(&self, options: &BaselineOptions, what: &'static str) -> Result<CountedSeries, BuildError> {
-        let calibration = self.reference.calibration.as_ref();
-        let slices = calibration.map_or(&[][..], |calibration| &calibration.slices);
-        read_series(&self.reference, slices, options, self.window_ms, what)
+        read_series(&self.reference, self.slices(), options, self.window_ms, what)
+    }
+
+    /// Slices that are compared with the rest.
+    fn slices(&self) -> &[Slice] {
+        self.reference.calibration.as_ref().map_or(&[], |calibration| &calibration.slices)
     }
 
     /// What the baseline was too short or too poor for.
@@ -289,6 +305,13 @@ impl Baseline {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.assumptions();
         notes.extend(unjudged(&self.monitor));
+        if self.watch.is_assumed() && self.monitor.untimed == Untimed::Classical {
+            notes.push(
+                "the configuration says `monitor.untimed: classical`: the daemon judges this baseline by the classical \
+                 detectors alone"
+                    .to_owned(),
+            );
+        }
         if self.sharing > 1 {
             let sharing = self.sharing;
             notes.push(format!("{sharing} versions share the model's budget: each has 1/{sharing} of it"));
@@ -329,6 +352,11 @@ impl Baseline {
         }
         notes
     }
+}
+
+/// The windows behind a calibration, in words.
+pub(super) fn windows_of(assumed: bool, windows: usize) -> String {
+    if assumed { "(how windows differ is assumed)".to_owned() } else { format!("in {windows} windows") }
 }
 
 /// What changed, with the category, quantile or column that it is about.

@@ -116,6 +116,10 @@ struct Create {
     /// Most pairs of numeric columns whose correlation is watched, in the order of the columns; 0 watches none.
     #[arg(long, default_value_t = 136, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=136))]
     pairs: usize,
+    /// Also embed all columns together in so many random features (64 unless said), which `mmd` in
+    /// `monitor.detectors.multivariate` needs.
+    #[arg(long, value_name = "FEATURES", num_args = 0..=1, default_missing_value = "64", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(8..=512))]
+    mmd: Option<usize>,
     /// Most cut points of a numeric column.
     #[arg(long, default_value_t = 256)]
     points: usize,
@@ -155,6 +159,7 @@ impl Create {
         options.window_ms = self.window.millis();
         options.time_zone = self.time_zone;
         options.pairs = self.pairs;
+        options.mmd = self.mmd;
         options.points = self.points;
         options.max_categories = self.max_categories;
         options.git_commit = self.git_commit;
@@ -243,7 +248,10 @@ fn write_summary(reference: &Reference, out: &mut dyn Write) -> std::io::Result<
         (None, _) => String::new(),
     };
     let rows = reference.provenance.rows;
-    writeln!(out, "{rows} rows, {features} features{outputs}; {windows}{segments}")
+    let embedded = reference.joint.embedding.as_ref();
+    let embedded =
+        embedded.map_or_else(String::new, |embedding| format!(", {} random features", embedding.features()));
+    writeln!(out, "{rows} rows, {features} features{outputs}; {windows}{segments}{embedded}")
 }
 
 fn write_notes(reference: &Reference, out: &mut dyn Write) -> std::io::Result<()> {

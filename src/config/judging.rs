@@ -13,6 +13,8 @@ use super::{SequentialRule, Span};
 pub struct Monitor {
     /// Which verdicts alert. The classical ones are always computed and exported.
     pub verdicts: Verdicts,
+    /// How versions are judged whose baseline has no times, or too few windows.
+    pub untimed: Untimed,
     /// Length of the windows that are judged under the false-alarm budget; references are calibrated for it.
     pub window: Span,
     /// At most one false alarm of a model, on average, in this time. Its versions that had events within the longest of
@@ -59,6 +61,7 @@ impl Default for Monitor {
     fn default() -> Self {
         Self {
             verdicts: Verdicts::default(),
+            untimed: Untimed::default(),
             window: Span::from_hours(1),
             one_false_alarm_in: FalseAlarms::default(),
             tolerated: Tolerated::default(),
@@ -88,6 +91,17 @@ pub enum Verdicts {
     Classical,
     /// Both.
     Both,
+}
+
+/// What judges versions whose baseline does not show how windows differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Untimed {
+    /// The false-alarm budget, with wide assumptions on how windows differ, which verdicts and alerts tell of.
+    #[default]
+    Assumed,
+    /// The classical detectors and thresholds alone, which then alert.
+    Classical,
 }
 
 /// Mean time between two false alarms of a model, by severity.
@@ -246,7 +260,7 @@ pub struct Detectors {
     /// Categorical and boolean columns; `ks`, `wasserstein`, `kuiper`, `mann_whitney`, `cramer_von_mises`,
     /// `anderson_darling` and `welch` do not apply to them.
     pub categorical: Vec<Detector>,
-    /// All numeric columns together, in their ranks; none by default. They need a reference with a time column.
+    /// All numeric columns together, in their ranks; none by default.
     pub multivariate: Vec<Multivariate>,
 }
 
@@ -260,6 +274,9 @@ pub enum Multivariate {
     PcaReconstruction,
     /// The pair whose correlation changed most; judged by the change.
     CorrelationShift,
+    /// Maximum mean discrepancy by random features of all columns, categories too; judged by the distance of their means. It
+    /// needs a reference made with `--mmd`, and costs about as much an event as everything else.
+    Mmd,
 }
 
 impl Multivariate {
@@ -270,6 +287,7 @@ impl Multivariate {
             Self::HotellingT2 => "hotelling_t2",
             Self::PcaReconstruction => "pca_reconstruction",
             Self::CorrelationShift => "correlation_shift",
+            Self::Mmd => "mmd",
         }
     }
 }
@@ -342,6 +360,9 @@ pub struct Floors {
     /// Change of a correlation of ranks.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 2))]
     pub correlation_shift: f64,
+    /// Maximum mean discrepancy, within 0 to about 1.4.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub mmd: f64,
 }
 
 impl Default for Floors {
@@ -365,6 +386,7 @@ impl Default for Floors {
             hotelling_t2: 0.3,
             pca_reconstruction: 0.1,
             correlation_shift: 0.2,
+            mmd: 0.02,
         }
     }
 }
@@ -399,6 +421,7 @@ impl Floors {
             Multivariate::HotellingT2 => self.hotelling_t2,
             Multivariate::PcaReconstruction => self.pca_reconstruction,
             Multivariate::CorrelationShift => self.correlation_shift,
+            Multivariate::Mmd => self.mmd,
         }
     }
 }

@@ -37,7 +37,7 @@ pub use deliver::*;
 pub use http::*;
 pub use judging::{
     Detector, FalseAlarms, FaultFloors, Floors, LatencySettings, Monitor, MultipleTests, Multivariate, Rule,
-    Tolerated, Verdicts,
+    Tolerated, Untimed, Verdicts,
 };
 pub use kafka::*;
 pub use load::{json_schema, load, parse};

@@ -37,7 +37,7 @@ pub enum TroubleKind {
     SchemasAway,
     /// A reference is calibrated for windows of another length than are judged.
     OtherWindow,
-    /// A sequential rule watches nothing.
+    /// A sequential rule watches nothing, or a detector that is asked for.
     IdleRule,
     /// The state file was damaged, and was taken from a copy or made anew.
     StateDamaged,

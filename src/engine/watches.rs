@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anchorwatch_detectors::calibrated::Loudness;
 
 use super::sharing::Sharing;
-use crate::config::{Config, Monitor, Tolerated, Verdicts};
+use crate::config::{Config, Monitor, Tolerated, Untimed, Verdicts};
 use crate::monitor::calibrated::{
     AlarmTally, BudgetDays, Counted, Episodes, Finding, Judged, ModelWatch, ModelWatchState, Seen, Topic,
     severity,
@@ -46,6 +46,7 @@ pub(super) struct Stepped {
 pub(super) struct Watches {
     kind: Kind,
     verdicts: Verdicts,
+    untimed: Untimed,
     budget: BudgetDays,
     tolerated: Tolerated,
     show_categories: bool,
@@ -67,6 +68,7 @@ impl Watches {
         Self {
             kind,
             verdicts: monitor.verdicts,
+            untimed: monitor.untimed,
             budget: BudgetDays {
                 warning: days(monitor.one_false_alarm_in.warning),
                 critical: days(monitor.one_false_alarm_in.critical),
@@ -161,13 +163,15 @@ impl Watches {
         self.tallies.retain(|(model, version), _| watched(model, version));
     }
 
-    /// The watch against a plan's reference; `None` if that has no calibration for windows of this length.
+    /// The watch against a plan's reference; `None` if that has no calibration for windows of this length, or an assumed one
+    /// where the classical detectors are to judge instead.
     fn watch(&mut self, plan: &Plan) -> Option<Arc<ModelWatch>> {
         if let Some(known) = self.watches.get(&plan.reference_id) {
             return known.clone();
         }
         let watch = (self.kind.make)(&plan.reference, self.budget);
-        let watch = watch.filter(|watch| watch.window_ms() == self.window_ms);
+        let watch = watch.filter(|watch| self.untimed == Untimed::Assumed || !watch.is_assumed());
+        let watch = watch.and_then(|watch| watch.over_windows_of(self.window_ms));
         let watch = watch.map(|watch| Arc::new(watch.tolerating(&self.tolerated)));
         self.watches.insert(plan.reference_id.clone(), watch.clone());
         watch

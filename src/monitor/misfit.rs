@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::sequential::{Feed, Unfed};
-use crate::config::{Monitor, SequentialRule, Span};
+use crate::config::{Monitor, Multivariate, SequentialRule, Span};
 use crate::reference::Reference;
 
 /// What does not fit.
@@ -12,7 +12,7 @@ use crate::reference::Reference;
 pub enum Misfit {
     /// A reference is calibrated for windows of another length than are judged.
     Window,
-    /// A sequential rule is fed by no version.
+    /// A sequential rule is fed by no version, or a detector has nothing in a reference to compare with.
     Rule,
 }
 
@@ -38,6 +38,18 @@ pub fn misfits(monitor: &Monitor, in_use: &[InUse<'_>]) -> BTreeMap<(Misfit, Str
             found.insert((Misfit::Window, of), line);
         }
     }
+    if monitor.detectors.multivariate.contains(&Multivariate::Mmd) {
+        for InUse { model, version, .. } in
+            in_use.iter().filter(|one| one.reference.joint.embedding.is_none())
+        {
+            let of = format!("monitor.detectors.multivariate of {model} {version}");
+            let line = format!(
+                "{of}: `mmd` watches nothing: its reference has no random features; make it anew with `anchorwatch \
+                 reference create --mmd`"
+            );
+            found.insert((Misfit::Rule, of), line);
+        }
+    }
     for (index, rule) in monitor.sequential.iter().enumerate() {
         if let Some(why) = unfed(rule, in_use) {
             let of = format!("monitor.sequential[{index}]");
@@ -51,7 +63,7 @@ pub fn misfits(monitor: &Monitor, in_use: &[InUse<'_>]) -> BTreeMap<(Misfit, Str
 /// Why nothing is judged under the budget against a reference that is calibrated.
 fn other_window(monitor: &Monitor, reference: &Reference) -> Option<String> {
     let judged = monitor.watch_window()?;
-    let calibrated = reference.calibration.as_ref()?.window_ms;
+    let calibrated = reference.calibration.as_ref().filter(|calibration| !calibration.assumed)?.window_ms;
     (calibrated != judged).then(|| {
         let (calibrated, judged) = (Span::from_millis(calibrated), Span::from_millis(judged));
         format!(
@@ -138,6 +150,16 @@ mod tests {
             let told = rules(bad);
             assert!(told.len() == 1 && told[0].0 == Misfit::Rule && told[0].1.contains(why), "{told:?}");
         }
+    }
+
+    #[test]
+    fn a_reference_without_random_features_is_named_where_they_are_asked_for() {
+        let told = found(&reference(), "{detectors: {multivariate: [hotelling_t2, mmd]}}");
+        assert!(
+            told.len() == 1 && told[0].0 == Misfit::Rule && told[0].1.contains("create --mmd"),
+            "{told:?}"
+        );
+        assert_eq!(found(&reference(), "{detectors: {multivariate: [hotelling_t2]}}"), []);
     }
 
     #[test]

@@ -6,12 +6,13 @@
 //! which every pair is kept are in; the statistics themselves are `anchorwatch_detectors::multivariate`. Not here: what
 //! single columns show, and segments, whose means are not those of the baseline.
 
+use anchorwatch_detectors::calibrated::ASSUMED_DESIGN;
 use anchorwatch_detectors::multivariate::{Gaussian, Pca, correlation_shift, hotelling};
 
 use super::{Judge, Judgement};
 use crate::alert::{AlertKind, Moved};
 use crate::config::{Multivariate, Rule};
-use crate::reference::{Layout, Reference};
+use crate::reference::{Discrepancy, Layout, Reference};
 use crate::view::{Level, VerdictView};
 use crate::window::Plan;
 
@@ -47,13 +48,23 @@ pub(super) fn judge(
     let sides = sides.filter(|(_, window)| window.count >= judge.min_rows);
     let name = |column: &usize| reference.columns.get(*column).map_or("", |column| column.name.as_str());
     let fault = faulty.iter().find(|(faulty, _)| columns.iter().any(|column| name(column) == faulty));
+    let embedded = embedded(plan, counts).filter(|(rows, _)| *rows >= judge.min_rows);
     let verdict = |detector: Multivariate| {
+        let fault = match (&reference.joint.embedding, detector) {
+            (Some(embedding), Multivariate::Mmd) => {
+                faulty.iter().find(|(faulty, _)| embedding.columns().any(|column| name(&column) == faulty))
+            }
+            _ => fault,
+        };
         let pair = |(a, b): (usize, usize)| {
             let [a, b] = [a, b].map(|at| columns.get(at).map_or("", name));
             format!("{a}:{b}")
         };
-        let measured = sides.as_ref().and_then(|(r, w)| measure(detector, r, w, pair));
         let floor = monitor.floors.of_all(detector);
+        let measured = match detector {
+            Multivariate::Mmd => embedded.map(|(_, one)| of_embedding(one, floor, monitor.baseline_margin)),
+            _ => sides.as_ref().and_then(|(r, w)| measure(detector, r, w, pair)),
+        };
         let judgement = Judgement {
             detector: detector.as_str(),
             kind: AlertKind::Drift,
@@ -70,9 +81,34 @@ pub(super) fn judge(
         VerdictView { inhibited_by: fault.map(|(_, fault)| fault.clone()), moved: shown, ..verdict }
     };
     // Without a law of the residual its p-value says nothing, and a rule of p-values alone has no answer.
-    let answers =
-        |one: &&Multivariate| **one != Multivariate::PcaReconstruction || monitor.rule != Rule::PValue;
+    let lawless = |one: &Multivariate| matches!(one, Multivariate::PcaReconstruction | Multivariate::Mmd);
+    let answers = |one: &&Multivariate| {
+        (!lawless(one) || monitor.rule != Rule::PValue)
+            && (**one != Multivariate::Mmd || reference.joint.embedding.is_some())
+    };
     monitor.detectors.multivariate.iter().filter(answers).map(|one| verdict(*one)).collect()
+}
+
+/// Rows of a window that is counted with random features, and its discrepancy from the baseline.
+fn embedded(plan: &Plan, counts: &[u64]) -> Option<(u64, Discrepancy)> {
+    let joint = &plan.reference.joint;
+    let (rows, sums) = joint.features(&plan.layout, counts)?;
+    Some((rows, joint.embedding.as_ref()?.discrepancy(rows, &sums)?))
+}
+
+/// What is over the floor, or over what windows of the baseline show, and over chance; those are squares that add up. Without
+/// windows rows count half.
+fn of_embedding(one: Discrepancy, floor: f64, margin: f64) -> Measured {
+    let (normal, design) = match one.of_baseline {
+        Some(largest) => (margin * largest, 1.0),
+        None => (0.0, ASSUMED_DESIGN),
+    };
+    Measured {
+        statistic: one.statistic,
+        by_chance: ((floor * floor).max(normal) + design * one.by_chance).sqrt() - floor,
+        p_value: None,
+        moved: Vec::new(),
+    }
 }
 
 /// The columns, in their order, of which the reference keeps every pair.
@@ -187,6 +223,8 @@ fn measure(
                 moved: vec![Moved { bin: pair(shift.pair), from, to }],
             }
         }
+        // It is no matter of means and covariances.
+        Multivariate::Mmd => return None,
     };
     measured.statistic.is_finite().then_some(measured)
 }

@@ -7,10 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Layout;
+use super::{Embedding, Layout};
 
 /// One in the fixed point of a column's scores.
-const SCORE_ONE: f64 = 1_024.0;
+pub(super) const SCORE_ONE: f64 = 1_024.0;
 
 /// Largest score of a cell, in standard deviations.
 const LARGEST_SCORE: f64 = 8.0;
@@ -56,6 +56,9 @@ pub struct Joint {
     pub residual: Option<ResidualTerms>,
     /// Pairs of columns.
     pub pairs: Vec<(usize, usize)>,
+    /// All columns together, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Embedding>,
 }
 
 /// Moments of the residual itself.
@@ -90,10 +93,25 @@ impl Joint {
         scores.iter().map(|x| (x.clamp(-LARGEST_SCORE, LARGEST_SCORE) * SCORE_ONE).round() as i32).collect()
     }
 
-    /// Number of terms: the residual's moments, then its columns, then the pairs.
+    /// Number of terms: the residual's moments, then its columns, then the pairs, then the features of the embedding.
     #[must_use]
     pub fn terms(&self) -> usize {
+        self.first_feature() + self.embedding.as_ref().map_or(0, Embedding::features)
+    }
+
+    /// The first term that is a feature of the embedding.
+    fn first_feature(&self) -> usize {
         self.residual_terms() + self.pairs.len()
+    }
+
+    /// Rows of a window, and the sum of each feature of the embedding over them; `None` if there is no embedding.
+    #[must_use]
+    pub fn features(&self, layout: &Layout, counts: &[u64]) -> Option<(u64, Vec<f64>)> {
+        let features = 0..self.embedding.as_ref()?.features();
+        let sums: Vec<(f64, f64)> =
+            features.map(|feature| self.sum(layout, counts, self.first_feature() + feature)).collect();
+        let rows = sums.first().map_or(0, |(rows, _)| *rows as u64);
+        Some((rows, sums.into_iter().map(|(_, sum)| sum).collect()))
     }
 
     /// Number of counters: events and sum of each term.
@@ -130,7 +148,8 @@ impl Joint {
                 && terms.scale > 0.0
                 && terms.columns.iter().all(scored)
         });
-        residual && self.pairs.iter().all(|(a, b)| scored(a) && scored(b))
+        let embedding = self.embedding.as_ref().is_none_or(|embedding| embedding.fits(cells));
+        residual && embedding && self.pairs.iter().all(|(a, b)| scored(a) && scored(b))
     }
 
     /// What one event adds to the counters of the residual's mean and of its square, without any column; nothing if score
@@ -147,27 +166,37 @@ impl Joint {
     /// Hands out each term that one event has, as an integer. `cells` gives the cell of each column, `usize::MAX` where
     /// the value is none.
     pub fn each(&self, cells: &[usize], outcome: Option<Outcome>, mut put: impl FnMut(usize, i64)) {
-        let score = |column: usize| {
-            let scores = self.scores.get(column)?;
-            scores.get(*cells.get(column)?).map(|score| i64::from(*score))
-        };
-        if let Some((terms, outcome)) = self.residual.as_ref().zip(outcome) {
-            let residual = terms.residual(outcome);
-            put(0, residual);
-            if let Some(slope) = cells.get(terms.score).and_then(|cell| terms.slope.get(*cell)) {
-                put(1, residual * i64::from(*slope));
-            }
-            put(2, residual * residual);
-            for (index, column) in terms.columns.iter().enumerate() {
-                if let Some(score) = score(*column) {
-                    put(Moment::ALL.len() + index, residual * score);
-                }
-            }
+        if let Some(outcome) = outcome {
+            self.each_of_residual(cells, outcome, &mut put);
         }
         let first = self.residual_terms();
         for (index, (a, b)) in self.pairs.iter().enumerate() {
-            if let Some((a, b)) = score(*a).zip(score(*b)) {
+            if let Some((a, b)) = self.score(cells, *a).zip(self.score(cells, *b)) {
                 put(first + index, a * b);
+            }
+        }
+        if let Some(embedding) = &self.embedding {
+            let first = self.first_feature();
+            embedding.each(cells, |feature, value| put(first + feature, value));
+        }
+    }
+
+    fn score(&self, cells: &[usize], column: usize) -> Option<i64> {
+        let scores = self.scores.get(column)?;
+        scores.get(*cells.get(column)?).map(|score| i64::from(*score))
+    }
+
+    fn each_of_residual(&self, cells: &[usize], outcome: Outcome, put: &mut impl FnMut(usize, i64)) {
+        let Some(terms) = &self.residual else { return };
+        let residual = terms.residual(outcome);
+        put(0, residual);
+        if let Some(slope) = cells.get(terms.score).and_then(|cell| terms.slope.get(*cell)) {
+            put(1, residual * i64::from(*slope));
+        }
+        put(2, residual * residual);
+        for (index, column) in terms.columns.iter().enumerate() {
+            if let Some(score) = self.score(cells, *column) {
+                put(Moment::ALL.len() + index, residual * score);
             }
         }
     }
@@ -187,6 +216,15 @@ impl Joint {
         });
     }
 
+    /// The same of the residual's terms alone, for a label that comes after its event was counted.
+    pub fn add_residual(&self, cells: &[usize], outcome: Outcome, mut put: impl FnMut(usize, u64)) {
+        self.each_of_residual(cells, outcome, &mut |term, value| {
+            let [events, sum] = Self::added(1, value);
+            put(2 * term, events);
+            put(2 * term + 1, sum);
+        });
+    }
+
     /// What one stands for in the integers of a column's scores.
     #[must_use]
     pub const fn one_of_scores(&self) -> f64 {
@@ -198,6 +236,7 @@ impl Joint {
     pub fn one(&self, term: usize) -> f64 {
         let residual = self.residual_terms();
         match term {
+            _ if term >= self.first_feature() => Embedding::one(),
             _ if term >= residual => SCORE_ONE * SCORE_ONE,
             0 => RESIDUAL_ONE,
             2 => RESIDUAL_ONE * RESIDUAL_ONE,
@@ -238,6 +277,7 @@ mod tests {
                 positive: None,
             }),
             pairs: vec![(0, 1)],
+            embedding: None,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod artifact;
 mod code;
+mod embedding;
 mod joint;
 mod layout;
 
@@ -19,6 +20,7 @@ use crate::subject::Millis;
 
 pub use artifact::{ArtifactError, ReferenceId, decode, encode};
 pub use code::{CodeText, code_text};
+pub use embedding::{Discrepancy, Embedding, MOST_FEATURES};
 pub use joint::{Joint, Moment, Outcome, ResidualTerms};
 pub use layout::{ColumnCounts, Fault, Layout};
 
@@ -182,13 +184,17 @@ impl BaselineWindow {
     }
 }
 
-/// How the monitored quantities of a baseline vary from window to window.
+/// How the monitored quantities of a baseline vary from window to window, or what is assumed of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Length of the windows, in milliseconds.
     pub window_ms: Millis,
-    /// Number of windows behind it.
+    /// Number of windows behind it; none where it is assumed.
     pub windows: usize,
+    /// Whether the baseline does not show how its windows differ, so that it is assumed. It then holds for windows of any
+    /// length.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     /// Time zone in which the day and the week of the season are counted, `Europe/Berlin`.
     pub time_zone: String,
     /// The regressors of the season.
@@ -263,7 +269,8 @@ pub struct Reference {
     pub segments: BTreeMap<String, Vec<u64>>,
     /// What is counted besides the columns, in live windows.
     pub joint: Joint,
-    /// How every monitored quantity varies while nothing is wrong; `None` without a time column.
+    /// How every monitored quantity varies while nothing is wrong, or what is assumed of that; `None` in references of older
+    /// versions whose baseline has no times.
     pub calibration: Option<Calibration>,
     /// Where the baseline came from.
     pub provenance: Provenance,
@@ -289,6 +296,12 @@ impl Reference {
     #[must_use]
     pub fn assumptions(&self) -> &[String] {
         self.calibration.as_ref().map_or(&[], |calibration| &calibration.assumptions)
+    }
+
+    /// Whether nothing but assumptions says how windows differ while nothing is wrong.
+    #[must_use]
+    pub fn is_assumed(&self) -> bool {
+        self.calibration.as_ref().is_some_and(|calibration| calibration.assumed)
     }
 
     /// Counts to compare a subject with: its segment's if the baseline has them, else the whole.

@@ -6,10 +6,12 @@ use std::io::Read;
 use std::path::Path;
 
 use anchorwatch_detectors::binning::Binning;
+use anchorwatch_detectors::calibrated::FEWEST_WINDOWS;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::count::{Counted, count};
+use super::embedding::embedding;
 use super::error::BuildError;
 use super::options::BaselineOptions;
 use super::plan::{Plan, is_raw, plan};
@@ -17,9 +19,9 @@ use super::schema::Schema;
 use super::series::{CountedSeries, MOST_WINDOWS, Reading, series};
 use super::source::{Source, read_error};
 use super::survey::survey;
-use crate::monitor::calibrated::{Series, calibrate, joint_terms, slices_worth_watching};
+use crate::monitor::calibrated::{Series, assume, calibrate, joint_terms, slices_worth_watching};
 use crate::monitor::estimate::calibrated_scores;
-use crate::reference::{Calibration, Column, Joint, Layout, Provenance, Reference, Role, Slice};
+use crate::reference::{Calibration, Column, Embedding, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
 
 /// Builds a reference from a file of baseline rows.
@@ -54,9 +56,10 @@ pub fn build(options: &BaselineOptions) -> Result<Reference, BuildError> {
     reference.joint.pairs.truncate(options.pairs);
     let left_out = pairs_left_out(&reference).filter(|_| options.pairs > 0);
     reference.provenance.remarks.extend(left_out);
-    if survey.times.range.is_some() {
-        calibrate_on_windows(&mut reference, options, &versions)?;
+    if let Some(features) = options.mmd {
+        reference.joint.embedding = embedding(&reference, options, features)?;
     }
+    calibrate_on_windows(&mut reference, options, &versions, survey.times.range.is_some())?;
     Ok(reference)
 }
 
@@ -97,18 +100,29 @@ fn pairs_left_out(reference: &Reference) -> Option<String> {
     })
 }
 
-/// Reads the baseline once more, as a sequence of windows, and calibrates the monitored quantities on them.
+/// Reads the baseline once more, as a sequence of windows, and calibrates the monitored quantities on them; without times, or
+/// with too few windows, all rows are taken together and the rest is assumed.
 fn calibrate_on_windows(
     reference: &mut Reference,
     options: &BaselineOptions,
     versions: &[String],
+    timed: bool,
 ) -> Result<(), BuildError> {
     let rows = reference.segments.iter().map(|(value, counts)| {
         (Slice::Segment(value.clone()), counts.get(Layout::ROWS).copied().unwrap_or(0))
     });
     let mut slices = slices_worth_watching(&rows.collect::<Vec<_>>(), reference.provenance.rows);
     slices.extend(versions.iter().cloned().map(Slice::Version));
-    let counted = read_series(reference, &slices, options, options.window_ms, "calibrating")?;
+    let in_windows = match timed {
+        true => Some(read_series(reference, &slices, options, options.window_ms, "calibrating")?),
+        false => None,
+    };
+    let enough = in_windows.filter(|counted| counted.len() >= FEWEST_WINDOWS);
+    let assumed = enough.is_none();
+    let counted = match enough {
+        Some(counted) => counted,
+        None => read_as_one(reference, &slices, options, "calibrating")?,
+    };
     let rows_of_versions = rows_of(&counted, &slices);
     let watched: Vec<Slice> = slices
         .iter()
@@ -129,10 +143,28 @@ fn calibrate_on_windows(
         term_variances: counted.term_variances.clone(),
         windows: counted.windows(None),
     };
-    let calibration = calibrate(reference, series);
+    let calibration = match (assumed, timed) {
+        (false, _) => calibrate(reference, series),
+        (true, true) => {
+            assume(reference, series, &format!("the baseline has fewer than {FEWEST_WINDOWS} windows"))
+        }
+        (true, false) => assume(reference, series, "the baseline has no times"),
+    };
     let calibrated_scores = calibrated_scores(&counted.outcomes);
+    if let Some(embedding) = reference.joint.embedding.take() {
+        reference.joint.embedding = Some(learned(embedding, reference, &counted, !assumed));
+    }
     reference.calibration = Some(Calibration { calibrated_scores, ..calibration });
     Ok(())
+}
+
+/// What the baseline's windows, or its rows as one, say of an embedding.
+fn learned(embedding: Embedding, reference: &Reference, counted: &CountedSeries, timed: bool) -> Embedding {
+    let joint = Joint { embedding: Some(embedding.clone()), ..reference.joint.clone() };
+    let layout = reference.layout().with_joint(joint.len());
+    let sums: Vec<_> =
+        counted.windows(None).filter_map(|window| joint.features(&layout, &window.whole)).collect();
+    embedding.learned(&sums, timed)
 }
 
 /// Rows of the version slices in all windows.
@@ -161,9 +193,31 @@ pub fn read_series(
     window_ms: Millis,
     what: &'static str,
 ) -> Result<CountedSeries, BuildError> {
+    read_as(Reading { reference, roles: &options.roles, slices, window_ms, as_one: false }, options, what)
+}
+
+/// Reads a file of baseline rows as one window that begins at 0, whatever times it has.
+///
+/// # Errors
+/// As for [`read_series`].
+pub fn read_as_one(
+    reference: &Reference,
+    slices: &[Slice],
+    options: &BaselineOptions,
+    what: &'static str,
+) -> Result<CountedSeries, BuildError> {
+    let (roles, window_ms) = (&options.roles, options.window_ms);
+    read_as(Reading { reference, roles, slices, window_ms, as_one: true }, options, what)
+}
+
+fn read_as(
+    reading: Reading<'_>,
+    options: &BaselineOptions,
+    what: &'static str,
+) -> Result<CountedSeries, BuildError> {
     let mut source = Source::open(&options.source, options.format, &options.roles)?;
     let bar = progress(options, source.length, what);
-    let reading = Reading { reference, roles: &options.roles, slices, window_ms: window_ms.max(1) };
+    let reading = Reading { window_ms: reading.window_ms.max(1), ..reading };
     let counted = series(&mut source, &reading, &|position| bar.set_position(position))?;
     bar.finish_and_clear();
     Ok(counted)

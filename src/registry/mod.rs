@@ -7,6 +7,7 @@ mod blobs;
 mod build;
 mod count;
 mod diff;
+mod embedding;
 mod error;
 mod options;
 mod own;
@@ -18,7 +19,7 @@ mod source;
 mod survey;
 mod time;
 
-pub use build::{build, read_series};
+pub use build::{build, read_as_one, read_series};
 pub use diff::{KindChange, OneSided, ReferenceDiff, SharedColumn, diff};
 pub use error::{BuildError, NameError, check_model, parse_version};
 pub use options::{BaselineOptions, Format, RoleColumns};

@@ -121,6 +121,8 @@ pub struct BaselineOptions {
     pub segment_field: Option<String>,
     /// Most pairs of numeric columns whose correlation is watched.
     pub pairs: usize,
+    /// Random features of all columns together, for the maximum mean discrepancy; none by default.
+    pub mmd: Option<usize>,
     /// Most cut points of a numeric column.
     pub points: usize,
     /// Most categories of a column; the mass of the others sits in the `unseen` cell.
@@ -160,6 +162,7 @@ impl BaselineOptions {
             ignore: vec!["id".to_owned(), "label_ts".to_owned()],
             segment_field: None,
             pairs: usize::MAX,
+            mmd: None,
             points: 256,
             max_categories: 500,
             max_windows: 2_048,

@@ -353,8 +353,7 @@ impl Planner<'_> {
         let column = &self.options.roles.time;
         if self.survey.time.is_none() {
             remarks.push(format!(
-                "there is no time column `{column}`: the reference has no windows, so thresholds cannot learn how much \
-                 the baseline itself varies"
+                "there is no time column `{column}`: the reference has no windows, so how much they vary is assumed"
             ));
             return None;
         }

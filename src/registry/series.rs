@@ -29,18 +29,20 @@ pub const MOST_WINDOWS: usize = 20_000;
 const MOST_EMPTY: i64 = 2_000;
 
 /// How a table's fields are read as a reference's columns.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Reading<'a> {
     pub(super) reference: &'a Reference,
     pub(super) roles: &'a RoleColumns,
     pub(super) slices: &'a [Slice],
     pub(super) window_ms: Millis,
+    /// Whether all rows are of one window, with or without a time.
+    pub(super) as_one: bool,
 }
 
 /// Fields of the table by meaning; found anew when a batch has more fields.
 #[derive(Debug, Default)]
-struct Binding {
-    columns: Vec<Option<usize>>,
+pub(super) struct Binding {
+    pub(super) columns: Vec<Option<usize>>,
     time: Option<usize>,
     latency: Option<usize>,
     segment: Option<usize>,
@@ -48,7 +50,7 @@ struct Binding {
 }
 
 impl Binding {
-    fn of(reading: &Reading<'_>, fields: &[Field]) -> Self {
+    pub(super) fn of(reading: &Reading<'_>, fields: &[Field]) -> Self {
         let find = |places: &[Place], name: &str| {
             places.iter().find_map(|place| fields.iter().position(|f| f.place == *place && f.name == name))
         };
@@ -239,7 +241,11 @@ impl<'a> Counter<'a> {
         for row in 0..table.rows {
             self.rows += 1;
             let at = binding.time.and_then(|field| instant(table.cell(field, row)));
-            let start = at.map(|at| at.div_euclid(self.reading.window_ms) * self.reading.window_ms);
+            let start = if self.reading.as_one {
+                Some(0)
+            } else {
+                at.map(|at| at.div_euclid(self.reading.window_ms) * self.reading.window_ms)
+            };
             let Some(start) = start.filter(|start| self.make_room(*start)) else {
                 self.left_out += 1;
                 continue;

@@ -80,8 +80,11 @@ pub struct ReferenceView {
     pub windows: usize,
     /// Segments kept apart.
     pub segments: Vec<String>,
-    /// Length of the windows that the reference is calibrated for, in milliseconds; `null` without a time column.
+    /// Length of the windows that the reference is calibrated for, in milliseconds; `null` where it fits any, since how they
+    /// vary is assumed.
     pub calibrated_for_ms: Option<i64>,
+    /// Whether the baseline does not show how windows vary, so that it is assumed: `assumptions` say what.
+    pub assumed: bool,
     /// What the baseline was too short or too poor for, one sentence each.
     pub assumptions: Vec<String>,
 }
@@ -98,6 +101,7 @@ impl ReferenceView {
             cells: column.binning.cells(),
             notes: column.notes.clone(),
         });
+        let calibrated = reference.calibration.as_ref().filter(|calibration| !calibration.assumed);
         Self {
             id: id.to_owned(),
             model: reference.model.clone(),
@@ -108,7 +112,8 @@ impl ReferenceView {
             has_latency: reference.has_latency,
             windows: reference.windows.len(),
             segments: reference.segments.keys().cloned().collect(),
-            calibrated_for_ms: reference.calibration.as_ref().map(|calibration| calibration.window_ms),
+            calibrated_for_ms: calibrated.map(|calibration| calibration.window_ms),
+            assumed: reference.is_assumed(),
             assumptions: reference.assumptions().to_vec(),
         }
     }

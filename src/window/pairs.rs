@@ -28,8 +28,11 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    /// `None` if a score is too large for a block.
+    /// `None` if a score is too large for a block, or rows are embedded, one by one.
     pub(super) fn new(joint: &Joint) -> Option<Self> {
+        if joint.embedding.is_some() {
+            return None;
+        }
         let mut of_pairs: Vec<usize> = joint.pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
         of_pairs.sort_unstable();
         of_pairs.dedup();

@@ -42,6 +42,7 @@ fn monster(transition: Transition) -> Notification {
             };
             50
         ],
+        assumed: true,
         command: Some("x\"\\".repeat(133)),
     };
     let finding = Finding {

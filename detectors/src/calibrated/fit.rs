@@ -3,14 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::assumed::Assumed;
 use super::memory::longest;
 use super::quantity::{Law, Quantity, Sample};
 use super::season::{SeasonDesign, weighted_regression};
 use super::spread::{inflation, lost, memory_of_level, memory_of_noise, prediction, unsure};
 use crate::distributions::normal_isf;
 
-/// Fewest baseline windows with events for a quantity to be judged at all.
-const FEWEST_WINDOWS: usize = 5;
+/// Fewest baseline windows with events for a quantity to be judged by how they differ.
+pub const FEWEST_WINDOWS: usize = 5;
 
 /// Fewest windows of a baseline that can show its windows to be steadier than independent events make them.
 const FEWEST_TO_NARROW: f64 = 24.0;
@@ -40,7 +41,7 @@ const WAVERING: f64 = 2.0;
 const CLIP_BURSTY: f64 = 2.5;
 
 /// The same when the baseline is merely overdispersed or has memory.
-const CLIP_WAVERING: f64 = 3.5;
+pub(super) const CLIP_WAVERING: f64 = 3.5;
 
 /// How the level of a column swings, for the quantities that follow from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,6 +98,9 @@ pub struct Fit {
     /// Events that its windows usually have, where they are steadier than independent events make them.
     #[serde(default)]
     pub usual: Option<UsualEvents>,
+    /// What is assumed of it, where its baseline does not show how windows differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<Assumed>,
 }
 
 /// Events that a window of some hour and weekday usually has.
@@ -172,6 +176,7 @@ impl Fit {
             events: windows.iter().map(|window| window.count).sum::<f64>().max(1.0),
             typical_count: median(&counts),
             usual: None,
+            assumed: None,
         };
         let used_rows: Vec<Vec<f64>> = used.iter().map(|&i| rows[i].clone()).collect();
         let freedom = fit.fit_season(quantity, &used_rows, &means, &counts, design, total);
@@ -216,7 +221,7 @@ impl Fit {
         }
         // What a whole window shows of its steadiness, a few events of it do not.
         let stretch = if count < FEW * self.typical_count { self.stretch.max(1.0) } else { self.stretch };
-        1.0 / (self.variance / count + self.between) / stretch
+        1.0 / (self.of_event() / count + self.between) / stretch
     }
 
     /// Takes over what others show of how events clump: a typical window holds at least `clump` events for each independent
@@ -240,7 +245,7 @@ impl Fit {
 
     /// Events of a window of `count` that count as one independent event of a share.
     pub(super) fn clumping(&self, count: f64) -> f64 {
-        1.0 + self.between * count / self.own()
+        self.design() + self.between * count / self.own()
     }
 
     /// Whether the baseline held windows far beyond what its other windows let expect.
@@ -298,7 +303,7 @@ impl Fit {
     /// Part of a window's variance that has the memory.
     fn part(&self) -> f64 {
         let between = self.between * self.typical_count;
-        if between > 0.0 { between / (between + self.variance) } else { 1.0 }
+        if between > 0.0 { between / (between + self.of_event()) } else { 1.0 }
     }
 
     /// Variance of a sum of `length` windows over that of independent ones.

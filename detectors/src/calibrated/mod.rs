@@ -12,6 +12,7 @@
 //! | `score.rs` | the scores of a numeric column, read off its cells |
 //! | `season.rs` | time of day and day of week |
 //! | `fit.rs` | what the baseline says |
+//! | `assumed.rs` | what is taken for granted where it says nothing |
 //! | `spread.rs` | how windows vary beyond counting, and how sure that is |
 //! | `budget.rs` | one budget, split |
 //! | `history.rs` | the scan |
@@ -20,6 +21,7 @@
 //! | `state.rs` | its memory |
 //! | `watch.rs` | all of it, for one model |
 
+mod assumed;
 mod budget;
 mod evidence;
 mod fit;
@@ -33,9 +35,10 @@ mod state;
 mod volume;
 mod watch;
 
+pub use assumed::{ASSUMED_DESIGN, ASSUMED_ROWS, ASSUMED_SWING, Assumed};
 pub use budget::{Budget, Thresholds, split};
 pub use evidence::Evidence;
-pub use fit::{Fit, Swing, UsualEvents};
+pub use fit::{FEWEST_WINDOWS, Fit, Swing, UsualEvents};
 pub use history::{REMEMBERED, SPANS};
 pub use quantity::{Family, Law, Quantity, Sample};
 pub use score::{orthonormal_scores, quantile_cells};

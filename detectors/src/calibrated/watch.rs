@@ -95,7 +95,7 @@ pub struct Reading {
     pub evidence: (f64, f64),
     /// Thresholds of |z| and of that logarithm for a warning.
     pub warning: (f64, f64),
-    /// Mean that the baseline predicts for this window.
+    /// Mean that the baseline predicts for this window, or the nearest that is assumed to be usual.
     pub expected: f64,
 }
 
@@ -241,7 +241,7 @@ impl Watch {
         let one = |(index, (watched, sample)): (usize, (&Option<Watched>, &Sample))| {
             watched.as_ref().map_or_else(Reading::default, |watched| {
                 let sample = watched.fit.trusted(*sample, &row);
-                watched.step(state, index, sample, watched.fit.predict(&row), &mut shared)
+                watched.step(state, index, sample, watched.fit.expected(sample, &row), &mut shared)
             })
         };
         self.watched.iter().zip(samples).enumerate().map(one).collect()

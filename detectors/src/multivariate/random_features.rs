@@ -37,6 +37,11 @@ impl RandomFeatures {
         Some(Self { weights, phases, dimensions })
     }
 
+    /// Directions and phases, feature by feature.
+    pub fn directions(&self) -> impl Iterator<Item = (&[f64], f64)> {
+        self.weights.iter().map(Vec::as_slice).zip(self.phases.iter().copied())
+    }
+
     /// The features of a row.
     ///
     /// # Errors

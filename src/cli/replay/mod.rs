@@ -10,7 +10,7 @@ mod urns;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use anchorwatch_detectors::calibrated::Loudness;
+use anchorwatch_detectors::calibrated::{ASSUMED_ROWS, Loudness};
 use anchorwatch_detectors::distributions::chi_square_isf;
 use clap::Args;
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub struct ReplayCommand {
 /// Alarms of one severity in one stream.
 #[derive(Debug, Serialize)]
 struct Row {
-    /// `resampled`, `permuted` or `split`.
+    /// `resampled`, `permuted`, `drawn` or `split`.
     stream: &'static str,
     windows: usize,
     severity: &'static str,
@@ -97,6 +97,8 @@ struct Alarmed {
 struct Answer {
     reference_rows: u64,
     reference_windows: usize,
+    /// Whether how windows differ is assumed, not seen in the baseline.
+    assumed: bool,
     window_ms: Millis,
     quantities: usize,
     seed: u64,
@@ -172,6 +174,7 @@ impl ReplayCommand {
         let mut answer = Answer {
             reference_rows: baseline.reference.provenance.rows,
             reference_windows: baseline.windows(),
+            assumed: baseline.watch.is_assumed(),
             window_ms: baseline.window_ms,
             quantities: baseline.watch.monitored().len(),
             seed: self.seed,
@@ -179,8 +182,17 @@ impl ReplayCommand {
             rows: Vec::new(),
             alarmed: Vec::new(),
         };
-        let starts: Vec<Millis> = series.windows(None).map(|window| window.start).collect();
         let mut random = SplitMix64::new(self.seed);
+        if answer.assumed {
+            let drawn = drawn(baseline, series, self.windows, &mut random);
+            answer.take("drawn", (baseline.budget, baseline.sharing), drawn);
+            answer.notes.push(format!(
+                "rows without windows cannot be replayed as they came: windows of {ASSUMED_ROWS} rows are drawn from all \
+                 of them, without season and as if rows were independent"
+            ));
+            return answer;
+        }
+        let starts: Vec<Millis> = series.windows(None).map(|window| window.start).collect();
         let placed = blocks::resample(&starts, baseline.window_ms, self.windows as usize, &mut random);
         let resampled =
             placed.iter().map(|one| SeriesWindow { start: one.start, ..series.window(starts[one.source]) });
@@ -208,6 +220,13 @@ impl ReplayCommand {
         }
         answer
     }
+}
+
+/// Windows of rows drawn from a baseline that has none of its own.
+fn drawn(baseline: &Baseline, series: &CountedSeries, windows: u32, random: &mut SplitMix64) -> Replayed {
+    let urns = Urns::new(&baseline.reference, &series.term_variances, series.windows(None));
+    let starts = (0..Millis::from(windows)).map(|index| index * baseline.window_ms);
+    replay(&baseline.watch, starts.map(|start| urns.draw(start, ASSUMED_ROWS as u64, random)))
 }
 
 /// The second half of the baseline as it was, judged by a watch that knows only the first.
@@ -295,9 +314,13 @@ fn poisson_bounds(count: u64) -> (f64, f64) {
 fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     writeln!(
         out,
-        "{} rows in {} windows of {}; {} quantities; seed {}",
+        "{} rows {} of {}; {} quantities; seed {}",
         answer.reference_rows,
-        answer.reference_windows,
+        if answer.assumed {
+            "in windows that are drawn,".to_owned()
+        } else {
+            format!("in {} windows", answer.reference_windows)
+        },
         span(answer.window_ms),
         answer.quantities,
         answer.seed,

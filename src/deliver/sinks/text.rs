@@ -116,6 +116,7 @@ fn bounded_explained(explained: &Explained) -> Explained {
         shares: explained.shares.iter().take(MAX_EXPLAINED).map(share).collect(),
         slices: explained.slices.iter().take(MAX_EXPLAINED).map(slice).collect(),
         follows: explained.follows.iter().take(MAX_FOLLOWING).map(follows).collect(),
+        assumed: explained.assumed,
         // Cut short it would be another command.
         command: explained.command.clone().filter(|command| clip(command, MAX_COMMAND) == *command),
     }

@@ -1,9 +1,12 @@
-//! Calibration of a baseline: its windows become samples, its samples fits.
+//! Calibration of a baseline: its windows become samples, its samples fits. Where it has no windows, its rows together are
+//! one sample, and how windows differ is assumed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anchorwatch_detectors::binning::Binning;
-use anchorwatch_detectors::calibrated::{self, Fit, Sample, VolumeFit, orthonormal_scores};
+use anchorwatch_detectors::calibrated::{
+    self, ASSUMED_DESIGN, ASSUMED_SWING, Fit, Sample, SeasonDesign, VolumeFit, orthonormal_scores,
+};
 
 use super::quantities::{Monitored, monitored};
 use super::sampler::{Counted, Sampler};
@@ -72,11 +75,53 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
     Calibration {
         window_ms: series.window_ms,
         windows: starts.len(),
+        assumed: false,
         time_zone: series.time_zone.name().to_owned(),
         season,
         slices: series.slices,
         fits,
         volume: VolumeFit::new(&traffic, &starts, season),
+        assumptions,
+        calibrated_scores: None,
+    }
+}
+
+/// Assumes of every monitored quantity of a reference how it varies from window to window. The series is of one window, which
+/// holds all rows of the baseline; `why` says in a few words what the baseline lacks.
+#[must_use]
+pub fn assume(
+    reference: &Reference,
+    mut series: Series<impl Iterator<Item = SeriesWindow>>,
+    why: &str,
+) -> Calibration {
+    let monitored = monitored(reference, &series.slices, &series.term_variances);
+    let sampler = Sampler::new(reference);
+    let fits = series.windows.next().map(|window| {
+        let counted = Counted { whole: &window.whole, slices: &window.slices };
+        let samples = sampler.samples(&monitored, counted);
+        let fits = monitored.iter().zip(samples).filter_map(|(one, sample)| {
+            let fit = Fit::assumed(&one.quantity, sample)?;
+            Some((one.key(), fit))
+        });
+        fits.collect()
+    });
+    let assumptions = vec![
+        format!(
+            "assumed, since {why}: without a change levels of numbers stay within {ASSUMED_SWING} standard deviations of a \
+             row around the baseline's, shares of categories within a third of theirs, and {ASSUMED_DESIGN} rows of a \
+             window say as much as one; the false-alarm budget holds as far as that does"
+        ),
+        format!("since {why}, nothing is known of traffic: a fall of it does not alert under the budget"),
+    ];
+    Calibration {
+        window_ms: series.window_ms,
+        windows: 0,
+        assumed: true,
+        time_zone: series.time_zone.name().to_owned(),
+        season: SeasonDesign::new(series.window_ms, 0),
+        slices: series.slices,
+        fits: fits.unwrap_or_default(),
+        volume: None,
         assumptions,
         calibrated_scores: None,
     }
@@ -156,7 +201,8 @@ pub fn joint_terms(columns: &[Column], profile: &[u64], positive: Option<&str>) 
         pairs.extend(scored[at + 1..].iter().map(|b| (*a, *b)));
     }
     pairs.truncate(MOST_PAIRS);
-    Joint { scores: scores.iter().map(|scores| Joint::fixed(scores)).collect(), residual, pairs }
+    let scores = scores.iter().map(|scores| Joint::fixed(scores)).collect();
+    Joint { scores, residual, pairs, embedding: None }
 }
 
 /// What residuals are divided by: 1 for labels of 0 and 1, else the spread of the label.

@@ -34,7 +34,7 @@ use crate::config::Tolerated;
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
 
-pub use calibrate::{Series, SeriesWindow, calibrate, joint_terms, slices_worth_watching};
+pub use calibrate::{Series, SeriesWindow, assume, calibrate, joint_terms, slices_worth_watching};
 pub use cause::Cause;
 pub use contrasts::version_views;
 pub use explain::Seen;
@@ -120,6 +120,8 @@ pub struct ModelWatch {
     of_slices: bool,
     /// Versions of the model that share the budget where nobody says how many do.
     sharing: u32,
+    /// Whether how windows differ is assumed, not seen in the baseline.
+    assumed: bool,
 }
 
 /// What a watch remembers between windows.
@@ -201,6 +203,7 @@ impl ModelWatch {
             inputs: cause::inputs(reference),
             of_slices: false,
             sharing: 1,
+            assumed: calibration.assumed,
         })
     }
 
@@ -220,6 +223,19 @@ impl ModelWatch {
     #[must_use]
     pub fn shared_by(self, versions: u32) -> Self {
         Self { sharing: versions.clamp(1, MOST_SHARING), ..self }
+    }
+
+    /// The same over windows of this length; `None` if the reference is calibrated for those of another. What is assumed
+    /// holds for any.
+    #[must_use]
+    pub fn over_windows_of(self, window_ms: Millis) -> Option<Self> {
+        (self.assumed || self.window_ms == window_ms).then_some(Self { window_ms, ..self })
+    }
+
+    /// Whether how windows differ is assumed, not seen in the baseline.
+    #[must_use]
+    pub fn is_assumed(&self) -> bool {
+        self.assumed
     }
 
     /// Length of the windows that are judged.

@@ -138,7 +138,8 @@ pub fn floors(watch: &ModelWatch) -> Vec<Floor> {
         let Some(fit) = watch.watch.fit(index) else { continue };
         let in_deviations = matches!(one.quantity.law, Law::Mean { .. });
         let unit = if in_deviations { fit.deviation() } else { 1.0 };
-        let floor = one.quantity.tolerated(fit) / unit;
+        let swing = fit.assumed.map_or(0.0, |assumed| assumed.rise.max(assumed.fall));
+        let floor = (one.quantity.tolerated(fit) + swing) / unit;
         match floors.iter_mut().find(|known| known.kind == one.kind) {
             Some(known) => {
                 known.least = known.least.min(floor);

@@ -98,6 +98,7 @@ impl Teller<'_> {
                 .collect(),
             // What follows is known where the whole window is.
             follows: Vec::new(),
+            assumed: self.watch.is_assumed(),
             command: self.command(finding),
         }
     }

@@ -123,10 +123,10 @@ impl Tally {
         delay: Millis,
     ) {
         self.rank(joint.residual.as_ref().and_then(|terms| cells.get(terms.score).copied()), outcome);
-        // The terms of pairs, which stand behind those of the residual, were counted with the prediction.
+        // The terms behind those of the residual were counted with the prediction.
         self.terms.resize(2 * joint.residual_terms(), 0);
         let mut of_slice = slice.map(|place| self.slices.entry(place).or_default());
-        joint.add(cells, Some(outcome), |place, amount| {
+        joint.add_residual(cells, outcome, |place, amount| {
             if let Some(term) = self.terms.get_mut(place) {
                 *term = term.saturating_add(amount);
             }
