@@ -108,8 +108,8 @@ pub fn assume(
     let assumptions = vec![
         format!(
             "assumed, since {why}: without a change levels of numbers stay within {ASSUMED_SWING} standard deviations of a \
-             row around the baseline's, shares of categories within a third of theirs, and {ASSUMED_DESIGN} rows of a \
-             window say as much as one; the false-alarm budget holds as far as that does"
+             row around the baseline's, a category of 20 % between 15 and 26 %, and {ASSUMED_DESIGN} rows of a window \
+             say as much as one; the false-alarm budget holds as far as that does"
         ),
         format!("since {why}, nothing is known of traffic: a fall of it does not alert under the budget"),
     ];
