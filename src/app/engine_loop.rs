@@ -282,6 +282,8 @@ impl EngineLoop {
         if taken > 0 {
             self.dirty_since.get_or_insert(now);
             self.last_record_at = Some(now);
+            // At once: the silence is over for whatever is judged now, and mutes none of it.
+            self.urgent |= self.engine.clear(TroubleKind::NoData, "", wall);
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::proxy::{Fault, Proxy};
-use super::{NOON, PATIENCE, Place, coverage, events, law, send, stop, wait_read};
-use crate::support::{Daemon, Kafka, wait_until};
+use super::{NOON, PATIENCE, Place, coverage, event, events, law, send, stop, wait_read};
+use crate::support::{Daemon, Kafka, Receiver, wait_until};
 
 #[test]
 fn a_partition_busy_with_a_model_that_nobody_registered_freezes_no_window() {
@@ -63,5 +63,29 @@ fn an_outage_longer_than_idle_after_makes_no_partition_idle() {
         coverage(&daemon).is_some_and(|(end, share, _)| end == 18 && share >= 1.0)
     });
     assert_eq!(law(&daemon)["late"], 0);
+    stop(&mut daemon);
+}
+
+#[test]
+fn what_is_judged_after_a_silence_is_not_muted_by_it() {
+    let kafka = Kafka::shared();
+    let receiver = Receiver::start();
+    kafka.create_topic("muted", 1);
+    let mut place = Place::new(kafka.bootstrap(), "muted");
+    place.config["kafka"]["no_data_after"] = json!("3s");
+    place.config["monitor"] = json!({"untimed": "classical"});
+    place.config["sinks"] = json!([{"name": "hook", "type": "webhook", "url": receiver.url("/hook"),
+                                    "kinds": ["operation", "drift"]}]);
+    let mut daemon = place.daemon();
+    daemon.wait_ready();
+    send(kafka, "muted", 0, events(0..10 * 60));
+    let told = receiver.wait_for_requests("/hook", 1, PATIENCE);
+    let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+    assert!(text(&told[0].body).contains("no_data"), "{}", text(&told[0].body));
+    // All of it is judged in the first moments after the silence, and nothing comes after it.
+    send(kafka, "muted", 0, (600..1_800).map(|i| event(i % 5, NOON + i * 1_000)));
+    wait_until(PATIENCE, "the drift to be told", || {
+        receiver.requests_to("/hook").iter().any(|request| text(&request.body).contains(r#""kind":"drift""#))
+    });
     stop(&mut daemon);
 }
