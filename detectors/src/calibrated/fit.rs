@@ -185,7 +185,8 @@ impl Fit {
             .zip(&means)
             .map(|(row, mean)| mean + quantity.prior - fit.predict(row))
             .collect();
-        fit.fit_spread(quantity, &residuals, &counts, freedom, few, swing);
+        let season = if fit.season.is_some() { used_rows.as_slice() } else { &[] };
+        fit.fit_spread(quantity, &residuals, &counts, (freedom, season), few, swing);
         if fit.stretch < 1.0 {
             fit.usual = Some(UsualEvents::new(&counts, &used_rows));
         }
@@ -334,7 +335,7 @@ impl Fit {
         quantity: &Quantity,
         residuals: &[f64],
         counts: &[f64],
-        freedom: f64,
+        (freedom, season): (f64, &[Vec<f64>]),
         few: bool,
         swing: Option<Swing>,
     ) {
@@ -343,7 +344,7 @@ impl Fit {
         let squares = residuals.iter().zip(counts).map(|(e, n)| e * e * n / self.variance);
         let dispersion = squares.sum::<f64>() / left;
         if !few && (swing.is_some() || dispersion > 1.0 + (2.0 / windows).sqrt()) {
-            self.fit_level(residuals, counts, dispersion, left, swing);
+            self.fit_level(residuals, counts, season, (dispersion, left), swing);
         } else if !few {
             if windows >= FEWEST_TO_NARROW && quantity.law != Law::Share {
                 // Events of a window that share their value make its mean steadier than independent ones would.
@@ -370,8 +371,8 @@ impl Fit {
         &mut self,
         residuals: &[f64],
         counts: &[f64],
-        dispersion: f64,
-        left: f64,
+        season: &[Vec<f64>],
+        (dispersion, left): (f64, f64),
         swing: Option<Swing>,
     ) {
         let windows = residuals.len() as f64;
@@ -382,7 +383,7 @@ impl Fit {
             // Of a level that hardly stands out from the noise nobody can tell how long it lasts.
             if dispersion > PLAIN {
                 let noise: Vec<f64> = counts.iter().map(|n| self.variance / n).collect();
-                let wander = longest(residuals, &noise);
+                let wander = longest(residuals, &noise, season);
                 self.memory = self.memory.max(wander.memory);
                 level = wander.variance;
             }
