@@ -7,14 +7,114 @@ use std::sync::Arc;
 use super::pane::PaneCounts;
 use super::plan::{Plan, Plans};
 
-/// Counters of 32 bits, with what exceeds them beside: there are many windows, and large counts in few of them.
+/// Lower parts of the counters, all of one width.
+#[derive(Debug)]
+enum Low {
+    Bytes(Vec<u8>),
+    Halves(Vec<u16>),
+    Words(Vec<u32>),
+}
+
+impl Default for Low {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
+}
+
+impl Low {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(low) => low.len(),
+            Self::Halves(low) => low.len(),
+            Self::Words(low) => low.len(),
+        }
+    }
+
+    const fn bits(&self) -> u32 {
+        match self {
+            Self::Bytes(_) => 8,
+            Self::Halves(_) => 16,
+            Self::Words(_) => 32,
+        }
+    }
+
+    fn get(&self, slot: usize) -> Option<u64> {
+        match self {
+            Self::Bytes(low) => low.get(slot).copied().map(u64::from),
+            Self::Halves(low) => low.get(slot).copied().map(u64::from),
+            Self::Words(low) => low.get(slot).copied().map(u64::from),
+        }
+    }
+
+    /// Adds without carrying; false if there is no such counter or no room for the sum.
+    fn add(&mut self, slot: usize, amount: u64) -> bool {
+        match self {
+            Self::Bytes(low) => {
+                u8::try_from(amount).is_ok_and(|amount| change(low, slot, |x| x.checked_add(amount)))
+            }
+            Self::Halves(low) => {
+                u16::try_from(amount).is_ok_and(|amount| change(low, slot, |x| x.checked_add(amount)))
+            }
+            Self::Words(low) => {
+                u32::try_from(amount).is_ok_and(|amount| change(low, slot, |x| x.checked_add(amount)))
+            }
+        }
+    }
+
+    /// Subtracts without borrowing; false if there is no such counter or it is less.
+    fn subtract(&mut self, slot: usize, amount: u64) -> bool {
+        match self {
+            Self::Bytes(low) => {
+                u8::try_from(amount).is_ok_and(|amount| change(low, slot, |x| x.checked_sub(amount)))
+            }
+            Self::Halves(low) => {
+                u16::try_from(amount).is_ok_and(|amount| change(low, slot, |x| x.checked_sub(amount)))
+            }
+            Self::Words(low) => {
+                u32::try_from(amount).is_ok_and(|amount| change(low, slot, |x| x.checked_sub(amount)))
+            }
+        }
+    }
+
+    /// Keeps as many of the lowest bits as there is room for.
+    fn set(&mut self, slot: usize, count: u64) {
+        match self {
+            Self::Bytes(low) => low.get_mut(slot).into_iter().for_each(|place| *place = count as u8),
+            Self::Halves(low) => low.get_mut(slot).into_iter().for_each(|place| *place = count as u16),
+            Self::Words(low) => low.get_mut(slot).into_iter().for_each(|place| *place = count as u32),
+        }
+    }
+
+    fn write_to(&self, counts: &mut Vec<u64>) {
+        match self {
+            Self::Bytes(low) => counts.extend(low.iter().copied().map(u64::from)),
+            Self::Halves(low) => counts.extend(low.iter().copied().map(u64::from)),
+            Self::Words(low) => counts.extend(low.iter().copied().map(u64::from)),
+        }
+    }
+}
+
+/// Changes a counter; false if there is none, or no such value of it.
+fn change<T: Copy>(counters: &mut [T], slot: usize, of: impl Fn(T) -> Option<T>) -> bool {
+    let Some(counter) = counters.get_mut(slot) else { return false };
+    of(*counter).is_some_and(|changed| {
+        *counter = changed;
+        true
+    })
+}
+
+/// Counters as narrow as their counts allow, with what exceeds that beside: there are many windows, and large counts in
+/// few of them. Of a subject that sends an event a minute, a day takes a byte a counter.
 #[derive(Debug, Default)]
 struct Total {
     /// Empty while nothing was counted.
-    low: Vec<u32>,
-    /// Upper halves of the counters that need one.
-    high: BTreeMap<usize, u32>,
+    low: Low,
+    /// What is above, of the counters that have it.
+    high: BTreeMap<usize, u64>,
 }
+
+/// Part of the counters that may have something beside them before all become wider.
+const MOST_HIGH: usize = 32;
 
 impl Total {
     fn clear(&mut self) {
@@ -23,30 +123,57 @@ impl Total {
 
     fn get(&self, slot: usize) -> u64 {
         let high = if self.high.is_empty() { 0 } else { self.high.get(&slot).copied().unwrap_or(0) };
-        (u64::from(high) << 32) | self.low.get(slot).copied().map_or(0, u64::from)
+        self.low.get(slot).map_or(0, |low| (high << self.low.bits()) | low)
     }
 
     fn set(&mut self, slot: usize, count: u64) {
-        let Some(low) = self.low.get_mut(slot) else { return };
-        // The lower half; the upper one follows.
-        *low = count as u32;
-        let high = (count >> 32) as u32;
+        if slot >= self.low.len() {
+            return;
+        }
+        self.low.set(slot, count);
+        let high = count >> self.low.bits();
         if high > 0 {
             self.high.insert(slot, high);
+            if self.high.len() > self.low.len() / MOST_HIGH {
+                self.widen();
+            }
         } else if !self.high.is_empty() {
             self.high.remove(&slot);
         }
     }
 
-    fn add(&mut self, len: usize, slot: usize, amount: u64) {
-        if self.low.is_empty() {
-            self.low.resize(len, 0);
+    /// Makes all counters wider; the widest stay.
+    fn widen(&mut self) {
+        let low = match &self.low {
+            Low::Bytes(low) => Low::Halves(low.iter().copied().map(u16::from).collect()),
+            Low::Halves(low) => Low::Words(low.iter().copied().map(u32::from).collect()),
+            Low::Words(_) => return,
+        };
+        let narrow = std::mem::replace(&mut self.low, low);
+        for (slot, high) in std::mem::take(&mut self.high) {
+            let count = (high << narrow.bits()) | narrow.get(slot).unwrap_or(0);
+            self.low.set(slot, count);
+            let high = count >> self.low.bits();
+            if high > 0 {
+                self.high.insert(slot, high);
+            }
         }
-        self.set(slot, self.get(slot).saturating_add(amount));
+    }
+
+    fn add(&mut self, len: usize, slot: usize, amount: u64) {
+        if self.low.len() == 0 {
+            self.low = Low::Bytes(vec![0; len]);
+        }
+        if !self.low.add(slot, amount) {
+            self.set(slot, self.get(slot).saturating_add(amount));
+        }
     }
 
     /// False if there is less to begin with.
     fn subtract(&mut self, slot: usize, amount: u64) -> bool {
+        if self.low.subtract(slot, amount) {
+            return true;
+        }
         let left = self.get(slot).checked_sub(amount);
         left.is_some_and(|left| {
             self.set(slot, left);
@@ -56,11 +183,11 @@ impl Total {
 
     fn write_to(&self, len: usize, counts: &mut Vec<u64>) {
         counts.clear();
-        counts.extend(self.low.iter().copied().map(u64::from));
+        self.low.write_to(counts);
         counts.resize(len, 0);
         for (slot, high) in &self.high {
             if let Some(count) = counts.get_mut(*slot) {
-                *count |= u64::from(*high) << 32;
+                *count |= high << self.low.bits();
             }
         }
     }
@@ -143,12 +270,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counters_of_any_size_add_and_subtract_exactly(steps in proptest::collection::vec((0_usize..4, any::<u64>().prop_map(|x| x >> 6), any::<bool>()), 0..40)) {
+        fn counters_of_any_size_add_and_subtract_exactly(steps in proptest::collection::vec((0_usize..4, any::<u64>().prop_map(|x| x >> 6), any::<bool>()), 0..40), len in prop_oneof![Just(4_usize), Just(100)]) {
             let (mut total, mut right) = (Total::default(), [0_u64; 4]);
             for (slot, amount, adds) in steps {
-                let amount = if amount % 3 == 0 { amount >> 30 } else { amount };
+                let amount = amount >> [0, 30, 44, 50][(amount % 4) as usize];
                 if adds {
-                    total.add(4, slot, amount);
+                    total.add(len, slot, amount);
                     right[slot] = right[slot].saturating_add(amount);
                 } else {
                     let fits = total.subtract(slot, amount);
@@ -156,8 +283,9 @@ mod tests {
                     right[slot] -= if fits { amount } else { 0 };
                 }
                 let mut counts = Vec::new();
-                total.write_to(4, &mut counts);
-                prop_assert_eq!(&counts, &right);
+                total.write_to(len, &mut counts);
+                prop_assert_eq!(&counts[..4], &right);
+                prop_assert!(counts.len() == len && counts[4..].iter().all(|count| *count == 0));
             }
         }
     }
