@@ -9,10 +9,11 @@
 //! `2^e·(1 + (s+1)/16)` microseconds. Thirty-two octaves reach from 1 µs to 4,295 s. A quantile is at most 1/32 + 0.1 %
 //! away from the true order statistic from 16 µs upwards; below that the histogram's unit of 1 µs is the limit.
 
-use std::ops::Range;
 use std::sync::LazyLock;
 
 use hdrhistogram::Histogram;
+
+use crate::counts::total;
 
 /// How many latency buckets there are.
 pub const BUCKETS: usize = 512;
@@ -199,13 +200,13 @@ pub fn exceeding(counts: &[u64], objective_ms: f64) -> Option<f64> {
 pub fn exceeding_bounds(counts: &[u64], objective_ms: f64) -> Option<(f64, f64)> {
     let index = bucket(objective_ms)?;
     let (low, _) = bucket_bounds(index)?;
-    let share =
-        |range: Range<usize>| counts.get(range).map_or(0.0, |counts| counts.iter().map(|&c| c as f64).sum());
-    let end = counts.len().min(BUCKETS);
-    let (n, from): (f64, f64) = (share(0..end), share(index.min(end)..end));
-    let beyond: f64 = share((index + 1).min(end)..end);
-    let certain = if low == objective_ms { from } else { beyond };
-    (n > 0.0).then(|| (certain / n, from / n))
+    let counts = counts.get(..BUCKETS).unwrap_or(counts);
+    let (below, from) = counts.split_at(index.min(counts.len()));
+    let from_index = total(from);
+    let beyond = from_index - from.first().copied().unwrap_or(0).min(from_index);
+    let n = total(below).saturating_add(from_index) as f64;
+    let certain = if low == objective_ms { from_index } else { beyond };
+    (n > 0.0).then(|| (certain as f64 / n, from_index as f64 / n))
 }
 
 /// How fast an error budget burns: the bad share over the share `1 - slo` that is allowed; 1 uses it up exactly.

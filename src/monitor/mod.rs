@@ -155,7 +155,7 @@ impl Judge {
         let segment = place.subject.segment.as_deref();
         let reference = plan.reference.profile_of(segment);
         let baselines = self.baselines(plan, segment);
-        let pairs: Vec<Pair<'_>> = (0..)
+        let beside = (0..)
             .zip(&plan.reference.columns)
             .zip(baselines.iter())
             .filter(|((_, column), _)| segment.is_none() || self.segment_field.as_ref() != Some(&column.name))
@@ -164,8 +164,9 @@ impl Judge {
                     (plan.layout.column(reference, index), plan.layout.column(counts, index));
                 let sides = Sides::new(column, reference, window);
                 Pair { index, column, rates: sides.all_rates(), sides, baseline }
-            })
-            .collect();
+            });
+        let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(plan.reference.columns.len());
+        pairs.extend(beside);
         let slack = if place.subject.segment.is_some() { SEGMENT_SLACK } else { 1.0 };
         let mut verdicts = self.faults(&pairs, &calibration, slack);
         let faulty: Vec<(String, String)> = verdicts
@@ -213,8 +214,10 @@ impl Judge {
     }
 
     fn faults(&self, pairs: &[Pair<'_>], calibration: &Calibration, slack: f64) -> Vec<VerdictView> {
-        let scored: Vec<(&Pair<'_>, FaultScore)> =
-            pairs.iter().flat_map(|pair| scores(&pair.rates).map(move |score| (pair, score))).collect();
+        let mut scored: Vec<(&Pair<'_>, FaultScore)> = Vec::with_capacity(pairs.len() * FaultKind::ALL.len());
+        for pair in pairs {
+            scored.extend(scores(&pair.rates).map(|score| (pair, score)));
+        }
         let p_values: Vec<f64> = scored.iter().map(|(_, score)| score.p_value).collect();
         let adjusted = self.monitor.correction.adjust(&p_values);
         let judged = scored.into_iter().zip(adjusted).map(|((pair, score), adjusted)| {
@@ -237,7 +240,12 @@ impl Judge {
             let moved = if score.window == score.reference { Vec::new() } else { vec![moved] };
             self.verdict((&pair.column.name, Some(pair.column.role)), &judgement, moved)
         });
-        judged.collect()
+        // Room for what else there is to say: windows are kept, and there are many.
+        let others: usize = pairs.iter().map(|pair| detectors_of(&self.monitor, pair.column).len()).sum();
+        let of_all = self.monitor.latency.quantiles.len() + 1 + self.monitor.detectors.multivariate.len();
+        let mut verdicts = Vec::with_capacity(judged.len() + others + of_all);
+        verdicts.extend(judged);
+        verdicts
     }
 
     fn drifts(
@@ -247,7 +255,7 @@ impl Judge {
         slack: f64,
         faulty: &[(String, String)],
     ) -> Vec<VerdictView> {
-        let mut judgements: Vec<(&Pair<'_>, Detector, Judgement)> = Vec::new();
+        let mut judgements: Vec<(&Pair<'_>, Detector, Judgement)> = Vec::with_capacity(2 * pairs.len());
         for pair in pairs {
             let comparison = pair.comparison(self.min_rows);
             let own = own_test(pair.column).batch();

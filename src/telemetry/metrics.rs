@@ -106,10 +106,13 @@ impl Metrics {
         let owner =
             |part: String| Owner { model: window.model.clone(), version: window.version.clone(), part };
         let segment = segment_label(window.segment.as_deref());
-        let mut dropped = self.series().replace(
-            owner(format!("{}\0{segment}", window.horizon)),
-            window_samples(&self.families, window, &segment),
-        );
+        let of_window = owner(format!("{}\0{segment}", window.horizon));
+        let mut series = self.series();
+        let has_room = series.has_room(&of_window);
+        let WindowSamples { samples, counted, .. } =
+            window_samples(&self.families, window, &segment, has_room);
+        let mut dropped = if has_room { series.replace(of_window, samples) } else { counted };
+        drop(series);
         if let (None, Some(latency)) = (&window.segment, &window.latency) {
             let family = &self.families.latency_reference_quantile_seconds;
             let name = "latency_reference_quantile_seconds";
@@ -372,10 +375,12 @@ impl Scrape for Metrics {
     }
 }
 
-/// Builds the series of one window.
+/// Builds the series of one window, or counts them where there is no room for any: of many subjects most have none.
 struct WindowSamples<'a> {
     window: &'a WindowView,
     segment: &'a str,
+    has_room: bool,
+    counted: u64,
     samples: Vec<Sample<'a>>,
 }
 
@@ -383,20 +388,33 @@ impl<'a> WindowSamples<'a> {
     /// Adds a series, unless there is no finite value to show: absent is better than NaN.
     fn push(&mut self, name: &'static str, family: &'a GaugeVec, rest: &[&str], value: Option<f64>) {
         let Some(value) = value.filter(|value| value.is_finite()) else { return };
+        self.counted += 1;
+        if !self.has_room {
+            return;
+        }
         let subject = [self.window.model.as_str(), self.window.version.as_str(), self.segment];
         let labels = subject.iter().chain(rest).map(|&label| label.to_owned()).collect();
         self.samples.push(Sample { name, family, labels, value });
     }
 
     fn push_whole(&mut self, name: &'static str, family: &'a GaugeVec, value: f64) {
+        self.counted += 1;
+        if !self.has_room {
+            return;
+        }
         let window = self.window;
         let labels = vec![window.model.clone(), window.version.clone(), window.horizon.clone()];
         self.samples.push(Sample { name, family, labels, value });
     }
 }
 
-fn window_samples<'a>(families: &'a Families, window: &'a WindowView, segment: &'a str) -> Vec<Sample<'a>> {
-    let mut all = WindowSamples { window, segment, samples: Vec::new() };
+fn window_samples<'a>(
+    families: &'a Families,
+    window: &'a WindowView,
+    segment: &'a str,
+    has_room: bool,
+) -> WindowSamples<'a> {
+    let mut all = WindowSamples { window, segment, has_room, counted: 0, samples: Vec::new() };
     let horizon = window.horizon.as_str();
     all.push("window_rows", &families.window_rows, &[horizon], Some(window.rows as f64));
     all.push("window_coverage_ratio", &families.window_coverage_ratio, &[horizon], Some(window.coverage));
@@ -442,15 +460,23 @@ fn window_samples<'a>(families: &'a Families, window: &'a WindowView, segment: &
         let family = &families.latency_objective_exceeded_ratio;
         all.push("latency_objective_exceeded_ratio", family, &[horizon], latency.objective_exceeded);
     }
-    all.samples
+    all
 }
 
 /// Worst verdict per column; what is inhibited does not count.
-fn worst(verdicts: &[VerdictView]) -> BTreeMap<&str, Level> {
-    let mut worst = BTreeMap::new();
+fn worst(verdicts: &[VerdictView]) -> Vec<(&str, Level)> {
+    let mut worst: Vec<(&str, Level)> = Vec::new();
+    let mut last = 0;
     for verdict in verdicts.iter().filter(|verdict| verdict.inhibited_by.is_none()) {
-        let level = worst.entry(verdict.column.as_str()).or_insert(verdict.level);
-        *level = verdict.level.max(*level);
+        // Verdicts of a column stand together, or in the order of the columns before.
+        let is_at = |place: &usize| worst.get(*place).is_some_and(|(column, _)| *column == verdict.column);
+        let place = [last, last + 1].into_iter().find(is_at);
+        let place = place.or_else(|| (0..worst.len()).find(is_at)).unwrap_or(worst.len());
+        match worst.get_mut(place) {
+            Some((_, level)) => *level = verdict.level.max(*level),
+            None => worst.push((&verdict.column, verdict.level)),
+        }
+        last = place;
     }
     worst
 }

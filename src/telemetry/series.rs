@@ -42,6 +42,11 @@ impl Series {
         Self { budget, shown: 0, owners: HashMap::new() }
     }
 
+    /// Whether any series of this owner could be shown: it has some, or there is room.
+    pub(super) fn has_room(&self, owner: &Owner) -> bool {
+        self.shown < self.budget || self.owners.get(owner).is_some_and(|known| !known.is_empty())
+    }
+
     /// Replaces the series of an owner; returns how many did not fit the budget.
     pub(super) fn replace(&mut self, owner: Owner, samples: Vec<Sample<'_>>) -> u64 {
         let mut known = self.owners.remove(&owner).unwrap_or_default();

@@ -309,6 +309,16 @@ fn over_the_budget_new_series_are_dropped_and_counted() {
     assert_eq!(metrics.shown_series(), 5);
     let text = metrics.encode().expect("encodes");
     assert!(!text.contains("anchorwatch_series_dropped_total 0"), "{text}");
+    // Once it is full, what has no room is counted just as if it had been built.
+    metrics.window(&window("2.0.0"));
+    let roomy = Metrics::with_budget(1_000).expect("metrics");
+    ["1.0.0", "2.0.0"].iter().for_each(|version| roomy.window(&window(version)));
+    let text = metrics.encode().expect("encodes");
+    let dropped = format!("anchorwatch_series_dropped_total {}\n", roomy.shown_series() - 5);
+    assert!(text.contains(&dropped) && metrics.shown_series() == 5, "{dropped}{text}");
+    // Those that are shown are replaced by newer ones.
+    metrics.window(&window("1.0.0"));
+    assert_eq!(metrics.shown_series(), 5);
 }
 
 #[test]
