@@ -1,5 +1,5 @@
-//! The embedding of a baseline's rows, where it is asked for: one more reading chooses the width of its kernel, on an even
-//! sample of the rows, and what the windows show is learned with the calibration.
+//! The embedding of a baseline's rows, where it is asked for: one more reading, of an even sample of the rows, chooses the
+//! width of its kernel and says what chance does, and what the windows show is learned with the calibration.
 
 use anchorwatch_detectors::calibrated::orthonormal_scores;
 use anchorwatch_detectors::multivariate::Bandwidth;
@@ -37,7 +37,7 @@ pub(super) fn embedding(
     let rows = sample(reference, options, &scores)?;
     let sigma = Bandwidth::ReferenceMedian.sigma(&rows, &[]);
     let fixed = scores.iter().map(|scores| Joint::fixed(scores)).collect();
-    Ok(sigma.map(|sigma| Embedding::new(features, sigma, SEED, fixed)))
+    Ok(sigma.map(|sigma| Embedding::new(features, sigma, SEED, fixed, &rows)))
 }
 
 /// Scores of an even sample of the rows.

@@ -5,6 +5,7 @@
 //! same for reference and windows. Not here: the exact estimate ([`super::mmd`]).
 
 use crate::counts::CountsError;
+use crate::distributions::chi_square_isf;
 use crate::fixed_point::{FixedPoint, merge_sums, subtract_sums};
 
 use super::linear::dot;
@@ -12,6 +13,12 @@ use super::{RowError, check_row};
 
 /// Features are summed exactly to `2^-60`.
 const UNIT: FixedPoint = FixedPoint::new(-60);
+
+/// Variance of all features together up to which rows are the same but for rounding.
+const SAME: f64 = 1e-12;
+
+/// Degrees of freedom from which a chi-square variable is as good as normal.
+const MOST_FREEDOM: f64 = 1e6;
 
 /// The random directions and phases of a kernel.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +58,49 @@ impl RandomFeatures {
         let scale = (2.0 / self.phases.len() as f64).sqrt();
         let feature = |(weights, phase): (&Vec<f64>, &f64)| scale * (dot(weights, row) + phase).cos();
         Ok(self.weights.iter().zip(&self.phases).map(feature).collect())
+    }
+}
+
+impl RandomFeatures {
+    /// What the squared distance between the mean features of `n` and of `m` rows like these passes with chance `p`, over
+    /// `1/n + 1/m`. It is a sum of squared normal variables weighted by the eigenvalues of the features' covariance; a
+    /// chi-square variable with its mean, variance and skewness stands in for it (Imhof 1961, section 4). The moments are
+    /// estimated without bias, the higher ones from products of rows that differ.
+    ///
+    /// `None` with fewer than four rows, rows that do not fit or do not differ, or unless `p` is between 0 and 1.
+    #[must_use]
+    pub fn seldom(&self, rows: &[Vec<f64>], p: f64) -> Option<f64> {
+        let mut features = rows.iter().map(|row| self.of_row(row)).collect::<Result<Vec<_>, _>>().ok()?;
+        let n = features.len() as f64;
+        if n < 4.0 {
+            return None;
+        }
+        for feature in 0..self.phases.len() {
+            let mean = features.iter().map(|row| row[feature]).sum::<f64>() / n;
+            features.iter_mut().for_each(|row| row[feature] -= mean);
+        }
+        let first = features.iter().map(|row| dot(row, row)).sum::<f64>() / (n - 1.0);
+        let products: Vec<Vec<f64>> = (0..features.len())
+            .map(|i| {
+                let of_rows = |j: usize| if i == j { 0.0 } else { dot(&features[i], &features[j]) };
+                (0..features.len()).map(of_rows).collect()
+            })
+            .collect();
+        let (mut second, mut third) = (0.0, 0.0);
+        for (i, row) in products.iter().enumerate() {
+            for (product, other) in row.iter().zip(&products).take(i) {
+                second += 2.0 * product * product;
+                third += 2.0 * product * dot(row, other);
+            }
+        }
+        let (second, third) = (second / (n * (n - 1.0)), third / (n * (n - 1.0) * (n - 2.0)));
+        if first <= SAME || second <= 0.0 {
+            return None;
+        }
+        // The most skewed sum has one term; that of very many equal ones is normal.
+        let freedom = (second.powi(3) / third.max(0.0).powi(2)).clamp(1.0, MOST_FREEDOM);
+        let square = chi_square_isf(p, freedom)?;
+        Some(first + (square - freedom) * (second / freedom).sqrt())
     }
 }
 
@@ -209,6 +259,35 @@ mod tests {
         let fast = sums(&features, &rows(0.0)).mmd2(&sums(&features, &rows(0.7))).unwrap();
         let exact = mmd2_unbiased(&rows(0.0), &rows(0.7), Bandwidth::Sigma(1.0)).unwrap();
         assert!((fast - exact).abs() < 0.02, "{fast} {exact}");
+    }
+
+    #[test]
+    fn what_chance_does_follows_from_the_directions_in_which_rows_vary() {
+        let mut random = SplitMix64(3);
+        let mut rows = |columns: usize| -> Vec<Vec<f64>> {
+            (0..400).map(|_| (0..columns).map(|_| random.normal()).collect()).collect()
+        };
+        let seldom = |rows: &[Vec<f64>], sigma: f64| {
+            let features = RandomFeatures::new(rows[0].len(), 256, sigma, 5).unwrap();
+            let of_rows: Vec<Vec<f64>> = rows.iter().map(|row| features.of_row(row).unwrap()).collect();
+            let n = rows.len() as f64;
+            let variance = |feature: usize| {
+                let mean = of_rows.iter().map(|row| row[feature]).sum::<f64>() / n;
+                of_rows.iter().map(|row| (row[feature] - mean).powi(2)).sum::<f64>() / (n - 1.0)
+            };
+            features.seldom(rows, 0.001).unwrap() / (0..256).map(variance).sum::<f64>()
+        };
+        // A wide kernel sees little but the mean of each column: chi-square of as many degrees of freedom as columns.
+        let (one, six) = (rows(1), rows(6));
+        let of = |freedom: f64| chi_square_isf(0.001, freedom).unwrap() / freedom;
+        assert!((seldom(&one, 20.0) / of(1.0) - 1.0).abs() < 0.05, "{} {}", seldom(&one, 20.0), of(1.0));
+        assert!((seldom(&six, 60.0) / of(6.0) - 1.0).abs() < 0.1, "{} {}", seldom(&six, 60.0), of(6.0));
+        assert!(seldom(&six, 1.0) < of(20.0), "a narrow one sees more");
+        let features = RandomFeatures::new(1, 8, 1.0, 1).unwrap();
+        assert_eq!(features.seldom(&vec![vec![1.0]; 9], 0.001), None, "rows that do not differ");
+        assert_eq!(features.seldom(&one[..3], 0.001), None);
+        assert_eq!(features.seldom(&six, 0.001), None, "rows of other columns");
+        assert_eq!(features.seldom(&one, 1.0), None);
     }
 
     proptest! {
