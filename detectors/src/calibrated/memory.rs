@@ -16,6 +16,12 @@ const CONTRADICTED: f64 = 2.706;
 /// Halvings of the interval in which the variance of the level is sought.
 const STEPS: usize = 10;
 
+/// Part of a regressor that is not that of others, up to which it follows from them.
+const FOLLOWS: f64 = 1e-8;
+
+/// Windows for each regressor from which a season takes too little along to be taken out: less than one in a hundred.
+const MANY: usize = 100;
+
 /// Factors on the variance seen in the baseline between which that of its level lies.
 const LEAST: f64 = 1e-3;
 const MOST: f64 = 1e2;
@@ -35,6 +41,8 @@ pub(super) struct Wander {
 pub(super) fn longest(residuals: &[f64], noise: &[f64], rows: &[Vec<f64>]) -> Wander {
     let windows = residuals.len().max(1) as f64;
     let seen = residuals.iter().map(|e| e * e).sum::<f64>() / windows;
+    let season = rows.first().map_or(0, Vec::len);
+    let rows = if residuals.len() < MANY * season { rows } else { &[] };
     let mut filter = Filter::new(rows.first().map_or(0, Vec::len) + 2);
     let mut most_likely = |memory| filter.most_likely((residuals, noise, rows), memory, seen.max(1e-12));
     let tried = MEMORIES.map(&mut most_likely);
@@ -48,7 +56,7 @@ pub(super) fn longest(residuals: &[f64], noise: &[f64], rows: &[Vec<f64>]) -> Wa
 struct Filter {
     levels: Vec<f64>,
     surprises: Vec<f64>,
-    /// Sums of products of surprises over their variance, row by row, up to the diagonal.
+    /// Sums of products of surprises over their variance, row by row, from the diagonal on.
     products: Vec<f64>,
 }
 
@@ -101,9 +109,10 @@ impl Filter {
                 *surprise = value - *level;
                 *level = memory * (*level + gain * *surprise);
             }
-            for (line, surprise) in self.products.chunks_exact_mut(width).zip(&self.surprises) {
-                let scaled = surprise / whole;
-                line.iter_mut().zip(&self.surprises).for_each(|(sum, other)| *sum += scaled * other);
+            for (place, line) in self.products.chunks_exact_mut(width).enumerate() {
+                let scaled = self.surprises[place] / whole;
+                let beside = line[place..].iter_mut().zip(&self.surprises[place..]);
+                beside.for_each(|(sum, other)| *sum += scaled * other);
             }
             unsure = memory * memory * unsure * (1.0 - gain) + variance * (1.0 - memory * memory);
         }
@@ -113,20 +122,22 @@ impl Filter {
 }
 
 /// Logarithm of the determinant of a symmetric matrix without its last row, and what that row has left on the diagonal
-/// once the others are taken out of it. A row that follows from those before is passed over.
+/// once the others are taken out of it. A row that follows from those before is passed over. What is left of the diagonal
+/// is not looked at.
 fn eliminate(matrix: &mut [f64], width: usize) -> (f64, f64) {
+    let scale: Vec<f64> = (0..width).map(|place| matrix[place * width + place]).collect();
     let mut determinant = 0.0;
     for pivot in 0..width - 1 {
         let (above, below) = matrix.split_at_mut((pivot + 1) * width);
         let line = &above[pivot * width..];
         let head = line[pivot];
-        if head <= 1e-9 {
+        if head <= FOLLOWS * scale[pivot] {
             continue;
         }
         determinant += head.ln();
-        for other in below.chunks_exact_mut(width) {
-            let factor = other[pivot] / head;
-            other.iter_mut().zip(line).skip(pivot).for_each(|(x, above)| *x -= factor * above);
+        for (other, row) in (pivot + 1..).zip(below.chunks_exact_mut(width)) {
+            let factor = line[other] / head;
+            row[other..].iter_mut().zip(&line[other..]).for_each(|(x, above)| *x -= factor * above);
         }
     }
     (determinant, matrix[width * width - 1].max(0.0))
@@ -185,6 +196,16 @@ mod tests {
         let residuals: Vec<f64> = rows.iter().zip(&means).map(|(row, mean)| mean - predicted(row)).collect();
         let (hidden, known) = (longest(&residuals, &noise, &[]), longest(&residuals, &noise, &rows));
         assert!(hidden.memory < known.memory && hidden.variance < known.variance, "{hidden:?} {known:?}");
+        // One that follows from the others changes nothing, however large the numbers are.
+        let twice = |row: &Vec<f64>| row.iter().copied().chain([row[0] + row[2]]).collect::<Vec<f64>>();
+        let (repeated, fine) = (rows.iter().map(twice).collect::<Vec<_>>(), [1e-6; 336]);
+        let small: Vec<f64> = residuals.iter().map(|residual| residual / 1_000.0).collect();
+        let (once, again) = (longest(&small, &fine, &rows), longest(&small, &fine, &repeated));
+        assert!(
+            once.memory == again.memory && (once.variance / again.variance - 1.0).abs() < 1e-3,
+            "{once:?} {again:?}"
+        );
+        assert_eq!(once.memory, known.memory);
         // What is taken out of both the means and their residuals makes no difference.
         let of_means = longest(&means, &noise, &rows);
         assert!(of_means.memory == known.memory, "{of_means:?} {known:?}");
