@@ -2,322 +2,19 @@
 //! often alarms come, what alerts explain, and sequential detectors; all the same from any number of partitions.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+mod stream;
 
-use anchorwatch::action::VersionFacts;
+use std::collections::BTreeMap;
+
 use anchorwatch::alert::{AlertKind, Notification};
-use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored, TroubleKind};
-use anchorwatch::event::Record;
+use anchorwatch::engine::{Engine, Restored, TroubleKind};
 use anchorwatch::monitor::calibrated::{BudgetDays, Counted, ModelWatch, VERSION_WINDOWS};
 use anchorwatch::monitor::sequential::{SEQUENTIAL, SEQUENTIAL_LABELS};
-use anchorwatch::reference::{Reference, Slice};
-use anchorwatch::registry::{BaselineOptions, build, read_series};
+use anchorwatch::reference::Slice;
+use anchorwatch::registry::{BaselineOptions, read_series};
 use anchorwatch::view::{AlarmRateView, AlertState, Level, WindowView};
-use anchorwatch::window::WatchedVersion;
 
-const HOUR: i64 = 3_600_000;
-/// A Monday.
-const START: i64 = 1_704_067_200_000;
-const BASELINE_HOURS: i64 = 10 * 24;
-const LIVE: i64 = START + BASELINE_HOURS * HOUR;
-const LIVE_HOURS: i64 = 48;
-const PER_HOUR: i64 = 120;
-const NOW: i64 = LIVE + 10_000 * HOUR;
-
-/// What is wrong from [`ONSET`] on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wrong {
-    Nothing,
-    /// `amount` shifts by a standard deviation in version 2.0.0 only.
-    AmountOfVersion,
-    /// Every label of segment `west` is 1.
-    LabelsOfWest,
-    /// `amount` shifts by a standard deviation everywhere.
-    Amount,
-    /// All labels turn round.
-    Labels,
-    /// `amount` shifts by five standard deviations everywhere.
-    AmountFar,
-    /// `amount` is told in cents everywhere.
-    AmountInCents,
-    /// Version 2.0.0 sends nothing.
-    SilentVersion,
-}
-
-/// Hour of the live events from which on something is wrong.
-const ONSET: i64 = 24;
-
-struct Row {
-    ts: i64,
-    segment: &'static str,
-    version: &'static str,
-    amount: f64,
-    colour: &'static str,
-    score: f64,
-    label: bool,
-    latency: f64,
-}
-
-/// Numbers without a clock: the same at every run.
-struct Chance(u64);
-
-impl Chance {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 40) as f64 / 16_777_216.0
-    }
-
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
-}
-
-fn rows(from: i64, hours: i64, seed: u64, wrong: Wrong) -> Vec<Row> {
-    let mut chance = Chance(seed);
-    let mut row = |index: i64| {
-        let late = index >= ONSET * PER_HOUR;
-        let segment = ["east", "north", "south", "west"][(chance.uniform() * 4.0) as usize % 4];
-        let silent = late && wrong == Wrong::SilentVersion;
-        let version = if chance.uniform() < 0.3 && !silent { "2.0.0" } else { "1.0.0" };
-        let mut amount = 50.0 + 10.0 * chance.normal();
-        let colour = ["red", "green", "blue"][(chance.uniform() * 3.0) as usize % 3];
-        let score = chance.uniform();
-        let mut label = chance.uniform() < score;
-        match wrong {
-            Wrong::AmountOfVersion if late && version == "2.0.0" => amount += 10.0,
-            Wrong::Amount if late => amount += 10.0,
-            Wrong::AmountFar if late => amount += 50.0,
-            Wrong::AmountInCents if late => amount *= 100.0,
-            Wrong::LabelsOfWest if late && segment == "west" => label = true,
-            Wrong::Labels if late => label = !label,
-            _ => {}
-        }
-        let latency = 5.0 + 20.0 * chance.uniform();
-        Row { ts: from + index * HOUR / PER_HOUR, segment, version, amount, colour, score, label, latency }
-    };
-    (0..hours * PER_HOUR).map(&mut row).collect()
-}
-
-fn csv(path: &Path, rows: &[Row]) {
-    let mut text = "ts,segment,version,amount,colour,score,label,latency_ms\n".to_owned();
-    for Row { ts, segment, version, amount, colour, score, label, latency } in rows {
-        let label = u8::from(*label);
-        let line =
-            writeln!(text, "{ts},{segment},{version},{amount:.2},{colour},{score:.4},{label},{latency:.2}");
-        line.expect("a string");
-    }
-    std::fs::write(path, text).expect("writable");
-}
-
-/// Ten days of two versions in four segments.
-fn reference() -> Arc<Reference> {
-    static REFERENCE: OnceLock<Arc<Reference>> = OnceLock::new();
-    Arc::clone(REFERENCE.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("baseline.csv");
-        csv(&path, &rows(START, BASELINE_HOURS, 1, Wrong::Nothing));
-        Arc::new(build(&BaselineOptions::new("m", "1.0.0", &path)).expect("a reference"))
-    }))
-}
-
-fn settings(more: &str) -> Config {
-    settings_of("", more)
-}
-
-/// The same with further horizons.
-fn settings_of(horizons: &str, more: &str) -> Config {
-    let text = format!(
-        r#"
-kafka: {{ bootstrap: "127.0.0.1:9", topics: [predictions] }}
-windows: {{ pane: 10m, horizons: [{{ length: 1h, every: 1h }}{horizons}], lateness: 20m }}
-segments: {{ field: segment }}
-events: {{ labels: {{ wait: 10h, complete: 1 }} }}
-sinks: [{{ name: w, type: webhook, url: "http://localhost/" }}]
-{more}
-"#
-    );
-    config::parse(&text, "test").expect("valid settings")
-}
-
-const SEQUENCES: &str = "
-monitor:
-  sequential:
-    - { detector: adwin, on: amount, severity: critical }
-    - { detector: kswin, on: latency, parameters: { alpha: 0.000001 } }
-    - { detector: cusum, on: score }
-    - { detector: page_hinkley, on: colour }
-    - { detector: e_detector, on: amount, values: rank, draws: 50 }
-    - { detector: ddm, on: error }
-    - { detector: fhddm, on: error, parameters: { sliding_window_size: 200 } }
-";
-
-fn catalog() -> [CatalogEntry; 2] {
-    ["1.0.0", "2.0.0"].map(|version| {
-        let watched = WatchedVersion {
-            model: "m".to_owned(),
-            version: version.to_owned(),
-            // Each version has its own artifact, built from the same rows.
-            reference_id: format!("0123456789abcdef-{version}"),
-            reference: reference(),
-            takes_feedback: version == "1.0.0",
-        };
-        CatalogEntry { watched, facts: VersionFacts { current: true, ..VersionFacts::default() } }
-    })
-}
-
-/// Where the labels are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Labels {
-    /// In the events.
-    Inline,
-    /// In feedback, one to eight hours later.
-    Late,
-}
-
-/// Events by event time, with a number that spreads them.
-fn events(rows: &[Row], labels: Labels) -> Vec<(i64, String)> {
-    let mut chance = Chance(99);
-    let mut events = Vec::new();
-    for (index, row) in rows.iter().enumerate() {
-        let Row { ts, segment, version, amount, colour, score, label, latency } = row;
-        let label = u8::from(*label);
-        let own = if labels == Labels::Inline { format!(r#","label":{label}"#) } else { String::new() };
-        events.push((
-            *ts,
-            format!(
-                r#"{{"id":"p{index}","model":"m","version":"{version}","ts":{ts},"features":{{"amount":{amount:.2},"colour":"{colour}"}},"segment":{{"segment":"{segment}"}},"score":{score:.4},"latency_ms":{latency:.2}{own}}}"#
-            ),
-        ));
-        if labels == Labels::Late {
-            let at = ts + HOUR + (chance.uniform() * 7.0 * HOUR as f64) as i64;
-            events.push((at, format!(r#"{{"model":"m","id":"p{index}","label":{label},"ts":{at}}}"#)));
-        }
-    }
-    events.sort_by_key(|(at, _)| *at);
-    events
-}
-
-#[derive(Debug, Default, PartialEq)]
-struct Seen {
-    windows: BTreeMap<(i64, String, String, Option<String>), WindowView>,
-    told: Vec<Notification>,
-    rates: Vec<AlarmRateView>,
-}
-
-impl Seen {
-    fn of(&self, horizon: &str) -> impl Iterator<Item = &WindowView> {
-        self.windows.values().filter(move |window| window.horizon == horizon)
-    }
-
-    fn drifts<'a>(&'a self, horizon: &'a str, column: &'a str) -> impl Iterator<Item = &'a WindowView> {
-        let over = move |window: &&WindowView| {
-            window.verdicts.iter().any(|one| one.column == column && one.level == Level::Drift)
-        };
-        self.of(horizon).filter(over)
-    }
-}
-
-/// Spreads the events over partitions and hands them over in runs of this length.
-fn run(
-    settings: &Config,
-    events: &[(i64, String)],
-    partitions: usize,
-    length: usize,
-    mut between: impl FnMut(Engine) -> Engine,
-) -> Seen {
-    let mut logs: Vec<Vec<&str>> = vec![Vec::new(); partitions];
-    let mut chance = Chance(partitions as u64);
-    for (_, json) in events {
-        logs[(chance.uniform() * partitions as f64) as usize % partitions].push(json);
-    }
-    // Every partition goes on far enough for all windows to close.
-    let last = format!(
-        r#"{{"model":"m","version":"1.0.0","ts":{},"features":{{"amount":50}}}}"#,
-        LIVE + (LIVE_HOURS + 30) * HOUR
-    );
-    logs.iter_mut().for_each(|log| log.push(&last));
-    let (mut engine, mut seen) = (engine(settings, partitions), Seen::default());
-    let mut next = vec![0; partitions];
-    while next.iter().zip(&logs).any(|(next, log)| next < &log.len()) {
-        for partition in 0..partitions {
-            for json in logs[partition].iter().skip(next[partition]).take(length + 7 * partition) {
-                let record = Record {
-                    topic: "predictions",
-                    partition: i32::try_from(partition).expect("small"),
-                    offset: i64::try_from(next[partition]).expect("small"),
-                    timestamp: None,
-                    appended_at: None,
-                    key: None,
-                    headers: &[],
-                    payload: Some(json.as_bytes()),
-                };
-                engine.ingest(&record, NOW);
-                next[partition] += 1;
-            }
-        }
-        let (progress, more) = engine.advance(NOW, usize::MAX);
-        assert!(!more);
-        for window in progress.windows {
-            let key = (window.start, window.horizon.clone(), window.version.clone(), window.segment.clone());
-            seen.windows.insert(key, window);
-        }
-        seen.told.extend(progress.notifications);
-        engine = between(engine);
-    }
-    assert_eq!(engine.law().counted, engine.law().read);
-    seen.rates = engine.alarm_rates();
-    seen
-}
-
-fn engine(settings: &Config, partitions: usize) -> Engine {
-    let mut engine = Engine::new(settings);
-    engine.set_catalog(&catalog());
-    for partition in 0..partitions {
-        engine.assign("predictions", i32::try_from(partition).expect("small"), None);
-    }
-    engine
-}
-
-fn unbroken(engine: Engine) -> Engine {
-    engine
-}
-
-/// What the state file does with a checkpoint.
-fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
-    stored.subjects.extend(checkpoint.subjects);
-    stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
-    for row in checkpoint.panes {
-        stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
-        stored.panes.push(row);
-    }
-    if let Some(below) = checkpoint.drop_panes_below {
-        stored.panes.retain(|row| row.pane >= below);
-    }
-    for position in checkpoint.positions {
-        stored.positions.retain(|known| known.partition != position.partition);
-        stored.positions.push(position);
-    }
-    for (name, document) in checkpoint.documents {
-        match document {
-            Some(text) => stored.documents.insert(name, text),
-            None => stored.documents.remove(&name),
-        };
-    }
-}
-
-fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engine {
-    apply(stored, engine.checkpoint());
-    let mut restarted = Engine::new(settings);
-    restarted.restore(stored.clone(), |_| Some(reference())).expect("its own documents");
-    restarted.set_catalog(&catalog());
-    (0..2).for_each(|partition| restarted.assign("predictions", partition, None));
-    assert_eq!(restarted.alarm_rates(), engine.alarm_rates());
-    restarted
-}
+use stream::*;
 
 #[test]
 fn one_two_and_five_partitions_give_the_same_verdicts_and_notifications_bit_for_bit() {
@@ -525,6 +222,32 @@ fn a_unit_that_changes_is_one_alert_which_names_the_fault_first_and_lists_the_dr
         });
         let behind: Vec<Option<&str>> = drifts.map(|one| one.inhibited_by.as_deref()).collect();
         assert!(behind.len() > 12 && behind.iter().all(|one| *one == Some("range of amount")), "{behind:?}");
+    }
+}
+
+/// One upstream fault that moves many columns: one notification names it in all of them, and nothing else is told.
+#[test]
+fn nulls_in_many_columns_are_one_alert_and_no_drift_besides() {
+    let events = events(&rows(LIVE, LIVE_HOURS, 23, Wrong::Nulls), Labels::Inline);
+    let seen = run(&settings(""), &events, 2, 200, unbroken);
+    for version in ["1.0.0", "2.0.0"] {
+        // The stream ends, which is a change of volume.
+        let fresh = |one: &&Notification| {
+            one.version == version
+                && one.kind != AlertKind::Volume
+                && one.transition == anchorwatch::alert::Transition::Firing
+        };
+        let told: Vec<&Notification> = seen.told.iter().filter(fresh).collect();
+        let [only] = told[..] else { panic!("one notification of {version}: {told:?}") };
+        assert_eq!(only.kind, AlertKind::DataFault);
+        let mut named: Vec<(&str, &str)> = Vec::new();
+        for finding in &only.findings {
+            let explained = finding.explained.as_ref().expect("explained");
+            named.push((&finding.column, &explained.kind));
+        }
+        named.sort_unstable();
+        assert_eq!(named, [("amount", "missing"), ("colour", "missing"), ("score", "missing")]);
+        assert!(only.summary.contains("data fault: missing of 3 columns"), "{}", only.summary);
     }
 }
 
