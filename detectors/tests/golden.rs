@@ -67,7 +67,10 @@ impl Tally {
             Verdict::Peer(errors) if errors.is_empty() => self.as_peers += 1,
             Verdict::Peer(errors) => self.failed.push(format!("{case}: {}", errors.join("; "))),
             _ if case.tier != "core" => self.other_tiers += 1,
-            Verdict::NotOffered => *self.not_offered.entry(case.detector.clone()).or_default() += 1,
+            Verdict::NotOffered => {
+                *self.not_offered.entry(case.detector.clone()).or_default() += 1;
+                self.failed.push(format!("{case}: not offered"));
+            }
             Verdict::Judged(errors) if errors.is_empty() => self.passed += 1,
             Verdict::Judged(errors) => self.failed.push(format!("{case}: {}", errors.join("; "))),
         }

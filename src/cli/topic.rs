@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
 use crate::config::{Config, Kafka};
@@ -107,7 +108,13 @@ impl TopicRange {
         let mut range = Self { path, notes: Vec::new() };
         let mut out = BufWriter::new(file);
         let (mut kept, mut refused, mut feedback, mut others) = (0_u64, 0_u64, 0_u64, 0_u64);
+        // How many there are is not known before; it draws nothing unless standard error is a terminal.
+        let style = ProgressStyle::with_template("{msg:>9} {spinner} {human_pos} records {per_sec}");
+        let bar = ProgressBar::new_spinner()
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+            .with_message("fetching");
         read_range(&kafka, &asked.topic, (asked.from, asked.to), |payload, timestamp| {
+            bar.inc(1);
             let Ok(event) = events.read(payload)? else {
                 refused += 1;
                 return Ok(());
@@ -129,6 +136,7 @@ impl TopicRange {
             }
             Ok(())
         })?;
+        bar.finish_and_clear();
         out.flush()?;
         let told = [
             (refused, "records are no events and were left out"),
