@@ -204,6 +204,43 @@ fn a_shift_is_told_with_all_that_is_known_of_it() {
 }
 
 #[test]
+fn classical_verdicts_are_judged_where_the_configuration_lets_them_alert() {
+    let place = Place::new();
+    place.events(Wrong::Amount);
+    let config = |verdicts: &str| {
+        let text = format!(
+            "kafka: {{bootstrap: 'h:1', topics: [t]}}\nwindows: {{min_rows: 100}}\nmonitor: {{verdicts: {verdicts}}}\n"
+        );
+        fs::write(place.folder.path().join("c.yaml"), text).expect("writable");
+    };
+    let alarms = || place.alarms("events.csv", &["--config", "c.yaml"]);
+    let is_ours = |alarm: &Value| alarm["detector"] == "anchorwatch";
+    config("calibrated");
+    let ours = alarms();
+    assert!(!ours.is_empty() && ours.iter().all(is_ours));
+    config("both");
+    let (budgeted, classical): (Vec<Value>, Vec<Value>) = alarms().into_iter().partition(is_ours);
+    assert_eq!(budgeted, ours);
+    let late = |alarm: &&Value| alarm["window_start"].as_i64() >= Some(onset());
+    assert!(classical.len() > 5 && classical.iter().all(|alarm| late(&alarm)), "{classical:?}");
+    for alarm in &classical {
+        assert!(alarm["statistic"].as_f64() >= alarm["threshold"].as_f64() && alarm.get("verdict").is_none());
+        assert_eq!((&alarm["severity"], &alarm["n"]), (&json!("critical"), &json!(120.0)), "{alarm}");
+        let detector = alarm["detector"].as_str().unwrap_or_default();
+        assert!(["ks", "psi", "wasserstein"].contains(&detector) && alarm["feature"] == "amount", "{alarm}");
+    }
+    config("classical");
+    assert_eq!(alarms(), classical);
+    let files = ["--reference", "reference.csv", "--events", "events.csv", "--config", "c.yaml"];
+    let (table, notes) = place.succeeds(&[&["backtest"][..], &files].concat());
+    assert!(table.contains("drift: ") && !table.contains("location"), "{table}");
+    assert!(!notes.contains("classical"), "{notes}");
+    let address = ours[0]["verdict"].as_str().expect("an address");
+    let (_, notes) = place.succeeds(&[&["explain", address][..], &files].concat());
+    assert!(notes.contains("what is not judged here: classical verdicts"), "{notes}");
+}
+
+#[test]
 fn a_slice_is_named_when_only_it_moves() {
     let place = Place::new();
     for (wrong, name, value) in

@@ -1,5 +1,6 @@
 //! `anchorwatch backtest`: judges recorded events against a baseline, with the code that judges live windows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,11 +11,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
+use super::classical::Classical;
 use super::history::{Baseline, BaselineArgs, Events, kind_of, windows_of};
 use super::table::{span, when, write_json, write_table};
+use crate::config::Verdicts;
 use crate::monitor::calibrated::{Counted, Finding, severity, verdict_address};
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Millis;
+use crate::view::{Level, VerdictView};
 
 /// How the answer is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -57,11 +61,12 @@ pub struct BacktestCommand {
 /// An alarm that is on in a window.
 #[derive(Debug, Serialize)]
 struct Alarm {
-    /// Its address, for `explain`.
-    verdict: String,
+    /// Its address, for `explain`; a classical verdict has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<String>,
     window_start: Millis,
     window_end: Millis,
-    detector: &'static str,
+    detector: Cow<'static, str>,
     feature: String,
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +113,8 @@ impl BacktestCommand {
         out: &mut dyn Write,
         err: &mut dyn Write,
     ) -> anyhow::Result<()> {
-        let baseline = self.baseline.load(context)?;
+        let mut baseline = self.baseline.load(context)?;
+        baseline.judges_classical = true;
         let events = self.baseline.events(&baseline, &self.events)?;
         let answer = self.replay(&baseline, events);
         for assumption in &answer.assumptions {
@@ -130,6 +136,11 @@ impl BacktestCommand {
     fn replay(&self, baseline: &Baseline, Events { series, notes }: Events) -> Answer {
         let Baseline { reference, watch, window_ms, .. } = baseline;
         let mut state = watch.state();
+        let config =
+            baseline.config.as_ref().filter(|config| config.monitor.verdicts != Verdicts::Calibrated);
+        let mut classical = config.map(|config| Classical::new(config, reference, *window_ms));
+        let alone = baseline.monitor.verdicts == Verdicts::Classical;
+        let least = if self.severity == Severity::Warning { Level::Warning } else { Level::Drift };
         let mut alarms = Vec::new();
         let mut windows = 0;
         for window in series.windows(None) {
@@ -139,8 +150,13 @@ impl BacktestCommand {
             let findings = watch.step(&mut state, window.start, counted).findings;
             let loud = findings
                 .into_iter()
-                .filter(|finding| finding.loudness == Loudness::Page || self.severity == Severity::Warning);
+                .filter(|finding| finding.loudness == Loudness::Page || self.severity == Severity::Warning)
+                .filter(|_| !alone);
             alarms.extend(loud.map(|finding| alarm(reference, finding, window.start, *window_ms, rows)));
+            if let Some(classical) = &mut classical {
+                let verdicts = classical.verdicts(window.start, &window.whole, least);
+                alarms.extend(verdicts.map(|verdict| of_classical(verdict, window.start, *window_ms)));
+            }
         }
         Answer {
             reference_rows: reference.provenance.rows,
@@ -162,7 +178,7 @@ impl BacktestCommand {
 
 fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Millis, rows: f64) -> Alarm {
     let kind = kind_of(reference, &finding.feature, finding.kind, finding.about.as_ref());
-    let verdict = verdict_address(&finding.feature, start, finding.slice.as_ref());
+    let verdict = Some(verdict_address(&finding.feature, start, finding.slice.as_ref()));
     let (segment, version) = match finding.slice {
         None => (None, None),
         Some(Slice::Segment(value)) => (Some(value), None),
@@ -172,7 +188,7 @@ fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Mill
         verdict,
         window_start: start,
         window_end: start + window_ms,
-        detector: "anchorwatch",
+        detector: "anchorwatch".into(),
         kind,
         segment,
         version,
@@ -185,6 +201,29 @@ fn alarm(reference: &Reference, finding: Finding, start: Millis, window_ms: Mill
         mean: finding.means.map(|(mean, _)| mean),
         expected: finding.means.map(|(_, expected)| expected),
         feature: finding.feature,
+    }
+}
+
+/// A classical verdict as an alarm of its window: none has heard of its neighbours.
+fn of_classical(verdict: VerdictView, start: Millis, window_ms: Millis) -> Alarm {
+    let loudness = if verdict.level == Level::Drift { Loudness::Page } else { Loudness::Warn };
+    Alarm {
+        verdict: None,
+        window_start: start,
+        window_end: start + window_ms,
+        detector: verdict.detector.into(),
+        kind: verdict.kind.as_str().to_owned(),
+        segment: None,
+        version: None,
+        severity: severity(loudness),
+        statistic: verdict.statistic.unwrap_or(0.0),
+        threshold: verdict.threshold.unwrap_or(0.0),
+        p: verdict.adjusted_p_value.or(verdict.p_value).unwrap_or(1.0),
+        n: verdict.rows as f64,
+        span: 1,
+        mean: None,
+        expected: None,
+        feature: verdict.column,
     }
 }
 
@@ -203,29 +242,42 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     if answer.alarms.is_empty() {
         return writeln!(out, "no alarm");
     }
-    let mut lines: BTreeMap<(String, String), Vec<&Alarm>> = BTreeMap::new();
+    let mut lines: BTreeMap<(String, String, bool), Vec<&Alarm>> = BTreeMap::new();
     for alarm in &answer.alarms {
         let slice = match (&alarm.segment, &alarm.version) {
             (Some(segment), _) => format!("segment {segment}"),
             (_, Some(version)) => format!("version {version}"),
             _ => String::new(),
         };
-        lines.entry((alarm.feature.clone(), slice)).or_default().push(alarm);
+        lines.entry((alarm.feature.clone(), slice, alarm.verdict.is_none())).or_default().push(alarm);
     }
     let mut lines: Vec<_> = lines.into_iter().collect();
     lines.sort_by_key(|(name, alarms)| (alarms.first().map(|alarm| alarm.window_start), name.clone()));
     let rows: Vec<[String; 8]> = lines
         .iter()
-        .filter_map(|((feature, slice), alarms)| {
-            let strongest = alarms.iter().max_by(|a, b| a.statistic.abs().total_cmp(&b.statistic.abs()))?;
+        .filter_map(|((feature, slice, is_classical), alarms)| {
+            let unit = |alarm: &Alarm| {
+                if *is_classical { alarm.threshold.abs().max(f64::MIN_POSITIVE) } else { 1.0 }
+            };
+            let over = |alarm: &Alarm| alarm.statistic.abs() / unit(alarm);
+            let strongest = alarms.iter().max_by(|a, b| over(a).total_cmp(&over(b)))?;
+            // Classical statistics are of many scales; the others are standard scores.
+            let statistic = match is_classical {
+                true => format!("{:.3} (limit {:.3})", strongest.statistic, strongest.threshold),
+                false => format!("{:.1} (limit {:.1})", strongest.statistic, strongest.threshold),
+            };
+            let kind = match is_classical {
+                true => format!("{}: {}", strongest.kind, strongest.detector),
+                false => strongest.kind.clone(),
+            };
             let number = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.4}"));
             Some([
                 when(alarms.first()?.window_start),
                 alarms.len().to_string(),
                 feature.clone(),
                 slice.clone(),
-                strongest.kind.clone(),
-                format!("{:.1} (limit {:.1})", strongest.statistic, strongest.threshold),
+                kind,
+                statistic,
                 number(strongest.mean),
                 number(strongest.expected),
             ])

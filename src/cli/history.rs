@@ -9,7 +9,7 @@ use clap::Args;
 use super::CliContext;
 use super::table::when;
 use super::topic::{TopicRange, is_topic};
-use crate::config::{self, Monitor, Span, Untimed, Verdicts};
+use crate::config::{self, Config, Monitor, Span, Untimed, Verdicts};
 use crate::monitor::calibrated::{About, BudgetDays, ModelWatch, category_name, quoted};
 use crate::reference::{Reference, Slice};
 use crate::registry::{
@@ -71,6 +71,10 @@ pub(super) struct Baseline {
     pub(super) sharing: u32,
     /// Whether it was built from rows, not taken from the registry.
     from_rows: bool,
+    /// The configuration, if one was given.
+    pub(super) config: Option<Config>,
+    /// Whether classical verdicts are judged too.
+    pub(super) judges_classical: bool,
 }
 
 /// The budgets of a configuration.
@@ -85,10 +89,8 @@ pub(super) fn budget(monitor: &Monitor) -> BudgetDays {
 impl BaselineArgs {
     /// Builds the reference from its rows, or takes it from the registry.
     pub(super) fn load(&self, context: &CliContext) -> anyhow::Result<Baseline> {
-        let monitor = match &self.config {
-            None => Monitor::default(),
-            Some(path) => config::load(path)?.monitor,
-        };
+        let config = self.config.as_deref().map(config::load).transpose()?;
+        let monitor = config.as_ref().map_or_else(Monitor::default, |config| config.monitor.clone());
         let asked = self.window.map(Span::millis);
         if let Some(window_ms) = asked {
             anyhow::ensure!(window_ms >= SHORTEST_WINDOW, "--window must be at least 1s");
@@ -125,7 +127,18 @@ impl BaselineArgs {
                 Span::from_millis(window_ms)
             );
         }
-        Ok(Baseline { reference, monitor, budget, window_ms, watch, sharing: self.versions, from_rows })
+        let (sharing, judges_classical) = (self.versions, false);
+        Ok(Baseline {
+            reference,
+            monitor,
+            budget,
+            window_ms,
+            watch,
+            sharing,
+            from_rows,
+            config,
+            judges_classical,
+        })
     }
 
     fn registered(&self, context: &CliContext) -> anyhow::Result<Reference> {
@@ -253,20 +266,16 @@ impl BaselineArgs {
 }
 
 /// What the daemon would judge by these settings, and the commands that judge the past do not.
-fn unjudged(monitor: &Monitor) -> Option<String> {
+fn unjudged(monitor: &Monitor, judges_classical: bool) -> Option<String> {
     let parts = [
-        (monitor.verdicts != Verdicts::Calibrated, "classical verdicts"),
+        (monitor.verdicts != Verdicts::Calibrated && !judges_classical, "classical verdicts"),
         (!monitor.sequential.is_empty(), "sequential rules"),
         (monitor.latency.objective_ms.is_some(), "burn rates"),
         (monitor.silence_after.is_some(), "silence"),
     ];
     let parts: Vec<&str> = parts.into_iter().filter(|(asked, _)| *asked).map(|(_, name)| name).collect();
-    (!parts.is_empty()).then(|| {
-        format!(
-            "only verdicts under the false-alarm budget are judged here; the configuration also asks for: {}",
-            parts.join(", ")
-        )
-    })
+    (!parts.is_empty())
+        .then(|| format!("the configuration also asks for what is not judged here: {}", parts.join(", ")))
 }
 
 /// Options of `reference create` go by other names here.
@@ -304,7 +313,7 @@ impl Baseline {
     /// The same, and what of the configuration is not judged here.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.assumptions();
-        notes.extend(unjudged(&self.monitor));
+        notes.extend(unjudged(&self.monitor, self.judges_classical));
         if self.watch.is_assumed() && self.monitor.untimed == Untimed::Classical {
             notes.push(
                 "the configuration says `monitor.untimed: classical`: the daemon judges this baseline by the classical \
@@ -388,12 +397,13 @@ mod tests {
             let text = format!("kafka: {{bootstrap: 'h:1', topics: [t]}}\nmonitor: {yaml}");
             config::parse(&text, "test").unwrap().monitor
         };
-        assert_eq!(unjudged(&monitor("{window: 2h}")), None);
+        assert_eq!(unjudged(&monitor("{window: 2h}"), false), None);
         let all = monitor(
             "{verdicts: both, sequential: [{detector: adwin, on: x}], latency: {objective_ms: 50}, silence_after: 1h}",
         );
-        let told = unjudged(&all).unwrap();
-        assert!(told.ends_with("classical verdicts, sequential rules, burn rates, silence"), "{told}");
+        let told = unjudged(&all, false).unwrap();
+        assert!(told.ends_with(": classical verdicts, sequential rules, burn rates, silence"), "{told}");
+        assert_eq!(unjudged(&monitor("{verdicts: classical}"), true), None);
     }
 
     #[test]

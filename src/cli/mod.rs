@@ -6,6 +6,7 @@ pub mod audit;
 pub mod backtest;
 pub mod backup;
 pub mod check;
+mod classical;
 pub mod client;
 pub mod context;
 pub mod demo;
