@@ -233,8 +233,10 @@ fn classical_verdicts_are_judged_where_the_configuration_lets_them_alert() {
     assert_eq!(alarms(), classical);
     let files = ["--reference", "reference.csv", "--events", "events.csv", "--config", "c.yaml"];
     let (table, notes) = place.succeeds(&[&["backtest"][..], &files].concat());
-    assert!(table.contains("drift: ") && !table.contains("location"), "{table}");
-    assert!(!notes.contains("classical"), "{notes}");
+    let lines = table.lines().filter(|line| line.contains(" amount ") && line.contains("drift: ")).count();
+    assert!(lines == 3 && !table.contains("location"), "{table}");
+    assert!(notes.contains("budget does not hold for the classical verdicts"), "{notes}");
+    assert!(!notes.contains("not judged here"), "{notes}");
     let address = ours[0]["verdict"].as_str().expect("an address");
     let (_, notes) = place.succeeds(&[&["explain", address][..], &files].concat());
     assert!(notes.contains("what is not judged here: classical verdicts"), "{notes}");

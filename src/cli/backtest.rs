@@ -133,12 +133,15 @@ impl BacktestCommand {
         Ok(())
     }
 
-    fn replay(&self, baseline: &Baseline, Events { series, notes }: Events) -> Answer {
+    fn replay(&self, baseline: &Baseline, Events { series, mut notes }: Events) -> Answer {
         let Baseline { reference, watch, window_ms, .. } = baseline;
         let mut state = watch.state();
         let config =
             baseline.config.as_ref().filter(|config| config.monitor.verdicts != Verdicts::Calibrated);
         let mut classical = config.map(|config| Classical::new(config, reference, *window_ms));
+        if classical.is_some() {
+            notes.push("the false-alarm budget does not hold for the classical verdicts".to_owned());
+        }
         let alone = baseline.monitor.verdicts == Verdicts::Classical;
         let least = if self.severity == Severity::Warning { Level::Warning } else { Level::Drift };
         let mut alarms = Vec::new();
@@ -242,34 +245,30 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     if answer.alarms.is_empty() {
         return writeln!(out, "no alarm");
     }
-    let mut lines: BTreeMap<(String, String, bool), Vec<&Alarm>> = BTreeMap::new();
+    // A line for each classical detector of a column, and one for all that is under the budget.
+    let mut lines: BTreeMap<(String, String, Option<&str>), Vec<&Alarm>> = BTreeMap::new();
     for alarm in &answer.alarms {
         let slice = match (&alarm.segment, &alarm.version) {
             (Some(segment), _) => format!("segment {segment}"),
             (_, Some(version)) => format!("version {version}"),
             _ => String::new(),
         };
-        lines.entry((alarm.feature.clone(), slice, alarm.verdict.is_none())).or_default().push(alarm);
+        let classical = alarm.verdict.is_none().then_some(&*alarm.detector);
+        lines.entry((alarm.feature.clone(), slice, classical)).or_default().push(alarm);
     }
     let mut lines: Vec<_> = lines.into_iter().collect();
     lines.sort_by_key(|(name, alarms)| (alarms.first().map(|alarm| alarm.window_start), name.clone()));
     let rows: Vec<[String; 8]> = lines
         .iter()
-        .filter_map(|((feature, slice, is_classical), alarms)| {
-            let unit = |alarm: &Alarm| {
-                if *is_classical { alarm.threshold.abs().max(f64::MIN_POSITIVE) } else { 1.0 }
-            };
-            let over = |alarm: &Alarm| alarm.statistic.abs() / unit(alarm);
-            let strongest = alarms.iter().max_by(|a, b| over(a).total_cmp(&over(b)))?;
+        .filter_map(|((feature, slice, classical), alarms)| {
+            let strongest = alarms.iter().max_by(|a, b| a.statistic.abs().total_cmp(&b.statistic.abs()))?;
             // Classical statistics are of many scales; the others are standard scores.
-            let statistic = match is_classical {
-                true => format!("{:.3} (limit {:.3})", strongest.statistic, strongest.threshold),
-                false => format!("{:.1} (limit {:.1})", strongest.statistic, strongest.threshold),
+            let (kind, digits) = match classical {
+                Some(detector) => (format!("{}: {detector}", strongest.kind), 3),
+                None => (strongest.kind.clone(), 1),
             };
-            let kind = match is_classical {
-                true => format!("{}: {}", strongest.kind, strongest.detector),
-                false => strongest.kind.clone(),
-            };
+            let statistic =
+                format!("{:.digits$} (limit {:.digits$})", strongest.statistic, strongest.threshold);
             let number = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.4}"));
             Some([
                 when(alarms.first()?.window_start),
