@@ -40,6 +40,7 @@ pub mod subject;
 pub mod telemetry;
 pub mod view;
 pub mod window;
+mod workers;
 
 #[cfg(test)]
 pub(crate) mod docs;

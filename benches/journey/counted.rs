@@ -14,15 +14,16 @@ use crate::events::Stream;
 
 /// Tells this program to count so many events and to end.
 pub(crate) const COUNT: &str = "--count";
-/// Events in memory, which are counted again and again.
+/// Events in memory, which are counted again and again: so many, or four of each model.
 const KEPT: usize = 2_048;
 /// Events that a process under valgrind counts; the difference of both runs leaves out its start.
 const COUNTED: [usize; 2] = [4_096, 12_288];
 
-/// Counts so many events in batches as the daemon does.
+/// Counts so many events in batches as the daemon does; the models of the catalog take turns.
 pub(crate) fn count(config: &Config, catalog: &[CatalogEntry], events: usize) -> anyhow::Result<()> {
-    let mut stream = Stream::new(2, START_MS, 1.0, 1);
-    let made: Vec<String> = (0..KEPT)
+    let mut stream = Stream::new(2, START_MS, 1.0, catalog.len() as u64);
+    let kept = KEPT.max(4 * catalog.len());
+    let made: Vec<String> = (0..kept)
         .map(|_| {
             let mut json = String::new();
             stream.next_into(&mut json);
@@ -40,7 +41,7 @@ pub(crate) fn count(config: &Config, catalog: &[CatalogEntry], events: usize) ->
         appended_at: None,
         key: None,
         headers: &[],
-        payload: Some(made[offset % KEPT].as_bytes()),
+        payload: Some(made[offset % kept].as_bytes()),
     };
     for first in (0..events).step_by(POLL_BATCH) {
         (first..events.min(first + POLL_BATCH)).for_each(|at| engine.ingest(&record(at), i64::MAX));

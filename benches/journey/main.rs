@@ -36,10 +36,15 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseRecord, Producer as _};
 
 use events::{Stream, model};
+use mimalloc::MiMalloc;
 use of_avro::OfAvro;
 use report::Report;
 use support::Kafka;
 use turns::{Spent, Turn, Work};
+
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const TOPIC: &str = "predictions";
 const PARTITIONS: i32 = 4;
@@ -60,14 +65,19 @@ fn main() -> anyhow::Result<()> {
     if let Some(at) = arguments.iter().position(|argument| argument == counted::COUNT) {
         let events: usize = arguments.get(at + 1).context("no number of events")?.parse()?;
         let config = configuration("127.0.0.1:9", TOPIC)?;
-        let Some(path) = arguments.get(at + 2).filter(|path| *path != "--bench") else {
-            let catalog = catalog(baseline()?)?;
-            let (done, spent) = turns::timed(|| counted::count(&config, &catalog[..1], events));
-            println!("{:.1} ns of CPU an event", spent.as_secs_f64() * 1e9 / events as f64);
-            return done;
-        };
-        // Under valgrind, which knows no clock of a thread.
-        return counted::count(&config, &catalog(decode(&std::fs::read(path)?)?)?[..1], events);
+        let number = |place: usize| arguments.get(at + place).and_then(|text| text.parse::<usize>().ok());
+        let file = arguments.get(at + 2).filter(|path| *path != "--bench" && number(2).is_none());
+        let models = number(if file.is_some() { 3 } else { 2 }).unwrap_or(1);
+        // Under valgrind, which knows no clock of a thread, the reference is not built but read.
+        let reference = file.map_or_else(baseline, |path| Ok(decode(&std::fs::read(path)?)?))?;
+        let catalog = catalog(reference)?;
+        let catalog = &catalog[..models.min(catalog.len())];
+        if file.is_some() {
+            return counted::count(&config, catalog, events);
+        }
+        let (done, spent) = turns::timed(|| counted::count(&config, catalog, events));
+        println!("{:.1} ns of CPU an event", spent.as_secs_f64() * 1e9 / events as f64);
+        return done;
     }
     if let Some(at) = arguments.iter().position(|argument| argument == alone::ALONE) {
         return alone::consume(&arguments[at + 1..]);

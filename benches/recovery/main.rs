@@ -25,7 +25,8 @@ use results::median;
 use rustix::time::{ClockId, clock_gettime};
 use world::Shape;
 
-const USUAL: Shape = Shape { subjects: 10_000, features: 20, segments: 9, horizons: 3, every: 1 };
+const USUAL: Shape =
+    Shape { subjects: 10_000, features: 20, segments: 9, horizons: 3, every: 1, calibrated: true };
 const CASES: [(&str, Shape); 5] = [
     ("1,000 subjects = 100 versions × (whole and 9 segments)", Shape { subjects: 1_000, ..USUAL }),
     ("10,000 subjects = 100 versions × (whole and 99 segments)", Shape { segments: 99, ..USUAL }),

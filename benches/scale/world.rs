@@ -10,6 +10,7 @@ use anchorwatch::config::{self, Config};
 use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, PaneRow, Restored, SubjectNumber};
 use anchorwatch::event::Record;
 use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, Role, Value};
+use anchorwatch::registry::BaselineOptions;
 use anchorwatch::subject::{Millis, Subject};
 use anchorwatch::window::WatchedVersion;
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
@@ -19,10 +20,10 @@ use serde_json::Value as Json;
 pub(crate) const MINUTE: Millis = 60_000;
 /// The pane whose end is an edge of every horizon.
 pub(crate) const LAST: i64 = 236_112 * 120 - 1;
-/// Minutes between the end of the history and that edge.
-pub(crate) const BEFORE: i64 = 4;
 const HISTORY: i64 = 1_600;
 const BASELINE_ROWS: u64 = 10_000;
+/// Of a reference that is calibrated: 30 days.
+const BASELINE_MINUTES: i64 = 43_200;
 const POINTS: usize = 256;
 const CATEGORIES: u64 = 8;
 
@@ -39,11 +40,19 @@ pub(crate) struct Shape {
     pub(crate) horizons: usize,
     /// Minutes from one event of a version to the next.
     pub(crate) every: i64,
+    /// Whether the reference is calibrated, so that hours are judged under the budget as they are by default.
+    pub(crate) calibrated: bool,
 }
 
 impl Shape {
     pub(crate) fn versions(&self) -> usize {
         (self.subjects / (self.segments + 1)).max(1)
+    }
+
+    /// Minutes between the end of the history and the edge that is measured. Where hours are judged, one lies between: what is
+    /// remembered of them is read by the first edge after a start.
+    pub(crate) fn before(&self) -> i64 {
+        if self.calibrated { 64 } else { 4 }
     }
 
     pub(crate) fn config(&self, data_dir: &str) -> anyhow::Result<Config> {
@@ -108,8 +117,38 @@ fn columns(shape: Shape, random: &mut Random) -> anyhow::Result<Vec<Column>> {
     Ok(all)
 }
 
-/// A reference without times, so that nothing is judged under the budget: `benches/watch` measures that.
+/// The reference of all versions.
 pub(crate) fn reference(shape: Shape) -> anyhow::Result<Reference> {
+    if shape.calibrated { calibrated(shape) } else { untimed(shape) }
+}
+
+/// A month of events as they are later sent.
+fn calibrated(shape: Shape) -> anyhow::Result<Reference> {
+    let mut random = Random(7);
+    let mut csv = "ts,score,latency_ms".to_owned();
+    (0..shape.features).try_for_each(|place| write!(csv, ",f{place}"))?;
+    for minute in 0..BASELINE_MINUTES / shape.every {
+        let ts = (LAST - 2 * BASELINE_MINUTES + minute * shape.every) * MINUTE;
+        write!(csv, "\n{ts},{:.3},{:.2}", random.number(), 2.0 + random.number())?;
+        for place in 0..shape.features {
+            if place % 10 < 7 {
+                write!(csv, ",{:.3}", random.number())?;
+            } else {
+                write!(csv, ",v{}", random.below(CATEGORIES))?;
+            }
+        }
+    }
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("baseline.csv");
+    std::fs::write(&path, csv)?;
+    let options = BaselineOptions { points: POINTS, ..BaselineOptions::new(&name(0), "1.0.0", path) };
+    let reference = anchorwatch::registry::build(&options)?;
+    anyhow::ensure!(reference.calibration.is_some(), "the baseline has times");
+    Ok(reference)
+}
+
+/// A reference without times, so that nothing is judged under the budget.
+fn untimed(shape: Shape) -> anyhow::Result<Reference> {
     let mut random = Random(7);
     let columns = columns(shape, &mut random)?;
     let layout = Layout::new(&columns);
@@ -237,7 +276,7 @@ fn day_of_one(shape: Shape, reference: &Arc<Reference>) -> anyhow::Result<Restor
     engine.assign("bench", 0, None);
     let mut producer = Producer::new(one, 0);
     let (mut stored, mut panes) = (Restored::default(), BTreeMap::new());
-    let end = LAST - BEFORE;
+    let end = LAST - shape.before();
     for pane in end - HISTORY.max(if shape.horizons > 3 { 11_000 } else { 0 })..=end {
         if sends(one, 0, pane) {
             let ts = pane * MINUTE + 1_000;
@@ -309,5 +348,11 @@ pub(crate) fn day(
     (core["events"], core["plans"], core["first_panes"]) =
         (all_events.into(), all_plans.into(), all_first.into());
     all.documents.insert("core".to_owned(), core.to_string());
+    for (document, text) in one.documents.iter().filter(|(document, _)| document.contains(&name(0))) {
+        for version in 0..shape.versions() {
+            let renamed = |text: &str| text.replace(&name(0), &name(version));
+            all.documents.insert(renamed(document), renamed(text));
+        }
+    }
     Ok(all)
 }

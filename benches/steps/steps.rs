@@ -90,7 +90,7 @@ fn categories() -> anyhow::Result<Step> {
 
 /// Everything between a record and its counters, decoding included, in batches of 1,024 as the loop takes them.
 fn ingest() -> anyhow::Result<Step> {
-    let shape = Shape { subjects: 1, features: 20, segments: 0, horizons: 3, every: 1 };
+    let shape = Shape { subjects: 1, features: 20, segments: 0, horizons: 3, every: 1, calibrated: false };
     let reference = Arc::new(reference(shape)?);
     let mut engine = Engine::new(&shape.config("data")?);
     engine.set_catalog(&catalog(shape, &reference, |_| "reference".to_owned()));

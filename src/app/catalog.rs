@@ -35,6 +35,19 @@ impl References {
         }
     }
 
+    /// Reads those that will be asked for at a start, thousands of them on all threads. One that cannot be read is told of when
+    /// it is asked for.
+    pub(super) fn read_ahead(&mut self, registry: &Registry) -> Result<(), RegistryError> {
+        let active = registry.active()?.into_iter().filter(|entry| entry.stage != Stage::Archived);
+        let ids = active.map(|entry| entry.reference_id).filter(|id| !self.0.contains_key(id.as_str()));
+        for (id, read) in registry.load_references(ids.collect()) {
+            if let Ok(reference) = read {
+                self.0.insert(id.as_str().to_owned(), Arc::new(reference));
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets those that nothing else uses.
     pub(super) fn forget_unused(&mut self) {
         self.0.retain(|_, reference| Arc::strong_count(reference) > 1);

@@ -40,7 +40,7 @@ pub const JUDGE_FOR: Millis = 10;
 /// Edges that may be due before records wait for them, so that what is counted but not judged stays bounded.
 pub const MOST_EDGES_DUE: u64 = 16;
 /// Steps of judging between two looks at the clock.
-pub const STEPS_AT_ONCE: usize = 8;
+pub const STEPS_AT_ONCE: usize = 16;
 const STATUS_EVERY: Millis = 500;
 const REGISTRY_EVERY: Millis = 1_000;
 const REPEAT_ERROR_AFTER: Millis = 60_000;

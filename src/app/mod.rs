@@ -133,6 +133,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     reach(Place::StateOpened);
     let registry = Registry::open(&config.data_dir)?;
     let mut references = References::default();
+    references.read_ahead(&registry)?;
     let mut engine = restored_engine(config, restored, &registry, &mut references)?;
     if let Some((loss, detail)) = loss {
         engine.state_was_lost(loss, &detail, wall_clock());

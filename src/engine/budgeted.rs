@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::watches::{Kind, Stepped};
+use super::watches::{Kind, Step, Stepped};
 use super::{Engine, Progress, SubjectId};
 use crate::monitor::calibrated::{
     CALIBRATED, Counted, ModelWatch, Place, Teller, Told, VERSION_WINDOWS, VOLUME, compares_versions,
@@ -13,15 +13,22 @@ use crate::monitor::calibrated::{
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Subject;
 use crate::window::{Plan, Plans};
+use crate::workers;
 
 /// Each version against its reference.
-pub(super) const CALIBRATED_WATCH: Kind =
-    Kind { horizon: CALIBRATED, prefix: "watch/", make: ModelWatch::of_version, tells: |_| true };
+pub(super) const CALIBRATED_WATCH: Kind = Kind {
+    horizon: CALIBRATED,
+    prefix: "watch/",
+    windows: "watch-windows/",
+    make: ModelWatch::of_version,
+    tells: |_| true,
+};
 
 /// The versions of a model against one another.
 pub(super) const VERSION_WATCH: Kind = Kind {
     horizon: VERSION_WINDOWS,
     prefix: "version-watch/",
+    windows: "version-watch-windows/",
     make: ModelWatch::of_versions,
     tells: |finding| matches!(finding.slice, Some(Slice::Version(_))) || finding.feature == VOLUME,
 };
@@ -55,6 +62,28 @@ struct Serving {
     whole_window: bool,
 }
 
+/// A version whose window is to be judged.
+struct DueVersion<'a> {
+    whole: SubjectId,
+    segments: &'a [SubjectId],
+    subject: Subject,
+    plan: Arc<Plan>,
+    sharing: u32,
+    step: Step,
+}
+
+/// A version whose window was judged.
+struct JudgedVersion {
+    subject: Subject,
+    plan: Arc<Plan>,
+    sharing: u32,
+    step: Step,
+    stepped: Stepped,
+    counts: Vec<u64>,
+    /// Rows of the whole and of each segment.
+    rows: BTreeMap<Option<String>, u64>,
+}
+
 impl Engine {
     /// What of these subjects is judged under the budget at this edge.
     pub(super) fn watching(&self, edge: i64, subjects: impl Iterator<Item = SubjectId>) -> Option<Watching> {
@@ -75,14 +104,51 @@ impl Engine {
         Some(Watching { window, versions, comparable })
     }
 
-    /// Judges the version at this place; false if there is none.
-    pub(super) fn watch_one(&mut self, watching: &Watching, place: usize, progress: &mut Progress) -> bool {
-        let Some((whole, segments)) = watching.versions.get(place) else { return false };
+    /// Judges at most so many versions from this place on; gives how many, 0 if there is none.
+    pub(super) fn watch_some(
+        &mut self,
+        watching: &Watching,
+        place: usize,
+        most: usize,
+        progress: &mut Progress,
+    ) -> usize {
+        let Watching { window, versions, .. } = watching;
+        let versions = versions.iter().skip(place).take(most);
         // A window that began before the version was seen is not whole.
-        if self.windows.seen_before(*whole, watching.window.from + 1) {
-            self.watch_version(*whole, segments, watching.window, progress);
+        let whole = versions.clone().filter(|(whole, _)| self.windows.seen_before(*whole, window.from + 1));
+        let whole: Vec<_> = whole.collect();
+        let due: Vec<DueVersion<'_>> =
+            whole.into_iter().filter_map(|version| self.due_version(version, *window)).collect();
+        let windows = &self.windows;
+        let start = window.from * windows.settings().pane_ms;
+        let judged = workers::each(self.threads, due, |due| {
+            let sum = windows.sum(due.whole, window.from, window.to);
+            let counts = sum.map_or_else(Vec::new, |(_, counts)| counts);
+            let mut slices = HashMap::new();
+            let mut rows = BTreeMap::from([(None, rows_of(&counts))]);
+            for id in due.segments {
+                let name = windows.subject(*id).and_then(|subject| subject.segment.clone());
+                if let (Some(name), Some((_, counts))) = (name, windows.sum(*id, window.from, window.to)) {
+                    rows.insert(Some(name.to_string()), rows_of(&counts));
+                    slices.insert(Slice::Segment(name.to_string()), counts);
+                }
+            }
+            let counted = Counted { whole: &counts, slices: &slices };
+            let (step, stepped) = due.step.step((start, due.sharing), counted);
+            JudgedVersion {
+                subject: due.subject,
+                plan: due.plan,
+                sharing: due.sharing,
+                step,
+                stepped,
+                counts,
+                rows,
+            }
+        });
+        for one in judged {
+            self.take_version(one, *window, progress);
         }
-        true
+        versions.len()
     }
 
     /// Compares the versions of the model at this place; false if there is none.
@@ -107,30 +173,23 @@ impl Engine {
         versions.into_values().collect()
     }
 
-    fn watch_version(
+    /// Gives out the memory of a version, if its window can be judged.
+    fn due_version<'a>(
         &mut self,
-        whole: SubjectId,
-        segments: &[SubjectId],
+        (whole, segments): &'a (SubjectId, Vec<SubjectId>),
         window: Window,
-        progress: &mut Progress,
-    ) {
-        let Window { from, to, .. } = window;
-        let Some(subject) = self.windows.subject(whole).cloned() else { return };
-        let Some((plan, counts)) = self.windows.sum(whole, from, to) else { return };
-        let mut slices = HashMap::new();
-        let mut rows = BTreeMap::from([(None, rows_of(&counts))]);
-        for id in segments {
-            let name = self.windows.subject(*id).and_then(|subject| subject.segment.clone());
-            if let (Some(name), Some((_, counts))) = (name, self.windows.sum(*id, from, to)) {
-                rows.insert(Some(name.to_string()), rows_of(&counts));
-                slices.insert(Slice::Segment(name.to_string()), counts);
-            }
-        }
+    ) -> Option<DueVersion<'a>> {
+        let subject = self.windows.subject(*whole)?.clone();
+        let plan = Arc::clone(self.windows.plan_over(*whole, window.from, window.to)?);
         let id = (subject.model.to_string(), subject.version.to_string());
-        let start = from * self.windows.settings().pane_ms;
-        let counted = Counted { whole: &counts, slices: &slices };
-        let sharing = self.sharing.among(&subject.model, to * self.windows.settings().pane_ms);
-        let Some(stepped) = self.watches.step(&plan, id, (start, sharing), counted) else { return };
+        let sharing = self.sharing.among(&subject.model, window.to * self.windows.settings().pane_ms);
+        let step = self.watches.begin(&plan, id)?;
+        Some(DueVersion { whole: *whole, segments, subject, plan, sharing, step })
+    }
+
+    fn take_version(&mut self, one: JudgedVersion, window: Window, progress: &mut Progress) {
+        let JudgedVersion { subject, plan, sharing, step, stepped, counts, rows } = one;
+        self.watches.end(step);
         let place = Place { sharing, ..self.place(&subject, &plan, window) };
         let teller = self.teller(place, &plan.reference, &stepped);
         let told: &Told<'_> = &|finding| teller.tell(finding);

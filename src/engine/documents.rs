@@ -78,14 +78,14 @@ pub(super) fn restore(
                 engine.share_troubles();
             }
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
-            name if name.starts_with(super::budgeted::CALIBRATED_WATCH.prefix) => {
-                engine.watches.restore(text).map_err(failed)?;
+            name if super::budgeted::CALIBRATED_WATCH.owns(name) => {
+                engine.watches.restore(name, text).map_err(failed)?;
             }
-            name if name.starts_with(super::budgeted::VERSION_WATCH.prefix) => {
-                engine.versions.restore(text).map_err(failed)?;
+            name if super::budgeted::VERSION_WATCH.owns(name) => {
+                engine.versions.restore(name, text).map_err(failed)?;
             }
-            name if name.starts_with(super::labels::PERFORMANCE_WATCH.prefix) => {
-                engine.labels.watches.restore(text).map_err(failed)?;
+            name if super::labels::PERFORMANCE_WATCH.owns(name) => {
+                engine.labels.watches.restore(name, text).map_err(failed)?;
             }
             name if name.starts_with(super::sequences::DOCUMENT_PREFIX) => {
                 engine.sequences.restore(text).map_err(failed)?;

@@ -7,19 +7,26 @@
 //! until the edge is finished, so that it brings the same whether it takes one call or thousands. A checkpoint is of
 //! whole edges; an edge that was cut short by a crash is judged anew from the start.
 
+use std::sync::Arc;
+
 use super::budgeted::Watching;
 use super::labels::FinalLabels;
 use super::{Engine, Progress, SubjectId};
 use crate::fault::{Place, reach};
-use crate::monitor::{WindowPlace, silence, withhold_all};
-use crate::subject::Millis;
+use crate::monitor::{Known, WindowPlace, silence, withhold_all};
+use crate::subject::{Millis, Subject};
 use crate::view::{Level, VerdictView, WindowView};
+use crate::window::Plan;
+use crate::workers;
 
 /// Subjects whose panes are packed in one step.
 const TIDY: usize = 16;
 
 /// Versions whose alerts are written in one step.
 const ALERT_DOCUMENTS: usize = 16;
+
+/// Most windows that are judged in one go, shared out among the threads.
+const TOGETHER: usize = 16;
 
 /// Late events that may wait for the edge under way; at this many it is finished at once, however long that takes.
 const MAX_WAITING: usize = 50_000;
@@ -63,6 +70,16 @@ enum Stage {
     Labels(usize),
     /// What changed is written for the next checkpoint.
     Documents,
+}
+
+/// A window that is to be judged.
+struct DueWindow {
+    subject: Subject,
+    silent: Option<Millis>,
+    covered: bool,
+    plan: Arc<Plan>,
+    counts: Vec<u64>,
+    known: Known,
 }
 
 /// An edge under way.
@@ -147,9 +164,10 @@ impl Engine {
         let waiting = self.windows.held_amendments();
         let mut left = if waiting >= MAX_WAITING { usize::MAX } else { most };
         while left > 0 {
-            left -= 1;
             let before = progress.windows.len();
-            let more = self.step(&mut boundary, progress);
+            let done = self.step(&mut boundary, left.min(TOGETHER), progress);
+            left = left.saturating_sub(done);
+            let more = done > 0;
             if let Some(windows) = &mut boundary.acted_on {
                 windows.extend(progress.windows[before..].iter().map(drifts_only));
             }
@@ -202,23 +220,21 @@ impl Engine {
         }))
     }
 
-    /// One step of an edge; false if there was none left.
-    fn step(&mut self, boundary: &mut Boundary, progress: &mut Progress) -> bool {
+    /// At most `most` steps of an edge; gives how many it took, 0 if there was none left.
+    fn step(&mut self, boundary: &mut Boundary, most: usize, progress: &mut Progress) -> usize {
         loop {
-            let (more, next) = match boundary.stage {
+            let (done, next) = match boundary.stage {
                 Stage::Tidy(first) => {
                     let next = self.windows.tidy(boundary.edge, first, TIDY);
-                    (true, next.map_or(Stage::Windows(0, 0), Stage::Tidy))
+                    (1, next.map_or(Stage::Windows(0, 0), Stage::Tidy))
                 }
-                Stage::Windows(horizon, _) if horizon >= boundary.horizons.len() => {
-                    (false, Stage::Watches(0))
-                }
+                Stage::Windows(horizon, _) if horizon >= boundary.horizons.len() => (0, Stage::Watches(0)),
                 Stage::Windows(horizon, place) => {
-                    let more = self.judge_window(boundary, (horizon, place), progress);
+                    let done = self.judge_windows(boundary, (horizon, place), most, progress);
                     (
-                        more,
-                        if more {
-                            Stage::Windows(horizon, place + 1)
+                        done,
+                        if done > 0 {
+                            Stage::Windows(horizon, place + done)
                         } else {
                             Stage::Windows(horizon + 1, 0)
                         },
@@ -226,13 +242,17 @@ impl Engine {
                 }
                 Stage::Watches(place) => {
                     let watching = boundary.watching.as_ref();
-                    let more = watching.is_some_and(|watching| self.watch_one(watching, place, progress));
-                    (more, if more { Stage::Watches(place + 1) } else { Stage::Comparisons(0) })
+                    let done =
+                        watching.map_or(0, |watching| self.watch_some(watching, place, most, progress));
+                    (done, if done > 0 { Stage::Watches(place + done) } else { Stage::Comparisons(0) })
                 }
                 Stage::Comparisons(place) => {
                     let watching = boundary.watching.as_ref();
                     let more = watching.is_some_and(|watching| self.compare_one(watching, place, progress));
-                    (more, if more { Stage::Comparisons(place + 1) } else { Stage::Sequences(0) })
+                    (
+                        usize::from(more),
+                        if more { Stage::Comparisons(place + 1) } else { Stage::Sequences(0) },
+                    )
                 }
                 Stage::Sequences(place) => {
                     let subject = boundary.subjects.get(place).filter(|_| self.has_sequences());
@@ -240,7 +260,7 @@ impl Engine {
                         self.feed_sequence(*id, boundary.edge, boundary.pane_coverage, progress);
                     }
                     let more = subject.is_some();
-                    (more, if more { Stage::Sequences(place + 1) } else { Stage::Burns(0) })
+                    (usize::from(more), if more { Stage::Sequences(place + 1) } else { Stage::Burns(0) })
                 }
                 Stage::Burns(place) => {
                     let subject = boundary.subjects.get(place).filter(|_| self.has_objective());
@@ -248,7 +268,7 @@ impl Engine {
                         self.judge_burn_rate(*id, boundary.edge, boundary.pane_coverage, progress);
                     }
                     let more = subject.is_some();
-                    (more, if more { Stage::Burns(place + 1) } else { Stage::Labels(0) })
+                    (usize::from(more), if more { Stage::Burns(place + 1) } else { Stage::Labels(0) })
                 }
                 Stage::Labels(place) => {
                     let labels = boundary.labels.get(place);
@@ -256,45 +276,71 @@ impl Engine {
                         self.judge_labels(labels, progress);
                     }
                     let more = labels.is_some();
-                    (more, if more { Stage::Labels(place + 1) } else { Stage::Documents })
+                    (usize::from(more), if more { Stage::Labels(place + 1) } else { Stage::Documents })
                 }
-                Stage::Documents => return self.write_documents(),
+                Stage::Documents => return self.write_documents(most),
             };
             boundary.stage = next;
-            if more {
-                return true;
+            if done > 0 {
+                return done;
             }
         }
     }
 
-    /// Writes some of what this edge changed; false if that is done.
-    fn write_documents(&mut self) -> bool {
-        self.watches.write_one()
-            || self.versions.write_one()
-            || self.labels.watches.write_one()
-            || self.alerts.write_some(ALERT_DOCUMENTS)
+    /// Writes at most so many of the documents that this edge changed; gives how many, 0 if that is done.
+    fn write_documents(&mut self, most: usize) -> usize {
+        let threads = self.threads;
+        [&mut self.watches, &mut self.versions, &mut self.labels.watches]
+            .into_iter()
+            .map(|watches| watches.write_some(most, threads))
+            .find(|done| *done > 0)
+            .unwrap_or_else(|| usize::from(self.alerts.write_some(ALERT_DOCUMENTS)))
     }
 
-    /// Judges the window at a place among the horizons and among the subjects; false if there is no such subject.
-    fn judge_window(
+    /// Judges at most so many windows from a place among the horizons and among the subjects on; gives how many subjects
+    /// that were, 0 if there was none left.
+    fn judge_windows(
         &mut self,
         boundary: &Boundary,
         (horizon, place): (usize, usize),
+        most: usize,
         progress: &mut Progress,
-    ) -> bool {
-        let (Some(horizon), Some((id, silent))) =
-            (boundary.horizons.get(horizon), boundary.subjects.get(place).copied())
-        else {
-            return false;
-        };
-        let Some(subject) = self.windows.subject(id).cloned() else { return true };
-        let covered = self.windows.covered(id, horizon.index, boundary.edge);
-        let Some((plan, counts)) = self.windows.window(id, horizon.index, boundary.edge) else { return true };
+    ) -> usize {
+        let Some(horizon) = boundary.horizons.get(horizon) else { return 0 };
+        let subjects = boundary.subjects.iter().skip(place).take(most);
         let (start, end) = (horizon.start, boundary.end);
-        let window = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
-        let mut view = self.judge.judge(plan, window, counts);
-        let all_alert = self.watches.classical_alerts(plan);
-        let silent = silent.filter(|_| horizon.index == 0 && subject.segment.is_none());
+        let mut due = Vec::with_capacity(most.min(TOGETHER));
+        for (id, silent) in subjects.clone().copied() {
+            let Some(subject) = self.windows.subject(id).cloned() else { continue };
+            let covered = self.windows.covered(id, horizon.index, boundary.edge);
+            let mut counts = Vec::new();
+            let window = self.windows.window(id, horizon.index, boundary.edge, &mut counts);
+            let Some(plan) = window.map(Arc::clone) else { continue };
+            let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
+            let known = self.judge.known(&plan, place);
+            due.push(DueWindow { subject, silent, covered, plan, counts, known });
+        }
+        let judge = &self.judge;
+        let judged = workers::each(self.threads, due, |due| {
+            let (subject, covered) = (&due.subject, due.covered);
+            let place = WindowPlace { subject, horizon: &horizon.name, start, end, covered };
+            (judge.judge_known(&due.plan, place, &due.counts, &due.known), due)
+        });
+        for (view, due) in judged {
+            self.take_window(horizon, view, &due, progress);
+        }
+        subjects.len()
+    }
+
+    fn take_window(
+        &mut self,
+        horizon: &DueHorizon,
+        mut view: WindowView,
+        due: &DueWindow,
+        progress: &mut Progress,
+    ) {
+        let all_alert = self.watches.classical_alerts(&due.plan);
+        let silent = due.silent.filter(|_| horizon.index == 0 && due.subject.segment.is_none());
         let silence = silent.zip(self.silence_after).map(|(silent, limit)| silence(silent, limit));
         view.verdicts.extend(silence);
         view.coverage = horizon.coverage;
@@ -309,7 +355,6 @@ impl Engine {
             self.alerts.observe(&alone);
         }
         progress.windows.push(view);
-        true
     }
 }
 

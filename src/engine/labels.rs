@@ -19,6 +19,7 @@ use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, 
 pub(super) const PERFORMANCE_WATCH: Kind = Kind {
     horizon: PERFORMANCE_WINDOWS,
     prefix: "performance-watch/",
+    windows: "performance-watch-windows/",
     make: ModelWatch::of_performance,
     tells: |_| true,
 };

@@ -129,6 +129,8 @@ pub struct Engine {
     /// Whether the references in use may be others than when they were last looked at.
     new_references: bool,
     core_dirty: bool,
+    /// Threads that judge an edge, this one among them.
+    threads: usize,
 }
 
 impl Engine {
@@ -187,6 +189,7 @@ impl Engine {
             unknown: unknown::Unknown::default(),
             new_references: true,
             core_dirty: false,
+            threads: crate::workers::available(),
         }
     }
 

@@ -9,13 +9,14 @@ use anchorwatch_detectors::calibrated::Loudness;
 use super::sharing::Sharing;
 use crate::config::{Config, Monitor, Tolerated, Untimed, Verdicts};
 use crate::monitor::calibrated::{
-    AlarmTally, BudgetDays, Counted, Episodes, Finding, Judged, ModelWatch, ModelWatchState, Seen, Topic,
-    severity,
+    AlarmTally, BLOCKS, BudgetDays, Counted, Episodes, Finding, Judged, ModelWatch, ModelWatchState, Seen,
+    Topic, severity,
 };
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::AlarmRateView;
 use crate::window::Plan;
+use crate::workers;
 
 const DAY: f64 = 86_400_000.0;
 
@@ -29,8 +30,77 @@ pub(super) struct Kind {
     pub(super) horizon: &'static str,
     /// Names of the documents.
     pub(super) prefix: &'static str,
+    /// Names of the documents with the windows that are remembered.
+    pub(super) windows: &'static str,
     pub(super) make: fn(&Reference, BudgetDays) -> Option<ModelWatch>,
     pub(super) tells: fn(&Finding) -> bool,
+}
+
+impl Kind {
+    /// Whether a document of this name is one of its own.
+    pub(super) fn owns(&self, name: &str) -> bool {
+        name.starts_with(self.prefix) || name.starts_with(self.windows)
+    }
+
+    /// The documents of a version, as far as they changed: all go with its memory.
+    fn documents(
+        &self,
+        (model, version): &(String, String),
+        kept: Option<&Kept>,
+        tally: AlarmTally,
+    ) -> Vec<(String, Option<String>)> {
+        let head = format!("{}{model}/{version}", self.prefix);
+        let of_block = |block: usize| format!("{}{block}/{model}/{version}", self.windows);
+        let Some(kept) = kept else {
+            return (0..BLOCKS).map(of_block).chain([head]).map(|name| (name, None)).collect();
+        };
+        let Memory::Live(state) = &kept.memory else { return Vec::new() };
+        let text = state
+            .encode()
+            .and_then(|state| serde_json::to_string(&(model, version, &kept.reference, state, tally)));
+        // Numbers and text are always written; and windows without their head would be of no use.
+        let Ok(text) = text else { return Vec::new() };
+        let blocks = (0..BLOCKS).filter(|block| kept.unwritten & 1 << block != 0);
+        let windows = blocks.filter_map(|block| {
+            let text = serde_json::to_string(&(model, version, block, state.encode_block(block)));
+            Some((of_block(block), Some(text.ok()?)))
+        });
+        windows.chain([(head, Some(text))]).collect()
+    }
+}
+
+/// What is remembered of a version.
+#[derive(Debug)]
+struct Kept {
+    /// The reference that it belongs to.
+    reference: String,
+    memory: Memory,
+    /// Blocks of windows that no document holds yet, a bit each.
+    unwritten: u32,
+}
+
+/// Every block.
+const ALL: u32 = (1 << BLOCKS) - 1;
+
+#[derive(Debug)]
+enum Memory {
+    Live(ModelWatchState),
+    /// As a checkpoint held it: read when its next window is judged, so that a start does not wait for thousands.
+    Stored(String),
+}
+
+impl Memory {
+    /// The state, and the blocks that must be written again; `None` if it cannot be read.
+    fn read(self, blocks: &BTreeMap<usize, String>) -> Option<(ModelWatchState, u32)> {
+        match self {
+            Self::Live(state) => Some((state, 0)),
+            Self::Stored(text) => {
+                let state = ModelWatchState::decode(&text, |block| blocks.get(&block).map(String::as_str))?;
+                // An earlier version wrote no blocks.
+                Some((state, if blocks.is_empty() { ALL } else { 0 }))
+            }
+        }
+    }
 }
 
 /// What one step of a watch brought.
@@ -39,6 +109,35 @@ pub(super) struct Stepped {
     pub(super) judged: Judged,
     /// The windows that the watch remembers; empty if nothing stands out.
     pub(super) seen: Vec<Seen>,
+}
+
+/// A version's watch with its memory, for one window.
+pub(super) struct Step {
+    watch: Arc<ModelWatch>,
+    id: (String, String),
+    kept: Kept,
+    blocks: BTreeMap<usize, String>,
+    tally: AlarmTally,
+    tells: fn(&Finding) -> bool,
+}
+
+impl Step {
+    /// Takes the window that starts at `start` in, where `sharing` share the budget.
+    pub(super) fn step(self, (start, sharing): (Millis, u32), counted: Counted<'_>) -> (Self, Stepped) {
+        let Self { watch, id, kept, blocks, mut tally, tells } = self;
+        let (mut state, unwritten) = kept.memory.read(&blocks).unwrap_or_else(|| (watch.state(), ALL));
+        let judged = watch.step_among(&mut state, start, counted, sharing);
+        let told = || judged.findings.iter().filter(|finding| tells(finding));
+        tally.take(told());
+        let seen = match told().next() {
+            Some(_) => watch.remembered(&state, counted, &judged),
+            None => Vec::new(),
+        };
+        let unwritten = kept.unwritten | unwritten | 1 << state.newest_block();
+        let kept = Kept { memory: Memory::Live(state), unwritten, ..kept };
+        let stepped = Stepped { watch: Arc::clone(&watch), judged, seen };
+        (Self { watch, id, kept, blocks: BTreeMap::new(), tally, tells }, stepped)
+    }
 }
 
 /// Watches by reference, and what they remember by version.
@@ -52,8 +151,10 @@ pub(super) struct Watches {
     show_categories: bool,
     window_ms: Millis,
     watches: HashMap<String, Option<Arc<ModelWatch>>>,
-    /// By model and version: the reference that the state belongs to, and the state.
-    states: BTreeMap<(String, String), (String, ModelWatchState)>,
+    /// By model and version.
+    states: BTreeMap<(String, String), Kept>,
+    /// Blocks of windows as a checkpoint held them, of versions whose memory was not read yet.
+    blocks: HashMap<(String, String), BTreeMap<usize, String>>,
     /// What alarmed so far, whatever the reference.
     tallies: BTreeMap<(String, String), AlarmTally>,
     dirty: BTreeSet<(String, String)>,
@@ -78,6 +179,7 @@ impl Watches {
             window_ms: monitor.window.millis(),
             watches: HashMap::new(),
             states: BTreeMap::new(),
+            blocks: HashMap::new(),
             tallies: BTreeMap::new(),
             dirty: BTreeSet::new(),
             written: BTreeMap::new(),
@@ -101,20 +203,31 @@ impl Watches {
         (start, sharing): (Millis, u32),
         counted: Counted<'_>,
     ) -> Option<Stepped> {
+        let (step, stepped) = self.begin(plan, id)?.step((start, sharing), counted);
+        self.end(step);
+        Some(stepped)
+    }
+
+    /// Gives out what is remembered of a version, for its next window: [`Watches::end`] takes it back. `None` if nothing
+    /// watches it.
+    pub(super) fn begin(&mut self, plan: &Plan, id: (String, String)) -> Option<Step> {
         let watch = self.watch(plan)?;
-        let known = self.states.remove(&id).filter(|(reference, _)| *reference == plan.reference_id);
-        let (_, mut state) = known.unwrap_or_else(|| (plan.reference_id.clone(), watch.state()));
-        let judged = watch.step_among(&mut state, start, counted, sharing);
-        let tells = self.kind.tells;
-        let told = || judged.findings.iter().filter(|finding| tells(finding));
-        self.tallies.entry(id.clone()).or_default().take(told());
-        let seen = match told().next() {
-            Some(_) => watch.remembered(&state, counted, &judged),
-            None => Vec::new(),
-        };
-        self.states.insert(id.clone(), (plan.reference_id.clone(), state));
-        self.dirty.insert(id);
-        Some(Stepped { watch, judged, seen })
+        let blocks = self.blocks.remove(&id).unwrap_or_default();
+        let kept = self.states.remove(&id).filter(|kept| kept.reference == plan.reference_id);
+        let kept = kept.unwrap_or_else(|| Kept {
+            reference: plan.reference_id.clone(),
+            memory: Memory::Live(watch.state()),
+            unwritten: ALL,
+        });
+        let tally = self.tallies.get(&id).copied().unwrap_or_default();
+        Some(Step { watch, id, kept, blocks, tally, tells: self.kind.tells })
+    }
+
+    /// Takes back what a version's watch remembers after its window.
+    pub(super) fn end(&mut self, step: Step) {
+        self.tallies.insert(step.id.clone(), step.tally);
+        self.states.insert(step.id.clone(), step.kept);
+        self.dirty.insert(step.id);
     }
 
     /// How often each version alarmed, beside what its part of the budget allows.
@@ -160,6 +273,7 @@ impl Watches {
         // Their documents go.
         self.dirty.extend(known.filter(|(model, version)| !watched(model, version)).cloned());
         self.states.retain(|(model, version), _| watched(model, version));
+        self.blocks.retain(|(model, version), _| watched(model, version));
         self.tallies.retain(|(model, version), _| watched(model, version));
     }
 
@@ -177,33 +291,45 @@ impl Watches {
         watch
     }
 
-    /// Writes the document of one version ahead of the next checkpoint: packing thousands there would keep records waiting.
-    /// False if there was none.
-    pub(super) fn write_one(&mut self) -> bool {
-        let Some(id) = self.dirty.pop_first() else { return false };
-        let name = format!("{}{}/{}", self.kind.prefix, id.0, id.1);
-        let text = match self.states.get(&id) {
-            None => Some(None),
-            Some((reference, state)) => {
-                let tally = self.tallies.get(&id).copied().unwrap_or_default();
-                let packed = state.encode().ok();
-                let document = packed.map(|state| (id.0, id.1, reference, state, tally));
-                document.and_then(|document| serde_json::to_string(&document).ok()).map(Some)
+    /// Writes the documents of at most `most` versions ahead of the next checkpoint: packing thousands there would keep
+    /// records waiting. Gives how many, 0 if there was none.
+    pub(super) fn write_some(&mut self, most: usize, threads: usize) -> usize {
+        let mut due = Vec::with_capacity(most.min(self.dirty.len()));
+        while due.len() < most
+            && let Some(id) = self.dirty.pop_first()
+        {
+            due.push(id);
+        }
+        let done = due.len();
+        let (states, tallies, kind) = (&self.states, &self.tallies, self.kind);
+        let texts = workers::each(threads, due, |id| {
+            let tally = tallies.get(&id).copied().unwrap_or_default();
+            (kind.documents(&id, states.get(&id), tally), id)
+        });
+        for (texts, id) in texts {
+            self.written.extend(texts);
+            if let Some(kept) = self.states.get_mut(&id) {
+                kept.unwritten = 0;
             }
-        };
-        self.written.extend(text.map(|text| (name, text)));
-        true
+        }
+        done
     }
 
     /// Documents of the versions whose state changed since the last call; one without text is to be deleted.
     pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
-        while self.write_one() {}
+        while self.write_some(usize::MAX, 1) > 0 {}
         std::mem::take(&mut self.written)
     }
 
-    /// Takes a document back. A state that cannot be read begins anew.
-    pub(super) fn restore(&mut self, text: &str) -> Result<(), serde_json::Error> {
+    /// Takes a document back, in any order. A state that cannot be read begins anew.
+    pub(super) fn restore(&mut self, name: &str, text: &str) -> Result<(), serde_json::Error> {
         type Names = (String, String, String, String);
+        if name.starts_with(self.kind.windows) {
+            let (model, version, block, windows): (String, String, usize, String) =
+                serde_json::from_str(text)?;
+            self.blocks.entry((model, version)).or_default().insert(block, windows);
+            return Ok(());
+        }
         let read: Result<(String, String, String, String, AlarmTally), _> = serde_json::from_str(text);
         // Before alarms were counted there were four parts.
         let (model, version, reference, state, tally) = match read {
@@ -214,9 +340,8 @@ impl Watches {
             }
         };
         self.tallies.insert((model.clone(), version.clone()), tally);
-        if let Some(state) = ModelWatchState::decode(&state) {
-            self.states.insert((model, version), (reference, state));
-        }
+        let kept = Kept { reference, memory: Memory::Stored(state), unwritten: 0 };
+        self.states.insert((model, version), kept);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@
 use anchorwatch_detectors::batch::Baseline;
 use anchorwatch_detectors::latency;
 
-use super::faults::{FaultKind, Sides};
+use super::faults::{FaultKind, ReferenceSide, Sides};
 use crate::config::{Detector, Monitor};
 use crate::reference::{BaselineWindow, Layout, Reference};
 use crate::subject::Millis;
@@ -75,7 +75,7 @@ impl Calibration {
         for ((index, column), baseline) in reference.columns.iter().enumerate().zip(baselines) {
             let (whole, window) = (layout.column(&reference.profile, index), layout.column(counts, index));
             let into = &mut self.columns[index];
-            let sides = Sides::new(column, whole, window);
+            let sides = Sides::new(column, (whole, ReferenceSide::new(whole)), window);
             for kind in FaultKind::ALL {
                 let rate = if kind == FaultKind::Unseen {
                     sides.unseen_elsewhere()

@@ -44,6 +44,26 @@ impl FaultKind {
     }
 }
 
+/// What every window needs again of a column's reference.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReferenceSide {
+    present: u64,
+    /// First and last cell that hold anything.
+    span: Option<(usize, usize)>,
+    /// Values seen just once, if every value lies on one of the points.
+    once: Option<u64>,
+}
+
+impl ReferenceSide {
+    pub(super) fn new(reference: ColumnCounts<'_>) -> Self {
+        let cells = reference.cells;
+        let span = span(cells.iter().copied());
+        let once = || cells.iter().filter(|count| **count == 1).count() as u64;
+        let on_points = span.is_some_and(|(low, high)| low % 2 == 1 && gaps(cells, low, high) == 0);
+        Self { present: reference.present(), span, once: on_points.then(once) }
+    }
+}
+
 /// One column's counts in a window, with the reference's beside them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sides<'a> {
@@ -52,6 +72,7 @@ pub(super) struct Sides<'a> {
     pub(super) window: ColumnCounts<'a>,
     /// Values present in the reference and in the window: summed once, since every kind of fault asks for them.
     present: [u64; 2],
+    known: ReferenceSide,
 }
 
 /// `(faulty, of)` in the reference and in the window.
@@ -61,8 +82,12 @@ type Rates = ((u64, u64), (u64, u64));
 pub(super) type AllRates = [Option<Rates>; FaultKind::ALL.len()];
 
 impl<'a> Sides<'a> {
-    pub(super) fn new(column: &'a Column, reference: ColumnCounts<'a>, window: ColumnCounts<'a>) -> Self {
-        Self { column, reference, window, present: [reference.present(), window.present()] }
+    pub(super) fn new(
+        column: &'a Column,
+        (reference, known): (ColumnCounts<'a>, ReferenceSide),
+        window: ColumnCounts<'a>,
+    ) -> Self {
+        Self { column, reference, window, present: [known.present, window.present()], known }
     }
 
     /// Values present in the reference and in the window.
@@ -104,26 +129,19 @@ impl<'a> Sides<'a> {
     /// Numbers between the known ones, if the reference knows every one of its values. What the reference saw only
     /// once counts as unseen there, since that is how often something new comes (Good 1953).
     fn off_grid(&self) -> Option<Rates> {
-        let known = self.reference.cells;
-        let (low, high) = span(known.iter().copied())?;
-        // Cells of known values have odd numbers; the gaps between them stand every other cell after the lowest.
-        let gaps =
-            |cells: &[u64]| cells.get(low + 1..=high).unwrap_or_default().iter().step_by(2).sum::<u64>();
-        if low % 2 == 0 || gaps(known) > 0 {
-            return None;
-        }
-        let once = known.iter().filter(|count| **count == 1).count() as u64;
-        Some(((once, self.present[0]), (gaps(self.window.cells), self.present[1])))
+        let ((low, high), once) = self.known.span.zip(self.known.once)?;
+        Some(((once, self.present[0]), (gaps(self.window.cells, low, high), self.present[1])))
     }
 
-    /// The cell within the range of the reference that holds most of the window, and what it holds of the reference.
+    /// The cell within the range of the reference that holds most of the window, the last of several, and what it holds of
+    /// the reference.
     fn heaviest(&self) -> Option<Rates> {
-        let (low, high) = span(self.reference.cells.iter().copied())?;
-        let within = self.window.cells.get(low..=high)?.iter().enumerate();
-        let (cell, count) =
-            within.map(|(cell, count)| (low + cell, count)).max_by_key(|(_, count)| **count)?;
+        let (low, high) = self.known.span?;
+        let within = self.window.cells.get(low..=high)?;
+        let most = largest(within);
+        let cell = low + within.iter().rposition(|count| *count == most)?;
         let normal = self.reference.cells.get(cell)?;
-        Some(((*normal, self.present[0]), (*count, self.present[1])))
+        Some(((*normal, self.present[0]), (most, self.present[1])))
     }
 
     /// Share of the window that nothing else in the reference resembles, where the window is a part of the reference:
@@ -171,6 +189,24 @@ pub(super) fn scores(rates: &AllRates) -> impl Iterator<Item = FaultScore> {
             p_value: rise_p_value(reference, window),
         })
     })
+}
+
+/// What the gaps between the points hold, from one cell to another. Cells of points have odd numbers; the gaps between them
+/// stand every other cell after the lowest.
+fn gaps(cells: &[u64], low: usize, high: usize) -> u64 {
+    cells.get(low + 1..=high).unwrap_or_default().iter().step_by(2).sum()
+}
+
+/// The largest count; several are looked at side by side.
+fn largest(counts: &[u64]) -> u64 {
+    let (eights, rest) = counts.as_chunks::<8>();
+    let mut most = [0; 8];
+    for eight in eights {
+        for (most, count) in most.iter_mut().zip(eight) {
+            *most = (*most).max(*count);
+        }
+    }
+    most.iter().chain(rest).copied().max().unwrap_or(0)
 }
 
 /// First and last cell that hold anything.

@@ -32,7 +32,7 @@ use crate::window::Plan;
 pub use calibration::Calibration;
 
 use calibration::judged_length;
-use faults::{AllRates, FaultKind, FaultScore, Sides, scores, window_rate};
+use faults::{AllRates, FaultKind, FaultScore, ReferenceSide, Sides, scores, window_rate};
 use misfit::{InUse, Misfit, misfits};
 
 /// Factor on the thresholds of a segment: the calibration saw windows of the whole traffic, and a part varies more.
@@ -79,7 +79,21 @@ pub struct Judge {
     segment_field: Option<String>,
     calibrations: HashMap<(String, Millis), Arc<Calibration>>,
     /// By reference, and by segment where the reference knows it; the whole is at no segment.
-    baselines: HashMap<String, HashMap<Option<String>, Arc<[Baseline]>>>,
+    baselines: HashMap<String, HashMap<Option<String>, Arc<[KnownColumn]>>>,
+}
+
+/// What every window needs again of a column.
+#[derive(Debug)]
+struct KnownColumn {
+    baseline: Baseline,
+    reference: ReferenceSide,
+}
+
+/// What every window of a reference, a length and a segment needs again.
+#[derive(Debug)]
+pub(crate) struct Known {
+    calibration: Arc<Calibration>,
+    baselines: Arc<[KnownColumn]>,
 }
 
 /// A column of a window beside the reference's.
@@ -121,7 +135,7 @@ impl Judge {
     }
 
     /// The columns of a plan's reference, or of one of its segments that it knows.
-    fn baselines(&mut self, plan: &Plan, segment: Option<&str>) -> Arc<[Baseline]> {
+    fn baselines(&mut self, plan: &Plan, segment: Option<&str>) -> Arc<[KnownColumn]> {
         let segment = segment.filter(|value| plan.reference.segments.contains_key(*value));
         if let Some(known) =
             self.baselines.get(&plan.reference_id).and_then(|known| known.get(&segment.map(str::to_owned)))
@@ -130,8 +144,12 @@ impl Judge {
         }
         let profile = plan.reference.profile_of(segment);
         let columns = (0..).zip(&plan.reference.columns);
-        let made: Arc<[Baseline]> = columns
-            .map(|(index, column)| Baseline::new(&column.binning, plan.layout.column(profile, index).cells))
+        let made: Arc<[KnownColumn]> = columns
+            .map(|(index, column)| {
+                let counts = plan.layout.column(profile, index);
+                let baseline = Baseline::new(&column.binning, counts.cells);
+                KnownColumn { baseline, reference: ReferenceSide::new(counts) }
+            })
             .collect();
         let known = self.baselines.entry(plan.reference_id.clone()).or_default();
         known.insert(segment.map(str::to_owned), Arc::clone(&made));
@@ -151,30 +169,46 @@ impl Judge {
 
     /// Judges one window.
     pub fn judge(&mut self, plan: &Plan, place: WindowPlace<'_>, counts: &[u64]) -> WindowView {
+        let known = self.known(plan, place);
+        self.judge_known(plan, place, counts, &known)
+    }
+
+    /// What is known of a window before it is counted; kept, so that the next one of its kind costs nothing.
+    pub(crate) fn known(&mut self, plan: &Plan, place: WindowPlace<'_>) -> Known {
         let calibration = self.calibration(plan, place.end - place.start);
+        Known { calibration, baselines: self.baselines(plan, place.subject.segment.as_deref()) }
+    }
+
+    /// Judges one window, on whatever thread.
+    pub(crate) fn judge_known(
+        &self,
+        plan: &Plan,
+        place: WindowPlace<'_>,
+        counts: &[u64],
+        Known { calibration, baselines }: &Known,
+    ) -> WindowView {
         let segment = place.subject.segment.as_deref();
         let reference = plan.reference.profile_of(segment);
-        let baselines = self.baselines(plan, segment);
         let beside = (0..)
             .zip(&plan.reference.columns)
             .zip(baselines.iter())
             .filter(|((_, column), _)| segment.is_none() || self.segment_field.as_ref() != Some(&column.name))
-            .map(|((index, column), baseline)| {
+            .map(|((index, column), known)| {
                 let (reference, window) =
                     (plan.layout.column(reference, index), plan.layout.column(counts, index));
-                let sides = Sides::new(column, reference, window);
-                Pair { index, column, rates: sides.all_rates(), sides, baseline }
+                let sides = Sides::new(column, (reference, known.reference), window);
+                Pair { index, column, rates: sides.all_rates(), sides, baseline: &known.baseline }
             });
         let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(plan.reference.columns.len());
         pairs.extend(beside);
         let slack = if place.subject.segment.is_some() { SEGMENT_SLACK } else { 1.0 };
-        let mut verdicts = self.faults(&pairs, &calibration, slack);
+        let mut verdicts = self.faults(&pairs, calibration, slack);
         let faulty: Vec<(String, String)> = verdicts
             .iter()
             .filter(|verdict| verdict.level == Level::Drift)
             .map(|verdict| (verdict.column.clone(), verdict.detector.clone()))
             .collect();
-        let mut drifts = self.drifts(&pairs, &calibration, slack, &faulty);
+        let mut drifts = self.drifts(&pairs, calibration, slack, &faulty);
         if segment.is_none() {
             drifts.extend(multivariate::judge(self, plan, counts, &faulty));
         }
@@ -182,7 +216,7 @@ impl Judge {
             drifts.iter_mut().for_each(withhold);
         }
         verdicts.extend(drifts);
-        let (latency, latency_verdicts) = latency::judge(self, plan, &calibration, counts);
+        let (latency, latency_verdicts) = latency::judge(self, plan, calibration, counts);
         verdicts.extend(latency_verdicts);
         let rows = counts[Layout::ROWS];
         WindowView {

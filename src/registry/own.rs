@@ -9,6 +9,7 @@ use crate::reference::{ArtifactError, Reference, ReferenceId, decode, encode};
 use crate::store::{StageChange, Store, StoreError, StoredReference, StoredVersion, stage_text};
 use crate::subject::Millis;
 use crate::view::{ModelView, Stage, VersionView};
+use crate::workers;
 
 /// Why the registry refused.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +139,11 @@ pub struct Registry {
     blobs: Blobs,
 }
 
+fn read_reference(blobs: &Blobs, id: &ReferenceId) -> Result<Reference, RegistryError> {
+    let bytes = blobs.get(id)?;
+    decode(&bytes).map_err(|source| RegistryError::Artifact { id: id.short().to_owned(), source })
+}
+
 /// The wall clock, in milliseconds.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "the registry is an edge: it stamps what it stores")]
@@ -220,9 +226,20 @@ impl Registry {
     /// # Errors
     /// When none or several do, or when its file is gone or damaged.
     pub fn load_reference(&self, prefix: &str) -> Result<Reference, RegistryError> {
-        let id = ReferenceId::from_stored(self.find_reference(prefix)?.id);
-        let bytes = self.blobs.get(&id)?;
-        decode(&bytes).map_err(|source| RegistryError::Artifact { id: id.short().to_owned(), source })
+        read_reference(&self.blobs, &ReferenceId::from_stored(self.find_reference(prefix)?.id))
+    }
+
+    /// The references with these content addresses, read on all threads; an address whose file is gone or damaged gives the
+    /// error of that.
+    pub(crate) fn load_references(
+        &self,
+        ids: Vec<ReferenceId>,
+    ) -> Vec<(ReferenceId, Result<Reference, RegistryError>)> {
+        let blobs = &self.blobs;
+        workers::each(workers::available(), ids, |id| {
+            let read = read_reference(blobs, &id);
+            (id, read)
+        })
     }
 
     /// Makes a reference the active one of its version.

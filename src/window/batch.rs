@@ -25,6 +25,8 @@ const MOST: usize = 1_024;
 const WORDS: usize = 32_768;
 /// Rows that are looked up together: so many stay in the nearest cache.
 const BLOCK: usize = 64;
+/// Panes whose memory is asked for at once, before they are counted into one after the other.
+const AHEAD: usize = 16;
 /// Rows that are looked up each by itself.
 const FEW: usize = 3;
 
@@ -118,7 +120,15 @@ impl Batch {
         let together =
             |a: &Target, b: &Target| (a.subject, a.pane) == (b.subject, b.pane) && !amended(a.pane);
         // A pane of a subject has one plan, so a run of rows has.
+        let mut ahead = targets.chunk_by(together).map(|run| (run[0].subject, run[0].pane));
+        let mut fetched = 0;
         for run in targets.chunk_by(together) {
+            if fetched == 0 {
+                let next: [Option<(SubjectId, i64)>; AHEAD] = std::array::from_fn(|_| ahead.next());
+                subjects.fetch(&next);
+                fetched = AHEAD;
+            }
+            fetched -= 1;
             let Target { subject, row, pane } = run[0];
             let plan = &plans[rows[row as usize].plan as usize];
             let size = (plan.size(), run.len() * plan.rows.counted() + 1);

@@ -183,6 +183,7 @@ impl Total {
 
     fn write_to(&self, len: usize, counts: &mut Vec<u64>) {
         counts.clear();
+        counts.reserve(len);
         self.low.write_to(counts);
         counts.resize(len, 0);
         for (slot, high) in &self.high {

@@ -358,7 +358,13 @@ impl Windows {
 
     /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow; `None` before
     /// the subject was first seen.
-    pub fn window(&mut self, id: SubjectId, horizon: usize, edge: i64) -> Option<(&Arc<Plan>, &[u64])> {
+    pub fn window(
+        &mut self,
+        id: SubjectId,
+        horizon: usize,
+        edge: i64,
+        counts: &mut Vec<u64>,
+    ) -> Option<&Arc<Plan>> {
         if !self.subjects.seen_before(id, edge) {
             return None;
         }
@@ -366,7 +372,7 @@ impl Windows {
         let length = (settings.panes, settings.every);
         let subject = self.subjects.name(id)?;
         let index = *self.by_name.get(&*subject.model)?.get(&*subject.version)?;
-        self.subjects.window(id, horizon, edge, length, &self.versions[index].plans)
+        self.subjects.window((id, horizon, edge), length, &self.versions[index].plans, counts)
     }
 
     /// Sum of a subject's panes in `[from, to)`, with the plan they follow; `None` before the subject was first seen,
@@ -374,10 +380,17 @@ impl Windows {
     /// younger than the first block: older panes are kept in blocks.
     #[must_use]
     pub fn sum(&self, id: SubjectId, from: i64, to: i64) -> Option<(Arc<Plan>, Vec<u64>)> {
+        let plan = self.plan_over(id, from, to)?;
+        Some((Arc::clone(plan), self.subjects.sum(id, from, to, plan.layout.len())))
+    }
+
+    /// The plan that a subject's panes in `[from, to)` follow; `None` as for [`Windows::sum`].
+    #[must_use]
+    pub fn plan_over(&self, id: SubjectId, from: i64, to: i64) -> Option<&Arc<Plan>> {
         let subject = self.subjects.name(id)?;
         let state = &self.versions[*self.by_name.get(&*subject.model)?.get(&*subject.version)?];
         let (begins, plan) = state.plans.at(to - 1)?;
-        (begins <= from).then(|| (Arc::clone(plan), self.subjects.sum(id, from, to, plan.layout.len())))
+        (begins <= from).then_some(plan)
     }
 
     /// Whether a subject was seen before this pane.

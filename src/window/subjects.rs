@@ -275,6 +275,27 @@ impl Subjects {
         Some(Opened { counts, totals, pane, len: size.len, single: size.single() })
     }
 
+    /// Looks at what counting into these panes needs, so that it comes into the caches for all of them at the same time: of
+    /// thousands of subjects nothing is there, and one after the other would wait for each.
+    pub(super) fn fetch(&self, panes: &[Option<(SubjectId, i64)>]) {
+        let states =
+            || panes.iter().flatten().filter_map(|(id, pane)| Some((self.states.get(*id as usize)?, pane)));
+        let mut seen = 0;
+        for (state, _) in states() {
+            seen ^= state.number ^ state.panes.len() as u32 ^ state.dirty.len() as u32 ^ state.turn as u32;
+        }
+        for (state, pane) in states() {
+            seen ^= u32::from(state.dirty.contains_key(pane)) ^ u32::from(state.panes.contains_key(pane));
+        }
+        for (state, pane) in states() {
+            seen ^= state.panes.get(pane).map_or(0, PaneCounts::look_at_form);
+        }
+        for (state, pane) in states() {
+            seen ^= state.panes.get(pane).map_or(0, PaneCounts::look_at_counts);
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Adds to counters of a pane; `amended` when windows may already contain it.
     pub(super) fn count(
         &mut self,
@@ -392,16 +413,13 @@ impl Subjects {
 
     pub(super) fn window(
         &mut self,
-        id: SubjectId,
-        horizon: usize,
-        edge: i64,
+        (id, horizon, edge): (SubjectId, usize, i64),
         length: (i64, i64),
         plans: &Plans,
-    ) -> Option<(&Arc<Plan>, &[u64])> {
+        counts: &mut Vec<u64>,
+    ) -> Option<&Arc<Plan>> {
         let state = self.states.get_mut(id as usize)?;
-        let total = state.totals.get_mut(horizon)?;
-        let plan = total.advance(edge, length, plans, &state.panes, &mut self.scratch)?;
-        Some((plan, &self.scratch))
+        state.totals.get_mut(horizon)?.advance(edge, length, plans, &state.panes, counts)
     }
 
     pub(super) fn sum(&self, id: SubjectId, from: i64, to: i64, counters: usize) -> Vec<u64> {

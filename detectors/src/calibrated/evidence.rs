@@ -7,6 +7,9 @@
 //! weights of a watch add up to at least `A` before it alarms on average; and the weights of all watches of a window
 //! add up to 1. So all of them together alarm no more often than one that has the budget alone, and what one has gathered
 //! does not change when another begins.
+//!
+//! The processes are kept in single precision: they are bounded by [`MOST`], far below where adding 1 would be lost, and a
+//! rounding by a part in ten millions is nothing beside the threshold.
 
 use super::fit::Fit;
 use super::quantity::{Law, Quantity, Sample};
@@ -19,8 +22,8 @@ const EFFECTS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 const RISES: [f64; 4] = [1.25, 2.0, 5.0, 25.0];
 const FALLS: [f64; 4] = [0.8, 0.5, 0.25, 0.05];
 
-/// Largest logarithm of a process, so that it comes down again once the change is over.
-const CAP: f64 = 18.0;
+/// Most that a process comes to, `e^18`, so that it comes down again once the change is over.
+const MOST: f64 = 65_659_969.0;
 
 /// Largest standardised residual that a bet takes at its word.
 const LARGEST: f64 = 6.0;
@@ -28,36 +31,42 @@ const LARGEST: f64 = 6.0;
 /// Standard errors of the baseline's own mean within which nothing is bet on.
 const UNSURE: f64 = 2.0;
 
-/// State of one quantity's processes: logarithms, rises before falls.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// State of one quantity's processes, rises before falls.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Evidence {
-    processes: [f64; 2 * EFFECTS.len()],
-    predicted: f64,
-}
-
-impl Default for Evidence {
-    fn default() -> Self {
-        Self { processes: [f64::NEG_INFINITY; 8], predicted: 0.0 }
-    }
+    processes: [f32; 2 * EFFECTS.len()],
+    predicted: f32,
 }
 
 impl Evidence {
-    /// Bytes of an encoded state.
-    pub(super) const BYTES: usize = 9 * 8;
+    /// Numbers of a state.
+    pub(super) const NUMBERS: usize = 2 * EFFECTS.len() + 1;
 
-    /// Appends the state.
-    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
-        self.processes.iter().chain([&self.predicted]).for_each(|x| bytes.extend(x.to_le_bytes()));
+    /// Bytes of a state whose processes were written as logarithms, in double precision.
+    pub(super) const BYTES_OF_LOGARITHMS: usize = Self::NUMBERS * size_of::<f64>();
+
+    /// The state as numbers.
+    pub(super) fn numbers(&self) -> [f32; Self::NUMBERS] {
+        let mut numbers = [self.predicted; Self::NUMBERS];
+        numbers[..self.processes.len()].copy_from_slice(&self.processes);
+        numbers
     }
 
-    /// Reads [`Self::BYTES`] bytes back.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// The state of these numbers.
+    pub(super) fn of_numbers(numbers: [f32; Self::NUMBERS]) -> Self {
+        let mut evidence = Self { predicted: numbers[Self::NUMBERS - 1], ..Self::default() };
+        evidence.processes.copy_from_slice(&numbers[..Self::NUMBERS - 1]);
+        evidence
+    }
+
+    /// Reads [`Self::BYTES_OF_LOGARITHMS`] bytes back.
+    pub(super) fn decode_logarithms(bytes: &[u8]) -> Option<Self> {
         let mut numbers = bytes.chunks_exact(8).map(|chunk| chunk.try_into().map(f64::from_le_bytes));
         let mut evidence = Self::default();
         for process in &mut evidence.processes {
-            *process = numbers.next()?.ok()?;
+            *process = numbers.next()?.ok()?.exp().min(MOST) as f32;
         }
-        evidence.predicted = numbers.next()?.ok()?;
+        evidence.predicted = numbers.next()?.ok()? as f32;
         Some(evidence)
     }
 
@@ -86,25 +95,22 @@ impl Evidence {
             (Law::Share, None) => count_bets(quantity, fit, sample, expected, tolerance),
             _ => self.mean_bets(quantity, fit, sample, standard, tolerance),
         };
-        // Exactly zero for one that shares with nobody.
-        let start = 0.0 - f64::from(sharing.max(1)).ln();
+        let start = 1.0 / f64::from(sharing.max(1));
         for (process, bet) in self.processes.iter_mut().zip(bets) {
-            *process = (log_add(*process, start) + bet).min(CAP);
+            *process = ((f64::from(*process) + start) * bet.exp()).min(MOST) as f32;
         }
     }
 
     /// Logarithm of the mean of all processes.
     #[must_use]
     pub fn log_statistic(&self) -> f64 {
-        let sum = self.processes.iter().copied().fold(f64::NEG_INFINITY, log_add);
-        sum - (self.processes.len() as f64).ln()
+        (sum(&self.processes) / self.processes.len() as f64).ln()
     }
 
     /// Whether the evidence speaks for a rise rather than a fall.
     #[must_use]
     pub fn rises(&self) -> bool {
-        let side = |side: &[f64]| side.iter().copied().fold(f64::NEG_INFINITY, log_add);
-        side(&self.processes[..4]) >= side(&self.processes[4..])
+        sum(&self.processes[..EFFECTS.len()]) >= sum(&self.processes[EFFECTS.len()..])
     }
 
     fn mean_bets(
@@ -117,8 +123,9 @@ impl Evidence {
     ) -> [f64; 8] {
         let limit = fit.clip.unwrap_or(LARGEST).min(LARGEST);
         let (gain, deviation) = fit.prediction();
-        let surprise = standard - self.predicted;
-        self.predicted = fit.memory * (self.predicted + gain * surprise);
+        let predicted = f64::from(self.predicted);
+        let surprise = standard - predicted;
+        self.predicted = (fit.memory * (predicted + gain * surprise)) as f32;
         let fresh = (surprise / deviation).clamp(-limit, limit);
         let slack = (tolerance + UNSURE * fit.error.sqrt()) * fit.precision(sample.count).sqrt();
         let mut bets = [0.0; 8];
@@ -151,8 +158,6 @@ fn count_bets(quantity: &Quantity, fit: &Fit, sample: Sample, expected: f64, tol
     bets
 }
 
-/// `ln(eᵃ + eᵇ)`.
-fn log_add(a: f64, b: f64) -> f64 {
-    let (low, high) = if a < b { (a, b) } else { (b, a) };
-    if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+fn sum(processes: &[f32]) -> f64 {
+    processes.iter().copied().map(f64::from).sum()
 }

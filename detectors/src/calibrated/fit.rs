@@ -217,12 +217,10 @@ impl Fit {
     /// Precision of a window of `count` events: one over the variance of its mean.
     #[must_use]
     pub fn precision(&self, count: f64) -> f64 {
-        if count <= 0.0 {
-            return 0.0;
-        }
         // What a whole window shows of its steadiness, a few events of it do not.
         let stretch = if count < FEW * self.typical_count { self.stretch.max(1.0) } else { self.stretch };
-        1.0 / (self.of_event() / count + self.between) / stretch
+        let precision = 1.0 / (self.of_event() / count + self.between) / stretch;
+        if count > 0.0 { precision } else { 0.0 }
     }
 
     /// Takes over what others show of how events clump: a typical window holds at least `clump` events for each independent

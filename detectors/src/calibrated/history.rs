@@ -1,11 +1,16 @@
 //! The last windows of one quantity, and the largest change that any span of them shows.
 
+use std::f64::consts::SQRT_2;
+
 use super::fit::Fit;
 use super::quantity::{Law, Quantity};
 use super::spread::skew;
 
 /// Spans that are scanned, in windows.
 pub const SPANS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
+
+/// Root of three.
+const SQRT_3: f64 = 1.732_050_807_568_877_2;
 
 /// Windows that are remembered.
 pub const REMEMBERED: usize = 48;
@@ -42,15 +47,72 @@ pub(super) struct Scanned {
     pub recent: f64,
 }
 
-/// One window with its weights, as the scan sums them up.
-#[derive(Debug, Clone, Copy, Default)]
+/// Windows in the latest quarter of each of [`SPANS`], at least one, and the root of their number.
+const LATEST_OF_SPANS: [(usize, f64); SPANS.len()] = [
+    (1, 1.0),
+    (1, 1.0),
+    (1, 1.0),
+    (1, 1.0),
+    (1, 1.0),
+    (2, SQRT_2),
+    (3, SQRT_3),
+    (4, 2.0),
+    (6, SQRT_2 * SQRT_3),
+    (8, 2.0 * SQRT_2),
+    (12, 2.0 * SQRT_3),
+];
+
+/// The remembered windows with their weights, newest first. A column each, so that the arithmetic of several windows goes
+/// into one instruction; a window without events weighs nothing.
+#[derive(Debug)]
 struct Weighed {
+    /// Windows that there are.
+    known: usize,
+    precision: [f64; REMEMBERED],
+    standard: [f64; REMEMBERED],
+    clipped: [f64; REMEMBERED],
+    weighted: [f64; REMEMBERED],
+    sum: [f64; REMEMBERED],
+    count: [f64; REMEMBERED],
+    expected: [f64; REMEMBERED],
+}
+
+impl Default for Weighed {
+    fn default() -> Self {
+        let nothing = [0.0; REMEMBERED];
+        Self {
+            known: 0,
+            precision: nothing,
+            standard: nothing,
+            clipped: nothing,
+            weighted: nothing,
+            sum: nothing,
+            count: nothing,
+            expected: nothing,
+        }
+    }
+}
+
+/// Sums over the windows of a span.
+#[derive(Debug, Clone, Copy, Default)]
+struct Total {
     precision: f64,
-    standard: f64,
     clipped: f64,
+    weighted: f64,
     sum: f64,
     count: f64,
     expected: f64,
+}
+
+impl Total {
+    fn add(&mut self, all: &Weighed, index: usize) {
+        self.precision += all.precision[index];
+        self.clipped += all.clipped[index];
+        self.weighted += all.weighted[index];
+        self.sum += all.sum[index];
+        self.count += all.count[index];
+        self.expected += all.expected[index];
+    }
 }
 
 /// What does not change from window to window.
@@ -75,89 +137,105 @@ pub(super) fn inflations(fit: &Fit) -> [f64; SPANS.len()] {
 }
 
 impl Judged<'_> {
-    fn weigh(&self, window: Window) -> Weighed {
-        let (sum, count, expected) =
-            (f64::from(window.sum), f64::from(window.count), f64::from(window.expected));
-        if count <= 0.0 {
-            return Weighed::default();
+    fn weigh(&self, windows: impl Iterator<Item = Window>) -> Weighed {
+        let mut all = Weighed::default();
+        for (index, window) in windows.take(REMEMBERED).enumerate() {
+            all.sum[index] = f64::from(window.sum);
+            all.count[index] = f64::from(window.count);
+            all.expected[index] = f64::from(window.expected);
+            all.known = index + 1;
         }
-        let precision = self.fit.precision(count);
-        let change = self.quantity.of_few(sum / count - expected, count / precision, count);
-        let standard = change * precision.sqrt();
-        let clipped = self.fit.clip.map_or(standard, |clip| standard.clamp(-clip, clip));
-        Weighed { precision, standard, clipped, sum, count, expected: count * expected }
+        for index in 0..REMEMBERED {
+            all.precision[index] = self.fit.precision(all.count[index]);
+            all.standard[index] = all.sum[index] / all.count[index] - all.expected[index];
+        }
+        if self.quantity.bound.is_some() {
+            for index in 0..all.known {
+                let (count, precision) = (all.count[index], all.precision[index]);
+                all.standard[index] = self.quantity.of_few(all.standard[index], count / precision, count);
+            }
+        }
+        let clip = self.fit.clip.unwrap_or(f64::INFINITY);
+        for index in 0..REMEMBERED {
+            let (used, root) = (all.count[index] > 0.0, all.precision[index].sqrt());
+            let of_used = |value: f64| if used { value } else { 0.0 };
+            let standard = all.standard[index] * root;
+            let clipped = standard.max(-clip).min(clip);
+            all.standard[index] = of_used(standard);
+            all.clipped[index] = of_used(clipped);
+            all.weighted[index] = of_used(clipped * root);
+            all.sum[index] = of_used(all.sum[index]);
+            all.expected[index] = of_used(all.count[index] * all.expected[index]);
+        }
+        all
     }
 
     /// The most telling span that ends with the newest window; `windows` come newest first.
     pub(super) fn scan(&self, windows: impl Iterator<Item = Window>) -> Scanned {
+        let all = self.weigh(windows);
         let mut best = Scanned::default();
-        let mut total = Weighed::default();
-        let mut weighted = 0.0;
-        let mut known = 0;
+        let mut total = Total::default();
         let mut lean = [0.0; REMEMBERED + 1];
-        let mut spans = SPANS.iter().zip(self.inflation).peekable();
-        let mut newest = Weighed::default();
-        for (index, window) in windows.take(REMEMBERED).enumerate() {
-            let one = self.weigh(window);
-            if index == 0 {
-                newest = one;
+        let mut first = 0;
+        for (place, (span, inflation)) in SPANS.iter().zip(self.inflation).enumerate() {
+            if *span > all.known {
+                break;
             }
-            total.precision += one.precision;
-            total.clipped += one.clipped;
-            total.sum += one.sum;
-            total.count += one.count;
-            total.expected += one.expected;
-            weighted += one.clipped * one.precision.sqrt();
-            lean[index + 1] = total.clipped;
-            known = index + 1;
-            let Some((span, inflation)) = spans.next_if(|(span, _)| **span == index + 1) else { continue };
-            let mut z = self.z(&total, weighted, *span, *inflation);
-            if *span == 1 {
-                z = self.outlier(&newest, z);
+            for index in first..*span {
+                total.add(&all, index);
+                lean[index + 1] = total.clipped;
             }
-            if self.quantity.rises_only && z < 0.0 {
-                z = 0.0;
-            }
-            let latest = (span / 4).max(1);
+            first = *span;
+            // A span whose latest windows do not lean its way tells nothing, whatever it comes to.
+            let (latest, root) = LATEST_OF_SPANS[place];
+            let leans = lean[latest] / root;
             let least = if *span >= SHORTEST_TO_LEAN { 1.0 } else { 0.0 };
-            if lean[latest] / (latest as f64).sqrt() * z.signum() <= least {
-                z = 0.0;
+            if leans.abs() <= least || (self.quantity.rises_only && leans < 0.0) {
+                continue;
             }
-            if z.abs() > best.z.abs() {
+            let mut z = self.z(&total, *span, *inflation);
+            if *span == 1 {
+                z = self.outlier(&all, z);
+            }
+            if leans * z > 0.0 && z.abs() > best.z.abs() {
                 best = Scanned { z, span: *span, ..best };
             }
         }
-        let mut latest = lean.iter().take(LATEST + 1).enumerate().filter(|(windows, _)| *windows <= known);
-        best.recent = latest.next_back().map_or(0.0, |(windows, sum)| sum / (windows.max(1) as f64).sqrt());
+        for index in first..all.known.min(LATEST) {
+            total.add(&all, index);
+            lean[index + 1] = total.clipped;
+        }
+        let latest = all.known.min(LATEST);
+        best.recent = lean[latest] / (latest.max(1) as f64).sqrt();
         best
     }
 
-    fn z(&self, total: &Weighed, weighted: f64, span: usize, inflation: f64) -> f64 {
+    fn z(&self, total: &Total, span: usize, inflation: f64) -> f64 {
         let z = match (self.quantity.law, self.fit.clip) {
             (Law::Share, None) => self.z_of_counts(total, span, inflation),
             (_, clip) => {
                 let variance = total.precision * inflation + total.precision.powi(2) * self.fit.error;
-                let excess = (weighted.abs() - self.tolerance * total.precision).max(0.0);
+                let excess = (total.weighted.abs() - self.tolerance * total.precision).max(0.0);
                 let mut z = excess / variance.sqrt();
                 // A tight clip has already taken the skew of bursts away.
                 if self.quantity.law == Law::Share && !self.fit.is_bursty() {
-                    let change = weighted.signum() * excess / total.precision;
+                    let change = total.weighted.signum() * excess / total.precision;
                     z *= skew(change, self.expected(total));
                 }
                 let bound = total.clipped.abs() / (span as f64 * inflation).sqrt();
-                weighted.signum() * if clip.is_some() { z.min(bound) } else { z }
+                total.weighted.signum() * if clip.is_some() { z.min(bound) } else { z }
             }
         };
         if z.is_finite() { z } else { 0.0 }
     }
 
     /// Mean that the baseline lets expect of these windows.
-    fn expected(&self, total: &Weighed) -> f64 {
+    fn expected(&self, total: &Total) -> f64 {
         if total.count > 0.0 { total.expected / total.count } else { self.fit.mean }
     }
 
     /// Signed root of the binomial deviance against the expected count, pushed out by the tolerated change.
-    fn z_of_counts(&self, total: &Weighed, span: usize, inflation: f64) -> f64 {
+    fn z_of_counts(&self, total: &Total, span: usize, inflation: f64) -> f64 {
         let slack = self.tolerance * total.count;
         let (above, below) = (total.expected + slack, (total.expected - slack).max(1e-9));
         let (expected, sign) = match total.sum {
@@ -175,26 +253,26 @@ impl Judged<'_> {
     }
 
     /// One window far beyond anything that the baseline held counts at once, clipped or not.
-    fn outlier(&self, newest: &Weighed, z: f64) -> f64 {
+    fn outlier(&self, all: &Weighed, z: f64) -> f64 {
         let Some(clip) = self.fit.clip else { return z };
         let factor = if clip < 3.0 { 2.5 } else { 2.0 };
-        let mut size = newest.standard.abs();
+        let (standard, count) = (all.standard[0], all.count[0]);
+        let mut size = standard.abs();
         if size <= self.threshold.max(factor * self.fit.worst) {
             return z;
         }
         if self.quantity.law == Law::Share {
             // Rare counts are skewed: their exact tail must agree, with events that clump taken for fewer.
-            let expected = newest.expected + self.tolerance * newest.count;
-            let (hits, rise) = (newest.sum, newest.sum >= expected);
+            let expected = all.expected[0] + self.tolerance * count;
+            let (hits, rise) = (all.sum[0], all.sum[0] >= expected);
             let entropy = if hits > 0.0 { hits * (hits / expected).ln() } else { 0.0 };
-            let root =
-                (2.0 * (entropy - (hits - expected)) / self.fit.clumping(newest.count)).max(0.0).sqrt();
+            let root = (2.0 * (entropy - (hits - expected)) / self.fit.clumping(count)).max(0.0).sqrt();
             if rise && hits < FEWEST_HITS {
                 return z;
             }
             size = size.min(root);
         }
-        if size > self.threshold { newest.standard.signum() * size.max(z.abs()) } else { z }
+        if size > self.threshold { standard.signum() * size.max(z.abs()) } else { z }
     }
 }
 

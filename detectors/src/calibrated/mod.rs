@@ -19,6 +19,7 @@
 //! | `evidence.rs` | the e-detector |
 //! | `volume.rs` | traffic |
 //! | `state.rs` | its memory |
+//! | `planes.rs` | how that is laid out for packing |
 //! | `watch.rs` | all of it, for one model |
 
 mod assumed;
@@ -27,6 +28,7 @@ mod evidence;
 mod fit;
 mod history;
 mod memory;
+mod planes;
 mod quantity;
 mod score;
 mod season;
@@ -44,6 +46,6 @@ pub use quantity::{Family, Law, Quantity, Sample};
 pub use score::{orthonormal_scores, quantile_cells};
 pub use season::{SeasonDesign, weighted_regression};
 pub use spread::inflation;
-pub use state::{MOST_SHARING, WatchState};
+pub use state::{BLOCKS, MOST_SHARING, WatchState};
 pub use volume::{Fall, VolumeFit};
 pub use watch::{Budgets, Loudness, Reading, Watch, calibrate};

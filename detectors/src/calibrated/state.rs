@@ -1,11 +1,24 @@
 //! The memory of a watch: the last 48 windows and the e-processes of every quantity, and their bytes in a checkpoint.
+//!
+//! A window changes the e-processes and one of the 48. So a checkpoint has a head, with all but the windows, and the windows in
+//! blocks of [`BLOCK`], of which only that of the newest has changed.
 
 use super::evidence::Evidence;
 use super::history::{REMEMBERED, Window};
+use super::planes;
 use super::watch::Loudness;
 
-/// First byte of an encoded state.
-const FORMAT: u8 = 2;
+/// First byte of the head of an encoded state.
+const FORMAT: u8 = 3;
+
+/// First byte of a state that was written whole, by an earlier version.
+const WHOLE: u8 = 2;
+
+/// Windows of a block.
+const BLOCK: usize = 4;
+
+/// Blocks of windows.
+pub const BLOCKS: usize = REMEMBERED / BLOCK;
 
 /// Most watches that may share a budget: so many fit beside the bits of the scan.
 pub const MOST_SHARING: u32 = 63;
@@ -13,10 +26,16 @@ pub const MOST_SHARING: u32 = 63;
 /// Bits of the scan, below the number that shared the budget.
 const SCAN_BITS: u8 = 2;
 
-/// Bytes of one quantity.
-const BYTES_EACH: usize = REMEMBERED * 12 + Evidence::BYTES + 1;
+/// Bytes of one quantity in the head.
+const HEAD_EACH: usize = Evidence::NUMBERS * 4 + 1;
 
-/// What a watch remembers between windows: about 650 bytes a quantity.
+/// Bytes of one quantity in a block.
+const BLOCK_EACH: usize = BLOCK * 12;
+
+/// Bytes of one quantity in a state that was written whole.
+const WHOLE_EACH: usize = REMEMBERED * 12 + Evidence::BYTES_OF_LOGARITHMS + 1;
+
+/// What a watch remembers between windows: about 610 bytes a quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WatchState {
     /// Ring of windows, quantity by quantity.
@@ -109,44 +128,128 @@ impl WatchState {
         }
     }
 
-    /// The state as bytes; [`Self::decode`] gives back the same, bit for bit.
+    /// Everything but the windows, as bytes.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(3 + self.len() * BYTES_EACH);
+    pub fn encode_head(&self) -> Vec<u8> {
+        let numbers: Vec<_> = self.evidence.iter().map(Evidence::numbers).collect();
+        // Quantity after quantity of each number, so that like stands beside like.
+        let of_number = |number: usize| numbers.iter().map(move |all| all[number]);
+        let columns: Vec<f32> = (0..Evidence::NUMBERS).flat_map(of_number).collect();
+        let mut bytes = Vec::with_capacity(3 + self.len() * HEAD_EACH);
         bytes.extend([FORMAT, self.newest as u8, self.known as u8]);
-        for (quantity, hot) in self.hot.iter().enumerate() {
-            for window in &self.windows[quantity * REMEMBERED..(quantity + 1) * REMEMBERED] {
-                [window.sum, window.count, window.expected]
-                    .iter()
-                    .for_each(|x| bytes.extend(x.to_le_bytes()));
-            }
-            self.evidence[quantity].encode(&mut bytes);
-            bytes.push(*hot);
-        }
+        planes::encode(&columns, &mut bytes);
+        bytes.extend(&self.hot);
         bytes
     }
 
-    /// Reads a state back; `None` if these are not the bytes of one.
+    /// The block (below [`BLOCKS`]) that holds the newest window.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let [FORMAT, newest, known, rest @ ..] = bytes else { return None };
+    pub fn newest_block(&self) -> usize {
+        self.newest / BLOCK
+    }
+
+    /// The windows of a block (below [`BLOCKS`]) as bytes; one that is not remembered is written as zeros.
+    #[must_use]
+    pub fn encode_block(&self, block: usize) -> Vec<u8> {
+        let mut columns = Vec::with_capacity(self.len() * BLOCK * 3);
+        for slot in slots(block) {
+            let known = self.is_known(slot);
+            let windows = || self.windows.iter().skip(slot).step_by(REMEMBERED).filter(move |_| known);
+            let parts: [fn(&Window) -> f32; 3] = [|one| one.sum, |one| one.count, |one| one.expected];
+            for part in parts {
+                let end = columns.len() + self.len();
+                columns.extend(windows().map(part));
+                columns.resize(end, 0.0);
+            }
+        }
+        let mut bytes = Vec::with_capacity(columns.len() * 4);
+        planes::encode(&columns, &mut bytes);
+        bytes
+    }
+
+    /// Reads a state back from its head, and the blocks that hold windows of it; `None` if these are not the bytes of one, or
+    /// if a block is missing. A head that was written by an earlier version holds the windows too.
+    #[must_use]
+    pub fn decode(head: &[u8], block: impl Fn(usize) -> Option<Vec<u8>>) -> Option<Self> {
+        let [format, newest, known, rest @ ..] = head else { return None };
         let (newest, known) = (usize::from(*newest), usize::from(*known));
-        if newest >= REMEMBERED || known > REMEMBERED || rest.len() % BYTES_EACH != 0 {
+        let each = if *format == FORMAT { HEAD_EACH } else { WHOLE_EACH };
+        if newest >= REMEMBERED || known > REMEMBERED || rest.len() % each != 0 {
             return None;
         }
-        let mut state = Self { newest, known, ..Self::new(0) };
-        for one in rest.chunks_exact(BYTES_EACH) {
-            let (windows, one) = one.split_at(REMEMBERED * 12);
-            for window in windows.chunks_exact(12) {
-                let at = |i: usize| Some(f32::from_le_bytes(window.get(i..i + 4)?.try_into().ok()?));
-                state.windows.push(Window { sum: at(0)?, count: at(4)?, expected: at(8)? });
-            }
-            let (evidence, hot) = one.split_at(Evidence::BYTES);
-            state.evidence.push(Evidence::decode(evidence)?);
-            state.hot.push(*hot.first()?);
+        let state = Self { newest, known, ..Self::new(rest.len() / each) };
+        match *format {
+            FORMAT => state.with_head(rest)?.with_blocks(block),
+            WHOLE => state.with_whole(rest),
+            _ => None,
         }
-        Some(state)
     }
+
+    fn with_head(mut self, bytes: &[u8]) -> Option<Self> {
+        let (evidence, hot) = bytes.split_at_checked(bytes.len() - self.len())?;
+        let columns: Vec<f32> = planes::decode(evidence).collect();
+        let quantities = self.len();
+        for (quantity, evidence) in self.evidence.iter_mut().enumerate() {
+            let mut numbers = [0.0; Evidence::NUMBERS];
+            for (number, place) in numbers.iter_mut().zip((quantity..).step_by(quantities.max(1))) {
+                *number = *columns.get(place)?;
+            }
+            *evidence = Evidence::of_numbers(numbers);
+        }
+        self.hot.copy_from_slice(hot);
+        Some(self)
+    }
+
+    fn with_blocks(mut self, read: impl Fn(usize) -> Option<Vec<u8>>) -> Option<Self> {
+        let quantities = self.len();
+        for block in 0..BLOCKS {
+            if !slots(block).any(|slot| self.is_known(slot)) {
+                continue;
+            }
+            let bytes = read(block)?;
+            if bytes.len() != quantities * BLOCK_EACH {
+                return None;
+            }
+            let columns: Vec<f32> = planes::decode(&bytes).collect();
+            for (slot, columns) in slots(block).zip(columns.chunks_exact((3 * quantities).max(1))) {
+                let part = |part: usize, quantity: usize| columns.get(part * quantities + quantity).copied();
+                if !self.is_known(slot) {
+                    continue;
+                }
+                for quantity in 0..quantities {
+                    let (sum, count) = (part(0, quantity)?, part(1, quantity)?);
+                    let window = Window { sum, count, expected: part(2, quantity)? };
+                    self.windows[quantity * REMEMBERED + slot] = window;
+                }
+            }
+        }
+        Some(self)
+    }
+
+    fn with_whole(mut self, bytes: &[u8]) -> Option<Self> {
+        for (quantity, one) in bytes.chunks_exact(WHOLE_EACH).enumerate() {
+            let (windows, one) = one.split_at(REMEMBERED * 12);
+            for (slot, window) in windows.chunks_exact(12).enumerate() {
+                let at = |i: usize| Some(f32::from_le_bytes(window.get(i..i + 4)?.try_into().ok()?));
+                self.windows[quantity * REMEMBERED + slot] =
+                    Window { sum: at(0)?, count: at(4)?, expected: at(8)? };
+            }
+            let (evidence, hot) = one.split_at(Evidence::BYTES_OF_LOGARITHMS);
+            self.evidence[quantity] = Evidence::decode_logarithms(evidence)?;
+            self.hot[quantity] = *hot.first()?;
+        }
+        Some(self)
+    }
+
+    /// Whether the ring holds a window there.
+    fn is_known(&self, slot: usize) -> bool {
+        (self.newest + REMEMBERED - slot) % REMEMBERED < self.known
+    }
+}
+
+/// Places of a block's windows in the ring.
+fn slots(block: usize) -> std::ops::Range<usize> {
+    block * BLOCK..(block + 1) * BLOCK
 }
 
 fn bit(loudness: Loudness) -> u8 {
@@ -160,19 +263,67 @@ fn bit(loudness: Loudness) -> u8 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_state_comes_back_bit_for_bit_and_rubbish_does_not() {
+    fn stepped(windows: u8) -> WatchState {
         let mut state = WatchState::new(3);
-        for step in 0..60_u8 {
+        for step in 0..windows {
             state.advance();
             state.put(1, Window { sum: f32::from(step) / 3.0, count: 7.0, expected: 0.1 });
+            state.put(2, Window { sum: f32::from(step), count: 9.0, expected: 0.2 });
             state.set_hot(2, Loudness::Page, step % 2 == 0);
             state.set_alarms_among(1, Some(u32::from(step)));
+            *state.evidence(0) = Evidence::of_numbers([f32::from(step); Evidence::NUMBERS]);
         }
-        let bytes = state.encode();
-        assert_eq!(WatchState::decode(&bytes), Some(state));
-        assert_eq!(WatchState::decode(&bytes[..bytes.len() - 1]), None);
-        assert_eq!(WatchState::decode(&[]), None);
-        assert_eq!(WatchState::decode(&[FORMAT, 200, 1]), None);
+        state
+    }
+
+    #[test]
+    fn a_state_comes_back_bit_for_bit_and_rubbish_does_not() {
+        for windows in [0, 1, 4, 5, 47, 48, 60] {
+            let state = stepped(windows);
+            let head = state.encode_head();
+            let block = |block| Some(state.encode_block(block));
+            assert_eq!(WatchState::decode(&head, block).as_ref(), Some(&state), "{windows}");
+            assert_eq!(WatchState::decode(&head[..head.len() - 1], block), None);
+            let short = |block| state.encode_block(block).get(1..).map(<[u8]>::to_vec);
+            assert_eq!(WatchState::decode(&head, short).is_none(), windows > 0, "{windows}");
+            assert_eq!(WatchState::decode(&head, |_| None).is_none(), windows > 0, "{windows}");
+        }
+        let nothing = |_| Some(Vec::new());
+        assert_eq!(WatchState::decode(&[], nothing), None);
+        assert_eq!(WatchState::decode(&[FORMAT, 200, 1], nothing), None);
+    }
+
+    #[test]
+    fn a_window_changes_one_block() {
+        let (before, mut after) = (stepped(59), stepped(59));
+        after.advance();
+        after.put(0, Window { sum: 1.0, count: 2.0, expected: 0.5 });
+        let changed = |block: &usize| before.encode_block(*block) != after.encode_block(*block);
+        assert_eq!((0..BLOCKS).filter(changed).collect::<Vec<_>>(), [after.newest_block()]);
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_whole_is_read() {
+        let state = stepped(60);
+        let mut bytes = vec![WHOLE, state.newest as u8, state.known as u8];
+        for (quantity, hot) in state.hot.iter().enumerate() {
+            for window in &state.windows[quantity * REMEMBERED..(quantity + 1) * REMEMBERED] {
+                [window.sum, window.count, window.expected]
+                    .iter()
+                    .for_each(|x| bytes.extend(x.to_le_bytes()));
+            }
+            let numbers = state.evidence[quantity].numbers().map(f64::from);
+            let (predicted, processes) = numbers.split_last().expect("numbers");
+            processes.iter().for_each(|x| bytes.extend(x.ln().to_le_bytes()));
+            bytes.extend(predicted.to_le_bytes());
+            bytes.push(*hot);
+        }
+        let read = WatchState::decode(&bytes, |_| None).expect("a state");
+        assert_eq!(read.windows, state.windows);
+        assert_eq!(read.hot, state.hot);
+        for (read, written) in read.evidence.iter().zip(&state.evidence) {
+            let pairs = read.numbers().into_iter().zip(written.numbers());
+            pairs.for_each(|(read, written)| assert!((read - written).abs() <= 1e-5 * written, "{read}"));
+        }
     }
 }

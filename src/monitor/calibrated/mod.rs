@@ -17,6 +17,7 @@ mod quantities;
 mod rate;
 mod sampler;
 pub mod sensitivity;
+mod stored;
 mod told;
 mod verdicts;
 
@@ -26,9 +27,6 @@ use anchorwatch_detectors::calibrated::{
     Budget, Budgets, Fall, Family, Fit, Loudness, MOST_SHARING, REMEMBERED, Reading, Sample, VolumeFit,
     Watch, WatchState,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
 
 use crate::config::Tolerated;
 use crate::reference::{Layout, Reference, Slice};
@@ -42,6 +40,7 @@ pub use findings::{Finding, VOLUME};
 pub use quantities::{About, LATENCY, Monitored, PERFORMANCE};
 pub use rate::{AlarmTally, Episodes};
 pub use sampler::{Counted, Sampler};
+pub use stored::BLOCKS;
 pub use told::{Teller, Topic, quoted, slice_name, verdict_address};
 pub use verdicts::{Place, Told, views};
 
@@ -69,14 +68,9 @@ pub fn is_under_budget(horizon: &str) -> bool {
 /// Quiet windows with events after which an alert under the budget clears, if they do not make three days before.
 pub const CLEARED_AFTER: u32 = 48;
 
-/// Most bytes of a state that is read back: 100,000 quantities.
-const MOST_BYTES: usize = 1 << 26;
-
 /// Part of its threshold over which a quantity shows that a change is still there. The hottest of a column's quantities
 /// comes so far by chance about once in a hundred windows; a change that lasts does so in most of them.
 pub const STILL_THERE: f64 = 0.7;
-
-const COMPRESSION_LEVEL: i32 = 1;
 
 /// Fewest windows between two false alarms that a budget may stand for, however long the windows are.
 const FEWEST_WINDOWS: f64 = 2_000.0;
@@ -421,73 +415,6 @@ fn local(time_zone: chrono_tz::Tz, at: Millis) -> Millis {
     let Some(utc) = chrono::DateTime::from_timestamp_millis(at) else { return at };
     let offset = time_zone.offset_from_utc_datetime(&utc.naive_utc()).fix();
     at + i64::from(offset.local_minus_utc()) * 1_000
-}
-
-/// A state as a checkpoint writes it.
-#[derive(Serialize, Deserialize)]
-struct StoredState {
-    watch: String,
-    shortfalls: Vec<u64>,
-    next_start: Option<Millis>,
-    #[serde(default)]
-    cause: LatestCause,
-    #[serde(default)]
-    changes: Changes,
-    #[serde(default)]
-    faults: Faults,
-}
-
-impl ModelWatchState {
-    /// Start of the window that follows the last one taken in.
-    #[must_use]
-    pub fn next_start(&self) -> Option<Millis> {
-        self.next_start
-    }
-
-    /// Bytes of memory that it takes, but for those of its own fields.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.watch.bytes()
-            + self.shortfalls.capacity() * size_of::<f64>()
-            + self.cause.bytes()
-            + self.changes.bytes()
-            + self.faults.bytes()
-    }
-
-    /// The state as text for a checkpoint.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON, which numbers and text always can.
-    pub fn encode(&self) -> Result<String, serde_json::Error> {
-        let bytes = self.watch.encode();
-        let packed = zstd::bulk::compress(&bytes, COMPRESSION_LEVEL).unwrap_or_default();
-        serde_json::to_string(&StoredState {
-            watch: STANDARD.encode(packed),
-            shortfalls: self.shortfalls.iter().map(|x| x.to_bits()).collect(),
-            next_start: self.next_start,
-            cause: self.cause.clone(),
-            changes: self.changes.clone(),
-            faults: self.faults.clone(),
-        })
-    }
-
-    /// Reads a state back; `None` if the text is not one.
-    #[must_use]
-    pub fn decode(text: &str) -> Option<Self> {
-        let stored: StoredState = serde_json::from_str(text).ok()?;
-        Some(Self {
-            watch: WatchState::decode(&unpack(&STANDARD.decode(stored.watch).ok()?)?)?,
-            shortfalls: stored.shortfalls.into_iter().take(REMEMBERED).map(f64::from_bits).collect(),
-            next_start: stored.next_start,
-            cause: stored.cause,
-            changes: stored.changes,
-            faults: stored.faults,
-        })
-    }
-}
-
-fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
-    zstd::bulk::decompress(packed, MOST_BYTES).ok()
 }
 
 /// Name of a category of a column, by its place in the reference.
