@@ -2,6 +2,8 @@
 //! the time of the prediction, the same in any order and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "labels/figures.rs"]
+mod figures;
 #[path = "labels/leaving.rs"]
 mod leaving;
 
