@@ -153,6 +153,12 @@ families! {
         performance_certified_bound: GaugeVec [model version figure side] "Lowest and highest roc_auc and average_precision of that window, whatever the order of scores within cells of the baseline.";
         performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";
         estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
+        estimated_precision: GaugeVec [model version] "Share of right ones that they let expect among the positives.";
+        estimated_recall: GaugeVec [model version] "Share of what comes true that they let expect to be found.";
+        estimated_specificity: GaugeVec [model version] "Share of what does not come true that they let expect to be left alone.";
+        estimated_f1: GaugeVec [model version] "F1 of the counts that they let expect.";
+        estimated_average_precision: GaugeVec [model version] "Average precision that they let expect.";
+        estimated_bound: GaugeVec [model version figure side] "Lower and upper end of where chance puts accuracy, precision, recall, specificity, f1 or roc_auc if the estimate is right: three standard errors.";
         estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";
         estimated_brier: GaugeVec [model version] "Brier score that they let expect.";
         estimate_calibration_at_risk: GaugeVec [model version] "1 while a feature or the score drifts, so that the estimates may no longer hold, else 0.";

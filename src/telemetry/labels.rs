@@ -26,7 +26,7 @@ pub(super) fn show(families: &Families, status: &StatusView) {
 }
 
 /// Every family that is shown here.
-fn all(families: &Families) -> [&GaugeVec; 28] {
+fn all(families: &Families) -> [&GaugeVec; 34] {
     [
         &families.labels_waiting,
         &families.labels_early,
@@ -53,8 +53,14 @@ fn all(families: &Families) -> [&GaugeVec; 28] {
         &families.performance_certified_bound,
         &families.performance_window_end_timestamp_seconds,
         &families.estimated_accuracy,
+        &families.estimated_precision,
+        &families.estimated_recall,
+        &families.estimated_specificity,
+        &families.estimated_f1,
         &families.estimated_roc_auc,
+        &families.estimated_average_precision,
         &families.estimated_brier,
+        &families.estimated_bound,
         &families.estimate_calibration_at_risk,
     ]
 }
@@ -105,11 +111,25 @@ fn estimated(families: &Families, estimate: &EstimateView) {
     let at_risk = f64::from(u8::from(estimate.calibration_at_risk));
     let figures = [
         (&families.estimated_accuracy, estimate.accuracy),
+        (&families.estimated_precision, estimate.precision),
+        (&families.estimated_recall, estimate.recall),
+        (&families.estimated_specificity, estimate.specificity),
+        (&families.estimated_f1, estimate.f1),
         (&families.estimated_roc_auc, estimate.roc_auc),
+        (&families.estimated_average_precision, estimate.average_precision),
         (&families.estimated_brier, estimate.brier),
         (&families.estimate_calibration_at_risk, Some(at_risk)),
     ];
     figures.iter().for_each(|(family, value)| set(family, subject, None, *value));
+    let bands = [
+        ("accuracy", estimate.accuracy_band),
+        ("precision", estimate.precision_band),
+        ("recall", estimate.recall_band),
+        ("specificity", estimate.specificity_band),
+        ("f1", estimate.f1_band),
+        ("roc_auc", estimate.roc_auc_band),
+    ];
+    bounds(&families.estimated_bound, subject, &bands);
 }
 
 /// Both ends of each interval that there is.

@@ -139,7 +139,13 @@ fn status() -> StatusView {
             model: "fraud".into(),
             version: "1.0.0".into(),
             accuracy: Some(0.9),
+            accuracy_band: Some(Interval { lower: 0.87, upper: 0.93 }),
+            precision: Some(0.8),
+            recall: Some(0.7),
+            specificity: Some(0.95),
+            f1: Some(0.75),
             roc_auc: Some(0.8),
+            average_precision: Some(0.7),
             brier: Some(0.1),
             ..EstimateView::default()
         }],
@@ -273,6 +279,7 @@ fn intervals_of_figures_have_two_ends() {
     for (family, figure, lower, upper) in [
         ("performance_bound", "accuracy", "0.8", "0.95"),
         ("performance_certified_bound", "roc_auc", "0.84", "0.86"),
+        ("estimated_bound", "accuracy", "0.87", "0.93"),
     ] {
         for (side, value) in [("lower", lower), ("upper", upper)] {
             let line = format!(

@@ -130,8 +130,31 @@ pub struct EstimateView {
     pub predictions: u64,
     /// Expected share of right predictions, where a score from 0.5 on is a positive.
     pub accuracy: Option<f64>,
+    /// Where the share that is observed will lie by chance, if the estimate is right: three standard errors of so many
+    /// predictions, by the labels of the baseline. Absent, as of the others, for references made without counts of them.
+    pub accuracy_band: Option<Interval>,
+    /// Expected share of right ones among the positives.
+    pub precision: Option<f64>,
+    /// Its band.
+    pub precision_band: Option<Interval>,
+    /// Expected share of what will come true of which the score said so.
+    pub recall: Option<f64>,
+    /// Its band.
+    pub recall_band: Option<Interval>,
+    /// Expected share of what will not come true of which the score said so.
+    pub specificity: Option<f64>,
+    /// Its band.
+    pub specificity_band: Option<Interval>,
+    /// F1 of the expected counts.
+    pub f1: Option<f64>,
+    /// Its band.
+    pub f1_band: Option<Interval>,
     /// Expected area under the ROC curve.
     pub roc_auc: Option<f64>,
+    /// Its band.
+    pub roc_auc_band: Option<Interval>,
+    /// Expected average precision.
+    pub average_precision: Option<f64>,
     /// Expected Brier score.
     pub brier: Option<f64>,
     /// A feature or the score drifts in this window: the relation of score and label may have changed with it.
