@@ -2,6 +2,8 @@
 //! the time of the prediction, the same in any order and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "labels/figures.rs"]
+mod figures;
 #[path = "labels/leaving.rs"]
 mod leaving;
 
@@ -15,7 +17,7 @@ use anchorwatch::event::Record;
 use anchorwatch::monitor::calibrated::{
     CALIBRATED, PERFORMANCE, PERFORMANCE_WINDOWS, Series, SeriesWindow, calibrate, joint_terms,
 };
-use anchorwatch::monitor::estimate::{calibrated_scores, outcome_cells};
+use anchorwatch::monitor::estimate::{calibrated_scores, outcome_cells, sampling};
 use anchorwatch::reference::{Calibration, Column, ColumnKind, Outcome, Provenance, Reference, Role, Value};
 use anchorwatch::view::{AlertState, JoinView, LabelsView, Level, WindowView};
 use anchorwatch::window::WatchedVersion;
@@ -157,7 +159,8 @@ fn build(names: [Value<'static>; 2]) -> Reference {
     let mut outcomes = outcome_cells(&reference);
     rows.iter().for_each(|(_, cells, outcome)| outcomes[cells[1]][usize::from(outcome.label > 0.5)] += 1);
     let calibrated_scores = calibrated_scores(&outcomes);
-    reference.calibration = Some(Calibration { calibrated_scores, ..calibration });
+    let sampling = sampling(&reference, &outcomes);
+    reference.calibration = Some(Calibration { calibrated_scores, sampling, ..calibration });
     reference
 }
 
@@ -510,6 +513,14 @@ fn performance_is_estimated_before_any_label_and_marked_when_inputs_drift() {
     let near = |value: Option<f64>, expected: f64| value.is_some_and(|value| (value - expected).abs() < 0.05);
     assert!(near(estimate.accuracy, 0.75) && near(estimate.brier, 0.1675), "{estimate:?}");
     assert!(near(estimate.roc_auc, 0.83) && !estimate.calibration_at_risk, "{estimate:?}");
+    // Both classes are alike, and so are the decisions on them.
+    for share in [estimate.precision, estimate.recall, estimate.specificity, estimate.f1] {
+        assert!(near(share, 0.75), "{estimate:?}");
+    }
+    let (band, scores) = (estimate.accuracy_band.expect("a band"), estimate.predictions as f64);
+    let width = 6.0 * (0.75 * 0.25 / scores).sqrt();
+    assert!((band.upper - band.lower - width).abs() < 0.02 && band.upper < 1.0, "{band:?} {width}");
+    assert!(estimate.roc_auc_band.is_some_and(|band| band.lower > 0.6 && band.upper > 0.9), "{estimate:?}");
     // From the tenth hour on nothing but the largest value comes.
     for (_, json) in sent.partitions[0].iter_mut().filter(|(at, _)| *at >= START + 10 * HOUR) {
         for x in 0..9 {

@@ -13,7 +13,7 @@ pub mod confusion;
 pub mod ranking;
 pub mod regression;
 
-pub use calibration::CalibrationBins;
+pub use calibration::{CalibrationBins, ProbabilityState};
 pub use classification::{ClassificationMetrics, ClassificationState};
 pub use confusion::Confusion;
 pub use ranking::{Area, Within};

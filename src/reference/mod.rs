@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::calibrated::{Fit, SeasonDesign, VolumeFit};
 use anchorwatch_detectors::counts::{CountsError, encode_sparse, visit_sparse};
+use anchorwatch_detectors::performance::Confusion;
 use serde::{Deserialize, Serialize};
 
 use crate::subject::Millis;
@@ -210,6 +211,18 @@ pub struct Calibration {
     /// Share of positives by cell of the score, never falling; absent without a score or labels of 0 and 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibrated_scores: Option<Vec<f64>>,
+    /// How far chance goes in figures of decisions; absent as those shares are, and in references made before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
+}
+
+/// What the labels of a baseline say of the sampling error of figures of any number of predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Decisions of the baseline, a cell of the score being positive if its middle is.
+    pub decisions: Confusion,
+    /// Standard error of the area under the ROC curve of one prediction; that of `n` is less by the root of `n`.
+    pub roc_auc: Option<f64>,
 }
 
 /// A part of the traffic that is compared with the rest of the same window.

@@ -20,7 +20,7 @@ use super::series::{CountedSeries, MOST_WINDOWS, Reading, series};
 use super::source::{Source, read_error};
 use super::survey::survey;
 use crate::monitor::calibrated::{Series, assume, calibrate, joint_terms, slices_worth_watching};
-use crate::monitor::estimate::calibrated_scores;
+use crate::monitor::estimate::{calibrated_scores, sampling};
 use crate::reference::{Calibration, Column, Embedding, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
 
@@ -154,7 +154,8 @@ fn calibrate_on_windows(
     if let Some(embedding) = reference.joint.embedding.take() {
         reference.joint.embedding = Some(learned(embedding, reference, &counted, !assumed));
     }
-    reference.calibration = Some(Calibration { calibrated_scores, ..calibration });
+    let sampling = sampling(reference, &counted.outcomes);
+    reference.calibration = Some(Calibration { calibrated_scores, sampling, ..calibration });
     Ok(())
 }
 

@@ -3,29 +3,11 @@
 use prometheus::GaugeVec;
 
 use super::families::Families;
-use crate::view::{LabelsView, PerformanceView, StatusView};
+use crate::view::{EstimateView, Interval, LabelsView, PerformanceView, StatusView};
 
 /// Shows the labels of every version in place of the last look.
 pub(super) fn show(families: &Families, status: &StatusView) {
-    let all = [
-        &families.labels_waiting,
-        &families.labels_early,
-        &families.label_coverage_ratio,
-        &families.label_delay_seconds,
-        &families.performance_mean_residual,
-        &families.performance_mean_squared_residual,
-        &families.performance_accuracy,
-        &families.performance_precision,
-        &families.performance_recall,
-        &families.performance_f1,
-        &families.performance_roc_auc,
-        &families.performance_window_end_timestamp_seconds,
-        &families.estimated_accuracy,
-        &families.estimated_roc_auc,
-        &families.estimated_brier,
-        &families.estimate_calibration_at_risk,
-    ];
-    all.iter().for_each(|family| family.reset());
+    all(families).iter().for_each(|family| family.reset());
     for join in &status.joins {
         families.labels_waiting.with_label_values(&[&join.model]).set(join.waiting as f64);
         families.labels_early.with_label_values(&[&join.model]).set(join.early as f64);
@@ -40,14 +22,47 @@ pub(super) fn show(families: &Families, status: &StatusView) {
             performance(families, labels, latest);
         }
     }
-    for estimate in &status.estimates {
-        let subject = [estimate.model.as_str(), estimate.version.as_str()];
-        set(&families.estimated_accuracy, subject, None, estimate.accuracy);
-        set(&families.estimated_roc_auc, subject, None, estimate.roc_auc);
-        set(&families.estimated_brier, subject, None, estimate.brier);
-        let at_risk = f64::from(u8::from(estimate.calibration_at_risk));
-        set(&families.estimate_calibration_at_risk, subject, None, Some(at_risk));
-    }
+    status.estimates.iter().for_each(|estimate| estimated(families, estimate));
+}
+
+/// Every family that is shown here.
+fn all(families: &Families) -> [&GaugeVec; 34] {
+    [
+        &families.labels_waiting,
+        &families.labels_early,
+        &families.label_coverage_ratio,
+        &families.label_delay_seconds,
+        &families.performance_mean_residual,
+        &families.performance_mean_squared_residual,
+        &families.performance_accuracy,
+        &families.performance_precision,
+        &families.performance_recall,
+        &families.performance_specificity,
+        &families.performance_f1,
+        &families.performance_mcc,
+        &families.performance_roc_auc,
+        &families.performance_average_precision,
+        &families.performance_log_loss,
+        &families.performance_calibration_error,
+        &families.performance_mae,
+        &families.performance_rmse,
+        &families.performance_mape,
+        &families.performance_bias,
+        &families.performance_r2,
+        &families.performance_bound,
+        &families.performance_certified_bound,
+        &families.performance_window_end_timestamp_seconds,
+        &families.estimated_accuracy,
+        &families.estimated_precision,
+        &families.estimated_recall,
+        &families.estimated_specificity,
+        &families.estimated_f1,
+        &families.estimated_roc_auc,
+        &families.estimated_average_precision,
+        &families.estimated_brier,
+        &families.estimated_bound,
+        &families.estimate_calibration_at_risk,
+    ]
 }
 
 fn performance(families: &Families, labels: &LabelsView, latest: &PerformanceView) {
@@ -56,15 +71,75 @@ fn performance(families: &Families, labels: &LabelsView, latest: &PerformanceVie
     for (q, delay) in [("0.5", latest.delay_p50), ("0.9", latest.delay_p90), ("0.99", latest.delay_p99)] {
         set(&families.label_delay_seconds, subject, Some(q), delay);
     }
-    set(&families.performance_mean_residual, subject, None, latest.mean_residual);
-    set(&families.performance_mean_squared_residual, subject, None, latest.mean_squared_residual);
-    set(&families.performance_accuracy, subject, None, latest.accuracy);
-    set(&families.performance_precision, subject, None, latest.precision);
-    set(&families.performance_recall, subject, None, latest.recall);
-    set(&families.performance_f1, subject, None, latest.f1);
-    set(&families.performance_roc_auc, subject, None, latest.roc_auc);
-    let end = Some(latest.end as f64 / 1_000.0);
-    set(&families.performance_window_end_timestamp_seconds, subject, None, end);
+    let figures = [
+        (&families.performance_mean_residual, latest.mean_residual),
+        (&families.performance_mean_squared_residual, latest.mean_squared_residual),
+        (&families.performance_accuracy, latest.accuracy),
+        (&families.performance_precision, latest.precision),
+        (&families.performance_recall, latest.recall),
+        (&families.performance_specificity, latest.specificity),
+        (&families.performance_f1, latest.f1),
+        (&families.performance_mcc, latest.mcc),
+        (&families.performance_roc_auc, latest.roc_auc),
+        (&families.performance_average_precision, latest.average_precision),
+        (&families.performance_log_loss, latest.log_loss),
+        (&families.performance_calibration_error, latest.calibration_error),
+        (&families.performance_mae, latest.mae),
+        (&families.performance_rmse, latest.rmse),
+        (&families.performance_mape, latest.mape),
+        (&families.performance_bias, latest.bias),
+        (&families.performance_r2, latest.r2),
+        (&families.performance_window_end_timestamp_seconds, Some(latest.end as f64 / 1_000.0)),
+    ];
+    figures.iter().for_each(|(family, value)| set(family, subject, None, *value));
+    let intervals = [
+        ("accuracy", latest.accuracy_interval),
+        ("precision", latest.precision_interval),
+        ("recall", latest.recall_interval),
+        ("specificity", latest.specificity_interval),
+        ("roc_auc", latest.roc_auc_interval),
+        ("mae", latest.mae_interval),
+    ];
+    bounds(&families.performance_bound, subject, &intervals);
+    let certified =
+        [("roc_auc", latest.roc_auc_certified), ("average_precision", latest.average_precision_certified)];
+    bounds(&families.performance_certified_bound, subject, &certified);
+}
+
+fn estimated(families: &Families, estimate: &EstimateView) {
+    let subject = [estimate.model.as_str(), estimate.version.as_str()];
+    let at_risk = f64::from(u8::from(estimate.calibration_at_risk));
+    let figures = [
+        (&families.estimated_accuracy, estimate.accuracy),
+        (&families.estimated_precision, estimate.precision),
+        (&families.estimated_recall, estimate.recall),
+        (&families.estimated_specificity, estimate.specificity),
+        (&families.estimated_f1, estimate.f1),
+        (&families.estimated_roc_auc, estimate.roc_auc),
+        (&families.estimated_average_precision, estimate.average_precision),
+        (&families.estimated_brier, estimate.brier),
+        (&families.estimate_calibration_at_risk, Some(at_risk)),
+    ];
+    figures.iter().for_each(|(family, value)| set(family, subject, None, *value));
+    let bands = [
+        ("accuracy", estimate.accuracy_band),
+        ("precision", estimate.precision_band),
+        ("recall", estimate.recall_band),
+        ("specificity", estimate.specificity_band),
+        ("f1", estimate.f1_band),
+        ("roc_auc", estimate.roc_auc_band),
+    ];
+    bounds(&families.estimated_bound, subject, &bands);
+}
+
+/// Both ends of each interval that there is.
+fn bounds(family: &GaugeVec, [model, version]: [&str; 2], intervals: &[(&str, Option<Interval>)]) {
+    for (figure, interval) in intervals {
+        let Some(Interval { lower, upper }) = interval else { continue };
+        for (side, value) in [("lower", lower), ("upper", upper)] {
+            family.with_label_values(&[model, version, figure, side]).set(*value);
+        }
+    }
 }
 
 /// Absent is better than NaN.

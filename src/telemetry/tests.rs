@@ -10,9 +10,9 @@ use super::{Kind, Metrics, TABLE, metrics_page};
 use crate::alert::{AlertKind, Severity};
 use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
-    AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, EventShapesView, JoinView,
-    LabelsView, LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView, PositionView,
-    QueueView, ReferenceView, StatusView, TargetView, VerdictView, WindowView,
+    AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, EventShapesView, Interval,
+    JoinView, LabelsView, LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView,
+    PositionView, QueueView, ReferenceView, StatusView, TargetView, VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -115,10 +115,22 @@ fn status() -> StatusView {
                 mean_residual: Some(-0.01),
                 mean_squared_residual: Some(0.1),
                 accuracy: Some(0.9),
+                accuracy_interval: Some(Interval { lower: 0.8, upper: 0.95 }),
                 precision: Some(0.8),
                 recall: Some(0.7),
+                specificity: Some(0.95),
                 f1: Some(0.75),
+                mcc: Some(0.6),
                 roc_auc: Some(0.85),
+                roc_auc_certified: Some(Interval { lower: 0.84, upper: 0.86 }),
+                average_precision: Some(0.8),
+                log_loss: Some(0.3),
+                calibration_error: Some(0.02),
+                mae: Some(1.5),
+                rmse: Some(2.0),
+                mape: Some(0.1),
+                bias: Some(-0.5),
+                r2: Some(0.7),
                 delay_p50: Some(3_600.0),
                 ..PerformanceView::default()
             }),
@@ -127,7 +139,13 @@ fn status() -> StatusView {
             model: "fraud".into(),
             version: "1.0.0".into(),
             accuracy: Some(0.9),
+            accuracy_band: Some(Interval { lower: 0.87, upper: 0.93 }),
+            precision: Some(0.8),
+            recall: Some(0.7),
+            specificity: Some(0.95),
+            f1: Some(0.75),
             roc_auc: Some(0.8),
+            average_precision: Some(0.7),
             brier: Some(0.1),
             ..EstimateView::default()
         }],
@@ -251,6 +269,25 @@ fn promtool_finds_nothing_to_say() {
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn intervals_of_figures_have_two_ends() {
+    let metrics = Metrics::with_budget(1_000).expect("metrics");
+    metrics.status(&status());
+    let text = metrics.encode().expect("encodes");
+    for (family, figure, lower, upper) in [
+        ("performance_bound", "accuracy", "0.8", "0.95"),
+        ("performance_certified_bound", "roc_auc", "0.84", "0.86"),
+        ("estimated_bound", "accuracy", "0.87", "0.93"),
+    ] {
+        for (side, value) in [("lower", lower), ("upper", upper)] {
+            let line = format!(
+                "anchorwatch_{family}{{figure=\"{figure}\",model=\"fraud\",side=\"{side}\",version=\"1.0.0\"}} {value}\n"
+            );
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
 }
 
 #[test]

@@ -28,6 +28,15 @@ pub struct JoinView {
     pub late: u64,
 }
 
+/// Lower and upper end of what a figure may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// Lower end.
+    pub lower: f64,
+    /// Upper end.
+    pub upper: f64,
+}
+
 /// Performance in one window of prediction time whose labels are complete, or as complete as they get.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PerformanceView {
@@ -43,17 +52,53 @@ pub struct PerformanceView {
     pub mean_residual: Option<f64>,
     /// Mean of its square: the Brier score, where labels are 0 and 1.
     pub mean_squared_residual: Option<f64>,
-    /// Share of right decisions, a score from 0.5 on saying yes; absent, as the next three, unless labels are 0 and 1.
+    /// Share of right decisions, a score from 0.5 on saying yes; absent, as all down to `calibration_error`, unless labels are
+    /// 0 and 1.
     pub accuracy: Option<f64>,
+    /// Wilson's interval of it at 95 %, as of the other rates.
+    pub accuracy_interval: Option<Interval>,
     /// Share of right ones among the decisions that said yes.
     pub precision: Option<f64>,
+    /// Its interval.
+    pub precision_interval: Option<Interval>,
     /// Share of what came true of which the score said so.
     pub recall: Option<f64>,
-    /// Harmonic mean of both.
+    /// Its interval.
+    pub recall_interval: Option<Interval>,
+    /// Share of what did not come true of which the score said so.
+    pub specificity: Option<f64>,
+    /// Its interval.
+    pub specificity_interval: Option<Interval>,
+    /// Harmonic mean of precision and recall.
     pub f1: Option<f64>,
-    /// Area under the ROC curve, scores of one cell of the baseline counting as ties; absent unless labels are 0 and 1 and
-    /// both came.
+    /// Correlation of decision and label (Matthews), from -1 to 1; 0 if either never varies.
+    pub mcc: Option<f64>,
+    /// Area under the ROC curve, scores of one cell of the baseline counting as ties; absent unless both labels came.
     pub roc_auc: Option<f64>,
+    /// Interval of it at 95 %, by `DeLong`'s standard error; absent unless both labels came twice.
+    pub roc_auc_interval: Option<Interval>,
+    /// What the area is for certain, whatever the order of scores within their cells.
+    pub roc_auc_certified: Option<Interval>,
+    /// Average precision, scores of one cell counting as ties; absent unless something came true.
+    pub average_precision: Option<f64>,
+    /// What it is for certain, whatever the order within cells.
+    pub average_precision_certified: Option<Interval>,
+    /// Mean log loss of the scores in nats; absent, as the next one, unless all scores are from 0 to 1.
+    pub log_loss: Option<f64>,
+    /// Expected calibration error on ten bins of equal width.
+    pub calibration_error: Option<f64>,
+    /// Mean absolute error of a number, as the next ones not cut off at the baseline's range; absent where labels are 0 and 1.
+    pub mae: Option<f64>,
+    /// Interval of it at 95 %.
+    pub mae_interval: Option<Interval>,
+    /// Root of the mean squared error.
+    pub rmse: Option<f64>,
+    /// Mean of the absolute error over the label's size: huge as soon as one label is 0.
+    pub mape: Option<f64>,
+    /// Mean of score minus label.
+    pub bias: Option<f64>,
+    /// Share of the labels' variance that the scores explain; absent if all labels are equal.
+    pub r2: Option<f64>,
     /// Median delay of the labels in seconds.
     pub delay_p50: Option<f64>,
     /// The delay that 90 % of the labels do not exceed.
@@ -85,8 +130,31 @@ pub struct EstimateView {
     pub predictions: u64,
     /// Expected share of right predictions, where a score from 0.5 on is a positive.
     pub accuracy: Option<f64>,
+    /// Where the share that is observed will lie by chance, if the estimate is right: three standard errors of so many
+    /// predictions, by the labels of the baseline. Absent, as of the others, for references made without counts of them.
+    pub accuracy_band: Option<Interval>,
+    /// Expected share of right ones among the positives.
+    pub precision: Option<f64>,
+    /// Its band.
+    pub precision_band: Option<Interval>,
+    /// Expected share of what will come true of which the score said so.
+    pub recall: Option<f64>,
+    /// Its band.
+    pub recall_band: Option<Interval>,
+    /// Expected share of what will not come true of which the score said so.
+    pub specificity: Option<f64>,
+    /// Its band.
+    pub specificity_band: Option<Interval>,
+    /// F1 of the expected counts.
+    pub f1: Option<f64>,
+    /// Its band.
+    pub f1_band: Option<Interval>,
     /// Expected area under the ROC curve.
     pub roc_auc: Option<f64>,
+    /// Its band.
+    pub roc_auc_band: Option<Interval>,
+    /// Expected average precision.
+    pub average_precision: Option<f64>,
     /// Expected Brier score.
     pub brier: Option<f64>,
     /// A feature or the score drifts in this window: the relation of score and label may have changed with it.

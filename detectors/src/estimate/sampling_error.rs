@@ -3,6 +3,7 @@
 //! Each is the deviation of the metric's per-row contributions on the reference over the root of the rows that a chunk of
 //! that size will contribute. Not here: intervals from the window's own counts ([`crate::performance`]).
 
+use crate::counts::total;
 use crate::performance::Confusion;
 use crate::samples::Pooled;
 
@@ -58,14 +59,22 @@ pub fn roc_auc(labels: &[bool], scores: &[f64], chunk: u64) -> Option<f64> {
         labels.iter().zip(scores).filter(|(label, _)| **label == class).map(|(_, score)| *score).collect()
     };
     let cells = Pooled::new(&of_class(true), &of_class(false));
-    let (positives, negatives) =
-        (crate::counts::total(&cells.reference), crate::counts::total(&cells.window));
-    let (rare, other) = if positives <= negatives {
-        (&cells.reference, &cells.window)
-    } else {
-        (&cells.window, &cells.reference)
-    };
-    let (n, m) = (crate::counts::total(rare) as f64, crate::counts::total(other) as f64);
+    roc_auc_cells(&cells.reference, &cells.window, chunk)
+}
+
+/// The same of the reference's positives and negatives per score cell, lowest scores first; scores of one cell count half.
+///
+/// ```
+/// use anchorwatch_detectors::estimate::sampling_error::{roc_auc, roc_auc_cells};
+/// let raw = roc_auc(&[true, false, true, false], &[0.9, 0.1, 0.4, 0.5], 100);
+/// assert_eq!(raw, roc_auc_cells(&[0, 1, 0, 1], &[1, 0, 1, 0], 100));
+/// ```
+#[must_use]
+pub fn roc_auc_cells(positives: &[u64], negatives: &[u64], chunk: u64) -> Option<f64> {
+    let (of_positives, of_negatives) = (total(positives), total(negatives));
+    let (rare, other) =
+        if of_positives <= of_negatives { (positives, negatives) } else { (negatives, positives) };
+    let (n, m) = (total(rare) as f64, total(other) as f64);
     if chunk == 0 || n == 0.0 || m == 0.0 {
         return None;
     }

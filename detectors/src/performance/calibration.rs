@@ -1,12 +1,17 @@
 //! Whether scores are right as probabilities: expected calibration error, log loss and Brier score.
 //!
-//! Here live the bins of a reliability curve as a mergeable state, and the error on bins of equal count for raw arrays.
+//! Here live the bins of a reliability curve and the sums of both losses as mergeable states, and the error on bins of equal
+//! count for raw arrays.
 //! Not here: repairing scores ([`crate::estimate::isotonic`]).
 
-use crate::counts::{CountsError, checked_merge, subtract};
+use serde::{Deserialize, Serialize};
+
+use crate::counts::{CountsError, checked_merge, subtract, total};
 use crate::fixed_point::{FixedPoint, merge_sums, subtract_sums};
 
-/// Sums of scores are exact to `2^-80`.
+/// Bins of the curve of a [`ProbabilityState`].
+pub const CALIBRATION_BINS: usize = 10;
+/// Sums of scores and of losses are exact to `2^-80`.
 const UNIT: FixedPoint = FixedPoint::new(-80);
 
 /// The smallest score, and distance from 1, that a log loss takes: `2^-52`.
@@ -34,7 +39,7 @@ pub fn brier(label: bool, score: f64) -> f64 {
 /// bins.add(false, 0.71);
 /// assert!((bins.expected_error().expect("two scores") - 0.23).abs() < 1e-12);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalibrationBins {
     counts: Vec<u64>,
     positives: Vec<u64>,
@@ -66,7 +71,7 @@ impl CalibrationBins {
             return;
         }
         // A negative product is cast to 0, one beyond the last bin is held there.
-        let bin = ((score * self.counts.len() as f64) as usize).min(self.counts.len() - 1);
+        let bin = ((score * self.counts.len() as f64) as usize).min(self.counts.len().saturating_sub(1));
         let at = |counts: &mut Vec<u64>, by: u64| {
             if let Some(count) = counts.get_mut(bin) {
                 *count = count.saturating_add(by);
@@ -103,6 +108,12 @@ impl CalibrationBins {
         Ok(())
     }
 
+    /// Predictions in all bins.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        total(&self.counts)
+    }
+
     /// The bins in use, lowest scores first.
     #[must_use]
     pub fn curve(&self) -> Vec<ReliabilityBin> {
@@ -122,9 +133,95 @@ impl CalibrationBins {
     /// Within 0 to 1 for scores within 0 to 1; `None` without predictions.
     #[must_use]
     pub fn expected_error(&self) -> Option<f64> {
-        let n = crate::counts::total(&self.counts);
+        let n = self.count();
         let error = |bin: ReliabilityBin| bin.count as f64 * (bin.positive_rate - bin.mean_score).abs();
         (n > 0).then(|| self.curve().into_iter().map(error).sum::<f64>() / n as f64)
+    }
+}
+
+/// What a pane remembers of labelled probabilities: ten bins of the reliability curve, and the sums of both losses.
+///
+/// ```
+/// use anchorwatch_detectors::performance::ProbabilityState;
+/// let mut state = ProbabilityState::default();
+/// state.add(true, 0.5);
+/// state.add(false, 0.5);
+/// assert_eq!((state.count(), state.brier(), state.expected_error()), (2, Some(0.25), Some(0.0)));
+/// assert!((state.log_loss().expect("two labels") - 2f64.ln()).abs() < 1e-15);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbabilityState {
+    bins: CalibrationBins,
+    log_loss: i128,
+    brier: i128,
+}
+
+impl Default for ProbabilityState {
+    fn default() -> Self {
+        Self { bins: CalibrationBins::new(CALIBRATION_BINS), log_loss: 0, brier: 0 }
+    }
+}
+
+impl ProbabilityState {
+    /// Counts one labelled prediction; a NaN score is ignored.
+    pub fn add(&mut self, label: bool, score: f64) {
+        if score.is_nan() {
+            return;
+        }
+        self.bins.add(label, score);
+        self.log_loss = self.log_loss.wrapping_add(UNIT.units(log_loss(label, score)));
+        self.brier = self.brier.wrapping_add(UNIT.units(brier(label, score)));
+    }
+
+    /// Adds another state; on an error this one is unchanged.
+    ///
+    /// # Errors
+    /// When a count would overflow.
+    pub fn merge(&mut self, other: &Self) -> Result<(), CountsError> {
+        self.bins.merge(&other.bins)?;
+        self.log_loss = self.log_loss.wrapping_add(other.log_loss);
+        self.brier = self.brier.wrapping_add(other.brier);
+        Ok(())
+    }
+
+    /// Takes away a state that was merged before; on an error this one is unchanged.
+    ///
+    /// # Errors
+    /// When a count would fall below zero.
+    pub fn subtract(&mut self, other: &Self) -> Result<(), CountsError> {
+        self.bins.subtract(&other.bins)?;
+        self.log_loss = self.log_loss.wrapping_sub(other.log_loss);
+        self.brier = self.brier.wrapping_sub(other.brier);
+        Ok(())
+    }
+
+    /// Labelled predictions.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.bins.count()
+    }
+
+    /// Mean log loss in nats; `None` without predictions.
+    #[must_use]
+    pub fn log_loss(&self) -> Option<f64> {
+        self.mean(self.log_loss)
+    }
+
+    /// Mean squared error of the scores; `None` without predictions.
+    #[must_use]
+    pub fn brier(&self) -> Option<f64> {
+        self.mean(self.brier)
+    }
+
+    /// The expected calibration error: [`CalibrationBins::expected_error`] of ten bins.
+    #[must_use]
+    pub fn expected_error(&self) -> Option<f64> {
+        self.bins.expected_error()
+    }
+
+    fn mean(&self, units: i128) -> Option<f64> {
+        let n = self.count();
+        (n > 0).then(|| UNIT.value(units) / n as f64)
     }
 }
 

@@ -4,19 +4,14 @@
 //! several classes, which are judged one against the rest.
 
 use crate::counts::{CountsError, checked_merge, subtract};
-use crate::fixed_point::FixedPoint;
 use crate::samples::Pooled;
 
-use super::calibration::{CalibrationBins, brier, log_loss};
+use super::calibration::{CALIBRATION_BINS, CalibrationBins, ProbabilityState, brier, log_loss};
 use super::confusion::Confusion;
 use super::ranking::{Area, Within, average_precision, roc_auc, roc_auc_standard_error};
 
 /// Cells of the scores 0, 0.001, …, 1: the areas of the ranking are certified to about `1/1000` of each other.
 pub const SCORE_CELLS: usize = 1_001;
-/// Bins of the reliability curve.
-pub const CALIBRATION_BINS: usize = 10;
-/// Losses are summed exactly to `2^-80`.
-const UNIT: FixedPoint = FixedPoint::new(-80);
 
 /// The metrics of a binary classifier; what is undefined is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,9 +80,7 @@ pub struct ClassificationState {
     confusion: Confusion,
     positives: Vec<u64>,
     negatives: Vec<u64>,
-    calibration: CalibrationBins,
-    log_loss: i128,
-    brier: i128,
+    probabilities: ProbabilityState,
 }
 
 impl ClassificationState {
@@ -99,9 +92,7 @@ impl ClassificationState {
             confusion: Confusion::default(),
             positives: vec![0; SCORE_CELLS],
             negatives: vec![0; SCORE_CELLS],
-            calibration: CalibrationBins::new(CALIBRATION_BINS),
-            log_loss: 0,
-            brier: 0,
+            probabilities: ProbabilityState::default(),
         }
     }
 
@@ -116,9 +107,7 @@ impl ClassificationState {
         if let Some(count) = side.get_mut(cell) {
             *count = count.saturating_add(1);
         }
-        self.calibration.add(label, score);
-        self.log_loss = self.log_loss.wrapping_add(UNIT.units(log_loss(label, score)));
-        self.brier = self.brier.wrapping_add(UNIT.units(brier(label, score)));
+        self.probabilities.add(label, score);
     }
 
     /// Adds another state of the same threshold; on an error this one is unchanged.
@@ -130,9 +119,7 @@ impl ClassificationState {
         merged.confusion.merge(&other.confusion)?;
         checked_merge(&mut merged.positives, &other.positives)?;
         checked_merge(&mut merged.negatives, &other.negatives)?;
-        merged.calibration.merge(&other.calibration)?;
-        merged.log_loss = merged.log_loss.wrapping_add(other.log_loss);
-        merged.brier = merged.brier.wrapping_add(other.brier);
+        merged.probabilities.merge(&other.probabilities)?;
         *self = merged;
         Ok(())
     }
@@ -146,9 +133,7 @@ impl ClassificationState {
         rest.confusion.subtract(&other.confusion)?;
         subtract(&mut rest.positives, &other.positives)?;
         subtract(&mut rest.negatives, &other.negatives)?;
-        rest.calibration.subtract(&other.calibration)?;
-        rest.log_loss = rest.log_loss.wrapping_sub(other.log_loss);
-        rest.brier = rest.brier.wrapping_sub(other.brier);
+        rest.probabilities.subtract(&other.probabilities)?;
         *self = rest;
         Ok(())
     }
@@ -156,16 +141,14 @@ impl ClassificationState {
     /// The metrics so far; the areas of the ranking with their certified intervals, all else as of raw arrays.
     #[must_use]
     pub fn metrics(&self) -> ClassificationMetrics {
-        let n = self.confusion.total();
-        let mean = |units: i128| (n > 0).then(|| UNIT.value(units) / n as f64);
         ClassificationMetrics {
             confusion: self.confusion,
             roc_auc: roc_auc(&self.positives, &self.negatives, Within::Unknown),
             roc_auc_standard_error: roc_auc_standard_error(&self.positives, &self.negatives),
             average_precision: average_precision(&self.positives, &self.negatives, Within::Unknown),
-            log_loss: mean(self.log_loss),
-            brier: mean(self.brier),
-            expected_calibration_error: self.calibration.expected_error(),
+            log_loss: self.probabilities.log_loss(),
+            brier: self.probabilities.brier(),
+            expected_calibration_error: self.probabilities.expected_error(),
         }
     }
 

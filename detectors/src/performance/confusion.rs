@@ -144,6 +144,12 @@ impl Confusion {
     pub fn recall_interval(&self, confidence: f64) -> Option<ProportionInterval> {
         wilson(self.true_positive, self.true_positive.saturating_add(self.false_negative), confidence)
     }
+
+    /// Wilson's interval of the specificity.
+    #[must_use]
+    pub fn specificity_interval(&self, confidence: f64) -> Option<ProportionInterval> {
+        wilson(self.true_negative, self.true_negative.saturating_add(self.false_positive), confidence)
+    }
 }
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {

@@ -3,6 +3,8 @@
 //! An error is prediction minus truth. The largest error needs raw arrays: a maximum merges but cannot be subtracted.
 //! Not here: the loss without labels.
 
+use serde::{Deserialize, Serialize};
+
 use crate::fixed_point::{FixedPoint, merge_sums, subtract_sums};
 
 /// The smallest magnitude of a truth that a percentage is taken of: `2^-52`.
@@ -40,7 +42,7 @@ pub struct RegressionMetrics {
 }
 
 /// The unit and origin in which a state sums; taken from the reference, the same for all panes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RegressionScale {
     /// A typical target, e.g. the reference's mean: keeps the variance exact far from zero.
     pub centre: f64,
@@ -81,7 +83,7 @@ const SUMS: usize = 8;
 /// let metrics = state.metrics().expect("two labels");
 /// assert_eq!((metrics.mae, metrics.bias, metrics.r2), (0.75, -0.25, Some(0.375)));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RegressionState {
     scale: RegressionScale,
     count: u64,

@@ -83,6 +83,7 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         volume: VolumeFit::new(&traffic, &starts, season),
         assumptions,
         calibrated_scores: None,
+        sampling: None,
     }
 }
 
@@ -124,6 +125,7 @@ pub fn assume(
         volume: None,
         assumptions,
         calibrated_scores: None,
+        sampling: None,
     }
 }
 

@@ -15,9 +15,13 @@
 //! column that the residual is multiplied with. There is one pane per version and window within `wait`, of a few kB and 50
 //! bytes a segment.
 
+mod decisions;
 mod document;
+mod figures;
 mod leaving;
 mod pane;
+mod tally;
+mod target;
 mod views;
 mod waiting;
 
@@ -31,8 +35,8 @@ use super::Plan;
 use crate::reference::{Joint, Outcome, Reference, ResidualTerms, Slice};
 use crate::subject::Millis;
 
+pub use decisions::Decisions;
 pub use document::PREFIX as JOIN_DOCUMENTS;
-pub use pane::Decisions;
 
 use pane::{Lane, Pane};
 use waiting::{Chunks, Coded, take};
@@ -241,8 +245,10 @@ impl Join {
             return;
         }
         let lane = self.lane(model, version, plan);
-        if let Some(pane) = self.lanes.get_mut(&lane).and_then(|lane| lane.pane(window)) {
-            pane.inline.add_figures(&plan.reference.joint, score_cell, outcome);
+        let Some(lane) = self.lanes.get_mut(&lane) else { return };
+        let target = lane.target;
+        if let Some(pane) = lane.pane(window) {
+            pane.inline.add_figures((&plan.reference.joint, target), score_cell, outcome);
             self.dirty = true;
         }
     }
@@ -279,7 +285,7 @@ impl Join {
         }
         of_model.fates.joined += 1;
         let Some(lane) = lanes.get_mut(&prediction.lane) else { return };
-        let plan = Arc::clone(&lane.plan);
+        let (plan, target) = (Arc::clone(&lane.plan), lane.target);
         let Some(pane) = lane.pane(window_of(prediction.at, settings.window_ms)) else { return };
         let window = window_of(early.at.max(prediction.at), settings.window_ms);
         let tally = if edge.is_some_and(|edge| window + settings.window_ms <= edge) {
@@ -290,7 +296,8 @@ impl Join {
         let joint = &plan.reference.joint;
         expand(joint, &prediction.cells, plan.layout.columns(), cells);
         let outcome = Outcome { score: prediction.score, label: early.label };
-        tally.add(joint, cells, slice_of(joint, &prediction.cells), outcome, early.at - prediction.at);
+        let slice = slice_of(joint, &prediction.cells);
+        tally.add((joint, target), cells, slice, outcome, early.at - prediction.at);
     }
 
     /// Keeps the bounds: drops the oldest of the model with the most.
