@@ -34,6 +34,8 @@ use clap::{Parser, Subcommand};
 
 pub use context::CliContext;
 
+use crate::app::in_one_line;
+
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
 
@@ -115,7 +117,7 @@ impl Cli {
         };
         outcome.unwrap_or_else(|error| {
             // Nobody is left to tell if standard error is gone.
-            let _ = writeln!(err, "anchorwatch: {error:#}");
+            let _ = writeln!(err, "anchorwatch: {}", in_one_line(&error));
             ExitCode::from(FAILURE)
         })
     }
