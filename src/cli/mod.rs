@@ -11,6 +11,8 @@ pub mod client;
 pub mod context;
 pub mod demo;
 pub mod explain;
+mod floors;
+mod halves;
 pub mod health;
 mod history;
 pub mod model;
