@@ -439,6 +439,8 @@ fn mistakes_are_told_with_what_to_do() {
         assert!(said.contains(expected), "expected `{expected}`, got: {said}");
     }
     assert!(cases.iter().all(|(said, _)| !said.contains("panicked")));
+    let nowhere = &cases[1].0;
+    assert_eq!((nowhere.matches("No such file").count(), nowhere.lines().count()), (1, 1), "{nowhere}");
 }
 
 #[test]
@@ -527,6 +529,91 @@ fn budgets_are_shown_with_what_they_cost_and_printed_to_paste() {
     assert!(never.contains("within 1 windows"), "{never}");
     let (table, _) = place.succeeds(&["tune", "--reference", "reference.csv"]);
     assert!(table.contains("location +0.1 sd") && table.contains("missing +5 points"), "{table}");
+}
+
+#[test]
+fn floors_are_recommended_where_the_baseline_itself_moves_and_printed_to_paste() {
+    let place = Place::new();
+    let tune = ["tune", "--reference", "reference.csv"];
+    let of = |told: &Value, name: &str| {
+        let settings = told["recommended_floors"]["settings"].as_array().expect("settings").clone();
+        settings.into_iter().find(|row| row["setting"] == name).expect("a setting")
+    };
+    let steady = place.json(&tune);
+    for (name, usual) in [("deviations", 0.05), ("rate", 0.002), ("level", 0.008), ("tail", 0.25)] {
+        let row = of(&steady, name);
+        assert!(row["recommended"] == usual && row["least"].as_f64() <= Some(usual), "{row}");
+        assert!(row["noticed"].as_f64() > Some(usual), "{row}");
+    }
+    // From the second half on `amount` lies a sixth of a standard deviation higher.
+    let mut moving = rows(0, BASELINE, 1, Wrong::Nothing);
+    let half = moving.len() / 2;
+    moving.iter_mut().skip(half).for_each(|row| row.amount += 1.7);
+    place.file("reference.csv", &csv(&moving));
+    let told = place.json(&tune);
+    let row = of(&told, "deviations");
+    let floor = row["recommended"].as_f64().expect("a number");
+    assert!(floor > 0.05 && row["least"] == floor && row["because_of"] == "amount location", "{row}");
+    assert_eq!(of(&told, "rate")["recommended"], 0.002, "{told}");
+    let (table, _) = place.succeeds(&tune);
+    assert!(table.contains("SETTING") && table.contains(&format!("{floor} sd")), "{table}");
+    let (config, _) = place.succeeds(&[&tune[..], &["--print-config"]].concat());
+    assert!(
+        config.contains(&format!("  tolerated:\n    deviations: {floor}\n    rate: 0.002\n")),
+        "{config}"
+    );
+    place.file("c.yaml", &format!("kafka: {{bootstrap: \"x:9092\", topics: [t]}}\n{config}"));
+    let split = |more: &[&str]| {
+        let args = ["replay", "--null", "--reference", "reference.csv", "--windows", "30"];
+        place.json(&[&args[..], more].concat())["rows"][3]["episodes"].clone()
+    };
+    assert!(split(&[]).as_u64() > Some(0), "the halves differ");
+    assert_eq!(split(&["--config", "c.yaml"]), 0, "what was recommended keeps them quiet");
+}
+
+#[test]
+fn floors_are_left_alone_where_no_half_can_judge_the_other() {
+    let place = Place::new();
+    place.file("reference.csv", &csv(&rows(0, 30, 1, Wrong::Nothing)));
+    let told = place.json(&["tune", "--reference", "reference.csv"]);
+    let floors = &told["recommended_floors"];
+    assert!(
+        floors["notes"][0].as_str().is_some_and(|note| note.contains("fewer than 24 windows")),
+        "{floors}"
+    );
+    let first = &floors["settings"][0];
+    assert_eq!((&first["recommended"], &first["least"]), (&json!(0.05), &json!(null)), "{floors}");
+}
+
+#[test]
+fn how_often_classical_verdicts_alarm_for_nothing_is_measured_where_they_alert() {
+    let place = Place::new();
+    let replay = |verdicts: &str, more: &str| {
+        let monitor = format!("monitor: {{verdicts: {verdicts}{more}}}");
+        let config =
+            format!("kafka: {{bootstrap: 'h:1', topics: [t]}}\nwindows: {{min_rows: 100}}\n{monitor}\n");
+        place.file("c.yaml", &config);
+        let args =
+            ["replay", "--null", "--reference", "reference.csv", "--config", "c.yaml", "--windows", "120"];
+        (place.json(&args), place.succeeds(&args))
+    };
+    assert_eq!(replay("calibrated", "").0["classical"], json!([]));
+    let alarms = |told: &Value, stream: &str, detector: &str| {
+        let row = |row: &&Value| row["stream"] == stream && row["detector"] == detector;
+        let rows = told["classical"].as_array().expect("rows");
+        rows.iter().find(row).map_or(0, |row| row["windows_with_alarm"].as_u64().expect("a count"))
+    };
+    // A PSI of 0.1 is what chance makes of 120 rows in ten groups; a test that corrects for it knows.
+    let (fixed, (table, notes)) = replay("both", ", rule: fixed");
+    for stream in ["resampled", "split"] {
+        let (psi, any) = (alarms(&fixed, stream, "psi"), alarms(&fixed, stream, "any"));
+        assert!(psi > 20 && any >= psi, "{stream}: {fixed}");
+    }
+    assert!(table.contains("classical verdicts, for which no budget holds"), "{table}");
+    assert!(notes.contains("budget does not hold") && !notes.contains("not judged here"), "{notes}");
+    let (careful, _) = replay("both", "");
+    assert!(alarms(&careful, "split", "any") <= 3, "{careful}");
+    assert_eq!(careful["rows"], fixed["rows"], "the budget's rows are its own");
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod protocol;
 mod silent;
 #[path = "engine_laws/slices.rs"]
 mod slices;
+#[path = "support/stored.rs"]
+mod stored;
 #[path = "engine_laws/watermark.rs"]
 mod watermark;
 
@@ -19,13 +21,14 @@ use std::sync::Arc;
 use anchorwatch::action::VersionFacts;
 use anchorwatch::alert::AlertCommand;
 use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Checkpoint, Command, Engine, Order, Restored};
+use anchorwatch::engine::{CatalogEntry, Command, Engine, Order, Restored};
 use anchorwatch::event::Record;
 use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, Role, Value};
 use anchorwatch::view::{AlertState, WindowView};
 use anchorwatch::window::{GapReason, WatchedVersion};
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
 use proptest::prelude::*;
+use stored::apply;
 
 const MINUTE: i64 = 60_000;
 const START: i64 = 1_700_000_040_000;
@@ -307,31 +310,6 @@ fn restart(mut engine: Engine, stored: &mut Restored) -> Engine {
     (0..3).for_each(|partition| restarted.assign("t", partition, None));
     assert_eq!(restarted.law(), engine.law());
     restarted
-}
-
-/// What the state file does with a checkpoint.
-fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
-    stored.subjects.retain(|(number, _)| !checkpoint.left_subjects.contains(number));
-    stored.panes.retain(|row| !checkpoint.left_subjects.contains(&row.subject));
-    stored.subjects.extend(checkpoint.subjects);
-    stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
-    for row in checkpoint.panes {
-        stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
-        stored.panes.push(row);
-    }
-    if let Some(below) = checkpoint.drop_panes_below {
-        stored.panes.retain(|row| row.pane >= below);
-    }
-    for position in checkpoint.positions {
-        stored.positions.retain(|known| known.partition != position.partition);
-        stored.positions.push(position);
-    }
-    for (name, document) in checkpoint.documents {
-        match document {
-            Some(text) => stored.documents.insert(name, text),
-            None => stored.documents.remove(&name),
-        };
-    }
 }
 
 #[test]

@@ -2,18 +2,22 @@
 //! it finds that no column shows, and that panes, partitions and restarts change nothing.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "support/stored.rs"]
+mod stored;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 use anchorwatch::action::VersionFacts;
 use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored};
+use anchorwatch::engine::{CatalogEntry, Engine, Restored};
 use anchorwatch::event::Record;
 use anchorwatch::reference::{Embedding, Joint, Reference, decode, encode};
 use anchorwatch::registry::{BaselineOptions, build};
 use anchorwatch::view::{Level, WindowView};
 use anchorwatch::window::WatchedVersion;
+use stored::apply;
 
 const HOUR: i64 = 3_600_000;
 const START: i64 = 1_704_067_200_000;
@@ -151,29 +155,6 @@ fn engine(
     engine.set_catalog(&[CatalogEntry { watched, facts }]);
     (0..partitions).for_each(|partition| engine.assign("predictions", partition, None));
     engine
-}
-
-/// What the state file does with a checkpoint.
-fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
-    stored.subjects.extend(checkpoint.subjects);
-    stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
-    for row in checkpoint.panes {
-        stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
-        stored.panes.push(row);
-    }
-    if let Some(below) = checkpoint.drop_panes_below {
-        stored.panes.retain(|row| row.pane >= below);
-    }
-    for position in checkpoint.positions {
-        stored.positions.retain(|known| known.partition != position.partition);
-        stored.positions.push(position);
-    }
-    for (name, document) in checkpoint.documents {
-        match document {
-            Some(text) => stored.documents.insert(name, text),
-            None => stored.documents.remove(&name),
-        };
-    }
 }
 
 /// Windows by horizon and start, and whom troubles concern, of live events that are spread over partitions and handed

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use super::clock::SteadyClock;
 use super::troubles::{Damage, Damaged};
 use super::vital::Vital;
-use super::{Stop, wall_clock};
+use super::{Stop, in_one_line, wall_clock};
 use crate::backup::{Manifest, Place};
 use crate::config::{Backup, Span};
 use crate::store::snapshot;
@@ -97,7 +97,8 @@ pub(super) fn spawn(
                 }
                 Err(error) => {
                     metrics.backup_failed();
-                    tracing::warn!("the state could not be copied; it is tried again: {error:#}");
+                    let error = in_one_line(&error);
+                    tracing::warn!("the state could not be copied; it is tried again: {error}");
                 }
             }
             look_at_copies(&backup.to, &damage);

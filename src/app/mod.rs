@@ -12,6 +12,7 @@
 mod approval_key;
 mod backups;
 mod catalog;
+mod causes;
 mod clock;
 mod dead_letters;
 mod engine_loop;
@@ -58,6 +59,7 @@ use troubles::{Damage, Damaged};
 use vital::Vital;
 
 pub use backups::back_up;
+pub use causes::in_one_line;
 pub use clock::wall_clock;
 pub use engine_loop::{JUDGE_FOR, MOST_EDGES_DUE, POLL_BATCH, POLL_WAIT, STEPS_AT_ONCE};
 pub use recovery::{FetchedCopy, fetch_newest_good_copy, holds_state, note_recovery};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::wall_clock;
+use super::{in_one_line, wall_clock};
 use crate::backup::{BackupError, Manifests, Place};
 use crate::config::{Config, OnCorruption};
 use crate::engine::{Restored, StateLoss};
@@ -118,7 +118,7 @@ fn replace(config: &Config, damage: &str) -> anyhow::Result<Opened> {
                 let restored = store.restore()?;
                 return Ok(Opened { store, restored, loss: Some((StateLoss::SinceCopy, what)), orders_lost });
             }
-            Err(error) => tracing::error!("no copy can be used: {error:#}"),
+            Err(error) => tracing::error!("no copy can be used: {}", in_one_line(&error)),
         }
     }
     let mut store = Store::open(data_dir)?;
@@ -171,7 +171,7 @@ pub fn fetch_newest_good_copy(data_dir: &Path, from: &str) -> anyhow::Result<Fet
                 return Ok(FetchedCopy { path, created });
             }
             Err(error) => {
-                tracing::error!(copy = manifest.file, "this copy cannot be used: {error:#}");
+                tracing::error!(copy = manifest.file, "this copy cannot be used: {}", in_one_line(&error));
                 last = error;
             }
         }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
-use super::classical::Classical;
+use super::classical::{Classical, NO_BUDGET};
 use super::history::{Baseline, BaselineArgs, Events, kind_of, windows_of};
 use super::table::{span, when, write_json, write_table};
 use crate::config::Verdicts;
@@ -136,11 +136,9 @@ impl BacktestCommand {
     fn replay(&self, baseline: &Baseline, Events { series, mut notes }: Events) -> Answer {
         let Baseline { reference, watch, window_ms, .. } = baseline;
         let mut state = watch.state();
-        let config =
-            baseline.config.as_ref().filter(|config| config.monitor.verdicts != Verdicts::Calibrated);
-        let mut classical = config.map(|config| Classical::new(config, reference, *window_ms));
+        let mut classical = Classical::asked_for(baseline, reference);
         if classical.is_some() {
-            notes.push("the false-alarm budget does not hold for the classical verdicts".to_owned());
+            notes.push(NO_BUDGET.to_owned());
         }
         let alone = baseline.monitor.verdicts == Verdicts::Classical;
         let least = if self.severity == Severity::Warning { Level::Warning } else { Level::Drift };

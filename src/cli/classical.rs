@@ -1,9 +1,12 @@
-//! The classical verdicts on recorded windows, for `backtest` where the configuration lets them alert: by the judge of the
-//! daemon, of the whole of a version. Not here: alerts, which wait for windows that agree and end again.
+//! The classical verdicts on recorded windows, for `backtest` and `replay --null` where the configuration lets them alert: by the
+//! judge of the daemon, of the whole of a version. Not here: alerts, which wait for windows that agree and end again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Config, Span};
+use super::history::Baseline;
+use crate::config::{Config, Span, Verdicts};
+use crate::monitor::calibrated::Episodes;
 use crate::monitor::{Judge, WindowPlace};
 use crate::reference::Reference;
 use crate::subject::{Millis, Subject};
@@ -19,7 +22,14 @@ pub(super) struct Classical {
 }
 
 impl Classical {
-    pub(super) fn new(config: &Config, reference: &Reference, window_ms: Millis) -> Self {
+    /// The judge against this reference; `None` where the configuration lets no classical verdict alert.
+    pub(super) fn asked_for(baseline: &Baseline, reference: &Reference) -> Option<Self> {
+        let config = baseline.config.as_ref()?;
+        let asked = config.monitor.verdicts != Verdicts::Calibrated;
+        asked.then(|| Self::new(config, reference, baseline.window_ms))
+    }
+
+    fn new(config: &Config, reference: &Reference, window_ms: Millis) -> Self {
         let judge =
             Judge::new(config.monitor.clone(), config.windows.min_rows, config.alerts.clear_below, None);
         let subject =
@@ -39,5 +49,31 @@ impl Classical {
         let place = WindowPlace { subject: &self.subject, horizon: &horizon, start, end, covered: true };
         let verdicts = self.judge.judge(&self.plan, place, counts).verdicts;
         verdicts.into_iter().filter(move |one| one.level >= least && one.inhibited_by.is_none())
+    }
+}
+
+/// What is said of classical verdicts wherever they are judged.
+pub(super) const NO_BUDGET: &str = "the false-alarm budget does not hold for the classical verdicts";
+
+/// Name of all detectors together.
+const ANY: &str = "any";
+
+/// Drifts and faults over their thresholds in one stream, by detector, and of any of them.
+#[derive(Debug, Default)]
+pub(super) struct ClassicalTally {
+    pub(super) on: BTreeMap<String, Episodes>,
+}
+
+impl ClassicalTally {
+    /// Takes the verdicts on the next window in.
+    pub(super) fn take(&mut self, verdicts: impl Iterator<Item = VerdictView>) {
+        let mut alarming: BTreeSet<String> = verdicts.map(|verdict| verdict.detector).collect();
+        if !alarming.is_empty() {
+            alarming.insert(ANY.to_owned());
+        }
+        for detector in alarming.iter().map(String::as_str).chain([ANY]) {
+            self.on.entry(detector.to_owned()).or_default();
+        }
+        self.on.iter_mut().for_each(|(detector, on)| on.take(alarming.contains(detector)));
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct Baseline {
     /// Versions that share the budget.
     pub(super) sharing: u32,
     /// Whether it was built from rows, not taken from the registry.
-    from_rows: bool,
+    pub(super) from_rows: bool,
     /// The configuration, if one was given.
     pub(super) config: Option<Config>,
     /// Whether classical verdicts are judged too.

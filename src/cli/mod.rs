@@ -11,6 +11,8 @@ pub mod client;
 pub mod context;
 pub mod demo;
 pub mod explain;
+mod floors;
+mod halves;
 pub mod health;
 mod history;
 pub mod model;
@@ -33,6 +35,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use context::CliContext;
+
+use crate::app::in_one_line;
 
 /// Exit code of a failure.
 const FAILURE: u8 = 1;
@@ -115,7 +119,7 @@ impl Cli {
         };
         outcome.unwrap_or_else(|error| {
             // Nobody is left to tell if standard error is gone.
-            let _ = writeln!(err, "anchorwatch: {error:#}");
+            let _ = writeln!(err, "anchorwatch: {}", in_one_line(&error));
             ExitCode::from(FAILURE)
         })
     }

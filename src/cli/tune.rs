@@ -1,4 +1,4 @@
-//! `anchorwatch tune`: what each false-alarm budget costs in delay, and which one to choose.
+//! `anchorwatch tune`: what each false-alarm budget costs in delay, and which one and which floors to choose.
 
 use std::io::Write;
 
@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CliContext;
+use super::floors::{Recommended, recommend};
 use super::history::{Baseline, BaselineArgs};
 use super::table::{Output, percent, span, write_json, write_table};
 use crate::config::{Span, Tolerated};
@@ -42,7 +43,7 @@ pub struct TuneCommand {
     /// windows.
     #[arg(long, value_name = "WINDOWS", value_parser = clap::value_parser!(u32).range(1..))]
     want_delay: Option<u32>,
-    /// Print the `monitor` section of a configuration instead.
+    /// Print the `monitor` section of a configuration instead, with what is recommended.
     #[arg(long)]
     print_config: bool,
     /// How to print.
@@ -122,6 +123,7 @@ struct Answer {
     want_delay_windows: Option<u32>,
     /// The largest budget whose delays are short enough.
     recommended_days: Option<u32>,
+    recommended_floors: Recommended,
     assumptions: Vec<String>,
 }
 
@@ -164,6 +166,13 @@ impl TuneCommand {
             })
         };
         let recommended_days = budgets.iter().filter(quick).map(|row| row.one_false_alarm_in_days).max();
+        let budget = recommended_days.map_or(baseline.budget, |days| BudgetDays {
+            warning: f64::from(days),
+            critical: f64::from(days),
+        });
+        let of_baseline = (&self.baseline, baseline);
+        let recommended_floors =
+            recommend(of_baseline, budget, self.severity.loudness(), drift_starts(baseline))?;
         let floor = |floor: crate::monitor::calibrated::sensitivity::Floor| FloorOf {
             kind: floor.kind,
             unit: if floor.in_deviations { "sd" } else { "share" },
@@ -178,6 +187,7 @@ impl TuneCommand {
             budgets,
             want_delay_windows: self.want_delay,
             recommended_days,
+            recommended_floors,
             assumptions: baseline.assumptions(),
         })
     }
@@ -192,8 +202,7 @@ impl TuneCommand {
             Loudness::Page => budgets.page,
             Loudness::Warn => budgets.warn,
         };
-        let start = baseline.reference.provenance.time_range.map_or(0, |(_, last)| last);
-        let start = start.div_euclid(baseline.window_ms) * baseline.window_ms;
+        let start = drift_starts(baseline);
         let numeric = DEVIATIONS.iter().map(|size| ("location", "sd", *size, Injected::Deviations(*size)));
         let shares = SHARES.iter().flat_map(|kind| {
             POINTS.iter().map(|size| (*kind, "points", *size, Injected::Share(*size / 100.0)))
@@ -236,7 +245,7 @@ impl TuneCommand {
         })
     }
 
-    /// The `monitor` section: the recommended budget, or the one in use if none was asked for.
+    /// The `monitor` section: the recommended floors, and the recommended budget, or the one in use if none was asked for.
     fn write_config(&self, out: &mut dyn Write, baseline: &Baseline, answer: &Answer) -> anyhow::Result<()> {
         let used = baseline.monitor.one_false_alarm_in;
         let (mut warning, mut critical) = (used.warning, used.critical);
@@ -264,13 +273,19 @@ impl TuneCommand {
         writeln!(out, "  one_false_alarm_in:")?;
         writeln!(out, "    warning: {warning}")?;
         writeln!(out, "    critical: {critical}")?;
-        let Tolerated { deviations, rate, level, tail } = baseline.monitor.tolerated;
+        let Tolerated { deviations, rate, level, tail } = answer.recommended_floors.tolerated;
         writeln!(out, "  tolerated:")?;
         for (name, size) in [("deviations", deviations), ("rate", rate), ("level", level), ("tail", tail)] {
             writeln!(out, "    {name}: {size}")?;
         }
         Ok(())
     }
+}
+
+/// Start of the first window after the baseline.
+fn drift_starts(baseline: &Baseline) -> Millis {
+    let last = baseline.reference.provenance.time_range.map_or(0, |(_, last)| last);
+    last.div_euclid(baseline.window_ms) * baseline.window_ms
 }
 
 fn family_name(family: Family) -> &'static str {
@@ -303,6 +318,7 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     write_table(out, ["KIND", "FLOOR FROM", "TO"], &rows)?;
     print_limits(out, answer)?;
     print_delays(out, answer)?;
+    answer.recommended_floors.print(out)?;
     match (answer.want_delay_windows, answer.recommended_days) {
         (Some(want), Some(days)) => writeln!(
             out,

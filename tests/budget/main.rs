@@ -2,6 +2,8 @@
 //! often alarms come, what alerts explain, and sequential detectors; all the same from any number of partitions.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "../support/stored.rs"]
+mod stored;
 mod stream;
 
 use std::collections::BTreeMap;

@@ -9,12 +9,14 @@ use std::sync::{Arc, OnceLock};
 use anchorwatch::action::VersionFacts;
 use anchorwatch::alert::Notification;
 use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored};
+use anchorwatch::engine::{CatalogEntry, Engine, Restored};
 use anchorwatch::event::Record;
 use anchorwatch::reference::Reference;
 use anchorwatch::registry::{BaselineOptions, build};
 use anchorwatch::view::{AlarmRateView, Level, WindowView};
 use anchorwatch::window::WatchedVersion;
+
+use super::stored::apply;
 
 pub(crate) const HOUR: i64 = 3_600_000;
 /// A Monday.
@@ -292,29 +294,6 @@ pub(crate) fn engine(settings: &Config, partitions: usize) -> Engine {
 
 pub(crate) fn unbroken(engine: Engine) -> Engine {
     engine
-}
-
-/// What the state file does with a checkpoint.
-pub(crate) fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
-    stored.subjects.extend(checkpoint.subjects);
-    stored.panes.retain(|row| !checkpoint.gone_panes.contains(&(row.subject, row.pane)));
-    for row in checkpoint.panes {
-        stored.panes.retain(|known| (known.subject, known.pane) != (row.subject, row.pane));
-        stored.panes.push(row);
-    }
-    if let Some(below) = checkpoint.drop_panes_below {
-        stored.panes.retain(|row| row.pane >= below);
-    }
-    for position in checkpoint.positions {
-        stored.positions.retain(|known| known.partition != position.partition);
-        stored.positions.push(position);
-    }
-    for (name, document) in checkpoint.documents {
-        match document {
-            Some(text) => stored.documents.insert(name, text),
-            None => stored.documents.remove(&name),
-        };
-    }
 }
 
 pub(crate) fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engine {

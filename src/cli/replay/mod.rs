@@ -18,19 +18,20 @@ use serde::Serialize;
 use self::random::SplitMix64;
 use self::urns::Urns;
 use super::CliContext;
+use super::classical::{Classical, ClassicalTally, NO_BUDGET};
+use super::halves::{FEWEST_OF_HALF, calibrated_on, second_half};
 use super::history::{Baseline, BaselineArgs};
 use super::table::{Output, span, write_json, write_table};
+use crate::config::Verdicts;
 use crate::monitor::calibrated::{
-    BudgetDays, Counted, Episodes, Finding, ModelWatch, Series, SeriesWindow, calibrate, severity, slice_name,
+    BudgetDays, Counted, Episodes, Finding, ModelWatch, SeriesWindow, severity, slice_name,
 };
-use crate::reference::Layout;
+use crate::reference::{Layout, Reference};
 use crate::registry::CountedSeries;
 use crate::subject::Millis;
+use crate::view::Level;
 
 const DAY: f64 = 86_400_000.0;
-
-/// Fewest windows of a half for it to be calibrated on.
-const FEWEST_OF_HALF: usize = 24;
 
 /// What alarmed, at most so many lines of it.
 const MOST_KINDS: usize = 5;
@@ -105,6 +106,8 @@ struct Answer {
     notes: Vec<String>,
     rows: Vec<Row>,
     alarmed: Vec<Alarmed>,
+    /// Where the configuration lets them alert.
+    classical: Vec<ClassicalRow>,
 }
 
 /// Alarms of one severity, counted.
@@ -125,15 +128,48 @@ impl Tally {
     }
 }
 
+/// Classical alarms of one detector in one stream; no budget holds for them.
+#[derive(Debug, Serialize)]
+struct ClassicalRow {
+    stream: &'static str,
+    /// Its name, or `any`.
+    detector: String,
+    windows: usize,
+    /// Runs of windows in which one was over its threshold; each 48 windows of a longer run count anew.
+    episodes: u64,
+    windows_with_alarm: u64,
+    /// Days of data for each episode; `None` if there was none.
+    observed_days: Option<f64>,
+}
+
 /// One stream through a fresh watch.
 #[derive(Debug, Default)]
 struct Replayed {
     windows: usize,
     tallies: [Tally; 2],
+    classical: ClassicalTally,
 }
 
-fn replay(watch: &ModelWatch, stream: impl Iterator<Item = SeriesWindow>) -> Replayed {
+/// What judges a stream: the watch, and the classical detectors where they alert.
+struct Judges {
+    watch: ModelWatch,
+    classical: Option<Classical>,
+}
+
+impl Judges {
+    fn new(baseline: &Baseline, reference: &Reference) -> Option<Self> {
+        let watch = ModelWatch::new(reference, baseline.budget)?
+            .tolerating(&baseline.monitor.tolerated)
+            .shared_by(baseline.sharing);
+        // What is assumed holds for windows of any length.
+        let watch = if watch.is_assumed() { watch.over_windows_of(baseline.window_ms)? } else { watch };
+        Some(Self { watch, classical: Classical::asked_for(baseline, reference) })
+    }
+}
+
+fn replay(judges: &mut Judges, stream: impl Iterator<Item = SeriesWindow>) -> Replayed {
     let mut replayed = Replayed::default();
+    let Judges { watch, classical } = judges;
     let mut state = watch.state();
     for window in stream {
         let counted = Counted { whole: &window.whole, slices: &window.slices };
@@ -141,6 +177,9 @@ fn replay(watch: &ModelWatch, stream: impl Iterator<Item = SeriesWindow>) -> Rep
         replayed.windows += 1;
         for (tally, loudness) in replayed.tallies.iter_mut().zip(Loudness::ALL) {
             tally.take(&findings, loudness);
+        }
+        if let Some(classical) = classical {
+            replayed.classical.take(classical.verdicts(window.start, &window.whole, Level::Drift));
         }
     }
     replayed
@@ -157,7 +196,8 @@ impl ReplayCommand {
         out: &mut dyn Write,
         err: &mut dyn Write,
     ) -> anyhow::Result<()> {
-        let baseline = self.baseline.load(context)?;
+        let mut baseline = self.baseline.load(context)?;
+        baseline.judges_classical = true;
         let series = self.baseline.own_windows(&baseline)?;
         let answer = self.measure(&baseline, &series);
         for note in &answer.notes {
@@ -181,7 +221,11 @@ impl ReplayCommand {
             notes: baseline.notes(),
             rows: Vec::new(),
             alarmed: Vec::new(),
+            classical: Vec::new(),
         };
+        if baseline.monitor.verdicts != Verdicts::Calibrated {
+            answer.notes.push(format!("{NO_BUDGET}: how often they alarm is shown, window by window"));
+        }
         let mut random = SplitMix64::new(self.seed);
         if answer.assumed {
             let drawn = drawn(baseline, series, self.windows, &mut random);
@@ -204,14 +248,17 @@ impl ReplayCommand {
             };
             // What was calibrated on the season would alarm at its absence: the baseline is permuted too.
             let permuted: Vec<SeriesWindow> = series.windows(None).map(&mut drawn).collect();
-            let watch = calibrated_on(baseline, series, || permuted.iter().cloned());
-            let replayed = watch.map_or_else(Replayed::default, |watch| replay(&watch, resampled.map(drawn)));
+            let reference = calibrated_on(baseline, series, || permuted.iter().cloned());
+            let judges = reference.and_then(|reference| Judges::new(baseline, &reference));
+            let replayed =
+                judges.map_or_else(Replayed::default, |mut judges| replay(&mut judges, resampled.map(drawn)));
             ("permuted", replayed)
         } else {
-            ("resampled", replay(&baseline.watch, resampled))
+            let judges = Judges::new(baseline, &baseline.reference);
+            ("resampled", judges.map_or_else(Replayed::default, |mut judges| replay(&mut judges, resampled)))
         };
         answer.take(name, (baseline.budget, baseline.sharing), replayed);
-        match split(baseline, series, &starts) {
+        match split(baseline, series) {
             Some(replayed) => answer.take("split", (baseline.budget, baseline.sharing), replayed),
             None => answer.notes.push(format!(
                 "half of the baseline has fewer than {FEWEST_OF_HALF} windows: nothing was calibrated on one half \
@@ -226,42 +273,17 @@ impl ReplayCommand {
 fn drawn(baseline: &Baseline, series: &CountedSeries, windows: u32, random: &mut SplitMix64) -> Replayed {
     let urns = Urns::new(&baseline.reference, &series.term_variances, series.windows(None));
     let starts = (0..Millis::from(windows)).map(|index| index * baseline.window_ms);
-    replay(&baseline.watch, starts.map(|start| urns.draw(start, ASSUMED_ROWS as u64, random)))
+    let drawn = starts.map(|start| urns.draw(start, ASSUMED_ROWS as u64, random));
+    let judges = Judges::new(baseline, &baseline.reference);
+    judges.map_or_else(Replayed::default, |mut judges| replay(&mut judges, drawn))
 }
 
 /// The second half of the baseline as it was, judged by a watch that knows only the first.
-fn split(baseline: &Baseline, series: &CountedSeries, starts: &[Millis]) -> Option<Replayed> {
-    let half = *starts.get(starts.len() / 2)?;
-    if starts.len() / 2 < FEWEST_OF_HALF {
-        return None;
-    }
-    let first = || series.windows(None).take_while(move |window| window.start < half);
-    let watch = calibrated_on(baseline, series, first)?;
-    Some(replay(&watch, series.windows(None).skip_while(|window| window.start < half)))
-}
-
-/// A watch that knows of the baseline only these windows; cut points, usual ranges and categories stay.
-fn calibrated_on<I: Iterator<Item = SeriesWindow>>(
-    baseline: &Baseline,
-    series: &CountedSeries,
-    windows: impl Fn() -> I,
-) -> Option<ModelWatch> {
-    let mut reference = baseline.reference.clone();
-    reference.profile.fill(0);
-    for window in windows() {
-        reference.profile.iter_mut().zip(&window.whole).for_each(|(sum, count)| *sum += count);
-    }
-    let calibration = reference.calibration.as_ref()?;
-    let series = Series {
-        window_ms: calibration.window_ms,
-        slices: calibration.slices.clone(),
-        time_zone: calibration.time_zone.parse().unwrap_or(chrono_tz::UTC),
-        term_variances: series.term_variances.clone(),
-        windows: windows(),
-    };
-    reference.calibration = Some(calibrate(&reference, series));
-    let watch = ModelWatch::new(&reference, baseline.budget)?;
-    Some(watch.tolerating(&baseline.monitor.tolerated).shared_by(baseline.sharing))
+fn split(baseline: &Baseline, series: &CountedSeries) -> Option<Replayed> {
+    let half = second_half(series)?;
+    let first = || series.windows(None).take_while(|window| window.start < half);
+    let mut judges = Judges::new(baseline, &calibrated_on(baseline, series, first)?)?;
+    Some(replay(&mut judges, series.windows(None).skip_while(|window| window.start < half)))
 }
 
 impl Answer {
@@ -270,6 +292,15 @@ impl Answer {
         let stated =
             [(budget.warning, budgets.warn.among(sharing)), (budget.critical, budgets.page.among(sharing))];
         let days = replayed.windows as f64 * self.window_ms as f64 / DAY;
+        let classical = replayed.classical.on.into_iter().map(|(detector, on)| ClassicalRow {
+            stream,
+            detector,
+            windows: replayed.windows,
+            episodes: on.episodes,
+            windows_with_alarm: on.windows,
+            observed_days: (on.episodes > 0).then(|| days / on.episodes as f64),
+        });
+        self.classical.extend(classical);
         for ((loudness, tally), (one_in, in_force)) in
             Loudness::ALL.into_iter().zip(replayed.tallies).zip(stated)
         {
@@ -348,6 +379,7 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
     let heading =
         ["STREAM", "SEVERITY", "WINDOWS", "BUDGET", "ALLOWED", "ALARMS", "IN WINDOWS", "ONE IN", "WITHIN"];
     write_table(out, heading, &rows)?;
+    print_classical(out, answer)?;
     if answer.alarmed.is_empty() {
         return Ok(());
     }
@@ -362,6 +394,25 @@ fn print_table(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
         })
         .collect();
     write_table(out, ["STREAM", "SEVERITY", "FEATURE", "SLICE", "KIND", "WINDOWS"], &rows)
+}
+
+fn print_classical(out: &mut dyn Write, answer: &Answer) -> std::io::Result<()> {
+    if answer.classical.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nclassical verdicts, for which no budget holds:")?;
+    let row = |row: &ClassicalRow| {
+        [
+            row.stream.to_owned(),
+            row.detector.clone(),
+            row.windows.to_string(),
+            row.episodes.to_string(),
+            row.windows_with_alarm.to_string(),
+            row.observed_days.map_or_else(|| "none".to_owned(), |days| format!("{days:.1}d")),
+        ]
+    };
+    let rows: Vec<[String; 6]> = answer.classical.iter().map(row).collect();
+    write_table(out, ["STREAM", "DETECTOR", "WINDOWS", "ALARMS", "IN WINDOWS", "ONE IN"], &rows)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //!
 //! Here live the quantities of a reference (`quantities.rs`), their samples in a window (`sampler.rs`), the calibration
 //! of a baseline ([`calibrate()`]), the watch over live windows ([`ModelWatch`]), what stands behind an alarm ([`explain`]),
-//! how often alarms really come ([`AlarmTally`]) and what a budget costs in delay ([`sensitivity`]). The statistics themselves are in
-//! [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
+//! how often alarms really come ([`AlarmTally`]), what a budget costs in delay ([`sensitivity`]) and which floors a baseline asks for
+//! ([`tolerance`]). The statistics themselves are in [`anchorwatch_detectors::calibrated`]. Pure: time enters as the start of a window.
 
 mod calibrate;
 mod cause;
@@ -19,6 +19,7 @@ mod sampler;
 pub mod sensitivity;
 mod stored;
 mod told;
+pub mod tolerance;
 mod verdicts;
 
 use std::collections::{BTreeSet, HashMap};

@@ -8,6 +8,7 @@ use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::calibrated::{Family, Fit, Law, Quantity, quantile_cells};
 use anchorwatch_detectors::latency::BUCKETS;
 
+use super::tolerance::Setting;
 use crate::config::Tolerated;
 use crate::reference::{Column, ColumnCounts, Moment, Reference, Role, Slice};
 
@@ -102,13 +103,8 @@ impl Monitored {
 
     /// The change that is tolerated: what is by default, as much larger as the configuration asks for.
     pub(super) fn tolerated(&self, fit: &Fit, tolerated: &Tolerated) -> f64 {
-        let usual = Tolerated::default();
-        let larger = match (self.quantity.law, self.kind) {
-            (Law::Mean { .. }, _) => tolerated.deviations / usual.deviations,
-            (Law::Share, "level" | "rare_levels" | "label_rate") => tolerated.level / usual.level,
-            (Law::Share, "tail_high" | "tail_low" | "latency_above") => tolerated.tail / usual.tail,
-            (Law::Share, _) => tolerated.rate / usual.rate,
-        };
+        let setting = Setting::of(self);
+        let larger = setting.value(tolerated) / setting.value(&Tolerated::default());
         larger * self.quantity.tolerated(fit)
     }
 

@@ -16,14 +16,17 @@ pub enum Injected {
     Deviations(f64),
     /// Of a share.
     Share(f64),
+    /// Of a share, as a part of what the baseline had.
+    Part(f64),
 }
 
 impl Injected {
-    fn of(self, law: Law) -> f64 {
+    fn of(self, law: Law, usual: f64) -> f64 {
         match (self, law) {
             (Self::Deviations(size), Law::Mean { variance }) => size * variance.sqrt(),
             (Self::Share(size), Law::Share) => size,
-            (Self::Deviations(_), Law::Share) | (Self::Share(_), Law::Mean { .. }) => 0.0,
+            (Self::Part(size), Law::Share) => size * usual,
+            (Self::Deviations(_), Law::Share) | (Self::Share(_) | Self::Part(_), Law::Mean { .. }) => 0.0,
         }
     }
 }
@@ -60,7 +63,7 @@ pub fn delays(
         for index in &of_kind {
             let Some(fit) = watch.watch.fit(*index) else { continue };
             let law = watch.monitored[*index].quantity.law;
-            let effect = if step < LONGEST { 0.0 } else { injected.of(law) };
+            let effect = if step < LONGEST { 0.0 } else { injected.of(law, fit.mean) };
             let mean = fit.predict(&row) + effect;
             let mean = if law == Law::Share { mean.clamp(0.0, 1.0) } else { mean };
             samples[*index] = Sample { sum: mean * fit.typical_count, count: fit.typical_count };
