@@ -49,10 +49,10 @@ impl Shape {
         (self.subjects / (self.segments + 1)).max(1)
     }
 
-    /// Minutes between the end of the history and the edge that is measured. Where hours are judged, one lies between: what is
-    /// remembered of them is read by the first edge after a start.
+    /// Minutes between the end of the history and the edge that is measured. Where hours are judged, an edge of all horizons
+    /// lies between: the first one after a start sums days anew and reads what is remembered of hours.
     pub(crate) fn before(&self) -> i64 {
-        if self.calibrated { 64 } else { 4 }
+        if self.calibrated { 124 } else { 4 }
     }
 
     pub(crate) fn config(&self, data_dir: &str) -> anyhow::Result<Config> {
@@ -348,7 +348,7 @@ pub(crate) fn day(
     (core["events"], core["plans"], core["first_panes"]) =
         (all_events.into(), all_plans.into(), all_first.into());
     all.documents.insert("core".to_owned(), core.to_string());
-    for (document, text) in one.documents.iter().filter(|(document, _)| document.contains(&name(0))) {
+    for (document, text) in one.documents.iter().filter(|(document, _)| document.starts_with("watch")) {
         for version in 0..shape.versions() {
             let renamed = |text: &str| text.replace(&name(0), &name(version));
             all.documents.insert(renamed(document), renamed(text));

@@ -84,20 +84,20 @@ const ALL: u32 = (1 << BLOCKS) - 1;
 
 #[derive(Debug)]
 enum Memory {
-    Live(ModelWatchState),
+    Live(Box<ModelWatchState>),
     /// As a checkpoint held it: read when its next window is judged, so that a start does not wait for thousands.
     Stored(String),
 }
 
 impl Memory {
     /// The state, and the blocks that must be written again; `None` if it cannot be read.
-    fn read(self, blocks: &BTreeMap<usize, String>) -> Option<(ModelWatchState, u32)> {
+    fn read(self, blocks: &BTreeMap<usize, String>) -> Option<(Box<ModelWatchState>, u32)> {
         match self {
             Self::Live(state) => Some((state, 0)),
             Self::Stored(text) => {
                 let state = ModelWatchState::decode(&text, |block| blocks.get(&block).map(String::as_str))?;
                 // An earlier version wrote no blocks.
-                Some((state, if blocks.is_empty() { ALL } else { 0 }))
+                Some((Box::new(state), if blocks.is_empty() { ALL } else { 0 }))
             }
         }
     }
@@ -125,7 +125,8 @@ impl Step {
     /// Takes the window that starts at `start` in, where `sharing` share the budget.
     pub(super) fn step(self, (start, sharing): (Millis, u32), counted: Counted<'_>) -> (Self, Stepped) {
         let Self { watch, id, kept, blocks, mut tally, tells } = self;
-        let (mut state, unwritten) = kept.memory.read(&blocks).unwrap_or_else(|| (watch.state(), ALL));
+        let (mut state, unwritten) =
+            kept.memory.read(&blocks).unwrap_or_else(|| (Box::new(watch.state()), ALL));
         let judged = watch.step_among(&mut state, start, counted, sharing);
         let told = || judged.findings.iter().filter(|finding| tells(finding));
         tally.take(told());
@@ -216,7 +217,7 @@ impl Watches {
         let kept = self.states.remove(&id).filter(|kept| kept.reference == plan.reference_id);
         let kept = kept.unwrap_or_else(|| Kept {
             reference: plan.reference_id.clone(),
-            memory: Memory::Live(watch.state()),
+            memory: Memory::Live(Box::new(watch.state())),
             unwritten: ALL,
         });
         let tally = self.tallies.get(&id).copied().unwrap_or_default();

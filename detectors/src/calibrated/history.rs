@@ -9,6 +9,9 @@ use super::spread::skew;
 /// Spans that are scanned, in windows.
 pub const SPANS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
 
+/// Part of a span's standard score that its latest quarter must show by itself.
+const LASTS: f64 = 0.25;
+
 /// Root of three.
 const SQRT_3: f64 = 1.732_050_807_568_877_2;
 
@@ -197,7 +200,10 @@ impl Judged<'_> {
             if *span == 1 {
                 z = self.outlier(&all, z);
             }
-            if leans * z > 0.0 && z.abs() > best.z.abs() {
+            // Of a change that lasts the latest quarter shows half of `z` by itself. Where it shows not even half of that, what
+            // was large is over, and only chance still leans that way.
+            let lasts = *span < SHORTEST_TO_LEAN || leans.abs() >= LASTS * z.abs();
+            if leans * z > 0.0 && lasts && z.abs() > best.z.abs() {
                 best = Scanned { z, span: *span, ..best };
             }
         }
