@@ -26,13 +26,14 @@ use rustix::time::{ClockId, clock_gettime};
 use world::Shape;
 
 const USUAL: Shape =
-    Shape { subjects: 10_000, features: 20, segments: 9, horizons: 3, every: 1, calibrated: true };
-const CASES: [(&str, Shape); 5] = [
+    Shape { subjects: 10_000, features: 20, segments: 9, horizons: 3, every: 1, calibrated: false };
+const CASES: [(&str, Shape); 6] = [
     ("1,000 subjects = 100 versions × (whole and 9 segments)", Shape { subjects: 1_000, ..USUAL }),
     ("10,000 subjects = 100 versions × (whole and 99 segments)", Shape { segments: 99, ..USUAL }),
     ("**10,000 subjects** = 1,000 versions × (whole and 9 segments)", USUAL),
+    ("the same, each reference with the hours of a month", Shape { calibrated: true, ..USUAL }),
     ("10,000 subjects = 10,000 versions", Shape { segments: 0, ..USUAL }),
-    ("the same, an event of each in an hour", Shape { segments: 0, every: 60, ..USUAL }),
+    ("10,000 versions, an event of each in an hour", Shape { segments: 0, every: 60, ..USUAL }),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 //! The identity of a reference is the SHA-256 of its bytes, so the same baseline built twice by the same version with
 //! the same provenance is the same artifact, and a damaged one is noticed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
@@ -146,13 +147,22 @@ pub fn encode(reference: &Reference) -> Result<Vec<u8>, ArtifactError> {
     Ok([MAGIC, &packed].concat())
 }
 
+/// Most bytes of text that a thread keeps room for between two references.
+const KEPT_BYTES: usize = 1 << 24;
+
+thread_local! {
+    static TEXT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Reads a reference back.
 ///
 /// # Errors
 /// When the bytes are not an artifact of this version or their parts contradict each other.
 pub fn decode(bytes: &[u8]) -> Result<Reference, ArtifactError> {
     let packed = bytes.strip_prefix(MAGIC).ok_or(ArtifactError::Magic)?;
-    let mut json = Vec::new();
+    // Lent from call to call: at a start there may be thousands, each larger than all else that is allocated for it.
+    let mut json = TEXT.take();
+    json.clear();
     let decoder = zstd::stream::read::Decoder::new(packed).map_err(ArtifactError::Compression)?;
     let read =
         decoder.take(MAX_DECODED_BYTES + 1).read_to_end(&mut json).map_err(ArtifactError::Compression)?;
@@ -161,6 +171,9 @@ pub fn decode(bytes: &[u8]) -> Result<Reference, ArtifactError> {
         return Err(ArtifactError::Compression(std::io::Error::other(message)));
     }
     let document: Document = serde_json::from_slice(&json)?;
+    if json.capacity() <= KEPT_BYTES {
+        TEXT.set(json);
+    }
     let layout = Layout::new(&document.columns);
     let cells: Vec<usize> = document.columns.iter().map(|column| column.binning.cells()).collect();
     if !document.joint.fits(&cells) {
