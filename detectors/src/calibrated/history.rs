@@ -12,6 +12,9 @@ pub const SPANS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
 /// Part of a span's standard score that its latest quarter must show by itself.
 const LASTS: f64 = 0.25;
 
+/// Standard errors by which an earlier quarter of a span may lean more than its latest one.
+const FADES: f64 = 2.0;
+
 /// Root of three.
 const SQRT_3: f64 = 1.732_050_807_568_877_2;
 
@@ -203,6 +206,7 @@ impl Judged<'_> {
             // Of a change that lasts the latest quarter shows half of `z` by itself. Where it shows not even half of that, what
             // was large is over, and only chance still leans that way.
             let lasts = *span < SHORTEST_TO_LEAN || leans.abs() >= LASTS * z.abs();
+            let lasts = lasts && !faded(&lean, (*span, latest), root, *inflation);
             if leans * z > 0.0 && lasts && z.abs() > best.z.abs() {
                 best = Scanned { z, span: *span, ..best };
             }
@@ -282,9 +286,51 @@ impl Judged<'_> {
     }
 }
 
+/// Whether an earlier quarter of a span leans plainly more than the latest one, as behind a drift that came and went; `lean`
+/// are sums from the newest window back.
+fn faded(lean: &[f64], (span, quarter): (usize, usize), root: f64, inflation: f64) -> bool {
+    if span < SHORTEST_TO_LEAN {
+        return false;
+    }
+    let latest = lean[quarter];
+    let earlier = (1..span / quarter).map(|place| lean[(place + 1) * quarter] - lean[place * quarter]);
+    let most = earlier.map(|sum| sum * latest.signum()).fold(f64::NEG_INFINITY, f64::max);
+    most - latest.abs() > FADES * (2.0 * inflation).sqrt() * root
+}
+
 /// Twice the log likelihood ratio of `hits` in `count` against the share `p`.
 fn binomial_deviance(hits: f64, count: f64, p: f64) -> f64 {
     let (p, q) = (p.clamp(1e-9, 1.0 - 1e-9), (hits / count.max(1.0)).clamp(0.0, 1.0));
     let part = |q: f64, p: f64| if q > 0.0 { q * (q.max(1e-12) / p).ln() } else { 0.0 };
     2.0 * count * (part(q, p) + part(1.0 - q, 1.0 - p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether windows with these standard scores, newest first, count as faded over all of them.
+    fn is_faded(scores: &[f64], inflation: f64) -> bool {
+        let place = SPANS.iter().position(|span| *span == scores.len()).expect("a span");
+        let sums = scores.iter().scan(0.0, |sum, score| {
+            *sum += score;
+            Some(*sum)
+        });
+        let lean: Vec<f64> = std::iter::once(0.0).chain(sums).collect();
+        let (quarter, root) = LATEST_OF_SPANS[place];
+        faded(&lean, (scores.len(), quarter), root, inflation)
+    }
+
+    #[test]
+    fn what_came_and_went_has_faded_and_what_lasts_or_grows_has_not() {
+        let steps = |parts: [f64; 4]| -> Vec<f64> { parts.iter().flat_map(|score| [*score; 6]).collect() };
+        assert!(is_faded(&steps([0.6, 0.6, 2.2, 0.6]), 1.0));
+        assert!(is_faded(&steps([-0.6, -0.6, -2.2, -0.6]), 1.0), "downwards as well");
+        assert!(!is_faded(&steps([1.1; 4]), 1.0));
+        assert!(!is_faded(&steps([2.2, 1.6, 1.0, 0.4]), 1.0), "it grows");
+        assert!(!is_faded(&steps([0.6, 0.6, 1.4, 0.6]), 1.0), "chance differs by as much");
+        assert!(!is_faded(&steps([0.6, 0.6, 2.2, 0.6]), 3.0), "of windows that vary together");
+        assert!(!is_faded(&steps([0.6, -2.2, -2.2, 0.6]), 1.0), "the other way is no part of it");
+        assert!(!is_faded(&[0.6, 3.0, 3.0], 1.0), "a span too short to have quarters");
+    }
 }
