@@ -1,5 +1,5 @@
 //! Steps 6 to 9 of 10: at a closing edge the windows that end there are judged one after the other, and then all of it is
-//! told at once.
+//! told.
 //!
 //! An edge may take many calls, so that records are read in between: ten thousand subjects are judged in a second, and a
 //! batch of records never waits for that. What is judged is fixed when the edge begins: the subjects, what is known to be
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::budgeted::Watching;
 use super::labels::FinalLabels;
+use super::tell::Telling;
 use super::{Engine, Progress, SubjectId};
 use crate::fault::{Place, reach};
 use crate::monitor::{Known, WindowPlace, silence, withhold_all};
@@ -22,7 +23,7 @@ use crate::workers;
 /// Subjects whose panes are packed in one step.
 const TIDY: usize = 16;
 
-/// Versions whose alerts are written in one step.
+/// Documents of alerts that are written in one step.
 const ALERT_DOCUMENTS: usize = 16;
 
 /// Most windows that are judged in one go, shared out among the threads.
@@ -68,6 +69,8 @@ enum Stage {
     Burns(usize),
     /// Windows of labels, by their place.
     Labels(usize),
+    /// What the alerts tell.
+    Telling,
     /// What changed is written for the next checkpoint.
     Documents,
 }
@@ -96,6 +99,8 @@ pub(super) struct Boundary {
     labels: Vec<FinalLabels>,
     /// What actions ask of the windows that were judged; `None` if there are no actions.
     acted_on: Option<Vec<WindowView>>,
+    /// What is told, once everything is judged.
+    telling: Option<Telling>,
     stage: Stage,
 }
 
@@ -172,7 +177,8 @@ impl Engine {
                 windows.extend(progress.windows[before..].iter().map(drifts_only));
             }
             if !more {
-                self.tell(boundary.end, now, boundary.acted_on.as_deref().unwrap_or_default(), progress);
+                let windows = boundary.acted_on.as_deref().unwrap_or_default();
+                self.finish_telling(boundary.telling.take(), (boundary.end, now), windows, progress);
                 self.windows.apply_amendments();
                 reach(Place::WindowsJudged);
                 return Standing::EdgeDone;
@@ -216,6 +222,7 @@ impl Engine {
             watching,
             labels,
             acted_on,
+            telling: None,
             stage,
         }))
     }
@@ -276,7 +283,11 @@ impl Engine {
                         self.judge_labels(labels, progress);
                     }
                     let more = labels.is_some();
-                    (usize::from(more), if more { Stage::Labels(place + 1) } else { Stage::Documents })
+                    (usize::from(more), if more { Stage::Labels(place + 1) } else { Stage::Telling })
+                }
+                Stage::Telling => {
+                    let more = self.tell_some(boundary.end, &mut boundary.telling, progress);
+                    (usize::from(more), if more { Stage::Telling } else { Stage::Documents })
                 }
                 Stage::Documents => return self.write_documents(most),
             };
