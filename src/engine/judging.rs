@@ -7,7 +7,7 @@
 //! until the edge is finished, so that it brings the same whether it takes one call or thousands. A checkpoint is of
 //! whole edges; an edge that was cut short by a crash is judged anew from the start.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 
 use super::budgeted::Watching;
 use super::labels::FinalLabels;
@@ -17,7 +17,7 @@ use crate::fault::{Place, reach};
 use crate::monitor::{Known, WindowPlace, silence, withhold_all};
 use crate::subject::{Millis, Subject};
 use crate::view::{Level, VerdictView, WindowView};
-use crate::window::Plan;
+use crate::window::Lent;
 use crate::workers;
 
 /// Subjects whose panes are packed in one step.
@@ -80,8 +80,7 @@ struct DueWindow {
     subject: Subject,
     silent: Option<Millis>,
     covered: bool,
-    plan: Arc<Plan>,
-    counts: Vec<u64>,
+    lent: Lent,
     known: Known,
 }
 
@@ -232,7 +231,7 @@ impl Engine {
         loop {
             let (done, next) = match boundary.stage {
                 Stage::Tidy(first) => {
-                    let next = self.windows.tidy(boundary.edge, first, TIDY);
+                    let next = self.windows.tidy(boundary.edge, (first, TIDY), self.threads);
                     (1, next.map_or(Stage::Windows(0, 0), Stage::Tidy))
                 }
                 Stage::Windows(horizon, _) if horizon >= boundary.horizons.len() => (0, Stage::Watches(0)),
@@ -324,21 +323,23 @@ impl Engine {
         for (id, silent) in subjects.clone().copied() {
             let Some(subject) = self.windows.subject(id).cloned() else { continue };
             let covered = self.windows.covered(id, horizon.index, boundary.edge);
-            let mut counts = Vec::new();
-            let window = self.windows.window(id, horizon.index, boundary.edge, &mut counts);
-            let Some(plan) = window.map(Arc::clone) else { continue };
+            let Some(lent) = self.windows.lend(id, horizon.index, boundary.edge) else { continue };
             let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
-            let known = self.judge.known(&plan, place);
-            due.push(DueWindow { subject, silent, covered, plan, counts, known });
+            let known = self.judge.known(lent.plan(), place);
+            due.push(DueWindow { subject, silent, covered, lent, known });
         }
-        let judge = &self.judge;
-        let judged = workers::each(self.threads, due, |due| {
+        let (judge, windows) = (&self.judge, &self.windows);
+        let judged = workers::each(self.threads, due, |mut due| {
             let (subject, covered) = (&due.subject, due.covered);
             let place = WindowPlace { subject, horizon: &horizon.name, start, end, covered };
-            (judge.judge_known(&due.plan, place, &due.counts, &due.known), due)
+            let view = with_counts(|counts| {
+                windows.move_there(&mut due.lent, counts);
+                judge.judge_known(due.lent.plan(), place, counts, &due.known)
+            });
+            (view, due)
         });
         for (view, due) in judged {
-            self.take_window(horizon, view, &due, progress);
+            self.take_window(horizon, view, due, progress);
         }
         subjects.len()
     }
@@ -347,10 +348,11 @@ impl Engine {
         &mut self,
         horizon: &DueHorizon,
         mut view: WindowView,
-        due: &DueWindow,
+        due: DueWindow,
         progress: &mut Progress,
     ) {
-        let all_alert = self.watches.classical_alerts(&due.plan);
+        let all_alert = self.watches.classical_alerts(due.lent.plan());
+        self.windows.take_back(due.lent);
         let silent = due.silent.filter(|_| horizon.index == 0 && due.subject.segment.is_none());
         let silence = silent.zip(self.silence_after).map(|(silent, limit)| silence(silent, limit));
         view.verdicts.extend(silence);
@@ -367,6 +369,22 @@ impl Engine {
         }
         progress.windows.push(view);
     }
+}
+
+thread_local! {
+    /// Counters of the window that this thread judges, kept: there are tens of thousands of windows at an edge, each with
+    /// as many counters as would have memory fetched from the system.
+    static COUNTS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends counters that this thread keeps.
+fn with_counts<R>(work: impl FnOnce(&mut Vec<u64>) -> R) -> R {
+    COUNTS.with(|kept| {
+        let mut counts = kept.take();
+        let done = work(&mut counts);
+        kept.replace(counts);
+        done
+    })
 }
 
 /// A window without what no action asks for: of the verdicts the drifts are left.
