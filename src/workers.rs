@@ -2,7 +2,7 @@
 //! are.
 
 use std::num::NonZero;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -21,30 +21,33 @@ pub(crate) fn available() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get).min(MOST)
 }
 
-/// Does this work for each item, in as many parts as said, and gives the outcomes in the order of the items. What breaks on
+/// Does this work for each item, on as many threads as said, and gives the outcomes in the order of the items. Whoever is
+/// free takes the next item, so that a thread that is late, or an item that takes long, keeps nobody waiting. What breaks on
 /// another thread breaks here.
-pub(crate) fn each<T: Send, R: Send>(parts: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let size = items.len().div_ceil(parts.max(1)).max(1);
-    let others = OTHERS.as_ref().filter(|_| items.len() > size);
+pub(crate) fn each<T: Send, R: Send>(threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = threads.min(items.len());
+    let others = OTHERS.as_ref().filter(|_| threads > 1);
     let Some(others) = others else { return items.into_iter().map(work).collect() };
     let count = items.len();
-    let mut items = items.into_iter();
-    let mut parts: Vec<(Vec<T>, Vec<R>)> = Vec::new();
-    while items.len() > 0 {
-        parts.push((items.by_ref().take(size).collect(), Vec::new()));
-    }
-    let do_part = |(items, outcomes): &mut (Vec<T>, Vec<R>)| outcomes.extend(items.drain(..).map(&work));
+    let left = Mutex::new(items.into_iter().enumerate());
+    // Nothing breaks while the lock is held.
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take_turns = |outcomes: &mut Vec<(usize, R)>| {
+        outcomes.extend(std::iter::from_fn(next).map(|(place, item)| (place, work(item))));
+    };
+    let mut parts: Vec<Vec<(usize, R)>> = (0..threads).map(|_| Vec::new()).collect();
     others.in_place_scope(|scope| {
         let mut parts = parts.iter_mut();
         let own = parts.next();
         for part in parts {
-            scope.spawn(|_| do_part(part));
+            scope.spawn(|_| take_turns(part));
         }
-        own.into_iter().for_each(do_part);
+        own.into_iter().for_each(take_turns);
     });
-    let mut outcomes = Vec::with_capacity(count);
-    parts.into_iter().for_each(|(_, part)| outcomes.extend(part));
-    outcomes
+    let mut outcomes: Vec<(usize, R)> = Vec::with_capacity(count);
+    parts.into_iter().for_each(|part| outcomes.extend(part));
+    outcomes.sort_unstable_by_key(|(place, _)| *place);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 #[cfg(test)]

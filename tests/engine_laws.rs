@@ -12,6 +12,8 @@ mod silent;
 mod slices;
 #[path = "support/stored.rs"]
 mod stored;
+#[path = "engine_laws/threads.rs"]
+mod threads;
 #[path = "engine_laws/watermark.rs"]
 mod watermark;
 

@@ -100,10 +100,8 @@ impl Run {
             loop {
                 let progress;
                 (progress, standing) = self.engine.advance_some(now, STEPS_AT_ONCE);
-                for window in progress.windows {
-                    self.metrics.window(&window);
-                    self.board.publish(window);
-                }
+                progress.windows.iter().for_each(|window| self.metrics.window(window));
+                self.board.publish_all(progress.windows);
                 let spent = process_cpu().saturating_sub(began);
                 if standing != Standing::Judging || spent >= judge_for {
                     edge += spent;

@@ -130,16 +130,14 @@ impl Walk {
 
     /// Largest and smallest scaled difference after any cell, with 0 before the first.
     fn extremes(self, reference: &[u64], window: &[u64]) -> (i128, i128) {
-        let (Ok(n), Ok(m)) = (i64::try_from(self.n), i64::try_from(self.m)) else { return (0, 0) };
-        let (mut highest, mut lowest) = (0, 0);
-        if n.checked_mul(m).is_none() {
+        let Some((n, m, _)) = self.in_64_bits() else {
+            let (mut highest, mut lowest) = (0, 0);
             for step in self.steps(reference, window) {
                 highest = highest.max(step.after);
                 lowest = lowest.min(step.after);
             }
             return (highest, lowest);
-        }
-        // No part of a profile is larger than the whole, so nothing here leaves the range that `n * m` fits.
+        };
         let (mut difference, mut high, mut low) = (0_i64, 0, 0);
         for (&reference, &window) in reference.iter().zip(window) {
             difference += reference.cast_signed() * m - window.cast_signed() * n;
@@ -147,6 +145,13 @@ impl Walk {
             low = low.min(difference);
         }
         (i128::from(high), i128::from(low))
+    }
+
+    /// Both sizes and their product, if that fits: no part of a profile is larger than the whole, so that no scaled
+    /// difference leaves the range that the product fits.
+    fn in_64_bits(self) -> Option<(i64, i64, i64)> {
+        let (n, m) = (i64::try_from(self.n).ok()?, i64::try_from(self.m).ok()?);
+        Some((n, m, n.checked_mul(m)?))
     }
 
     fn share(self, scaled: i128) -> f64 {

@@ -1,9 +1,10 @@
-//! One round at an edge of panes: firing alerts into their groups, and what is due of each to its sinks.
+//! What one round at an edge of panes is made of: firing alerts with what keeps them back, and what is due of a group to
+//! its sinks. The order in which it is done is `round.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::digest::Digests;
-use super::group::{AlertId, Group, GroupId, Member, Suppression, group_labels};
+use super::group::{AlertId, Group, GroupId, Member, Suppression};
 use super::life::{Life, State};
 use super::route::{AUTOMATION, Node};
 use super::rules::{Sources, add_static};
@@ -67,45 +68,57 @@ pub struct Round {
 impl Alerts {
     /// Tells what is due at the edge `at`, the end of the windows just observed.
     pub fn announce(&mut self, at: Millis) -> Round {
-        self.clock = Some(at);
-        let due = self.digests.take_due(at).into_iter();
-        let mut round = Round {
-            digests: due.map(|(sink, digest)| (sink, Delivery::Digest(digest))).collect(),
-            ..Round::default()
-        };
-        let members = self.members(at);
-        let mut by_group: BTreeMap<GroupId, Vec<&Member>> =
-            self.groups.keys().map(|id| (id.clone(), Vec::new())).collect();
-        for member in &members {
-            for node in self.rules.tree.find(&member.labels) {
-                let id = (node.id.clone(), group_labels(node, &member.labels));
-                by_group.entry(id).or_default().push(member);
-            }
-        }
-        for (id, members) in by_group {
-            self.step(&id, &members, at, &mut round);
-        }
+        let (mut announcing, mut round) = self.begin_round(at);
+        while self.announce_some(&mut announcing, &mut round) {}
         round
     }
 
     /// Every firing alert, and what keeps it back.
     pub(super) fn members(&self, at: Millis) -> Vec<Member> {
         let mut members: Vec<Member> = Vec::new();
+        let mut sources = self.sources();
         for (id, version) in &self.versions {
-            for (key, lives) in &version.lives {
-                members.extend(self.member(id, version, key, lives));
-            }
+            self.members_of(id, version, &mut members, &mut sources);
         }
-        let rules = &self.rules.inhibitions;
-        let firing = || members.iter().map(|member| &member.labels).chain(&self.troubles);
-        let sources: Vec<Sources> = rules.iter().map(|rule| rule.sources(firing())).collect();
         for member in &mut members {
-            member.suppressed = self.suppression(&member.labels, at).or_else(|| {
-                let held = rules.iter().zip(&sources).find(|(rule, from)| rule.holds(&member.labels, from));
-                held.map(|(rule, _)| (Suppression::Inhibition, rule.text().to_owned()))
-            });
+            member.suppressed = self.kept_back(&member.labels, &sources, at);
         }
         members
+    }
+
+    /// What Anchorwatch's own troubles are to the rules of inhibition.
+    pub(super) fn sources(&self) -> Vec<Sources> {
+        self.rules.inhibitions.iter().map(|rule| rule.sources(self.troubles.iter())).collect()
+    }
+
+    /// Adds the firing alerts of a version, and what they are to the rules of inhibition.
+    pub(super) fn members_of(
+        &self,
+        id: &(String, String),
+        version: &VersionAlerts,
+        members: &mut Vec<Member>,
+        sources: &mut [Sources],
+    ) {
+        let before = members.len();
+        members.extend(version.lives.iter().filter_map(|(key, lives)| self.member(id, version, key, lives)));
+        let new = || members.iter().skip(before).map(|member| &member.labels);
+        for (rule, sources) in self.rules.inhibitions.iter().zip(sources) {
+            sources.extend(rule.sources(new()));
+        }
+    }
+
+    /// What keeps an alert with these labels back, given what fires.
+    pub(super) fn kept_back(
+        &self,
+        labels: &Labels,
+        sources: &[Sources],
+        at: Millis,
+    ) -> Option<(Suppression, String)> {
+        self.suppression(labels, at).or_else(|| {
+            let mut rules = self.rules.inhibitions.iter().zip(sources);
+            let held = rules.find(|(rule, from)| rule.holds(labels, from));
+            held.map(|(rule, _)| (Suppression::Inhibition, rule.text().to_owned()))
+        })
     }
 
     /// The silence or maintenance window that keeps labels back.
@@ -163,7 +176,8 @@ impl Alerts {
         labels
     }
 
-    fn step(&mut self, id: &GroupId, members: &[&Member], at: Millis, round: &mut Round) {
+    /// Tells what is due of one group, given its members.
+    pub(super) fn tell_group(&mut self, id: &GroupId, members: &[&Member], at: Millis, round: &mut Round) {
         let orphaned = Node::orphaned(&id.0);
         let node = self.rules.tree.node(&id.0).unwrap_or(&orphaned);
         let known = self.groups.contains_key(id);

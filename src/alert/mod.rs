@@ -15,6 +15,7 @@ mod life;
 mod matcher;
 mod notification;
 mod quiet;
+mod round;
 mod route;
 mod rules;
 mod show;
@@ -37,6 +38,7 @@ pub use group::Suppression;
 pub use matcher::{Labels, Matcher, MatcherError, OWN_LABELS, all_fit, is_label, parse_all};
 pub use notification::*;
 pub use quiet::{MAX_SILENCES, TimesError, check_times};
+pub(crate) use round::Announcing;
 pub use route::{DEFAULT_GROUP_BY, Destination, explain};
 pub use rules::placeholders;
 
@@ -111,7 +113,7 @@ pub struct Alerts {
     /// Latest edge of a pane, in event time.
     clock: Option<Millis>,
     dirty: BTreeSet<(String, String)>,
-    /// Documents of versions that were written ahead of the checkpoint; of one that changed again the next text counts.
+    /// Documents that were written ahead of the checkpoint; of one that changed again the next text counts.
     written: BTreeMap<String, Option<String>>,
     dirty_groups: BTreeSet<GroupId>,
     steps: Vec<AlertStep>,
@@ -269,19 +271,25 @@ impl Alerts {
         std::mem::take(&mut self.steps)
     }
 
-    /// Writes documents of at most so many versions ahead of the next checkpoint, so that an edge at which thousands of them
-    /// change does not make it long. False if there were none.
+    /// Writes at most so many documents of versions and groups ahead of the next checkpoint, so that an edge at which
+    /// thousands of them change does not make it long. False if there were none.
     pub fn write_some(&mut self, most: usize) -> bool {
         let mut any = false;
         for _ in 0..most {
-            let Some(id) = self.dirty.pop_first() else { break };
-            any = true;
-            let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
-            let Some(version) = self.versions.get(&id) else {
-                self.written.insert(name, None);
-                continue;
+            let (name, text) = if let Some(id) = self.dirty.pop_first() {
+                let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
+                let version = self.versions.get(&id);
+                (name, version.map(|version| json(&(&id.0, &id.1, version))))
+            } else if let Some(id) = self.dirty_groups.pop_first() {
+                (group_document(&id), self.groups.get(&id).map(json))
+            } else {
+                break;
             };
-            self.written.extend(json(&(&id.0, &id.1, version)).map(|text| (name, Some(text))));
+            any = true;
+            match text {
+                None => _ = self.written.insert(name, None),
+                Some(text) => self.written.extend(text.map(|text| (name, Some(text)))),
+            }
         }
         any
     }
@@ -290,10 +298,6 @@ impl Alerts {
     pub fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
         self.write_some(usize::MAX);
         let mut documents = std::mem::take(&mut self.written);
-        for id in std::mem::take(&mut self.dirty_groups) {
-            let text = self.groups.get(&id).and_then(json);
-            documents.insert(group_document(&id), text);
-        }
         if std::mem::take(&mut self.silences.dirty) {
             documents.extend(json(&self.silences).map(|text| (SILENCES.to_owned(), Some(text))));
         }

@@ -41,14 +41,14 @@ impl Publisher {
 
     pub(super) fn progress(&self, progress: Progress) {
         let newest = newest(&progress.windows);
-        for (window, newest) in progress.windows.into_iter().zip(newest) {
+        for (window, newest) in progress.windows.iter().zip(newest) {
             if newest {
-                self.metrics.window(&window);
+                self.metrics.window(window);
             } else {
                 self.metrics.window_judged(window.level);
             }
-            self.board.publish(window);
         }
+        self.board.publish_all(progress.windows);
         for step in &progress.steps {
             self.metrics.alert_transition(step.kind, step.to);
         }

@@ -10,8 +10,10 @@ use crate::monitor::calibrated::{
     CALIBRATED, Counted, ModelWatch, Place, Teller, Told, VERSION_WINDOWS, VOLUME, compares_versions,
     version_views, views,
 };
+use crate::monitor::estimate::estimate;
 use crate::reference::{Layout, Reference, Slice};
 use crate::subject::Subject;
+use crate::view::{EstimateView, WindowView};
 use crate::window::{Plan, Plans};
 use crate::workers;
 
@@ -74,14 +76,9 @@ struct DueVersion<'a> {
 
 /// A version whose window was judged.
 struct JudgedVersion {
-    subject: Subject,
-    plan: Arc<Plan>,
-    sharing: u32,
     step: Step,
-    stepped: Stepped,
-    counts: Vec<u64>,
-    /// Rows of the whole and of each segment.
-    rows: BTreeMap<Option<String>, u64>,
+    views: Vec<WindowView>,
+    estimate: Option<EstimateView>,
 }
 
 impl Engine {
@@ -119,34 +116,15 @@ impl Engine {
         let whole: Vec<_> = whole.collect();
         let due: Vec<DueVersion<'_>> =
             whole.into_iter().filter_map(|version| self.due_version(version, *window)).collect();
-        let windows = &self.windows;
-        let start = window.from * windows.settings().pane_ms;
-        let judged = workers::each(self.threads, due, |due| {
-            let sum = windows.sum(due.whole, window.from, window.to);
-            let counts = sum.map_or_else(Vec::new, |(_, counts)| counts);
-            let mut slices = HashMap::new();
-            let mut rows = BTreeMap::from([(None, rows_of(&counts))]);
-            for id in due.segments {
-                let name = windows.subject(*id).and_then(|subject| subject.segment.clone());
-                if let (Some(name), Some((_, counts))) = (name, windows.sum(*id, window.from, window.to)) {
-                    rows.insert(Some(name.to_string()), rows_of(&counts));
-                    slices.insert(Slice::Segment(name.to_string()), counts);
-                }
+        let engine: &Self = self;
+        let judged = workers::each(self.threads, due, |due| engine.judge_version(due, *window));
+        for JudgedVersion { step, views, estimate } in judged {
+            self.watches.end(step);
+            self.labels.expect(estimate);
+            for view in views {
+                self.alerts.observe(&view);
+                progress.windows.push(view);
             }
-            let counted = Counted { whole: &counts, slices: &slices };
-            let (step, stepped) = due.step.step((start, due.sharing), counted);
-            JudgedVersion {
-                subject: due.subject,
-                plan: due.plan,
-                sharing: due.sharing,
-                step,
-                stepped,
-                counts,
-                rows,
-            }
-        });
-        for one in judged {
-            self.take_version(one, *window, progress);
         }
         versions.len()
     }
@@ -187,19 +165,30 @@ impl Engine {
         Some(DueVersion { whole: *whole, segments, subject, plan, sharing, step })
     }
 
-    fn take_version(&mut self, one: JudgedVersion, window: Window, progress: &mut Progress) {
-        let JudgedVersion { subject, plan, sharing, step, stepped, counts, rows } = one;
-        self.watches.end(step);
+    /// Judges the window of a version, on whatever thread.
+    fn judge_version(&self, due: DueVersion<'_>, window: Window) -> JudgedVersion {
+        let DueVersion { whole, segments, subject, plan, sharing, step } = due;
+        let windows = &self.windows;
+        let sum = windows.sum(whole, window.from, window.to);
+        let counts = sum.map_or_else(Vec::new, |(_, counts)| counts);
+        let mut slices = HashMap::new();
+        let mut rows = BTreeMap::from([(None, rows_of(&counts))]);
+        for id in segments {
+            let name = windows.subject(*id).and_then(|subject| subject.segment.clone());
+            if let (Some(name), Some((_, counts))) = (name, windows.sum(*id, window.from, window.to)) {
+                rows.insert(Some(name.to_string()), rows_of(&counts));
+                slices.insert(Slice::Segment(name.to_string()), counts);
+            }
+        }
         let place = Place { sharing, ..self.place(&subject, &plan, window) };
+        let counted = Counted { whole: &counts, slices: &slices };
+        let (step, stepped) = step.step((place.start, sharing), counted);
         let teller = self.teller(place, &plan.reference, &stepped);
         let told: &Told<'_> = &|finding| teller.tell(finding);
         let Stepped { watch, judged, .. } = &stepped;
-        let judged = views(place, &plan.reference, watch.monitored(), judged, &rows, told);
-        self.labels.estimate(&plan.reference, &counts, &judged);
-        for view in judged {
-            self.alerts.observe(&view);
-            progress.windows.push(view);
-        }
+        let views = views(place, &plan.reference, watch.monitored(), judged, &rows, told);
+        let estimate = estimate(&plan.reference, &counts, &views);
+        JudgedVersion { step, views, estimate }
     }
 
     /// Compares the versions of a model whose baseline held several, those of one shape at a time: events that were cut at

@@ -1,5 +1,5 @@
 //! Steps 6 to 9 of 10: at a closing edge the windows that end there are judged one after the other, and then all of it is
-//! told at once.
+//! told.
 //!
 //! An edge may take many calls, so that records are read in between: ten thousand subjects are judged in a second, and a
 //! batch of records never waits for that. What is judged is fixed when the edge begins: the subjects, what is known to be
@@ -7,22 +7,23 @@
 //! until the edge is finished, so that it brings the same whether it takes one call or thousands. A checkpoint is of
 //! whole edges; an edge that was cut short by a crash is judged anew from the start.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 
 use super::budgeted::Watching;
 use super::labels::FinalLabels;
+use super::tell::Telling;
 use super::{Engine, Progress, SubjectId};
 use crate::fault::{Place, reach};
 use crate::monitor::{Known, WindowPlace, silence, withhold_all};
 use crate::subject::{Millis, Subject};
 use crate::view::{Level, VerdictView, WindowView};
-use crate::window::Plan;
+use crate::window::Lent;
 use crate::workers;
 
 /// Subjects whose panes are packed in one step.
 const TIDY: usize = 16;
 
-/// Versions whose alerts are written in one step.
+/// Documents of alerts that are written in one step.
 const ALERT_DOCUMENTS: usize = 16;
 
 /// Most windows that are judged in one go, shared out among the threads.
@@ -68,6 +69,8 @@ enum Stage {
     Burns(usize),
     /// Windows of labels, by their place.
     Labels(usize),
+    /// What the alerts tell.
+    Telling,
     /// What changed is written for the next checkpoint.
     Documents,
 }
@@ -77,8 +80,7 @@ struct DueWindow {
     subject: Subject,
     silent: Option<Millis>,
     covered: bool,
-    plan: Arc<Plan>,
-    counts: Vec<u64>,
+    lent: Lent,
     known: Known,
 }
 
@@ -96,6 +98,8 @@ pub(super) struct Boundary {
     labels: Vec<FinalLabels>,
     /// What actions ask of the windows that were judged; `None` if there are no actions.
     acted_on: Option<Vec<WindowView>>,
+    /// What is told, once everything is judged.
+    telling: Option<Telling>,
     stage: Stage,
 }
 
@@ -171,7 +175,8 @@ impl Engine {
                 windows.extend(progress.windows[before..].iter().map(drifts_only));
             }
             if !more {
-                self.tell(boundary.end, now, boundary.acted_on.as_deref().unwrap_or_default(), progress);
+                let windows = boundary.acted_on.as_deref().unwrap_or_default();
+                self.finish_telling(boundary.telling.take(), (boundary.end, now), windows, progress);
                 self.windows.apply_amendments();
                 reach(Place::WindowsJudged);
                 return Standing::EdgeDone;
@@ -215,6 +220,7 @@ impl Engine {
             watching,
             labels,
             acted_on,
+            telling: None,
             stage,
         }))
     }
@@ -224,7 +230,7 @@ impl Engine {
         loop {
             let (done, next) = match boundary.stage {
                 Stage::Tidy(first) => {
-                    let next = self.windows.tidy(boundary.edge, first, TIDY);
+                    let next = self.windows.tidy(boundary.edge, (first, TIDY), self.threads);
                     (1, next.map_or(Stage::Windows(0, 0), Stage::Tidy))
                 }
                 Stage::Windows(horizon, _) if horizon >= boundary.horizons.len() => (0, Stage::Watches(0)),
@@ -275,7 +281,11 @@ impl Engine {
                         self.judge_labels(labels, progress);
                     }
                     let more = labels.is_some();
-                    (usize::from(more), if more { Stage::Labels(place + 1) } else { Stage::Documents })
+                    (usize::from(more), if more { Stage::Labels(place + 1) } else { Stage::Telling })
+                }
+                Stage::Telling => {
+                    let more = self.tell_some(boundary.end, &mut boundary.telling, progress);
+                    (usize::from(more), if more { Stage::Telling } else { Stage::Documents })
                 }
                 Stage::Documents => return self.write_documents(most),
             };
@@ -312,21 +322,23 @@ impl Engine {
         for (id, silent) in subjects.clone().copied() {
             let Some(subject) = self.windows.subject(id).cloned() else { continue };
             let covered = self.windows.covered(id, horizon.index, boundary.edge);
-            let mut counts = Vec::new();
-            let window = self.windows.window(id, horizon.index, boundary.edge, &mut counts);
-            let Some(plan) = window.map(Arc::clone) else { continue };
+            let Some(lent) = self.windows.lend(id, horizon.index, boundary.edge) else { continue };
             let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
-            let known = self.judge.known(&plan, place);
-            due.push(DueWindow { subject, silent, covered, plan, counts, known });
+            let known = self.judge.known(lent.plan(), place);
+            due.push(DueWindow { subject, silent, covered, lent, known });
         }
-        let judge = &self.judge;
-        let judged = workers::each(self.threads, due, |due| {
+        let (judge, windows) = (&self.judge, &self.windows);
+        let judged = workers::each(self.threads, due, |mut due| {
             let (subject, covered) = (&due.subject, due.covered);
             let place = WindowPlace { subject, horizon: &horizon.name, start, end, covered };
-            (judge.judge_known(&due.plan, place, &due.counts, &due.known), due)
+            let view = with_counts(|counts| {
+                windows.move_there(&mut due.lent, counts);
+                judge.judge_known(due.lent.plan(), place, counts, &due.known)
+            });
+            (view, due)
         });
         for (view, due) in judged {
-            self.take_window(horizon, view, &due, progress);
+            self.take_window(horizon, view, due, progress);
         }
         subjects.len()
     }
@@ -335,10 +347,11 @@ impl Engine {
         &mut self,
         horizon: &DueHorizon,
         mut view: WindowView,
-        due: &DueWindow,
+        due: DueWindow,
         progress: &mut Progress,
     ) {
-        let all_alert = self.watches.classical_alerts(&due.plan);
+        let all_alert = self.watches.classical_alerts(due.lent.plan());
+        self.windows.take_back(due.lent);
         let silent = due.silent.filter(|_| horizon.index == 0 && due.subject.segment.is_none());
         let silence = silent.zip(self.silence_after).map(|(silent, limit)| silence(silent, limit));
         view.verdicts.extend(silence);
@@ -355,6 +368,22 @@ impl Engine {
         }
         progress.windows.push(view);
     }
+}
+
+thread_local! {
+    /// Counters of the window that this thread judges, kept: there are tens of thousands of windows at an edge, each with
+    /// as many counters as would have memory fetched from the system.
+    static COUNTS: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends counters that this thread keeps.
+fn with_counts<R>(work: impl FnOnce(&mut Vec<u64>) -> R) -> R {
+    COUNTS.with(|kept| {
+        let mut counts = kept.take();
+        let done = work(&mut counts);
+        kept.replace(counts);
+        done
+    })
 }
 
 /// A window without what no action asks for: of the verdicts the drifts are left.

@@ -9,10 +9,9 @@ use super::{Engine, Progress};
 use crate::config::{Config, Verdicts};
 use crate::event::{Event, Named, Scalar};
 use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place, Told, views};
-use crate::monitor::estimate::estimate;
-use crate::reference::{Layout, Outcome, Reference, Slice};
+use crate::reference::{Layout, Outcome, Slice};
 use crate::subject::Millis;
-use crate::view::{EstimateView, JoinView, LabelsView, WindowView};
+use crate::view::{EstimateView, JoinView, LabelsView};
 use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, outcome, truth};
 
 /// Predictions with their labels, in windows of prediction time.
@@ -68,11 +67,10 @@ impl Labels {
         Sharing::new(self.window_ms, longest, wait + grace + 2 * self.window_ms)
     }
 
-    /// Shows what a window that was judged lets expect of the performance.
-    pub(super) fn estimate(&mut self, reference: &Reference, counts: &[u64], windows: &[WindowView]) {
-        if let Some(estimate) = estimate(reference, counts, windows) {
-            self.estimates.insert((estimate.model.clone(), estimate.version.clone()), estimate);
-        }
+    /// Shows what a window that was judged lets expect of the performance, if anything.
+    pub(super) fn expect(&mut self, estimate: Option<EstimateView>) {
+        self.estimates
+            .extend(estimate.map(|estimate| ((estimate.model.clone(), estimate.version.clone()), estimate)));
     }
 
     /// Forgets versions that are no longer watched, and models that are not known.

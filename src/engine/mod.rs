@@ -198,6 +198,12 @@ impl Engine {
         self.windows.set_budget(bytes);
     }
 
+    /// Has edges judged by so many threads, this one among them, instead of as many as the machine has. What they bring does
+    /// not depend on it.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.threads = threads.max(1);
+    }
+
     /// The memory of windows: what may be spoken for and what is, and the versions in it.
     #[must_use]
     pub fn memory(&self) -> MemoryView {

@@ -10,7 +10,7 @@ use super::sharing::Sharing;
 use crate::config::{Config, Monitor, Tolerated, Untimed, Verdicts};
 use crate::monitor::calibrated::{
     AlarmTally, BLOCKS, BudgetDays, Counted, Episodes, Finding, Judged, ModelWatch, ModelWatchState, Seen,
-    Topic, severity,
+    Topic, json_of_about, severity,
 };
 use crate::reference::Reference;
 use crate::subject::Millis;
@@ -57,12 +57,13 @@ impl Kind {
         let Memory::Live(state) = &kept.memory else { return Vec::new() };
         let text = state
             .encode()
-            .and_then(|state| serde_json::to_string(&(model, version, &kept.reference, state, tally)));
+            .and_then(|state| json_of_about(&(model, version, &kept.reference, &state, tally), state.len()));
         // Numbers and text are always written; and windows without their head would be of no use.
         let Ok(text) = text else { return Vec::new() };
         let blocks = (0..BLOCKS).filter(|block| kept.unwritten & 1 << block != 0);
         let windows = blocks.filter_map(|block| {
-            let text = serde_json::to_string(&(model, version, block, state.encode_block(block)));
+            let windows = state.encode_block(block);
+            let text = json_of_about(&(model, version, block, &windows), windows.len());
             Some((of_block(block), Some(text.ok()?)))
         });
         windows.chain([(head, Some(text))]).collect()

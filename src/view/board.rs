@@ -9,6 +9,7 @@ use super::{
     WindowView,
 };
 use crate::subject::Subject;
+use crate::workers;
 
 /// A document that is replaced as a whole; readers keep the one they took.
 #[derive(Debug, Default)]
@@ -49,9 +50,22 @@ pub struct Board {
 impl Board {
     /// Shows a judged window in place of the last one of its subject and horizon.
     pub fn publish(&self, window: WindowView) {
+        self.show(window);
+    }
+
+    /// Shows judged windows in this order. Those whose places they take are forgotten on several threads: a window is
+    /// hundreds of small pieces, and at an edge there are thousands of them.
+    pub fn publish_all(&self, windows: impl IntoIterator<Item = WindowView>) {
+        let gone = windows.into_iter().filter_map(|window| self.show(window)).collect();
+        workers::each(workers::available(), gone, drop);
+    }
+
+    /// Gives the window whose place this one takes.
+    fn show(&self, window: WindowView) -> Option<Arc<WindowView>> {
         let mut entry = self.subjects.entry(window.subject()).or_default();
-        let next = entry.with(Arc::new(window));
+        let (next, gone) = entry.with(Arc::new(window));
         *entry = Arc::new(next);
+        gone
     }
 
     /// Forgets all windows of a version, with its segments.

@@ -185,14 +185,18 @@ pub struct SubjectView {
 }
 
 impl SubjectView {
-    /// The same subject after this window was judged: it takes the place of the last one of its horizon.
+    /// The same subject after this window was judged: it takes the place of the last one of its horizon, which is given
+    /// out.
     #[must_use]
-    pub fn with(&self, window: Arc<WindowView>) -> Self {
+    pub fn with(&self, window: Arc<WindowView>) -> (Self, Option<Arc<WindowView>>) {
         let mut windows = self.windows.clone();
-        match windows.iter_mut().find(|known| known.horizon == window.horizon) {
-            Some(known) => *known = window,
-            None => windows.push(window),
-        }
-        Self { windows }
+        let gone = match windows.iter_mut().find(|known| known.horizon == window.horizon) {
+            Some(known) => Some(std::mem::replace(known, window)),
+            None => {
+                windows.push(window);
+                None
+            }
+        };
+        (Self { windows }, gone)
     }
 }

@@ -42,13 +42,11 @@ pub(super) struct Gathered {
     pub(super) gone: Vec<i64>,
 }
 
-/// Gathers the panes in `[start, end)` that were counted against one plan, for each plan. `scratch` is kept between
-/// calls.
+/// Gathers the panes in `[start, end)` that were counted against one plan, for each plan.
 pub(super) fn gather(
     panes: &mut BTreeMap<i64, PaneCounts>,
     (start, end): (i64, i64),
     plans: &Plans,
-    scratch: &mut Vec<u64>,
 ) -> Vec<Gathered> {
     let begins = |pane: i64| plans.at(pane).map(|(begins, _)| begins);
     let numbers: Vec<i64> = panes.range(start..end).map(|(number, _)| *number).collect();
@@ -59,18 +57,17 @@ pub(super) fn gather(
         if gone.is_empty() {
             continue;
         }
-        scratch.clear();
-        scratch.resize(plan.layout.len(), 0);
+        let mut counts = vec![0_u64; plan.layout.len()];
         for number in group {
             if let Some(pane) = panes.remove(number) {
                 pane.each(plan.layout.len(), |slot, amount| {
-                    if let Some(counter) = scratch.get_mut(slot) {
+                    if let Some(counter) = counts.get_mut(slot) {
                         *counter = counter.saturating_add(amount);
                     }
                 });
             }
         }
-        panes.insert(*into, PaneCounts::from(encode_sparse(scratch)));
+        panes.insert(*into, PaneCounts::from(encode_sparse(&counts)));
         all.push(Gathered { into: *into, gone: gone.to_vec() });
     }
     all

@@ -109,8 +109,10 @@ fn change<T: Copy>(counters: &mut [T], slot: usize, of: impl Fn(T) -> Option<T>)
 struct Total {
     /// Empty while nothing was counted.
     low: Low,
-    /// What is above, of the counters that have it.
-    high: BTreeMap<usize, u64>,
+    /// What is above, of the counters that have it, in their order.
+    high: Vec<(u32, u64)>,
+    /// Where the last one was found: panes hand their counters out in order, so that the next is at hand.
+    last: usize,
 }
 
 /// Part of the counters that may have something beside them before all become wider.
@@ -121,25 +123,41 @@ impl Total {
         *self = Self::default();
     }
 
-    fn get(&self, slot: usize) -> u64 {
-        let high = if self.high.is_empty() { 0 } else { self.high.get(&slot).copied().unwrap_or(0) };
-        self.low.get(slot).map_or(0, |low| (high << self.low.bits()) | low)
+    /// Place of what a counter has above, or where it would be.
+    fn find(&mut self, slot: u32) -> Result<usize, usize> {
+        let known = |place: usize| self.high.get(place).map(|(known, _)| *known);
+        let fits = |place: &usize| {
+            known(*place).is_none_or(|known| known >= slot)
+                && place.checked_sub(1).is_none_or(|before| known(before).is_some_and(|known| known < slot))
+        };
+        let found = match [self.last, self.last + 1].into_iter().find(fits) {
+            Some(place) if known(place) == Some(slot) => Ok(place),
+            Some(place) => Err(place),
+            None => self.high.binary_search_by_key(&slot, |(known, _)| *known),
+        };
+        self.last = found.unwrap_or_else(|place| place);
+        found
     }
 
-    fn set(&mut self, slot: usize, count: u64) {
-        if slot >= self.low.len() {
-            return;
-        }
+    /// Changes a counter of whatever size; false if there is none, or no such count.
+    fn change(&mut self, slot: usize, of: impl Fn(u64) -> Option<u64>) -> bool {
+        let Some((low, key)) = self.low.get(slot).zip(u32::try_from(slot).ok()) else { return false };
+        let (place, bits) = (self.find(key), self.low.bits());
+        let high = place.ok().and_then(|place| self.high.get(place)).map_or(0, |(_, high)| *high);
+        let Some(count) = of((high << bits) | low) else { return false };
         self.low.set(slot, count);
-        let high = count >> self.low.bits();
-        if high > 0 {
-            self.high.insert(slot, high);
-            if self.high.len() > self.low.len() / MOST_HIGH {
-                self.widen();
+        match (place, count >> bits) {
+            (Ok(place), 0) => _ = self.high.remove(place),
+            (Ok(place), high) => self.high[place].1 = high,
+            (Err(_), 0) => {}
+            (Err(place), high) => {
+                self.high.insert(place, (key, high));
+                if self.high.len() > self.low.len() / MOST_HIGH {
+                    self.widen();
+                }
             }
-        } else if !self.high.is_empty() {
-            self.high.remove(&slot);
         }
+        true
     }
 
     /// Makes all counters wider; the widest stay.
@@ -150,12 +168,14 @@ impl Total {
             Low::Words(_) => return,
         };
         let narrow = std::mem::replace(&mut self.low, low);
-        for (slot, high) in std::mem::take(&mut self.high) {
+        self.last = 0;
+        for (key, high) in std::mem::take(&mut self.high) {
+            let slot = key as usize;
             let count = (high << narrow.bits()) | narrow.get(slot).unwrap_or(0);
             self.low.set(slot, count);
             let high = count >> self.low.bits();
             if high > 0 {
-                self.high.insert(slot, high);
+                self.high.push((key, high));
             }
         }
     }
@@ -165,20 +185,13 @@ impl Total {
             self.low = Low::Bytes(vec![0; len]);
         }
         if !self.low.add(slot, amount) {
-            self.set(slot, self.get(slot).saturating_add(amount));
+            self.change(slot, |count| Some(count.saturating_add(amount)));
         }
     }
 
     /// False if there is less to begin with.
     fn subtract(&mut self, slot: usize, amount: u64) -> bool {
-        if self.low.subtract(slot, amount) {
-            return true;
-        }
-        let left = self.get(slot).checked_sub(amount);
-        left.is_some_and(|left| {
-            self.set(slot, left);
-            true
-        })
+        self.low.subtract(slot, amount) || self.change(slot, |count| count.checked_sub(amount))
     }
 
     fn write_to(&self, len: usize, counts: &mut Vec<u64>) {
@@ -187,7 +200,7 @@ impl Total {
         self.low.write_to(counts);
         counts.resize(len, 0);
         for (slot, high) in &self.high {
-            if let Some(count) = counts.get_mut(*slot) {
+            if let Some(count) = counts.get_mut(*slot as usize) {
                 *count |= high << self.low.bits();
             }
         }
@@ -204,7 +217,7 @@ pub(super) struct RollingTotal {
 }
 
 impl RollingTotal {
-    /// Moves the window to `[to - length, to)` and writes its counts, or gives `None` if no reference applies there.
+    /// Moves the window to `[to - length, to)` and writes its counts: none if no reference applies there.
     ///
     /// A window that was not moved for longer than `every` is summed anew: panes that it holds may be gone by then.
     pub(super) fn advance(
@@ -214,8 +227,8 @@ impl RollingTotal {
         plans: &Plans,
         panes: &BTreeMap<i64, PaneCounts>,
         counts: &mut Vec<u64>,
-    ) -> Option<&Arc<Plan>> {
-        let (begins, plan) = plans.at(to - 1)?;
+    ) {
+        let Some((begins, plan)) = plans.at(to - 1) else { return counts.clear() };
         let len = plan.layout.len();
         let from = (to - length).max(begins);
         let continues = self.plan.as_ref().is_some_and(|known| known.reference_id == plan.reference_id)
@@ -235,7 +248,6 @@ impl RollingTotal {
         }
         (self.from, self.to) = (from, to);
         self.total.write_to(len, counts);
-        self.plan.as_ref()
     }
 
     fn slide(&mut self, len: usize, (from, to): (i64, i64), panes: &BTreeMap<i64, PaneCounts>) {
@@ -255,6 +267,16 @@ impl RollingTotal {
         }
     }
 
+    /// Writes the sum of the panes in `[from, to)` that were counted against this plan, if it is just that; false if not.
+    pub(super) fn sum(&self, (from, to): (i64, i64), plan: &Plan, counts: &mut Vec<u64>) -> bool {
+        let counted = self.plan.as_ref().is_some_and(|known| known.reference_id == plan.reference_id);
+        let is_it = counted && (self.from, self.to) == (from, to);
+        if is_it {
+            self.total.write_to(plan.layout.len(), counts);
+        }
+        is_it
+    }
+
     /// Takes an increment that a late event makes to a pane already inside the window.
     pub(super) fn amend(&mut self, pane: i64, len: usize, slot: usize, amount: u64) {
         if slot < len && (self.from..self.to).contains(&pane) {
@@ -271,8 +293,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counters_of_any_size_add_and_subtract_exactly(steps in proptest::collection::vec((0_usize..4, any::<u64>().prop_map(|x| x >> 6), any::<bool>()), 0..40), len in prop_oneof![Just(4_usize), Just(100)]) {
-            let (mut total, mut right) = (Total::default(), [0_u64; 4]);
+        fn counters_of_any_size_add_and_subtract_exactly(steps in proptest::collection::vec((0_usize..16, any::<u64>().prop_map(|x| x >> 7), any::<bool>()), 0..80), len in prop_oneof![Just(16_usize), Just(100), Just(600)]) {
+            let (mut total, mut right) = (Total::default(), [0_u64; 16]);
             for (slot, amount, adds) in steps {
                 let amount = amount >> [0, 30, 44, 50][(amount % 4) as usize];
                 if adds {
@@ -285,8 +307,8 @@ mod tests {
                 }
                 let mut counts = Vec::new();
                 total.write_to(len, &mut counts);
-                prop_assert_eq!(&counts[..4], &right);
-                prop_assert!(counts.len() == len && counts[4..].iter().all(|count| *count == 0));
+                prop_assert_eq!(&counts[..16], &right);
+                prop_assert!(counts.len() == len && counts[16..].iter().all(|count| *count == 0));
             }
         }
     }

@@ -17,6 +17,7 @@ mod horizon;
 mod join;
 mod last_record;
 mod leaving;
+mod moving;
 mod observe;
 mod pairs;
 mod pane;
@@ -41,6 +42,7 @@ pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
 pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
 pub use last_record::{LastRecord, record_hash};
+pub use moving::Lent;
 pub use observe::{Seen, Usual};
 pub use pane::PaneCounts;
 pub use partition::{Partition, PartitionId, Partitions, Patience};
@@ -287,16 +289,16 @@ impl Windows {
     }
 
     /// Packs what was counted in the pane that closed at `edge`, and gathers old panes, for the subjects numbered from
-    /// `first` on, at most `most` of them; gives the number of the next one, or `None` after the last.
-    pub fn tidy(&mut self, edge: i64, first: usize, most: usize) -> Option<usize> {
+    /// `first` on, at most `most` of them, shared out among so many threads; gives the number of the next one, or `None`
+    /// after the last.
+    pub fn tidy(&mut self, edge: i64, (first, most): (usize, usize), threads: usize) -> Option<usize> {
         let next = first.saturating_add(most).min(self.subjects.len());
-        for id in (first..next).filter_map(|id| SubjectId::try_from(id).ok()) {
-            let Some(subject) = self.subjects.name(id) else { continue };
-            let version = self.by_name.get(&*subject.model).and_then(|known| known.get(&*subject.version));
-            if let Some(index) = version {
-                self.subjects.tidy(id, edge, &self.versions[*index].plans);
-            }
-        }
+        let Self { subjects, by_name, versions, .. } = self;
+        let plans = |subject: &Subject| {
+            let index = *by_name.get(&*subject.model)?.get(&*subject.version)?;
+            versions.get(index).map(|version| &version.plans)
+        };
+        subjects.tidy(first..next, edge, plans, threads);
         (next < self.subjects.len()).then_some(next)
     }
 
@@ -356,32 +358,13 @@ impl Windows {
         self.subjects.first_panes()
     }
 
-    /// Counts of one subject in the window of one horizon that ends at `edge`, with the plan they follow; `None` before
-    /// the subject was first seen.
-    pub fn window(
-        &mut self,
-        id: SubjectId,
-        horizon: usize,
-        edge: i64,
-        counts: &mut Vec<u64>,
-    ) -> Option<&Arc<Plan>> {
-        if !self.subjects.seen_before(id, edge) {
-            return None;
-        }
-        let settings = self.settings.horizons.get(horizon)?;
-        let length = (settings.panes, settings.every);
-        let subject = self.subjects.name(id)?;
-        let index = *self.by_name.get(&*subject.model)?.get(&*subject.version)?;
-        self.subjects.window((id, horizon, edge), length, &self.versions[index].plans, counts)
-    }
-
     /// Sum of a subject's panes in `[from, to)`, with the plan they follow; `None` before the subject was first seen,
     /// and where the plan began later than `from`. The range must be a window that [`WindowSettings::blocks`] knows of, or
     /// younger than the first block: older panes are kept in blocks.
     #[must_use]
     pub fn sum(&self, id: SubjectId, from: i64, to: i64) -> Option<(Arc<Plan>, Vec<u64>)> {
         let plan = self.plan_over(id, from, to)?;
-        Some((Arc::clone(plan), self.subjects.sum(id, from, to, plan.layout.len())))
+        Some((Arc::clone(plan), self.subjects.sum(id, (from, to), plan)))
     }
 
     /// The plan that a subject's panes in `[from, to)` follow; `None` as for [`Windows::sum`].

@@ -3,6 +3,7 @@
 mod leaving;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
@@ -15,6 +16,7 @@ use super::plan::{Plan, Plans};
 use super::settings::{Blocks, WindowSettings};
 use crate::engine::{PaneRow, SubjectId, SubjectNumber};
 use crate::subject::Subject;
+use crate::workers;
 
 /// A model version with its plans and the numbers of its subjects.
 #[derive(Debug)]
@@ -87,6 +89,17 @@ struct SubjectState {
     turn: i64,
 }
 
+impl SubjectState {
+    /// Packs the pane that was just closed, and gathers old ones where it is their time.
+    fn tidy(&mut self, edge: i64, levels: &[Blocks], plans: &Plans) -> Vec<Gathered> {
+        if let Some(pane) = self.panes.get_mut(&(edge - 1)) {
+            pane.pack();
+        }
+        let due = levels.iter().filter_map(|level| blocks::due(*level, edge, self.turn));
+        due.flat_map(|range| blocks::gather(&mut self.panes, range, plans)).collect()
+    }
+}
+
 /// Increments that wait until the windows which are being judged are finished: they came too late for those.
 #[derive(Debug)]
 struct Amendment {
@@ -152,8 +165,6 @@ pub(super) struct Subjects {
     gone: Vec<(SubjectNumber, i64)>,
     /// While windows are judged, what came too late for them.
     amendments: Option<Vec<Amendment>>,
-    /// Flat counters that are used again.
-    scratch: Vec<u64>,
 }
 
 impl Subjects {
@@ -170,7 +181,6 @@ impl Subjects {
             dirty_bytes: 0,
             gone: Vec::new(),
             amendments: None,
-            scratch: Vec::new(),
         }
     }
 
@@ -374,15 +384,21 @@ impl Subjects {
         }
     }
 
-    /// Packs the pane of a subject that was just closed, and gathers old ones where it is their time.
-    pub(super) fn tidy(&mut self, id: SubjectId, edge: i64, plans: &Plans) {
-        let Some(state) = self.states.get_mut(id as usize) else { return };
-        if let Some(pane) = state.panes.get_mut(&(edge - 1)) {
-            pane.pack();
-        }
-        for level in &self.levels {
-            let Some(range) = blocks::due(*level, edge, state.turn) else { continue };
-            for Gathered { into, gone } in blocks::gather(&mut state.panes, range, plans, &mut self.scratch) {
+    /// Packs the panes that were just closed, and gathers old ones where it is their time, of the subjects at these places
+    /// for which there are plans.
+    pub(super) fn tidy<'p>(
+        &mut self,
+        places: Range<usize>,
+        edge: i64,
+        plans: impl Fn(&Subject) -> Option<&'p Plans>,
+        threads: usize,
+    ) {
+        let levels = &self.levels;
+        let states = self.states.get_mut(places).unwrap_or_default().iter_mut();
+        let due = states.filter_map(|state| plans(&state.subject).map(|plans| (state, plans))).collect();
+        let tidied = workers::each(threads, due, |(state, plans)| (state.tidy(edge, levels, plans), state));
+        for (gathered, state) in tidied {
+            for Gathered { into, gone } in gathered {
                 let bytes = state.panes.get(&into).map_or(0, |pane| pane.packed().len());
                 *state.dirty.entry(into).or_default() += bytes;
                 self.dirty_bytes += bytes;
@@ -394,30 +410,31 @@ impl Subjects {
         }
     }
 
-    pub(super) fn window(
-        &mut self,
-        (id, horizon, edge): (SubjectId, usize, i64),
-        length: (i64, i64),
-        plans: &Plans,
-        counts: &mut Vec<u64>,
-    ) -> Option<&Arc<Plan>> {
-        let state = self.states.get_mut(id as usize)?;
-        state.totals.get_mut(horizon)?.advance(edge, length, plans, &state.panes, counts)
+    /// The running total of a subject at one horizon.
+    pub(super) fn total(&mut self, id: SubjectId, horizon: usize) -> Option<&mut RollingTotal> {
+        self.states.get_mut(id as usize)?.totals.get_mut(horizon)
     }
 
-    pub(super) fn sum(&self, id: SubjectId, from: i64, to: i64, counters: usize) -> Vec<u64> {
-        let mut total = vec![0; counters];
-        if let Some(state) = self.state(id) {
-            let inside = state.panes.range(from..to).map(|(_, pane)| pane);
-            inside.for_each(|pane| {
-                pane.each(counters, |slot, amount| {
-                    if let Some(counter) = total.get_mut(slot) {
-                        *counter = u64::saturating_add(*counter, amount);
-                    }
-                });
+    pub(super) fn panes(&self, id: SubjectId) -> Option<&BTreeMap<i64, PaneCounts>> {
+        self.state(id).map(|state| &state.panes)
+    }
+
+    pub(super) fn sum(&self, id: SubjectId, (from, to): (i64, i64), plan: &Plan) -> Vec<u64> {
+        let mut counts = Vec::new();
+        let Some(state) = self.state(id) else { return vec![0; plan.layout.len()] };
+        // W-2: a window that was just judged is the sum of its panes already.
+        if state.totals.iter().any(|total| total.sum((from, to), plan, &mut counts)) {
+            return counts;
+        }
+        counts.resize(plan.layout.len(), 0);
+        for (_, pane) in state.panes.range(from..to) {
+            pane.each(plan.layout.len(), |slot, amount| {
+                if let Some(counter) = counts.get_mut(slot) {
+                    *counter = u64::saturating_add(*counter, amount);
+                }
             });
         }
-        total
+        counts
     }
 
     pub(super) fn restore_pane(&mut self, id: SubjectId, pane: i64, counts: PaneCounts, counters: usize) {

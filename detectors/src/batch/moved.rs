@@ -80,6 +80,6 @@ pub(super) fn standardised_wasserstein(binning: &Binning, reference: &[u64], win
     };
     let quartiles = value_at(3)? - value_at(1)?;
     let scale = if quartiles > 0.0 { quartiles } else { value_at(4)? - value_at(0)? };
-    let distance = transport::wasserstein(binning, reference, window)?;
-    (scale > 0.0 && scale.is_finite()).then(|| distance.estimate / scale)
+    let distance = transport::wasserstein_estimate(binning, reference, window)?;
+    (scale > 0.0 && scale.is_finite()).then(|| distance / scale)
 }

@@ -107,11 +107,13 @@ impl Fit {
     }
 
     /// Variance of the mean of `count` events is this over `count`, beside what windows differ by.
+    #[inline]
     pub(super) fn of_event(&self) -> f64 {
         self.variance * self.design()
     }
 
     /// Rows that say as much as one independent row.
+    #[inline]
     pub(super) fn design(&self) -> f64 {
         self.assumed.map_or(1.0, |assumed| assumed.design)
     }

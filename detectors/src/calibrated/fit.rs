@@ -216,6 +216,7 @@ impl Fit {
 
     /// Precision of a window of `count` events: one over the variance of its mean.
     #[must_use]
+    #[inline]
     pub fn precision(&self, count: f64) -> f64 {
         // What a whole window shows of its steadiness, a few events of it do not.
         let stretch = if count < FEW * self.typical_count { self.stretch.max(1.0) } else { self.stretch };

@@ -111,6 +111,7 @@ struct Total {
 }
 
 impl Total {
+    #[inline]
     fn add(&mut self, all: &Weighed, index: usize) {
         self.precision += all.precision[index];
         self.clipped += all.clipped[index];
@@ -143,14 +144,17 @@ pub(super) fn inflations(fit: &Fit) -> [f64; SPANS.len()] {
 }
 
 impl Judged<'_> {
-    fn weigh(&self, windows: impl Iterator<Item = Window>) -> Weighed {
+    #[inline]
+    fn weigh<'w>(&self, windows: impl Iterator<Item = &'w Window>) -> Weighed {
         let mut all = Weighed::default();
-        for (index, window) in windows.take(REMEMBERED).enumerate() {
-            all.sum[index] = f64::from(window.sum);
-            all.count[index] = f64::from(window.count);
-            all.expected[index] = f64::from(window.expected);
-            all.known = index + 1;
-        }
+        let mut known = 0;
+        windows.take(REMEMBERED).for_each(|window| {
+            all.sum[known] = f64::from(window.sum);
+            all.count[known] = f64::from(window.count);
+            all.expected[known] = f64::from(window.expected);
+            known += 1;
+        });
+        all.known = known;
         for index in 0..REMEMBERED {
             all.precision[index] = self.fit.precision(all.count[index]);
             all.standard[index] = all.sum[index] / all.count[index] - all.expected[index];
@@ -177,7 +181,8 @@ impl Judged<'_> {
     }
 
     /// The most telling span that ends with the newest window; `windows` come newest first.
-    pub(super) fn scan(&self, windows: impl Iterator<Item = Window>) -> Scanned {
+    #[inline]
+    pub(super) fn scan<'w>(&self, windows: impl Iterator<Item = &'w Window>) -> Scanned {
         let all = self.weigh(windows);
         let mut best = Scanned::default();
         let mut total = Total::default();

@@ -97,9 +97,11 @@ impl WatchState {
         }
     }
 
-    pub(super) fn newest_first(&self, quantity: usize) -> impl Iterator<Item = Window> + '_ {
+    #[inline]
+    pub(super) fn newest_first(&self, quantity: usize) -> impl Iterator<Item = &Window> {
         let ring = self.windows.get(quantity * REMEMBERED..(quantity + 1) * REMEMBERED).unwrap_or_default();
-        (0..self.known).filter_map(|back| ring.get((self.newest + REMEMBERED - back) % REMEMBERED).copied())
+        let (newer, older) = ring.split_at_checked(self.newest + 1).unwrap_or_default();
+        newer.iter().rev().chain(older.iter().rev()).take(self.known)
     }
 
     pub(super) fn evidence(&mut self, quantity: usize) -> &mut Evidence {
@@ -151,15 +153,14 @@ impl WatchState {
     /// The windows of a block (below [`BLOCKS`]) as bytes; one that is not remembered is written as zeros.
     #[must_use]
     pub fn encode_block(&self, block: usize) -> Vec<u8> {
-        let mut columns = Vec::with_capacity(self.len() * BLOCK * 3);
-        for slot in slots(block) {
-            let known = self.is_known(slot);
-            let windows = || self.windows.iter().skip(slot).step_by(REMEMBERED).filter(move |_| known);
-            let parts: [fn(&Window) -> f32; 3] = [|one| one.sum, |one| one.count, |one| one.expected];
-            for part in parts {
-                let end = columns.len() + self.len();
-                columns.extend(windows().map(part));
-                columns.resize(end, 0.0);
+        // Window after window of each number of all quantities, so that like stands beside like.
+        let mut columns = vec![0.0; self.len() * BLOCK * 3];
+        for (quantity, ring) in self.windows.chunks_exact(REMEMBERED).enumerate() {
+            for (place, slot) in slots(block).enumerate().filter(|(_, slot)| self.is_known(*slot)) {
+                let Some(window) = ring.get(slot) else { continue };
+                for (part, number) in [window.sum, window.count, window.expected].into_iter().enumerate() {
+                    columns[(place * 3 + part) * self.len() + quantity] = number;
+                }
             }
         }
         let mut bytes = Vec::with_capacity(columns.len() * 4);

@@ -205,7 +205,7 @@ impl Watch {
     /// predicted for it, oldest first. In single precision.
     #[must_use]
     pub fn remembered(&self, state: &WatchState, quantity: usize) -> Vec<(Sample, f64)> {
-        let window = |window: Window| {
+        let window = |window: &Window| {
             let sample = Sample { sum: f64::from(window.sum), count: f64::from(window.count) };
             (sample, f64::from(window.expected))
         };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::rank::{AndersonDarling, anderson_darling};
-use super::transport::wasserstein_with_means;
+use super::transport::{wasserstein_estimate, wasserstein_with_means};
 use super::*;
 use crate::binning::NumericBinning;
 use crate::samples::{Pooled, sorted, wasserstein as raw_wasserstein};
@@ -96,6 +96,30 @@ fn the_window_to_the_right_shows_in_d_plus() {
 }
 
 proptest! {
+    #[test]
+    fn the_estimate_alone_is_that_of_the_bounds_to_the_last_bit(
+        knots in proptest::collection::btree_set(-400_i32..400, 1..40),
+        counts in proptest::collection::vec((0_u64..9, 0_u64..9, 0_u8..3), 81),
+        factor in prop_oneof![Just(1_u64), Just(1_000), Just(1 << 30), Just(1 << 48)],
+        wide in any::<bool>(),
+    ) {
+        let scale = if wide { f64::MAX / 400.0 } else { 0.37 };
+        let knots: Vec<f64> = knots.into_iter().map(|knot| f64::from(knot) * scale).collect();
+        let binning = NumericBinning::new(knots).unwrap();
+        let cells = counts.iter().take(binning.cells());
+        let (reference, window): (Vec<u64>, Vec<u64>) = cells
+            .map(|(reference, window, kept)| match kept {
+                0 => (0, window * factor),
+                1 => (reference * factor, 0),
+                _ => (reference * factor, window * factor + 1),
+            })
+            .unzip();
+        let alone = wasserstein_estimate(&binning, &reference, &window).map(f64::to_bits);
+        let bounds = wasserstein(&binning, &reference, &window);
+        prop_assert_eq!(alone, bounds.map(|bounds| bounds.estimate.to_bits()));
+        prop_assert_eq!(wasserstein_estimate(&binning, &reference, &window[1..]), None);
+    }
+
     #[test]
     fn the_distance_from_cells_is_that_of_the_raw_samples(reference in sample(), window in sample()) {
         let sorted = sorted(&reference);

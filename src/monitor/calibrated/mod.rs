@@ -41,7 +41,7 @@ pub use findings::{Finding, VOLUME};
 pub use quantities::{About, LATENCY, Monitored, PERFORMANCE};
 pub use rate::{AlarmTally, Episodes};
 pub use sampler::{Counted, Sampler};
-pub use stored::BLOCKS;
+pub use stored::{BLOCKS, json_of_about};
 pub use told::{Teller, Topic, quoted, slice_name, verdict_address};
 pub use verdicts::{Place, Told, views};
 

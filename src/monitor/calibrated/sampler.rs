@@ -28,6 +28,34 @@ pub struct Counted<'a> {
     pub slices: &'a HashMap<Slice, Vec<u64>>,
 }
 
+/// The counters of a window, with what several quantities of a column ask of its cells.
+struct Looked<'a> {
+    counts: &'a [u64],
+    /// By column; the latency's stand last.
+    columns: Vec<Used>,
+}
+
+/// The cells of a column that hold anything, with what they hold.
+struct Used {
+    cells: Vec<(usize, f64)>,
+    /// What all of them hold together.
+    all: u64,
+}
+
+impl Used {
+    fn of(cells: &[u64]) -> Self {
+        let used = cells.iter().enumerate().filter(|(_, count)| **count > 0);
+        Self { cells: used.map(|(cell, count)| (cell, *count as f64)).collect(), all: cells.iter().sum() }
+    }
+}
+
+impl Looked<'_> {
+    /// What all cells of a column hold.
+    fn all(&self, column: usize) -> u64 {
+        self.columns.get(column).map_or(0, |used| used.all)
+    }
+}
+
 impl Sampler {
     /// A sampler for the windows that are counted against this reference.
     #[must_use]
@@ -51,14 +79,17 @@ impl Sampler {
     /// One sample per quantity.
     #[must_use]
     pub fn samples(&self, monitored: &[Monitored], counted: Counted<'_>) -> Vec<Sample> {
+        let whole = self.look(counted.whole);
+        let slices: HashMap<&Slice, Looked<'_>> =
+            counted.slices.iter().map(|(slice, counts)| (slice, self.look(counts))).collect();
         let one = |one: &Monitored| match &one.slice {
-            None => self.measure(&one.measure, counted.whole),
-            Some(slice) => counted.slices.get(slice).map_or_else(Sample::default, |part| {
+            None => self.measure(&one.measure, &whole),
+            Some(slice) => slices.get(slice).map_or_else(Sample::default, |part| {
                 let part = self.measure(&one.measure, part);
                 match one.measure {
                     Measure::Missing { .. } => part,
                     _ => {
-                        let apart = contrast(part, self.measure(&one.measure, counted.whole));
+                        let apart = contrast(part, self.measure(&one.measure, &whole));
                         let wide = self.width(&one.measure, counted.whole);
                         Sample { sum: apart.sum / wide, count: apart.count / wide }
                     }
@@ -68,39 +99,47 @@ impl Sampler {
         monitored.iter().map(one).collect()
     }
 
-    fn measure(&self, measure: &Measure, counts: &[u64]) -> Sample {
+    fn look<'a>(&self, counts: &'a [u64]) -> Looked<'a> {
+        let columns = (0..self.layout.columns()).map(|column| self.layout.column(counts, column).cells);
+        let columns = columns.chain([self.layout.latency(counts)]).map(Used::of).collect();
+        Looked { counts, columns }
+    }
+
+    fn measure(&self, measure: &Measure, window: &Looked<'_>) -> Sample {
+        let counts = window.counts;
+        let rows = |column: usize| {
+            let counts = self.layout.column(counts, column);
+            window.all(column) + counts.missing + counts.non_finite + counts.wrong_type
+        };
         match measure {
             Measure::Score { column, .. } | Measure::Cells { column, .. }
-                if self.labels_came_apart(*column, counts) =>
+                if self.labels_came_apart(*column, window) =>
             {
                 Sample::default()
             }
-            Measure::Score { column, degree } => {
-                self.scored(*column, *degree, self.layout.column(counts, *column).cells)
-            }
-            Measure::LatencyScore { degree } => {
-                self.scored(self.layout.columns(), *degree, self.layout.latency(counts))
-            }
+            Measure::Score { column, degree } => self.scored(*column, *degree, window),
+            Measure::LatencyScore { degree } => self.scored(self.layout.columns(), *degree, window),
             Measure::Cells { column, cells, of_rows } => {
-                let column = self.layout.column(counts, *column);
+                let all = if *of_rows { rows(*column) } else { window.all(*column) };
+                let of_column = self.layout.column(counts, *column).cells;
                 let hits = |range: &std::ops::Range<usize>| -> u64 {
-                    column.cells.get(range.clone()).unwrap_or_default().iter().sum()
+                    of_column.get(range.clone()).unwrap_or_default().iter().sum()
                 };
-                let all = if *of_rows { column.total() } else { column.present() };
                 Sample { sum: cells.iter().map(hits).sum::<u64>() as f64, count: all as f64 }
             }
             Measure::Missing { column } => {
-                let column = self.layout.column(counts, *column);
-                Sample { sum: (column.missing + column.non_finite) as f64, count: column.total() as f64 }
+                let of_column = self.layout.column(counts, *column);
+                let missing = of_column.missing + of_column.non_finite;
+                Sample { sum: missing as f64, count: rows(*column) as f64 }
             }
             Measure::WrongType { column } => {
-                let column = self.layout.column(counts, *column);
-                Sample { sum: column.wrong_type as f64, count: column.total() as f64 }
+                let wrong = self.layout.column(counts, *column).wrong_type;
+                Sample { sum: wrong as f64, count: rows(*column) as f64 }
             }
             Measure::LatencyFrom { bucket } => {
                 let buckets = self.layout.latency(counts);
                 let hits: u64 = buckets.get(*bucket..).unwrap_or_default().iter().sum();
-                Sample { sum: hits as f64, count: buckets.iter().sum::<u64>() as f64 }
+                Sample { sum: hits as f64, count: window.all(self.layout.columns()) as f64 }
             }
             Measure::Term(term) => {
                 let (count, sum) = self.joint.sum(&self.layout, counts, *term);
@@ -111,12 +150,12 @@ impl Sampler {
 
     /// Whether this is the label and most labels of the window are of predictions before it: they stand where they came
     /// in, and how late a label comes may depend on what it says. Performance is judged by the time of prediction instead.
-    fn labels_came_apart(&self, column: usize, counts: &[u64]) -> bool {
+    fn labels_came_apart(&self, column: usize, window: &Looked<'_>) -> bool {
         let Some(residual) = self.joint.residual.as_ref().filter(|residual| residual.label == column) else {
             return false;
         };
-        let labels = self.layout.column(counts, residual.label).present() as f64;
-        let (with_score, _) = self.joint.sum(&self.layout, counts, 0);
+        let labels = window.all(residual.label) as f64;
+        let (with_score, _) = self.joint.sum(&self.layout, window.counts, 0);
         with_score < labels / 2.0
     }
 
@@ -145,13 +184,13 @@ impl Sampler {
         self.scores.get(column).and_then(|degrees| degrees.get(degree)).map_or(&[], Vec::as_slice)
     }
 
-    fn scored(&self, column: usize, degree: usize, cells: &[u64]) -> Sample {
+    fn scored(&self, column: usize, degree: usize, window: &Looked<'_>) -> Sample {
         let scores = self.scores_of(column, degree);
-        if scores.is_empty() {
+        let Some(used) = window.columns.get(column).filter(|_| !scores.is_empty()) else {
             return Sample::default();
-        }
-        let sum = cells.iter().zip(scores).filter(|(n, _)| **n > 0).map(|(n, score)| *n as f64 * score).sum();
-        Sample { sum, count: cells.iter().sum::<u64>() as f64 }
+        };
+        let sum = used.cells.iter().filter_map(|(cell, n)| Some(n * scores.get(*cell)?)).sum();
+        Sample { sum, count: used.all as f64 }
     }
 }
 

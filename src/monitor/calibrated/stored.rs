@@ -58,14 +58,17 @@ impl ModelWatchState {
     /// # Errors
     /// When it cannot be written as JSON, which numbers and text always can.
     pub fn encode(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string(&StoredState {
-            watch: pack(&self.watch.encode_head()),
+        let watch = pack(&self.watch.encode_head());
+        let about = watch.len();
+        let stored = StoredState {
+            watch,
             shortfalls: self.shortfalls.iter().map(|x| x.to_bits()).collect(),
             next_start: self.next_start,
             cause: self.cause.clone(),
             changes: self.changes.clone(),
             faults: self.faults.clone(),
-        })
+        };
+        json_of_about(&stored, about)
     }
 
     /// The windows of a block (below [`BLOCKS`]) as text for a checkpoint.
@@ -93,6 +96,18 @@ impl ModelWatchState {
             faults: stored.faults,
         })
     }
+}
+
+/// As JSON that is hardly longer than what it holds, which is this long, in memory of its size: thousands of these texts wait
+/// for a checkpoint.
+///
+/// # Errors
+/// When it cannot be written as JSON, which numbers and text always can.
+pub fn json_of_about(value: &impl Serialize, length: usize) -> Result<String, serde_json::Error> {
+    let mut bytes = Vec::with_capacity(length + length / 16 + 512);
+    serde_json::to_writer(&mut bytes, value)?;
+    // JSON is always text.
+    Ok(String::from_utf8(bytes).unwrap_or_default())
 }
 
 thread_local! {
