@@ -97,6 +97,8 @@ pub(super) struct Boundary {
     /// What actions ask of the windows that were judged; `None` if there are no actions.
     acted_on: Option<Vec<WindowView>>,
     stage: Stage,
+    /// Whether the last step computed what is normal for a reference.
+    calibrated: bool,
 }
 
 impl Engine {
@@ -114,8 +116,8 @@ impl Engine {
         (progress, true)
     }
 
-    /// The same in small steps, at most `most` of them and within one edge: a step judges one window or does as much. The
-    /// outcome does not depend on the steps that it takes.
+    /// The same in small steps, at most `most` of them and within one edge: a step judges one window or does as much, and
+    /// the last is one that computed what is normal for a reference. The outcome does not depend on the steps that it takes.
     pub fn advance_some(&mut self, now: Millis, most: usize) -> (Progress, Standing) {
         self.look(now);
         let mut progress = std::mem::take(&mut self.judged);
@@ -163,10 +165,15 @@ impl Engine {
         };
         let waiting = self.windows.held_amendments();
         let mut left = if waiting >= MAX_WAITING { usize::MAX } else { most };
+        let all = left == usize::MAX;
         while left > 0 {
             let before = progress.windows.len();
             let done = self.step(&mut boundary, left.min(TOGETHER), progress);
             left = left.saturating_sub(done);
+            if std::mem::take(&mut boundary.calibrated) && !all {
+                // It takes as long as many windows do, and new references would do it one after the other.
+                left = 0;
+            }
             let more = done > 0;
             if let Some(windows) = &mut boundary.acted_on {
                 windows.extend(progress.windows[before..].iter().map(drifts_only));
@@ -189,6 +196,7 @@ impl Engine {
         self.windows.hold_amendments();
         let end = edge * self.windows.settings().pane_ms;
         self.look_after_references(end);
+        self.look_after_baselines(end);
         let settings = self.windows.settings();
         let horizons: Vec<DueHorizon> = (0..)
             .zip(&settings.horizons)
@@ -217,6 +225,7 @@ impl Engine {
             labels,
             acted_on,
             stage,
+            calibrated: false,
         }))
     }
 
@@ -297,11 +306,11 @@ impl Engine {
             .unwrap_or_else(|| usize::from(self.alerts.write_some(ALERT_DOCUMENTS)))
     }
 
-    /// Judges at most so many windows from a place among the horizons and among the subjects on; gives how many subjects
-    /// that were, 0 if there was none left.
+    /// Judges at most so many windows from a place among the horizons and among the subjects on, and computes at most one
+    /// calibration; gives how many subjects that were, 0 if there was none left.
     fn judge_windows(
         &mut self,
-        boundary: &Boundary,
+        boundary: &mut Boundary,
         (horizon, place): (usize, usize),
         most: usize,
         progress: &mut Progress,
@@ -310,15 +319,22 @@ impl Engine {
         let subjects = boundary.subjects.iter().skip(place).take(most);
         let (start, end) = (horizon.start, boundary.end);
         let mut due = Vec::with_capacity(most.min(TOGETHER));
-        for (id, silent) in subjects.clone().copied() {
+        let mut done = 0;
+        for (id, silent) in subjects.copied() {
+            done += 1;
             let Some(subject) = self.windows.subject(id).cloned() else { continue };
             let covered = self.windows.covered(id, horizon.index, boundary.edge);
             let mut counts = Vec::new();
             let window = self.windows.window(id, horizon.index, boundary.edge, &mut counts);
             let Some(plan) = window.map(Arc::clone) else { continue };
             let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
+            let owes = self.judge.owes(&plan, place);
             let known = self.judge.known(&plan, place);
             due.push(DueWindow { subject, silent, covered, plan, counts, known });
+            if owes {
+                boundary.calibrated = true;
+                break;
+            }
         }
         let judge = &self.judge;
         let judged = workers::each(self.threads, due, |due| {
@@ -329,7 +345,7 @@ impl Engine {
         for (view, due) in judged {
             self.take_window(horizon, view, &due, progress);
         }
-        subjects.len()
+        done
     }
 
     fn take_window(

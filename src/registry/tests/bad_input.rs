@@ -135,7 +135,7 @@ fn rows_without_a_readable_time_count_in_the_whole_only() {
         (0..5).map(|i| format!("{},{i}", if i == 2 { "soon".into() } else { format!("2024-01-0{}", i + 1) })),
     )
     .built();
-    let in_windows: u64 = built.windows.iter().map(|window| window.counts(built.layout().len())[0]).sum();
+    let in_windows: u64 = built.windows.read().unwrap().iter().map(|window| window.counts(built.layout().len())[0]).sum();
     assert_eq!((built.profile[0], in_windows), (5, 4));
     assert!(remark(&built, "1 rows have no readable `ts`, the first is row 3"));
 }
