@@ -2,14 +2,16 @@
 //! done without while they cannot be read.
 #![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anchorwatch::action::VersionFacts;
 use anchorwatch::config::{self, Config};
 use anchorwatch::engine::{CatalogEntry, Engine, Restored, Standing, TroubleKind};
 use anchorwatch::event::Record;
-use anchorwatch::reference::{BaselineWindow, BaselineWindows, ReadWindows, Reference, WindowsUnread, decode};
+use anchorwatch::reference::{
+    BaselineWindow, BaselineWindows, ReadWindows, Reference, WindowsUnread, decode,
+};
 use anchorwatch::view::WindowView;
 use anchorwatch::window::WatchedVersion;
 
@@ -201,7 +203,8 @@ fn while_windows_cannot_be_read_it_is_told_and_judged_by_fixed_thresholds() {
     let seeing = engine.advance(end + MINUTE, usize::MAX).0.windows;
     assert_eq!(engine.troubles().len(), 0);
     let largest = |windows: &[WindowView]| {
-        let of_one = windows.iter().filter(|window| window.horizon == "1m").flat_map(|window| &window.verdicts);
+        let of_one =
+            windows.iter().filter(|window| window.horizon == "1m").flat_map(|window| &window.verdicts);
         of_one.filter_map(|verdict| verdict.threshold).fold(0.0, f64::max)
     };
     assert!(largest(&seeing) > largest(&blind), "{} {}", largest(&seeing), largest(&blind));

@@ -154,8 +154,9 @@ impl<B: AsRef<[u8]>> Parts<'_, B> {
     /// The reference with these counts.
     fn complete(self, reference: Reference) -> Result<Reference, ArtifactError> {
         let len = reference.layout().len();
-        let counts =
-            |what: &str, packed: &[u8]| decode_sparse(packed, len).map_err(|error| damaged_counts(what, &error));
+        let counts = |what: &str, packed: &[u8]| {
+            decode_sparse(packed, len).map_err(|error| damaged_counts(what, &error))
+        };
         let cells: Vec<usize> = reference.columns.iter().map(|column| column.binning.cells()).collect();
         if !reference.joint.fits(&cells) {
             return Err(damaged_counts("the joint terms", &"they name cells or columns that there are not"));
@@ -214,7 +215,10 @@ pub fn head_len(bytes: &[u8]) -> Option<usize> {
 fn lengths(bytes: &[u8]) -> Option<[usize; 2]> {
     let (packed, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
     let (plain, _) = rest.split_first_chunk()?;
-    Some([usize::try_from(u32::from_le_bytes(*packed)).ok()?, usize::try_from(u32::from_le_bytes(*plain)).ok()?])
+    Some([
+        usize::try_from(u32::from_le_bytes(*packed)).ok()?,
+        usize::try_from(u32::from_le_bytes(*plain)).ok()?,
+    ])
 }
 
 /// Most bytes that a thread keeps room for between two heads.

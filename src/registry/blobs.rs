@@ -13,8 +13,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::own::RegistryError;
 use crate::reference::{
-    ArtifactError, BaselineWindow, HEAD_PREFIX, ReadWindows, Reference, ReferenceId, WindowsUnread, decode, decode_head,
-    encode, head_len,
+    ArtifactError, BaselineWindow, HEAD_PREFIX, ReadWindows, Reference, ReferenceId, WindowsUnread, decode,
+    decode_head, encode, head_len,
 };
 
 /// What errors call it.

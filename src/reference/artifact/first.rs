@@ -50,8 +50,7 @@ pub(super) fn decode(packed: &[u8]) -> Result<Reference, ArtifactError> {
         window.map_err(|error| damaged_counts("a window", &error))
     };
     let windows = document.windows.iter().map(window).collect::<Result<Vec<_>, _>>()?;
-    let segment =
-        |(value, text): (&String, &String)| Ok((value.clone(), unpack("a segment", text)?));
+    let segment = |(value, text): (&String, &String)| Ok((value.clone(), unpack("a segment", text)?));
     let parts = Parts {
         profile: &unpack("the profile", &document.profile)?,
         segments: document.segments.iter().map(segment).collect::<Result<Vec<_>, ArtifactError>>()?,

@@ -93,7 +93,8 @@ fn damage_and_loss_of_an_artifact_are_noticed_and_healed_by_creating_it_again() 
 
 /// A reference of ten days of hours.
 fn timed() -> Reference {
-    let text: String = (0..240).map(|hour| format!("{},{}\n", 1_704_067_200_000_i64 + hour * 3_600_000, hour % 7)).collect();
+    let text: String =
+        (0..240).map(|hour| format!("{},{}\n", 1_704_067_200_000_i64 + hour * 3_600_000, hour % 7)).collect();
     Baseline::new("a.csv", &format!("ts,a\n{text}")).built()
 }
 
@@ -132,7 +133,8 @@ fn a_start_reads_the_head_and_windows_are_read_when_they_are_asked_for() {
 #[test]
 fn a_file_of_format_1_keeps_its_address() {
     let (folder, mut registry) = registry(&[]);
-    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/references/format-1.awref")).unwrap();
+    let bytes =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/references/format-1.awref")).unwrap();
     let id = ReferenceId::of(&bytes);
     let path = folder.path().join("references").join(format!("{id}.awref"));
     std::fs::write(&path, &bytes).unwrap();
