@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::calibration::{Calibration, judged_length};
 use crate::config::{Detector, Monitor};
-use crate::reference::packed::{from_slice, to_vec};
 use crate::subject::Millis;
 use crate::window::Plan;
 
@@ -144,7 +143,7 @@ impl Calibrations {
     fn write(&mut self, id: &str) {
         let Some(of_reference) = self.known.get(id) else { return };
         // One that cannot be written is computed anew after the next start.
-        if let Ok(packed) = to_vec(&of_reference.by_length)
+        if let Ok(packed) = rmp_serde::to_vec_named(&of_reference.by_length)
             && let Ok(text) = serde_json::to_string(&(&self.settings, STANDARD.encode(packed)))
         {
             self.written.insert(format!("{CALIBRATION_DOCUMENTS}{id}"), Some(text));
@@ -200,7 +199,7 @@ impl OfReference {
             return;
         }
         let Ok(packed) = STANDARD.decode(packed) else { return };
-        match from_slice::<BTreeMap<Millis, Arc<Calibration>>>(&packed) {
+        match rmp_serde::from_slice::<BTreeMap<Millis, Arc<Calibration>>>(&packed) {
             Ok(by_length) if by_length.len() <= MOST_LENGTHS => self.by_length = by_length,
             Ok(_) | Err(_) => {}
         }

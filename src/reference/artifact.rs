@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use anchorwatch_detectors::counts::{decode_sparse, encode_sparse};
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
 use sha2::{Digest, Sha256};
 use zstd::bulk::Decompressor;
 
-use super::packed::{Lent, PackedError, from_slice, to_vec};
 use super::windows::{BaselineWindows, ReadWindows, WindowsUnread};
 use super::{Calibration, Column, Joint, Layout, Provenance, Reference};
 use crate::subject::Millis;
@@ -95,7 +95,10 @@ pub enum ArtifactError {
     Json(#[from] serde_json::Error),
     /// The head is not that of a reference.
     #[error("the artifact's head cannot be read: {0}")]
-    Head(#[from] PackedError),
+    Head(#[from] rmp_serde::decode::Error),
+    /// A head cannot be written.
+    #[error("the artifact's head cannot be written: {0}")]
+    Unwritable(#[from] rmp_serde::encode::Error),
     /// A counter array does not fit the columns.
     #[error("the counts of {what} do not fit the columns: {reason}")]
     Counts {
@@ -132,13 +135,13 @@ struct Head<'a> {
     columns: Vec<Column>,
     has_latency: bool,
     #[serde(borrow)]
-    profile: Lent<'a>,
+    profile: &'a Bytes,
     window_ms: Option<Millis>,
     #[serde(borrow)]
     windows: Section<'a>,
     segment_field: Option<String>,
     #[serde(borrow)]
-    segments: Vec<(String, Lent<'a>)>,
+    segments: Vec<(String, &'a Bytes)>,
     joint: Joint,
     calibration: Option<Calibration>,
     provenance: Provenance,
@@ -168,12 +171,6 @@ impl<B: AsRef<[u8]>> Parts<'_, B> {
     }
 }
 
-impl AsRef<[u8]> for Lent<'_> {
-    fn as_ref(&self) -> &[u8] {
-        self.0
-    }
-}
-
 /// The bytes of a reference; their [`ReferenceId::of`] is its identity.
 ///
 /// # Errors
@@ -188,16 +185,16 @@ pub fn encode(reference: &Reference) -> Result<Vec<u8>, ArtifactError> {
         version: reference.version.clone(),
         columns: reference.columns.clone(),
         has_latency: reference.has_latency,
-        profile: Lent(&profile),
+        profile: Bytes::new(&profile),
         window_ms: reference.window_ms,
         windows: section.described(),
         segment_field: reference.segment_field.clone(),
-        segments: segments.iter().map(|(value, counts)| ((*value).clone(), Lent(counts))).collect(),
+        segments: segments.iter().map(|(value, counts)| ((*value).clone(), Bytes::new(counts))).collect(),
         joint: reference.joint.clone(),
         calibration: reference.calibration.clone(),
         provenance: reference.provenance.clone(),
     };
-    let plain = to_vec(&head)?;
+    let plain = rmp_serde::to_vec_named(&head)?;
     let packed = zstd::bulk::compress(&plain, HEAD_LEVEL).map_err(ArtifactError::Compression)?;
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).map(u32::to_le_bytes).map_err(|_| too_large());
     Ok([&MAGIC[..], &len(&packed)?, &len(&plain)?, &packed, section.bytes()].concat())
@@ -264,9 +261,9 @@ fn with_head(
     let body = bytes.get(HEAD_PREFIX..).and_then(|body| body.split_at_checked(packed_len));
     let (packed, section) = body.ok_or(ArtifactError::Truncated)?;
     unpacked(packed, plain_len, |plain| {
-        let head: Head<'_> = from_slice(plain)?;
+        let head: Head<'_> = rmp_serde::from_slice(plain)?;
         let windows = windows(head.windows, section, Layout::new(&head.columns).len())?;
-        let parts = Parts { profile: head.profile.0, segments: head.segments };
+        let parts = Parts { profile: head.profile, segments: head.segments };
         parts.complete(Reference {
             model: head.model,
             version: head.version,

@@ -8,7 +8,6 @@ mod code;
 mod embedding;
 mod joint;
 mod layout;
-pub(crate) mod packed;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -25,7 +24,6 @@ pub use code::{CodeText, code_text};
 pub use embedding::{Discrepancy, Embedding, MOST_FEATURES};
 pub use joint::{Joint, Moment, Outcome, ResidualTerms};
 pub use layout::{ColumnCounts, Fault, Layout};
-pub use packed::PackedError;
 pub use windows::{BaselineWindow, BaselineWindows, ReadWindows, WindowsUnread};
 
 /// What a column means to the model.

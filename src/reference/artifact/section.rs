@@ -2,10 +2,10 @@
 //! packed by zstd. None at all are no bytes.
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{ArtifactError, damaged_counts, unpacked};
-use crate::reference::packed::Lent;
 use crate::reference::windows::BaselineWindow;
 use crate::subject::Millis;
 
@@ -20,7 +20,7 @@ pub(super) struct Section<'a> {
     bytes: u64,
     unpacked: u64,
     #[serde(borrow)]
-    sha256: Lent<'a>,
+    sha256: &'a Bytes,
 }
 
 /// A section that was written.
@@ -41,7 +41,7 @@ impl Written {
             windows: self.windows as u64,
             bytes: self.bytes.len() as u64,
             unpacked: self.unpacked as u64,
-            sha256: Lent(&self.sha256),
+            sha256: Bytes::new(&self.sha256),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Section<'_> {
         if bytes.len() as u64 != self.bytes {
             return contradicts("they are cut short, or something follows them");
         }
-        if *Sha256::digest(bytes) != *self.sha256.0 {
+        if *Sha256::digest(bytes) != **self.sha256 {
             return contradicts("they are damaged");
         }
         if bytes.is_empty() {
