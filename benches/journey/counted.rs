@@ -2,6 +2,7 @@
 //! tells the instructions, which are the same on a busy machine.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anchorwatch::app::POLL_BATCH;
 use anchorwatch::config::Config;
@@ -19,8 +20,14 @@ const KEPT: usize = 2_048;
 /// Events that a process under valgrind counts; the difference of both runs leaves out its start.
 const COUNTED: [usize; 2] = [4_096, 12_288];
 
-/// Counts so many events in batches as the daemon does; the models of the catalog take turns.
-pub(crate) fn count(config: &Config, catalog: &[CatalogEntry], events: usize) -> anyhow::Result<()> {
+/// Counts so many events in batches as the daemon does; the models of the catalog take turns. Gives the CPU time, by
+/// `clock`, of those that came after each model was met.
+pub(crate) fn count(
+    config: &Config,
+    catalog: &[CatalogEntry],
+    events: usize,
+    clock: impl Fn() -> Duration,
+) -> anyhow::Result<Duration> {
     let mut stream = Stream::new(2, START_MS, 1.0, catalog.len() as u64);
     let kept = KEPT.max(4 * catalog.len());
     let made: Vec<String> = (0..kept)
@@ -43,13 +50,19 @@ pub(crate) fn count(config: &Config, catalog: &[CatalogEntry], events: usize) ->
         headers: &[],
         payload: Some(made[offset % kept].as_bytes()),
     };
-    for first in (0..events).step_by(POLL_BATCH) {
-        (first..events.min(first + POLL_BATCH)).for_each(|at| engine.ingest(&record(at), i64::MAX));
+    let all = kept + events;
+    let mut begun = Duration::ZERO;
+    for first in (0..all).step_by(POLL_BATCH) {
+        if first <= kept {
+            begun = clock();
+        }
+        (first..all.min(first + POLL_BATCH)).for_each(|at| engine.ingest(&record(at), i64::MAX));
         engine.advance(0, 0);
     }
+    let spent = clock().saturating_sub(begun);
     let law = engine.law();
-    ensure!(law.counted == events as u64, "of {events} events not all were counted: {law:?}");
-    Ok(())
+    ensure!(law.counted == all as u64, "of {all} events not all were counted: {law:?}");
+    Ok(spent)
 }
 
 /// Instructions an event, where valgrind can tell.

@@ -73,11 +73,11 @@ fn main() -> anyhow::Result<()> {
         let catalog = catalog(reference)?;
         let catalog = &catalog[..models.min(catalog.len())];
         if file.is_some() {
-            return counted::count(&config, catalog, events);
+            return counted::count(&config, catalog, events, || Duration::ZERO).map(|_| ());
         }
-        let (done, spent) = turns::timed(|| counted::count(&config, catalog, events));
+        let spent = counted::count(&config, catalog, events, turns::thread_cpu)?;
         println!("{:.1} ns of CPU an event", spent.as_secs_f64() * 1e9 / events as f64);
-        return done;
+        return Ok(());
     }
     if let Some(at) = arguments.iter().position(|argument| argument == alone::ALONE) {
         return alone::consume(&arguments[at + 1..]);

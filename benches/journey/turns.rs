@@ -89,11 +89,16 @@ fn clock(id: ClockId) -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// CPU time of this thread.
+pub(crate) fn thread_cpu() -> Duration {
+    clock(ClockId::ThreadCPUTime)
+}
+
 /// Runs `work` and gives the CPU time that this thread spent on it.
-pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let begun = clock(ClockId::ThreadCPUTime);
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = thread_cpu();
     let done = work();
-    (done, clock(ClockId::ThreadCPUTime).saturating_sub(begun))
+    (done, thread_cpu().saturating_sub(begun))
 }
 
 /// Fails a turn that no longer gets records.

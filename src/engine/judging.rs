@@ -152,7 +152,6 @@ impl Engine {
     }
 
     fn look(&mut self, now: Millis) {
-        self.windows.settle();
         let patience = self.windows.settings().patience();
         self.watermark = self.watermark.max(self.partitions.watermark(now, patience));
         self.end_gaps(now);

@@ -5,7 +5,11 @@
 //! Then eight values of a column are looked up in lock step, and each pane is found once for all of its rows. The counts
 //! are those of one event at a time (`count.rs`), to the last bit.
 //!
-//! Bound: [`MOST`] rows and [`WORDS`] words, 0.4 MB in all, whatever the number of versions. A full batch settles.
+//! Rows are taken plan by plan. Cut points and counters of thousands of models are in no cache when the turn comes to one of
+//! them, so the more models there are, the more rows wait: then what is fetched for one row serves the next ones too.
+//!
+//! Bound: [`MOST`] rows and [`WORDS`] words, 18 MB in all, whatever the number of versions, and 0.3 MB for few. A full
+//! batch settles.
 
 use std::sync::Arc;
 
@@ -15,20 +19,24 @@ use super::fit::Fit;
 use super::pairs::{Block, ROWS};
 use super::plan::Plan;
 use super::rows::{RowShape, Scan};
-use super::subjects::Subjects;
+use super::subjects::{PACKED_CELL, Subjects};
 use crate::engine::SubjectId;
 use crate::reference::Layout;
 
-/// Rows that may wait: those of one batch of records.
-const MOST: usize = 1_024;
+/// Rows that may wait whatever their plans: those of one batch of records, which the nearer caches hold.
+const FEW_PLANS: usize = 1_024;
+/// Rows that may wait for each plan.
+const EACH: usize = 16;
+/// Rows that may wait.
+const MOST: usize = 65_536;
 /// Values that may wait.
-const WORDS: usize = 32_768;
+const WORDS: usize = 2_097_152;
 /// Rows that are looked up together: so many stay in the nearest cache.
 const BLOCK: usize = 64;
-/// Panes whose memory is asked for at once, before they are counted into one after the other.
-const AHEAD: usize = 16;
 /// Rows that are looked up each by itself.
 const FEW: usize = 3;
+/// No row, or no subject.
+const NONE: u32 = u32::MAX;
 
 /// A row: its values are consecutive words, in the shape that its plan has for rows.
 #[derive(Debug, Clone, Copy)]
@@ -36,38 +44,61 @@ struct Row {
     begins: u32,
     /// Index among the plans of the batch.
     plan: u32,
+    /// The next row of the same plan.
+    next: u32,
+    /// Who counts it: the whole, and perhaps a segment as well.
+    subjects: [SubjectId; 2],
+    pane: i64,
 }
 
-/// A row that counts in a pane of a subject: the whole, and perhaps a segment as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The rows of one plan, in the order in which they came.
+#[derive(Debug)]
+struct Waiting {
+    plan: Arc<Plan>,
+    first: u32,
+    last: u32,
+}
+
+/// Where a plan stands among those of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PlanPlace {
+    batch: u64,
+    plan: u32,
+}
+
+/// A row that counts in a pane of a subject.
+#[derive(Debug, Clone, Copy)]
 struct Target {
     subject: SubjectId,
-    row: u32,
+    begins: u32,
     pane: i64,
 }
 
 /// Rows that wait.
 #[derive(Debug)]
 pub(super) struct Batch {
+    /// A batch that was settled gives way to the next one; no place has the number 0.
+    number: u64,
     words: Vec<u64>,
     rows: Vec<Row>,
-    plans: Vec<Arc<Plan>>,
+    plans: Vec<Waiting>,
+    /// Where the rows of one plan begin, while they are counted.
+    begins: Vec<u32>,
     targets: Vec<Target>,
-    /// The rows by plan, while they are looked up.
-    order: Vec<Row>,
     /// Joint terms of the rows that are being counted.
     block: Block,
 }
 
 impl Batch {
-    /// A batch of no rows, with room for all.
+    /// A batch of no rows, with room for those of few plans.
     pub(super) fn new() -> Self {
         Self {
-            words: Vec::with_capacity(WORDS),
-            rows: Vec::with_capacity(MOST),
+            number: 1,
+            words: Vec::with_capacity(32 * FEW_PLANS),
+            rows: Vec::with_capacity(FEW_PLANS),
             plans: Vec::new(),
-            targets: Vec::with_capacity(2 * MOST),
-            order: Vec::with_capacity(MOST),
+            begins: Vec::with_capacity(FEW_PLANS),
+            targets: Vec::with_capacity(2 * FEW_PLANS),
             block: Block::default(),
         }
     }
@@ -75,119 +106,124 @@ impl Batch {
     /// Whether a row of this plan still fits; one does always, alone.
     pub(super) fn has_room(&self, plan: &Plan) -> bool {
         let words = self.words.len() + plan.rows.blank().len();
-        self.rows.is_empty() || (self.rows.len() < MOST && words <= WORDS)
+        let most = (EACH * self.plans.len()).clamp(FEW_PLANS, MOST);
+        self.rows.is_empty() || (self.rows.len() < most && words <= WORDS)
     }
 
-    /// Takes in a row; [`Batch::count_in`] says where it counts.
-    pub(super) fn push(&mut self, plan: &Arc<Plan>, fit: &Fit, scan: Scan<'_>) {
+    /// Takes in a row; [`Batch::count_in`] says where it counts. `place` is where the plan of its version stood last.
+    pub(super) fn push(&mut self, plan: &Arc<Plan>, place: &mut PlanPlace, fit: &Fit, scan: Scan<'_>) {
         let begins = self.words.len();
         self.words.extend_from_slice(plan.rows.blank());
         plan.rows.fill(&mut self.words[begins..], plan, fit, scan);
-        if self.plans.last().is_none_or(|last| !Arc::ptr_eq(last, plan)) {
-            self.plans.push(Arc::clone(plan));
+        let row = self.rows.len() as u32;
+        let known = self.plans.get_mut(place.plan as usize).filter(|_| place.batch == self.number);
+        match known.filter(|waiting| Arc::ptr_eq(&waiting.plan, plan)) {
+            Some(waiting) => {
+                self.rows[waiting.last as usize].next = row;
+                waiting.last = row;
+            }
+            None => {
+                *place = PlanPlace { batch: self.number, plan: self.plans.len() as u32 };
+                self.plans.push(Waiting { plan: Arc::clone(plan), first: row, last: row });
+            }
         }
-        self.rows.push(Row { begins: begins as u32, plan: self.plans.len() as u32 - 1 });
+        let begins = begins as u32;
+        self.rows.push(Row { begins, plan: place.plan, next: NONE, subjects: [NONE; 2], pane: 0 });
     }
 
-    /// Makes the newest row count in this pane.
-    pub(super) fn count_in(&mut self, subject: SubjectId, pane: i64) {
-        self.targets.push(Target { subject, row: self.rows.len().saturating_sub(1) as u32, pane });
+    /// Makes the newest row count in this pane, of the whole and of the segment if there is one.
+    pub(super) fn count_in(&mut self, whole: SubjectId, segment: Option<SubjectId>, pane: i64) {
+        if let Some(newest) = self.rows.last_mut() {
+            (newest.subjects, newest.pane) = ([whole, segment.unwrap_or(NONE)], pane);
+        }
     }
 
     /// Looks the newest row up at once, and gives the cell of each column as `Slots::cells` does.
     pub(super) fn cells_of_newest(&mut self, cells: &mut Vec<usize>) {
         cells.clear();
         let Some(newest) = self.rows.last() else { return };
-        let plan = &self.plans[newest.plan as usize];
-        look_up(&mut self.words, plan, std::slice::from_ref(newest));
+        let plan = &self.plans[newest.plan as usize].plan;
+        look_up(&mut self.words, plan, &[newest.begins]);
         let row = &self.words[newest.begins as usize..];
         cells.extend((0..plan.layout.columns()).map(|column| plan.rows.cell(column, row[column])));
     }
 
+    /// Bytes that the counts of what waits will take in a checkpoint, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.words.len() * PACKED_CELL
+    }
+
     /// Adds everything that waits to the counts. Panes below `closed` may be in windows already.
     pub(super) fn settle(&mut self, subjects: &mut Subjects, closed: Option<i64>) {
-        if self.rows.is_empty() {
-            return;
-        }
-        self.look_up_all();
-        let Self { words, rows, plans, targets, block, .. } = self;
-        let in_order = |a: &Target, b: &Target| (a.subject, a.pane) <= (b.subject, b.pane);
-        if !targets.is_sorted_by(in_order) {
-            targets.sort_unstable_by_key(|target| (target.subject, target.pane));
-        }
-        let amended = |pane| closed.is_some_and(|closed| pane < closed);
-        // What may wait for an edge goes row by row: the bound on that is one of rows.
-        let together =
-            |a: &Target, b: &Target| (a.subject, a.pane) == (b.subject, b.pane) && !amended(a.pane);
-        // A pane of a subject has one plan, so a run of rows has.
-        let mut ahead = targets.chunk_by(together).map(|run| (run[0].subject, run[0].pane));
-        let mut fetched = 0;
-        for run in targets.chunk_by(together) {
-            if fetched == 0 {
-                let next: [Option<(SubjectId, i64)>; AHEAD] = std::array::from_fn(|_| ahead.next());
-                subjects.fetch(&next);
-                fetched = AHEAD;
+        let Self { words, rows, plans, begins, targets, block, .. } = self;
+        for Waiting { plan, first, .. } in plans.drain(..) {
+            begins.clear();
+            targets.clear();
+            let mut next = first;
+            while let Some(row) = rows.get(next as usize) {
+                begins.push(row.begins);
+                let counted = row.subjects.into_iter().filter(|subject| *subject != NONE);
+                targets.extend(counted.map(|subject| Target { subject, begins: row.begins, pane: row.pane }));
+                next = row.next;
             }
-            fetched -= 1;
-            let Target { subject, row, pane } = run[0];
-            let plan = &plans[rows[row as usize].plan as usize];
-            let size = (plan.size(), run.len() * plan.rows.counted() + 1);
-            let Some(mut open) = subjects.open(subject, pane, size, amended(pane)) else { continue };
-            let begins = |target: &Target| rows[target.row as usize].begins as usize;
-            open.add(Layout::ROWS, run.len() as u64);
-            for target in run {
-                let counted = begins(target)..begins(target) + plan.rows.counted();
-                open.add_one_each(words[counted].iter().map(|word| RowShape::index(*word)));
-            }
-            if plan.reference.joint.is_empty() {
-                continue;
-            }
-            for part in run.chunks(ROWS) {
-                let rows = part.iter().map(|target| &words[begins(target)..]);
-                match open.joint() {
-                    Some(joint) => block.add(plan, rows, |place, amount| {
-                        if let Some(counter) = joint.get_mut(place) {
-                            *counter = counter.saturating_add(amount);
-                        }
-                    }),
-                    None => {
-                        block.add(plan, rows, |place, amount| open.add(plan.layout.joint(place), amount));
-                    }
-                }
-            }
+            begins.chunks(BLOCK).for_each(|rows| look_up(words, &plan, rows));
+            count(&plan, words, targets, (subjects, closed), block);
         }
-        self.clear();
-    }
-
-    /// Turns the values of all rows into the counters that they increment, plan by plan.
-    fn look_up_all(&mut self) {
-        let Self { words, rows, plans, order, .. } = self;
-        let plan_of = |row: &Row| &plans[row.plan as usize];
-        order.clear();
-        order.extend_from_slice(rows);
-        if plans.len() > 1 {
-            order.sort_unstable_by_key(|row| Arc::as_ptr(plan_of(row)));
-        }
-        for run in order.chunk_by(|a, b| Arc::ptr_eq(plan_of(a), plan_of(b))) {
-            run.chunks(BLOCK).for_each(|rows| look_up(words, plan_of(&rows[0]), rows));
-        }
-    }
-
-    fn clear(&mut self) {
         self.words.clear();
         self.rows.clear();
-        self.plans.clear();
-        self.targets.clear();
+        self.number += 1;
+    }
+}
+
+/// Adds rows of one plan, which were looked up, to the panes that they count in.
+fn count(
+    plan: &Plan,
+    words: &[u64],
+    targets: &mut [Target],
+    (subjects, closed): (&mut Subjects, Option<i64>),
+    block: &mut Block,
+) {
+    let in_order = |a: &Target, b: &Target| (a.subject, a.pane) <= (b.subject, b.pane);
+    if !targets.is_sorted_by(in_order) {
+        targets.sort_unstable_by_key(|target| (target.subject, target.pane));
+    }
+    let amended = |pane| closed.is_some_and(|closed| pane < closed);
+    // What may wait for an edge goes row by row: the bound on that is one of rows.
+    let together = |a: &Target, b: &Target| (a.subject, a.pane) == (b.subject, b.pane) && !amended(a.pane);
+    for run in targets.chunk_by(together) {
+        let Target { subject, pane, .. } = run[0];
+        let size = (plan.size(), run.len() * plan.rows.counted() + 1);
+        let Some(mut open) = subjects.open(subject, pane, size, amended(pane)) else { continue };
+        open.add(Layout::ROWS, run.len() as u64);
+        for target in run {
+            let begins = target.begins as usize;
+            let counted = &words[begins..begins + plan.rows.counted()];
+            open.add_one_each(counted.iter().map(|word| RowShape::index(*word)));
+        }
+        if plan.reference.joint.is_empty() {
+            continue;
+        }
+        for part in run.chunks(ROWS) {
+            let rows = part.iter().map(|target| &words[target.begins as usize..]);
+            match open.joint() {
+                Some(joint) => block.add(plan, rows, |place, amount| {
+                    if let Some(counter) = joint.get_mut(place) {
+                        *counter = counter.saturating_add(amount);
+                    }
+                }),
+                None => block.add(plan, rows, |place, amount| open.add(plan.layout.joint(place), amount)),
+            }
+        }
     }
 }
 
 /// Looks the numeric values of rows of one plan up, eight of a column at a time.
-fn look_up(words: &mut [u64], plan: &Plan, rows: &[Row]) {
+fn look_up(words: &mut [u64], plan: &Plan, rows: &[u32]) {
     for column in plan.rows.numeric() {
         let Binning::Numeric(binning) = &plan.reference.columns[column].binning else { continue };
         let (eights, rest) = rows.as_chunks::<LANES>();
         for eight in eights {
-            let places = eight.map(|row| row.begins as usize + column);
+            let places = eight.map(|begins| begins as usize + column);
             let values = places.map(|place| words[place]);
             let cells = binning.cells_of(values.map(f64::from_bits));
             for lane in 0..LANES {
@@ -195,8 +231,8 @@ fn look_up(words: &mut [u64], plan: &Plan, rows: &[Row]) {
             }
         }
         if rest.len() > FEW {
-            for row in rest {
-                let place = row.begins as usize + column;
+            for begins in rest {
+                let place = *begins as usize + column;
                 let cell = binning.cell(f64::from_bits(words[place]));
                 words[place] = plan.rows.looked_up(column, words[place], cell);
             }
@@ -204,7 +240,7 @@ fn look_up(words: &mut [u64], plan: &Plan, rows: &[Row]) {
     }
     let (_, rest) = rows.as_chunks::<LANES>();
     if rest.len() <= FEW {
-        rest.iter().for_each(|row| look_up_one(&mut words[row.begins as usize..], plan));
+        rest.iter().for_each(|begins| look_up_one(&mut words[*begins as usize..], plan));
     }
 }
 

@@ -426,7 +426,7 @@ impl Windows {
     /// Estimate of what the next checkpoint writes of the panes, in bytes.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
-        self.subjects.dirty_bytes()
+        self.subjects.dirty_bytes() + self.batch.bytes()
     }
 
     /// Subjects seen for the first time since the last call.

@@ -139,14 +139,15 @@ impl Windows {
         let segments = self.settings.segments.as_ref();
         let scan = Scan { scanned: usual.scanned, payload: usual.payload };
         let fit = state.fits.of(plan, usual.shape, segments.map(|segments| segments.field.as_str()));
-        self.batch.push(plan, fit, scan);
-        self.batch.count_in(whole, pane);
-        let Some(segments) = segments else { return Outcome::Counted };
-        let Some(value) = fit.segment(scan, &mut self.code) else { return Outcome::Counted };
-        match self.subjects.segment(state, value, segments.max) {
-            None => self.leave_out(index, NotAdmitted::Segments),
-            Some(segment) if self.subjects.admit(segment, counters) => self.batch.count_in(segment, pane),
-            Some(_) => self.leave_out(index, NotAdmitted::SegmentMemory),
+        self.batch.push(plan, &mut state.place, fit, scan);
+        let value = fit.segment(scan, &mut self.code).zip(segments);
+        let segment = value.map(|(value, segments)| self.subjects.segment(state, value, segments.max));
+        let admitted = segment.flatten().filter(|segment| self.subjects.admit(*segment, counters));
+        self.batch.count_in(whole, admitted, pane);
+        match segment {
+            Some(None) => self.leave_out(index, NotAdmitted::Segments),
+            Some(Some(_)) if admitted.is_none() => self.leave_out(index, NotAdmitted::SegmentMemory),
+            _ => {}
         }
         Outcome::Counted
     }

@@ -12,9 +12,6 @@ use anchorwatch_detectors::counts::{encode_cells, encode_sparse, visit_sparse};
 /// Share of the counters above which flat ones take less room and time than a list.
 const FLAT_FROM: usize = 4;
 
-/// Counters in a line of the caches.
-const LINE: usize = 8;
-
 /// Counts of a pane in its reference's layout; cheap to clone. Equal if they are packed the same.
 #[derive(Debug, Clone)]
 pub struct PaneCounts(Form);
@@ -127,22 +124,6 @@ impl PaneCounts {
         if let Cow::Owned(bytes) = self.packed() {
             self.0 = Form::Packed(bytes.into());
         }
-    }
-
-    /// Reads where the counts are; what it gives means nothing.
-    pub(super) fn look_at_form(&self) -> u32 {
-        match &self.0 {
-            Form::Recent(recent) => recent.list.len() as u32 ^ recent.joint.len() as u32,
-            Form::Flat(counts) => counts.len() as u32,
-            Form::Packed(bytes) => bytes.len() as u32,
-        }
-    }
-
-    /// Reads what is added to next, as far as that is known; what it gives means nothing.
-    pub(super) fn look_at_counts(&self) -> u32 {
-        let Form::Recent(recent) = &self.0 else { return 0 };
-        let joint = recent.joint.iter().step_by(LINE).fold(0, |seen, count| seen ^ *count as u32);
-        joint ^ recent.list.last().map_or(0, |(slot, _)| *slot)
     }
 
     pub(super) fn is_packed(&self) -> bool {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
+use super::batch::PlanPlace;
 use super::blocks::{self, Gathered};
 use super::fit::Fits;
 use super::horizon::RollingTotal;
@@ -31,6 +32,8 @@ pub(super) struct VersionState {
     segments: HashMap<Arc<str>, SubjectId>,
     /// Where the values of the shapes of its events go.
     pub(super) fits: Fits,
+    /// Where its plan stood in the batch that its events were put into last.
+    pub(super) place: PlanPlace,
 }
 
 impl VersionState {
@@ -46,6 +49,7 @@ impl VersionState {
             whole: None,
             segments: HashMap::new(),
             fits: Fits::default(),
+            place: PlanPlace::default(),
         }
     }
 
@@ -127,7 +131,7 @@ impl Opened<'_> {
 }
 
 /// Bytes that a counter in use takes in a packed pane: the distance to the one before it, and the count.
-const PACKED_CELL: usize = 3;
+pub(super) const PACKED_CELL: usize = 3;
 
 /// All subjects.
 #[derive(Debug)]
@@ -273,27 +277,6 @@ impl Subjects {
         let totals = if amended { state.totals.as_mut_slice() } else { &mut [] };
         let counts = state.panes.get_mut(&pane)?.open(size, additions);
         Some(Opened { counts, totals, pane, len: size.len, single: size.single() })
-    }
-
-    /// Looks at what counting into these panes needs, so that it comes into the caches for all of them at the same time: of
-    /// thousands of subjects nothing is there, and one after the other would wait for each.
-    pub(super) fn fetch(&self, panes: &[Option<(SubjectId, i64)>]) {
-        let states =
-            || panes.iter().flatten().filter_map(|(id, pane)| Some((self.states.get(*id as usize)?, pane)));
-        let mut seen = 0;
-        for (state, _) in states() {
-            seen ^= state.number ^ state.panes.len() as u32 ^ state.dirty.len() as u32 ^ state.turn as u32;
-        }
-        for (state, pane) in states() {
-            seen ^= u32::from(state.dirty.contains_key(pane)) ^ u32::from(state.panes.contains_key(pane));
-        }
-        for (state, pane) in states() {
-            seen ^= state.panes.get(pane).map_or(0, PaneCounts::look_at_form);
-        }
-        for (state, pane) in states() {
-            seen ^= state.panes.get(pane).map_or(0, PaneCounts::look_at_counts);
-        }
-        std::hint::black_box(seen);
     }
 
     /// Adds to counters of a pane; `amended` when windows may already contain it.
