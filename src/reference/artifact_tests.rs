@@ -24,10 +24,10 @@ fn reference() -> Reference {
 fn format_1_is_read_under_the_address_that_it_has() {
     assert_eq!(ReferenceId::of(FORMAT_1).as_str(), ADDRESS);
     let reference = reference();
-    assert_eq!((reference.columns.len(), reference.windows.len()), (5, 200));
+    assert_eq!((reference.columns.len(), reference.windows.len()), (5, 400));
     assert_eq!(reference.windows.read().expect("at hand")[0].start, 1_767_571_200_000);
     let head = decode_head(FORMAT_1, Arc::new(Away)).expect("a reference");
-    assert_eq!(head.windows.len(), 200);
+    assert_eq!(head.windows.len(), 400);
     assert!(head.windows.read().is_err());
     for end in 0..FORMAT_1.len() {
         assert!(decode(&FORMAT_1[..end]).is_err(), "{end}");

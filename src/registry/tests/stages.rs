@@ -143,8 +143,8 @@ fn a_file_of_format_1_keeps_its_address() {
     assert_eq!(registry.list_references(None).unwrap().len(), 1);
     registry.activate(id.short()).unwrap();
     let head = registry.load_head(&id).unwrap();
-    assert_eq!(head.windows.read().unwrap().len(), 200);
-    assert_eq!(registry.load_reference(id.short()).unwrap().windows.len(), 200);
+    assert_eq!(head.windows.read().unwrap().len(), 400);
+    assert_eq!(registry.load_reference(id.short()).unwrap().windows.len(), 400);
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     assert!(matches!(registry.load_head(&id), Err(RegistryError::Damaged { .. })));
     assert!(matches!(registry.adopt(&id), Err(RegistryError::Damaged { .. })));
