@@ -137,7 +137,7 @@ fn reference(terms: Terms, shift: f64) -> Arc<Reference> {
         has_latency: true,
         profile,
         window_ms: None,
-        windows: Vec::new(),
+        windows: Default::default(),
         segment_field: None,
         segments: BTreeMap::new(),
         joint,

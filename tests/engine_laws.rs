@@ -98,7 +98,7 @@ fn reference() -> Arc<Reference> {
         has_latency: false,
         profile,
         window_ms: None,
-        windows: Vec::new(),
+        windows: Default::default(),
         segment_field: None,
         segments: BTreeMap::new(),
         joint: Default::default(),

@@ -119,7 +119,7 @@ fn build(names: [Value<'static>; 2]) -> Reference {
         has_latency: false,
         profile: Vec::new(),
         window_ms: None,
-        windows: Vec::new(),
+        windows: Default::default(),
         segment_field: None,
         segments: BTreeMap::new(),
         joint: Default::default(),

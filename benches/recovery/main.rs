@@ -27,13 +27,17 @@ use world::Shape;
 
 const USUAL: Shape =
     Shape { subjects: 10_000, features: 20, segments: 9, horizons: 3, every: 1, calibrated: false };
-const CASES: [(&str, Shape); 6] = [
+const CASES: [(&str, Shape); 7] = [
     ("1,000 subjects = 100 versions × (whole and 9 segments)", Shape { subjects: 1_000, ..USUAL }),
     ("10,000 subjects = 100 versions × (whole and 99 segments)", Shape { segments: 99, ..USUAL }),
     ("**10,000 subjects** = 1,000 versions × (whole and 9 segments)", USUAL),
     ("the same, each reference with the hours of a month", Shape { calibrated: true, ..USUAL }),
     ("10,000 subjects = 10,000 versions", Shape { segments: 0, ..USUAL }),
     ("10,000 versions, an event of each in an hour", Shape { segments: 0, every: 60, ..USUAL }),
+    (
+        "10,000 versions, each reference with the hours of a month",
+        Shape { segments: 0, calibrated: true, ..USUAL },
+    ),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -98,8 +102,8 @@ fn prepare(shape: Shape, folder: &Path) -> anyhow::Result<()> {
     let mut registry = Registry::open(folder)?;
     let mut ids = Vec::new();
     for version in 0..shape.versions() {
+        // The first of its version is the active one.
         let id = registry.add_reference(&Reference { model: world::name(version), ..reference.clone() })?;
-        registry.activate(id.as_str())?;
         ids.push(id.as_str().to_owned());
     }
     drop(registry);

@@ -172,7 +172,7 @@ fn untimed(shape: Shape) -> anyhow::Result<Reference> {
         has_latency: true,
         profile,
         window_ms: None,
-        windows: Vec::new(),
+        windows: Default::default(),
         segment_field: None,
         segments: BTreeMap::new(),
         joint: Default::default(),
@@ -353,6 +353,11 @@ pub(crate) fn day(
             let renamed = |text: &str| text.replace(&name(0), &name(version));
             all.documents.insert(renamed(document), renamed(text));
         }
+    }
+    let calibrations = one.documents.iter().filter(|(document, _)| document.starts_with("calibration/"));
+    for (_, text) in calibrations {
+        let of = |version| (format!("calibration/{}", id(version)), text.clone());
+        all.documents.extend((0..shape.versions()).map(of));
     }
     Ok(all)
 }

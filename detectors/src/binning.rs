@@ -47,6 +47,9 @@ pub enum BinningError {
     /// Knots were to be chosen with a budget of none.
     #[error("at least one cut point must be allowed")]
     NoPoints,
+    /// Cut points and categories are not there as the kind of the binning says.
+    #[error("a numeric binning has knots and nothing else, a categorical one categories")]
+    OtherKind,
     /// A category is listed twice.
     #[error("category {category:?} is listed twice")]
     DuplicateCategory {
@@ -336,12 +339,45 @@ impl CategoricalBinning {
 
 /// How a column's values are told apart; written with a `kind` of `numeric` or `categorical`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", try_from = "Fields")]
 pub enum Binning {
     /// Ordered cells at and between knots.
     Numeric(NumericBinning),
     /// One cell per known category and one for the rest.
     Categorical(CategoricalBinning),
+}
+
+/// The unchecked form of a [`Binning`], as it is written. Told apart by serde, its points would be held as values of any type
+/// before it knows the kind, which takes most of the time of reading thousands of columns.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    kind: Kind,
+    knots: Option<Vec<f64>>,
+    categories: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Numeric,
+    Categorical,
+}
+
+impl TryFrom<Fields> for Binning {
+    type Error = BinningError;
+
+    fn try_from(fields: Fields) -> Result<Self, BinningError> {
+        match fields {
+            Fields { kind: Kind::Numeric, knots: Some(knots), categories: None } => {
+                Ok(Self::Numeric(NumericBinning::new(knots)?))
+            }
+            Fields { kind: Kind::Categorical, knots: None, categories: Some(categories) } => {
+                Ok(Self::Categorical(CategoricalBinning::new(categories)?))
+            }
+            Fields { .. } => Err(BinningError::OtherKind),
+        }
+    }
 }
 
 impl Binning {

@@ -69,7 +69,7 @@ fn made() -> Reference {
         has_latency: true,
         profile: vec![3; length],
         window_ms: None,
-        windows: Vec::new(),
+        windows: Default::default(),
         segment_field: None,
         segments: BTreeMap::new(),
         joint: Default::default(),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::action::VersionFacts;
 use crate::engine::CatalogEntry;
-use crate::reference::Reference;
-use crate::registry::{ROLLED_BACK, Registry, RegistryError};
-use crate::store::StageChange;
+use crate::reference::{Reference, ReferenceId};
+use crate::registry::{History, Registry, RegistryError};
 use crate::view::Stage;
 use crate::window::WatchedVersion;
 
@@ -22,7 +21,7 @@ impl References {
         if let Some(known) = self.0.get(id) {
             return Some(Arc::clone(known));
         }
-        match registry.load_reference(id) {
+        match registry.load_head(&ReferenceId::from_stored(id.to_owned())) {
             Ok(reference) => {
                 let reference = Arc::new(reference);
                 self.0.insert(id.to_owned(), Arc::clone(&reference));
@@ -40,7 +39,7 @@ impl References {
     pub(super) fn read_ahead(&mut self, registry: &Registry) -> Result<(), RegistryError> {
         let active = registry.active()?.into_iter().filter(|entry| entry.stage != Stage::Archived);
         let ids = active.map(|entry| entry.reference_id).filter(|id| !self.0.contains_key(id.as_str()));
-        for (id, read) in registry.load_references(ids.collect()) {
+        for (id, read) in registry.load_heads(ids.collect()) {
             if let Ok(reference) = read {
                 self.0.insert(id.as_str().to_owned(), Arc::new(reference));
             }
@@ -60,6 +59,8 @@ pub(super) fn entries(
     references: &mut References,
 ) -> Result<Vec<CatalogEntry>, RegistryError> {
     let active = registry.active()?;
+    // All at once: thousands of versions would each ask for their own.
+    let (histories, none) = (registry.histories()?, History::default());
     let mut newest: HashMap<String, (bool, semver::Version, String)> = HashMap::new();
     for entry in active.iter().filter(|entry| entry.stage != Stage::Archived) {
         let Ok(version) = semver::Version::parse(&entry.version) else { continue };
@@ -72,8 +73,14 @@ pub(super) fn entries(
     let mut entries = Vec::new();
     for entry in active.into_iter().filter(|entry| entry.stage != Stage::Archived) {
         let Some(reference) = references.load(registry, entry.reference_id.as_str()) else { continue };
-        let rollback_to = registry.last_good(&entry.model, &entry.version)?;
-        let facts = facts(registry, &entry.model, &entry.version, rollback_to)?;
+        let history = histories.get(&entry.model).unwrap_or(&none);
+        let rollback_to = history.last_good(&entry.version).map_err(RegistryError::from)?;
+        let facts = VersionFacts {
+            current: true,
+            since: history.in_stage_since(&entry.version),
+            target_rolled_back_at: rollback_to.as_deref().and_then(|target| history.rolled_back_at(target)),
+            rollback_to,
+        };
         let takes_feedback =
             newest.get(&entry.model).is_some_and(|(_, _, version)| *version == entry.version);
         entries.push(CatalogEntry {
@@ -88,24 +95,4 @@ pub(super) fn entries(
         });
     }
     Ok(entries)
-}
-
-/// What guards actions of a version: since when it is in its stage, and whether the version to return to failed lately.
-fn facts(
-    registry: &Registry,
-    model: &str,
-    version: &str,
-    rollback_to: Option<String>,
-) -> Result<VersionFacts, RegistryError> {
-    let changes = registry.stage_changes(model)?;
-    let entered = changes.iter().rev().find(|change| change.version == version);
-    let since =
-        entered.map_or_else(|| registry.registered_at(model, version), |change| Ok(Some(change.at)))?;
-    let failed = |change: &&StageChange| {
-        Some(&change.version) == rollback_to.as_ref()
-            && change.from == Stage::Production
-            && change.reason == ROLLED_BACK
-    };
-    let target_rolled_back_at = changes.iter().rev().find(failed).map(|change| change.at);
-    Ok(VersionFacts { current: true, rollback_to, since, target_rolled_back_at })
 }

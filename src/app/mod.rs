@@ -133,7 +133,7 @@ pub fn start(config: &Config, stop: &Stop) -> anyhow::Result<Daemon> {
     let Opened { mut store, restored, loss, orders_lost } = recovery::open(config)?;
     store.limit_outbox(config.deliver.max_open);
     reach(Place::StateOpened);
-    let registry = Registry::open(&config.data_dir)?;
+    let registry = Registry::beside(&store, &config.data_dir)?;
     let mut references = References::default();
     references.read_ahead(&registry)?;
     let mut engine = restored_engine(config, restored, &registry, &mut references)?;

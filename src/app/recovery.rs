@@ -12,7 +12,7 @@ use super::{in_one_line, wall_clock};
 use crate::backup::{BackupError, Manifests, Place};
 use crate::config::{Config, OnCorruption};
 use crate::engine::{Restored, StateLoss};
-use crate::reference::decode;
+use crate::reference::{Reference, ReferenceId};
 use crate::registry::Registry;
 use crate::store::{Salvaged, Store, StoreError, has_state, inspect, put_in_place, set_aside};
 
@@ -188,15 +188,20 @@ fn register_references(data_dir: &Path) -> anyhow::Result<()> {
         registry.active()?.into_iter().map(|entry| (entry.model, entry.version)).collect();
     let mut references = Vec::new();
     for entry in std::fs::read_dir(data_dir.join("references")).into_iter().flatten().flatten() {
-        if let Some(reference) = std::fs::read(entry.path()).ok().and_then(|bytes| decode(&bytes).ok()) {
-            references.push(reference);
-        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.strip_suffix(".awref").map(|id| ReferenceId::from_stored(id.to_owned()));
+        let read = id.and_then(|id| Some((registry.load_head(&id).ok()?, id)));
+        references.extend(read.map(|(Reference { model, version, provenance, .. }, id)| {
+            ((model, version), provenance.created_at, id)
+        }));
     }
-    references.retain(|reference| !watched.contains(&(reference.model.clone(), reference.version.clone())));
-    references.sort_by_key(|reference| reference.provenance.created_at);
-    for reference in &references {
-        let id = registry.add_reference(reference)?;
-        registry.activate(id.as_str())?;
+    references.retain(|(of, _, _)| !watched.contains(of));
+    references.sort_by_key(|(_, created_at, _)| *created_at);
+    for (_, _, id) in &references {
+        match registry.adopt(id) {
+            Ok(()) => _ = registry.activate(id.as_str())?,
+            Err(error) => tracing::error!(%error, "a reference was left out"),
+        }
     }
     if !references.is_empty() {
         tracing::warn!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Engine, RestoreError, RestoreReport, Restored, SubjectNumber};
+use crate::monitor::CALIBRATION_DOCUMENTS;
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{EventCount, LawCounters};
@@ -78,6 +79,7 @@ pub(super) fn restore(
                 engine.share_troubles();
             }
             ACTIONS => engine.actions.restore(text).map_err(failed)?,
+            name if name.starts_with(CALIBRATION_DOCUMENTS) => engine.judge.restore(name, text),
             name if super::budgeted::CALIBRATED_WATCH.owns(name) => {
                 engine.watches.restore(name, text).map_err(failed)?;
             }

@@ -101,6 +101,8 @@ pub(super) struct Boundary {
     /// What is told, once everything is judged.
     telling: Option<Telling>,
     stage: Stage,
+    /// Whether the last step computed what is normal for a reference.
+    calibrated: bool,
 }
 
 impl Engine {
@@ -118,8 +120,8 @@ impl Engine {
         (progress, true)
     }
 
-    /// The same in small steps, at most `most` of them and within one edge: a step judges one window or does as much. The
-    /// outcome does not depend on the steps that it takes.
+    /// The same in small steps, at most `most` of them and within one edge: a step judges one window or does as much, and
+    /// the last is one that computed what is normal for a reference. The outcome does not depend on the steps that it takes.
     pub fn advance_some(&mut self, now: Millis, most: usize) -> (Progress, Standing) {
         self.look(now);
         let mut progress = std::mem::take(&mut self.judged);
@@ -166,10 +168,15 @@ impl Engine {
         };
         let waiting = self.windows.held_amendments();
         let mut left = if waiting >= MAX_WAITING { usize::MAX } else { most };
+        let all = left == usize::MAX;
         while left > 0 {
             let before = progress.windows.len();
             let done = self.step(&mut boundary, left.min(TOGETHER), progress);
             left = left.saturating_sub(done);
+            if std::mem::take(&mut boundary.calibrated) && !all {
+                // It takes as long as many windows do, and new references would do it one after the other.
+                left = 0;
+            }
             let more = done > 0;
             if let Some(windows) = &mut boundary.acted_on {
                 windows.extend(progress.windows[before..].iter().map(drifts_only));
@@ -193,6 +200,7 @@ impl Engine {
         self.windows.hold_amendments();
         let end = edge * self.windows.settings().pane_ms;
         self.look_after_references(end);
+        self.look_after_baselines(end);
         let settings = self.windows.settings();
         let horizons: Vec<DueHorizon> = (0..)
             .zip(&settings.horizons)
@@ -222,6 +230,7 @@ impl Engine {
             acted_on,
             telling: None,
             stage,
+            calibrated: false,
         }))
     }
 
@@ -306,11 +315,11 @@ impl Engine {
             .unwrap_or_else(|| usize::from(self.alerts.write_some(ALERT_DOCUMENTS)))
     }
 
-    /// Judges at most so many windows from a place among the horizons and among the subjects on; gives how many subjects
-    /// that were, 0 if there was none left.
+    /// Judges at most so many windows from a place among the horizons and among the subjects on, and computes at most one
+    /// calibration; gives how many subjects that were, 0 if there was none left.
     fn judge_windows(
         &mut self,
-        boundary: &Boundary,
+        boundary: &mut Boundary,
         (horizon, place): (usize, usize),
         most: usize,
         progress: &mut Progress,
@@ -319,13 +328,20 @@ impl Engine {
         let subjects = boundary.subjects.iter().skip(place).take(most);
         let (start, end) = (horizon.start, boundary.end);
         let mut due = Vec::with_capacity(most.min(TOGETHER));
-        for (id, silent) in subjects.clone().copied() {
+        let mut done = 0;
+        for (id, silent) in subjects.copied() {
+            done += 1;
             let Some(subject) = self.windows.subject(id).cloned() else { continue };
             let covered = self.windows.covered(id, horizon.index, boundary.edge);
             let Some(lent) = self.windows.lend(id, horizon.index, boundary.edge) else { continue };
             let place = WindowPlace { subject: &subject, horizon: &horizon.name, start, end, covered };
+            let owes = self.judge.owes(lent.plan(), place);
             let known = self.judge.known(lent.plan(), place);
             due.push(DueWindow { subject, silent, covered, lent, known });
+            if owes {
+                boundary.calibrated = true;
+                break;
+            }
         }
         let (judge, windows) = (&self.judge, &self.windows);
         let judged = workers::each(self.threads, due, |mut due| {
@@ -340,7 +356,7 @@ impl Engine {
         for (view, due) in judged {
             self.take_window(horizon, view, due, progress);
         }
-        subjects.len()
+        done
     }
 
     fn take_window(

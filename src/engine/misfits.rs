@@ -1,10 +1,13 @@
-//! Troubles for what of the configuration does not fit the references in use, looked for after either may have changed.
+//! Troubles with the references in use: what of the configuration does not fit them, looked for after either may have
+//! changed, and baselines whose windows cannot be read.
 
 use std::collections::BTreeMap;
 
 use super::{Engine, Trouble, TroubleKind};
+use crate::monitor::Standing;
 use crate::monitor::misfit::{InUse, Misfit};
 use crate::subject::Millis;
+use crate::window::Plans;
 
 impl Engine {
     /// Raises and clears them, at the first edge after the catalog was set.
@@ -24,6 +27,34 @@ impl Engine {
         }
         for ((kind, of), summary) in wanted {
             self.raise(&Trouble { kind, of, summary }, at);
+        }
+    }
+
+    /// Raises and clears troubles of references whose windows could not be read when something was to be calibrated on them.
+    pub(super) fn look_after_baselines(&mut self, at: Millis) {
+        const KIND: TroubleKind = TroubleKind::BaselineUnread;
+        let open: Vec<String> = self.troubles_of(KIND).cloned().collect();
+        if open.is_empty() && !self.judge.any_unread() {
+            return;
+        }
+        let newest = |(model, version, plans): (&str, &str, &Plans)| {
+            Some((format!("{model} {version}"), plans.newest()?.reference_id.clone()))
+        };
+        let in_use: BTreeMap<String, String> = self.windows.plans().filter_map(newest).collect();
+        for of in open {
+            // After a start nothing may have been judged against it yet.
+            let stays = in_use.get(&of).is_some_and(|id| self.judge.standing(id) != Standing::Calibrated);
+            if !stays {
+                self.clear(KIND, &of, at);
+            }
+        }
+        for (of, id) in in_use {
+            if let Standing::Unread(why) = self.judge.standing(&id) {
+                let summary = format!(
+                    "{of}: {why}; until they can be read its windows are judged as if the baseline had none, by fixed thresholds"
+                );
+                self.raise(&Trouble { kind: KIND, of, summary }, at);
+            }
         }
     }
 }

@@ -383,6 +383,7 @@ impl Engine {
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
+        documents.extend(self.judge.take_documents());
         documents.extend(self.watches.take_documents());
         documents.extend(self.versions.take_documents());
         documents.extend(self.labels.watches.take_documents());

@@ -39,6 +39,8 @@ pub enum TroubleKind {
     OtherWindow,
     /// A sequential rule watches nothing, or a detector that is asked for.
     IdleRule,
+    /// The windows of a reference's baseline cannot be read, so that fixed thresholds alone hold for classical verdicts.
+    BaselineUnread,
     /// The state file was damaged, and was taken from a copy or made anew.
     StateDamaged,
 }
@@ -58,6 +60,7 @@ impl TroubleKind {
             Self::SchemasAway => "schemas_away",
             Self::OtherWindow => "other_window",
             Self::IdleRule => "idle_rule",
+            Self::BaselineUnread => "baseline_unread",
             Self::StateDamaged => "state_damaged",
         }
     }

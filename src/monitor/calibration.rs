@@ -8,10 +8,11 @@
 
 use anchorwatch_detectors::batch::Baseline;
 use anchorwatch_detectors::latency;
+use serde::{Deserialize, Serialize};
 
 use super::faults::{FaultKind, ReferenceSide, Sides};
 use crate::config::{Detector, Monitor};
-use crate::reference::{BaselineWindow, Layout, Reference};
+use crate::reference::{BaselineWindow, Layout, Reference, WindowsUnread};
 use crate::subject::Millis;
 
 /// Baseline windows of a horizon's length below which they say too little about what is normal.
@@ -20,7 +21,7 @@ pub(super) const MIN_WINDOWS: usize = 8;
 const STEPS: i64 = 4;
 
 /// Largest values over the baseline windows of one length.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Baseline windows behind the figures; 0 if there were too few.
     pub windows: usize,
@@ -29,7 +30,7 @@ pub struct Calibration {
     latency_exceeded: f64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct ColumnCalibration {
     effects: Vec<(Detector, f64)>,
     faults: [f64; FaultKind::ALL.len()],
@@ -37,31 +38,39 @@ struct ColumnCalibration {
 
 impl Calibration {
     /// Computes the figures for windows of `length_ms` with at least `min_rows` rows.
-    #[must_use]
-    pub fn of(reference: &Reference, length_ms: Millis, min_rows: u64, monitor: &Monitor) -> Self {
+    ///
+    /// # Errors
+    /// When the windows of the baseline cannot be read.
+    pub fn of(
+        reference: &Reference,
+        length_ms: Millis,
+        min_rows: u64,
+        monitor: &Monitor,
+    ) -> Result<Self, WindowsUnread> {
         let layout = reference.layout();
         let mut calibration = Self {
             columns: vec![ColumnCalibration::default(); reference.columns.len()],
             latency_ratios: vec![0.0; monitor.latency.quantiles.len()],
             ..Self::default()
         };
-        let Some(window_ms) = reference.window_ms else { return calibration };
+        let Some(window_ms) = reference.window_ms else { return Ok(calibration) };
+        let windows = reference.windows.read()?;
         let columns = reference.columns.iter().enumerate();
         let baselines: Vec<Baseline> = columns
             .map(|(index, column)| {
                 Baseline::new(&column.binning, layout.column(&reference.profile, index).cells)
             })
             .collect();
-        for_each_window(&reference.windows, window_ms, length_ms, layout.len(), |counts| {
+        for_each_window(&windows, window_ms, length_ms, layout.len(), |counts| {
             if counts[Layout::ROWS] >= min_rows {
                 calibration.windows += 1;
                 calibration.take(reference, &baselines, &layout, counts, monitor);
             }
         });
         if calibration.windows < MIN_WINDOWS {
-            return Self { columns: Vec::new(), latency_ratios: Vec::new(), ..Self::default() };
+            return Ok(Self { columns: Vec::new(), latency_ratios: Vec::new(), ..Self::default() });
         }
-        calibration
+        Ok(calibration)
     }
 
     fn take(

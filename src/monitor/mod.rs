@@ -7,6 +7,7 @@
 
 pub mod calibrated;
 mod calibration;
+mod calibrations;
 mod chance;
 pub mod estimate;
 mod faults;
@@ -30,8 +31,9 @@ use crate::view::{ColumnRatios, Level, VerdictView, WindowView};
 use crate::window::Plan;
 
 pub use calibration::Calibration;
+pub(crate) use calibrations::CALIBRATION_DOCUMENTS;
 
-use calibration::judged_length;
+use calibrations::Calibrations;
 use faults::{AllRates, FaultKind, FaultScore, ReferenceSide, Sides, scores, window_rate};
 use misfit::{InUse, Misfit, misfits};
 
@@ -77,7 +79,7 @@ pub struct Judge {
     min_rows: u64,
     clear_below: f64,
     segment_field: Option<String>,
-    calibrations: HashMap<(String, Millis), Arc<Calibration>>,
+    calibrations: Calibrations,
     /// By reference, and by segment where the reference knows it; the whole is at no segment.
     baselines: HashMap<String, HashMap<Option<String>, Arc<[KnownColumn]>>>,
 }
@@ -87,6 +89,17 @@ pub struct Judge {
 struct KnownColumn {
     baseline: Baseline,
     reference: ReferenceSide,
+}
+
+/// Whether windows are judged by what the baseline of a reference shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing<'a> {
+    /// They are, as far as any were.
+    Calibrated,
+    /// Nothing was judged against it yet, or it has no windows.
+    NotAsked,
+    /// Its windows cannot be read, for this reason.
+    Unread(&'a str),
 }
 
 /// What every window of a reference, a length and a segment needs again.
@@ -119,7 +132,7 @@ impl Judge {
     /// judged; `clear_below` is the share of a threshold above which a window is a warning.
     #[must_use]
     pub fn new(monitor: Monitor, min_rows: u64, clear_below: f64, segment_field: Option<String>) -> Self {
-        let (calibrations, baselines) = (HashMap::new(), HashMap::new());
+        let (calibrations, baselines) = (Calibrations::new(&monitor, min_rows), HashMap::new());
         Self { monitor, min_rows, clear_below, segment_field, calibrations, baselines }
     }
 
@@ -130,7 +143,7 @@ impl Judge {
 
     /// Forgets calibrations of references that are no longer in use.
     pub fn retain(&mut self, in_use: impl Fn(&str) -> bool) {
-        self.calibrations.retain(|(reference, _), _| in_use(reference));
+        self.calibrations.retain(&in_use);
         self.baselines.retain(|reference, _| in_use(reference));
     }
 
@@ -156,15 +169,33 @@ impl Judge {
         made
     }
 
-    fn calibration(&mut self, plan: &Plan, length: Millis) -> Arc<Calibration> {
-        // Lengths below that of a baseline window share one.
-        let length = plan.reference.window_ms.map_or(length, |window| judged_length(length, window));
-        let key = (plan.reference_id.clone(), length);
-        let (monitor, min_rows) = (&self.monitor, self.min_rows);
-        let known = self.calibrations.entry(key);
-        Arc::clone(
-            known.or_insert_with(|| Arc::new(Calibration::of(&plan.reference, length, min_rows, monitor))),
-        )
+    /// What a checkpoint keeps of the calibrations that changed; one without text is to be deleted.
+    pub(crate) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.calibrations.take_documents()
+    }
+
+    /// Takes such a document back.
+    pub(crate) fn restore(&mut self, name: &str, text: &str) {
+        self.calibrations.restore(name, text);
+    }
+
+    /// What of its references could not be read and is read now, as far as it was asked for.
+    pub(crate) fn standing(&self, reference: &str) -> Standing<'_> {
+        match self.calibrations.unread(reference) {
+            Some(why) => Standing::Unread(why),
+            None if self.calibrations.is_known(reference) => Standing::Calibrated,
+            None => Standing::NotAsked,
+        }
+    }
+
+    /// Whether the windows of any baseline could not be read.
+    pub(crate) fn any_unread(&self) -> bool {
+        self.calibrations.any_unread()
+    }
+
+    /// Whether [`Judge::known`] would compute a calibration, which takes as long as many windows do.
+    pub(crate) fn owes(&mut self, plan: &Plan, place: WindowPlace<'_>) -> bool {
+        self.calibrations.owes(plan, place.end - place.start, place.end)
     }
 
     /// Judges one window.
@@ -175,7 +206,8 @@ impl Judge {
 
     /// What is known of a window before it is counted; kept, so that the next one of its kind costs nothing.
     pub(crate) fn known(&mut self, plan: &Plan, place: WindowPlace<'_>) -> Known {
-        let calibration = self.calibration(plan, place.end - place.start);
+        let settings = (&self.monitor, self.min_rows);
+        let calibration = self.calibrations.of(plan, place.end - place.start, place.end, settings);
         Known { calibration, baselines: self.baselines(plan, place.subject.segment.as_deref()) }
     }
 

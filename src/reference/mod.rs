@@ -8,22 +8,23 @@ mod code;
 mod embedding;
 mod joint;
 mod layout;
+mod windows;
 
 use std::collections::BTreeMap;
 
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::calibrated::{Fit, SeasonDesign, VolumeFit};
-use anchorwatch_detectors::counts::{CountsError, encode_sparse, visit_sparse};
 use anchorwatch_detectors::performance::Confusion;
 use serde::{Deserialize, Serialize};
 
 use crate::subject::Millis;
 
-pub use artifact::{ArtifactError, ReferenceId, decode, encode};
+pub use artifact::{ArtifactError, HEAD_PREFIX, ReferenceId, decode, decode_head, encode, head_len};
 pub use code::{CodeText, code_text};
 pub use embedding::{Discrepancy, Embedding, MOST_FEATURES};
 pub use joint::{Joint, Moment, Outcome, ResidualTerms};
 pub use layout::{ColumnCounts, Fault, Layout};
+pub use windows::{BaselineWindow, BaselineWindows, ReadWindows, WindowsUnread};
 
 /// What a column means to the model.
 #[derive(
@@ -138,53 +139,6 @@ impl Column {
     }
 }
 
-/// Counts of one stretch of the baseline, so that calibration sees the baseline as a sequence. They are kept packed: a week
-/// in stretches of five minutes is two thousand of them, and most hold a few rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaselineWindow {
-    /// First instant of the window.
-    pub start: Millis,
-    packed: Box<[u8]>,
-}
-
-impl BaselineWindow {
-    /// A window with these counts, in the reference's [`Layout`].
-    #[must_use]
-    pub fn new(start: Millis, counts: &[u64]) -> Self {
-        Self { start, packed: encode_sparse(counts).into() }
-    }
-
-    /// A window of packed counts in a layout of `len` counters.
-    ///
-    /// # Errors
-    /// When they are damaged, or of another layout.
-    pub fn from_packed(start: Millis, packed: Vec<u8>, len: usize) -> Result<Self, CountsError> {
-        visit_sparse(&packed, len, |_, _| ())?;
-        Ok(Self { start, packed: packed.into() })
-    }
-
-    /// The counts as [`encode_sparse`] packs them.
-    #[must_use]
-    pub fn packed(&self) -> &[u8] {
-        &self.packed
-    }
-
-    /// The counts, in a layout of `len` counters.
-    #[must_use]
-    pub fn counts(&self, len: usize) -> Vec<u64> {
-        let mut counts = vec![0; len];
-        self.each(len, |slot, count| counts[slot] = count);
-        counts
-    }
-
-    /// Hands out the counters in use of a layout of `len` counters.
-    pub fn each(&self, len: usize, visit: impl FnMut(usize, u64)) {
-        // They were packed here, or looked at when they were taken up.
-        let well_formed = visit_sparse(&self.packed, len, visit);
-        debug_assert!(well_formed.is_ok(), "{well_formed:?}");
-    }
-}
-
 /// How the monitored quantities of a baseline vary from window to window, or what is assumed of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
@@ -274,8 +228,8 @@ pub struct Reference {
     pub profile: Vec<u64>,
     /// Length of each baseline window in milliseconds; `None` without a time column.
     pub window_ms: Option<Millis>,
-    /// Baseline windows in time order, empty stretches left out.
-    pub windows: Vec<BaselineWindow>,
+    /// Baseline windows in time order, empty stretches left out; or where they are read.
+    pub windows: BaselineWindows,
     /// Field whose values split the baseline into segments.
     pub segment_field: Option<String>,
     /// Counts of each segment in the same layout, at most [`MAX_SEGMENTS`].

@@ -246,7 +246,7 @@ fn assemble(
         has_latency,
         profile: counted.profile,
         window_ms: plan.window_ms,
-        windows: counted.windows,
+        windows: counted.windows.into(),
         segment_field: plan.segment_field,
         segments: counted.segments,
         joint: Joint::default(),

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::blobs::Blobs;
 use super::error::{NameError, check_model, nearest, parse_version};
-use crate::reference::{ArtifactError, Reference, ReferenceId, decode, encode};
+use super::history::History;
+use crate::reference::{ArtifactError, Reference, ReferenceId};
 use crate::store::{StageChange, Store, StoreError, StoredReference, StoredVersion, stage_text};
 use crate::subject::Millis;
 use crate::view::{ModelView, Stage, VersionView};
@@ -45,16 +47,16 @@ pub enum RegistryError {
     },
     /// An artifact's bytes are not those that were registered.
     #[error(
-        "the file of reference {} is damaged (its hash is {}): put {path} back from a backup or create the \
-         reference again", id.short(), found.short()
+        "the file of reference {} is damaged ({reason}): put {path} back from a backup or create the reference again",
+        id.short()
     )]
     Damaged {
         /// Reference concerned.
         id: ReferenceId,
         /// Damaged file.
         path: PathBuf,
-        /// Hash of what is there.
-        found: ReferenceId,
+        /// What is wrong with it.
+        reason: String,
     },
     /// An artifact has the right hash but cannot be decoded or encoded.
     #[error("reference {id}: {source}")]
@@ -136,12 +138,12 @@ pub struct ActiveReference {
 #[derive(Debug)]
 pub struct Registry {
     store: Store,
-    blobs: Blobs,
+    blobs: Arc<Blobs>,
 }
 
-fn read_reference(blobs: &Blobs, id: &ReferenceId) -> Result<Reference, RegistryError> {
-    let bytes = blobs.get(id)?;
-    decode(&bytes).map_err(|source| RegistryError::Artifact { id: id.short().to_owned(), source })
+fn check_names(reference: &Reference) -> Result<(), NameError> {
+    check_model(&reference.model)?;
+    parse_version(&reference.version).map(|_| ())
 }
 
 /// The wall clock, in milliseconds.
@@ -157,7 +159,7 @@ pub(super) mod reason {
     pub(super) const SUPERSEDED: &str = "superseded";
     pub(super) const ARCHIVED: &str = "archived";
     /// The version failed in production, and another one took its place again.
-    pub const ROLLED_BACK: &str = "rolled_back";
+    pub(in crate::registry) const ROLLED_BACK: &str = "rolled_back";
 }
 
 impl Registry {
@@ -166,7 +168,15 @@ impl Registry {
     /// # Errors
     /// When the folder or the state file cannot be used.
     pub fn open(data_dir: &Path) -> Result<Self, RegistryError> {
-        Ok(Self { store: Store::open(data_dir)?, blobs: Blobs::open(data_dir)? })
+        Ok(Self { store: Store::open(data_dir)?, blobs: Arc::new(Blobs::open(data_dir)?) })
+    }
+
+    /// Opens the registry of a state file that is open already, in its folder.
+    ///
+    /// # Errors
+    /// When the folder or the state file cannot be used.
+    pub(crate) fn beside(store: &Store, data_dir: &Path) -> Result<Self, RegistryError> {
+        Ok(Self { store: store.again()?, blobs: Arc::new(Blobs::open(data_dir)?) })
     }
 
     /// Keeps a reference and registers its model and version; the first of a version becomes active.
@@ -176,12 +186,24 @@ impl Registry {
     /// # Errors
     /// When a name is invalid or the reference cannot be stored.
     pub fn add_reference(&mut self, reference: &Reference) -> Result<ReferenceId, RegistryError> {
-        check_model(&reference.model)?;
-        parse_version(&reference.version)?;
-        let what = || format!("of {} {}", reference.model, reference.version);
-        let bytes = encode(reference).map_err(|source| RegistryError::Artifact { id: what(), source })?;
-        let id = ReferenceId::of(&bytes);
-        self.blobs.put(&id, bytes)?;
+        check_names(reference)?;
+        let id = self.blobs.put(reference)?;
+        self.register(&id, reference)?;
+        Ok(id)
+    }
+
+    /// Registers a reference whose file lies under this address already, whatever wrote it there; nothing happens if it is
+    /// registered.
+    ///
+    /// # Errors
+    /// When its file is gone or damaged, or it cannot be registered.
+    pub fn adopt(&mut self, id: &ReferenceId) -> Result<(), RegistryError> {
+        let reference = self.blobs.get(id)?;
+        check_names(&reference)?;
+        self.register(id, &reference)
+    }
+
+    fn register(&mut self, id: &ReferenceId, reference: &Reference) -> Result<(), RegistryError> {
         self.store.add_reference(&StoredReference {
             id: id.as_str().to_owned(),
             model: reference.model.clone(),
@@ -192,7 +214,7 @@ impl Registry {
             dataset: reference.provenance.dataset.clone(),
             active: false,
         })?;
-        Ok(id)
+        Ok(())
     }
 
     /// References, of one model or all, by model and newest first.
@@ -221,23 +243,30 @@ impl Registry {
         found.pop().ok_or_else(unknown)
     }
 
-    /// The reference whose address begins with these digits.
+    /// The reference whose address begins with these digits, with its windows.
     ///
     /// # Errors
     /// When none or several do, or when its file is gone or damaged.
     pub fn load_reference(&self, prefix: &str) -> Result<Reference, RegistryError> {
-        read_reference(&self.blobs, &ReferenceId::from_stored(self.find_reference(prefix)?.id))
+        self.blobs.get(&ReferenceId::from_stored(self.find_reference(prefix)?.id))
     }
 
-    /// The references with these content addresses, read on all threads; an address whose file is gone or damaged gives the
-    /// error of that.
-    pub(crate) fn load_references(
+    /// The reference with this content address, which reads its windows when they are asked for.
+    ///
+    /// # Errors
+    /// When its file is gone or the part of it that is read is damaged.
+    pub(crate) fn load_head(&self, id: &ReferenceId) -> Result<Reference, RegistryError> {
+        self.blobs.get_head(id)
+    }
+
+    /// The same of many, on all threads; an address whose file is gone or damaged gives the error of that.
+    pub(crate) fn load_heads(
         &self,
         ids: Vec<ReferenceId>,
     ) -> Vec<(ReferenceId, Result<Reference, RegistryError>)> {
         let blobs = &self.blobs;
         workers::each(workers::available(), ids, |id| {
-            let read = read_reference(blobs, &id);
+            let read = blobs.get_head(&id);
             (id, read)
         })
     }
@@ -312,16 +341,7 @@ impl Registry {
     /// When the model is not registered.
     pub fn stage_changes(&self, model: &str) -> Result<Vec<StageChange>, RegistryError> {
         self.versions_of(model)?;
-        Ok(self.store.stage_changes(model)?)
-    }
-
-    /// When a version was registered, if it is.
-    ///
-    /// # Errors
-    /// When the model is not registered.
-    pub fn registered_at(&self, model: &str, version: &str) -> Result<Option<Millis>, RegistryError> {
-        let versions = self.versions_of(model)?;
-        Ok(versions.iter().find(|row| row.version == version).map(|row| row.created_at))
+        Ok(self.store.stage_changes(Some(model))?)
     }
 
     fn versions_of(&self, model: &str) -> Result<Vec<StoredVersion>, RegistryError> {
@@ -410,32 +430,29 @@ impl Registry {
         Ok(())
     }
 
-    /// The version to return to when this one fails: the latest that was in production before it and was not itself
-    /// rolled back; else the highest lower version that is or was in use.
+    /// [`History::last_good`] of a version.
     ///
     /// # Errors
     /// When the model or version is not registered.
     pub fn last_good(&self, model: &str, version: &str) -> Result<Option<String>, RegistryError> {
-        let versions = self.versions_of(model)?;
-        let own = Self::version_in(&versions, model, version)?;
-        let changes = self.store.stage_changes(model)?;
-        let failed = |candidate: &str| {
-            let left =
-                |change: &&StageChange| change.version == candidate && change.from == Stage::Production;
-            changes.iter().rfind(left).is_some_and(|change| change.reason == reason::ROLLED_BACK)
-        };
-        let entered = |change: &StageChange| change.to == Stage::Production;
-        let own_entry = changes.iter().rposition(|change| entered(change) && change.version == own.version);
-        let before = changes.get(..own_entry.unwrap_or(changes.len())).unwrap_or_default();
-        let served =
-            before.iter().rev().find(|c| entered(c) && c.version != own.version && !failed(&c.version));
-        if let Some(change) = served {
-            return Ok(Some(change.version.clone()));
+        let history = History { versions: self.versions_of(model)?, changes: self.stage_changes(model)? };
+        let own = Self::version_in(&history.versions, model, version)?;
+        Ok(history.last_good(&own.version)?)
+    }
+
+    /// What is remembered of every model.
+    ///
+    /// # Errors
+    /// When the state file cannot be read.
+    pub fn histories(&self) -> Result<HashMap<String, History>, RegistryError> {
+        let mut histories: HashMap<String, History> = HashMap::new();
+        for row in self.store.versions(None)? {
+            histories.entry(row.model.clone()).or_default().versions.push(row);
         }
-        let own = parse_version(&own.version)?;
-        let used = versions.iter().filter(|row| row.stage != Stage::None && !failed(&row.version));
-        let lower = used.filter_map(|row| parse_version(&row.version).ok()).filter(|other| *other < own);
-        Ok(lower.max().map(|version| version.to_string()))
+        for change in self.store.stage_changes(None)? {
+            histories.entry(change.model.clone()).or_default().changes.push(change);
+        }
+        Ok(histories)
     }
 
     /// A number that changes whenever anything in the registry does, also from another process; cheap to poll.

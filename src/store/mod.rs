@@ -82,6 +82,15 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens the same file once more. It was checked when this one was opened, which takes seconds for a gigabyte.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn again(&self) -> Result<Self, StoreError> {
+        let connection = connect(&self.path).map_err(|source| StoreError::sqlite(&self.path, source))?;
+        Ok(Self { path: self.path.clone(), connection, max_open: MAX_OPEN })
+    }
+
     /// The state file.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -293,13 +293,18 @@ impl Store {
         })
     }
 
-    /// All changes of stage of a model, oldest first.
+    /// All changes of stage, of one model or all, oldest first.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub fn stage_changes(&self, model: &str) -> Result<Vec<StageChange>, StoreError> {
-        let sql = "SELECT * FROM stage_change WHERE model = ?1 ORDER BY sequence";
-        self.registry_rows(sql, [model], change_row)
+    pub fn stage_changes(&self, model: Option<&str>) -> Result<Vec<StageChange>, StoreError> {
+        match model {
+            Some(model) => {
+                let sql = "SELECT * FROM stage_change WHERE model = ?1 ORDER BY sequence";
+                self.registry_rows(sql, [model], change_row)
+            }
+            None => self.registry_rows("SELECT * FROM stage_change ORDER BY sequence", [], change_row),
+        }
     }
 
     /// A number that every change of the registry raises, whichever process makes it.

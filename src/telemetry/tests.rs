@@ -177,7 +177,7 @@ fn reference() -> Reference {
         has_latency: false,
         profile: Vec::new(),
         window_ms: None,
-        windows: Vec::new(),
+        windows: Default::default(),
         segment_field: None,
         segments: std::collections::BTreeMap::new(),
         joint: Default::default(),

@@ -71,7 +71,7 @@ pub(crate) fn reference(model: &str) -> Arc<Reference> {
         has_latency: false,
         profile,
         window_ms: None,
-        windows: Vec::new(),
+        windows: Default::default(),
         segment_field: None,
         segments: BTreeMap::new(),
         joint: Default::default(),

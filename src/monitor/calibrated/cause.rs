@@ -172,7 +172,7 @@ mod tests {
             has_latency: false,
             profile: Vec::new(),
             window_ms: None,
-            windows: Vec::new(),
+            windows: Default::default(),
             segment_field: None,
             segments: std::collections::BTreeMap::new(),
             joint: Joint::default(),

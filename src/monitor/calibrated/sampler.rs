@@ -242,7 +242,7 @@ mod tests {
             columns: vec![column],
             has_latency: false,
             window_ms: None,
-            windows: Vec::new(),
+            windows: Default::default(),
             segment_field: None,
             segments: BTreeMap::new(),
             joint: Joint::default(),

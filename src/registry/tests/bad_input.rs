@@ -122,7 +122,7 @@ fn times_may_be_seconds_milliseconds_or_text_and_need_no_order() {
             (built.window_ms, built.provenance.time_range),
             (Some(60_000), Some((1_700_000_000_000, 1_700_000_299_000)))
         );
-        assert!(built.windows.is_sorted_by_key(|window| window.start));
+        assert!(built.windows.read().unwrap().is_sorted_by_key(|window| window.start));
     }
     let text = csv("ts,a", (0..5).map(|i| format!("2024-01-02T00:0{i}:00+01:00,{i}"))).built();
     assert_eq!(text.provenance.time_range, Some((1_704_150_000_000, 1_704_150_240_000)));
@@ -135,7 +135,8 @@ fn rows_without_a_readable_time_count_in_the_whole_only() {
         (0..5).map(|i| format!("{},{i}", if i == 2 { "soon".into() } else { format!("2024-01-0{}", i + 1) })),
     )
     .built();
-    let in_windows: u64 = built.windows.iter().map(|window| window.counts(built.layout().len())[0]).sum();
+    let in_windows: u64 =
+        built.windows.read().unwrap().iter().map(|window| window.counts(built.layout().len())[0]).sum();
     assert_eq!((built.profile[0], in_windows), (5, 4));
     assert!(remark(&built, "1 rows have no readable `ts`, the first is row 3"));
 }

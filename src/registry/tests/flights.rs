@@ -47,7 +47,8 @@ fn every_row_is_counted_once_in_the_whole_in_its_window_and_in_its_segment() {
         assert_eq!(layout.column(&built.profile, position).total(), built.profile[0]);
     }
     assert_eq!(layout.latency(&built.profile).iter().sum::<u64>(), built.profile[0]);
-    let windows: Vec<Vec<u64>> = built.windows.iter().map(|window| window.counts(layout.len())).collect();
+    let windows: Vec<Vec<u64>> =
+        built.windows.read().unwrap().iter().map(|window| window.counts(layout.len())).collect();
     assert_eq!(summed(built, windows.iter()), built.profile);
     assert_eq!(summed(built, built.segments.values()), built.profile);
     assert_eq!(built.segments.keys().collect::<Vec<_>>(), ["EWR", "JFK", "LGA"]);

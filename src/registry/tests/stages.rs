@@ -91,6 +91,65 @@ fn damage_and_loss_of_an_artifact_are_noticed_and_healed_by_creating_it_again() 
     );
 }
 
+/// A reference of ten days of hours.
+fn timed() -> Reference {
+    let text: String =
+        (0..240).map(|hour| format!("{},{}\n", 1_704_067_200_000_i64 + hour * 3_600_000, hour % 7)).collect();
+    Baseline::new("a.csv", &format!("ts,a\n{text}")).built()
+}
+
+#[test]
+fn a_start_reads_the_head_and_windows_are_read_when_they_are_asked_for() {
+    let (folder, mut registry) = registry(&[]);
+    let original = timed();
+    let id = registry.add_reference(&original).unwrap();
+    let read = || registry.load_heads(vec![id.clone()]).pop().unwrap().1.unwrap();
+    let head = read();
+    assert!(!head.windows.is_empty() && head.windows.len() == original.windows.len());
+    assert_eq!(head.windows.read().unwrap(), original.windows.read().unwrap());
+    assert_eq!(Reference { windows: original.windows.clone(), ..head.clone() }, original);
+
+    let path = folder.path().join("references").join(format!("{id}.awref"));
+    let sound = std::fs::read(&path).unwrap();
+    let mut bytes = sound.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    for damaged in [bytes.clone(), sound[..sound.len() - 1].to_vec(), [&sound[..], b"x"].concat()] {
+        std::fs::write(&path, damaged).unwrap();
+        assert_eq!(read().columns, original.columns, "the head is what it was");
+        let error = head.windows.read().unwrap_err().to_string();
+        assert!(error.contains("damaged") && error.contains("backup"), "{error}");
+        assert!(matches!(registry.load_reference(id.as_str()), Err(RegistryError::Damaged { .. })));
+    }
+    assert!(matches!(registry.activate(id.as_str()), Err(RegistryError::Damaged { .. })));
+    registry.add_reference(&original).unwrap();
+    assert!(head.windows.read().is_ok(), "it was put back");
+    bytes = sound;
+    bytes[60] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let read = registry.load_heads(vec![id]).pop().unwrap().1;
+    assert!(matches!(read, Err(RegistryError::Damaged { .. })));
+}
+
+#[test]
+fn a_file_of_format_1_keeps_its_address() {
+    let (folder, mut registry) = registry(&[]);
+    let bytes =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/references/format-1.awref")).unwrap();
+    let id = ReferenceId::of(&bytes);
+    let path = folder.path().join("references").join(format!("{id}.awref"));
+    std::fs::write(&path, &bytes).unwrap();
+    registry.adopt(&id).unwrap();
+    registry.adopt(&id).unwrap();
+    assert_eq!(registry.list_references(None).unwrap().len(), 1);
+    registry.activate(id.short()).unwrap();
+    let head = registry.load_head(&id).unwrap();
+    assert_eq!(head.windows.read().unwrap().len(), 400);
+    assert_eq!(registry.load_reference(id.short()).unwrap().windows.len(), 400);
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(matches!(registry.load_head(&id), Err(RegistryError::Damaged { .. })));
+    assert!(matches!(registry.adopt(&id), Err(RegistryError::Damaged { .. })));
+}
+
 #[test]
 fn unknown_and_ambiguous_addresses_are_refused() {
     let (_folder, mut registry) = registry(&[]);
