@@ -191,7 +191,10 @@ impl Total {
 
     /// False if there is less to begin with.
     fn subtract(&mut self, slot: usize, amount: u64) -> bool {
-        self.low.subtract(slot, amount) || self.change(slot, |count| count.checked_sub(amount))
+        self.low.subtract(slot, amount)
+            || self.change(slot, |count| count.checked_sub(amount))
+            // Of no counters there is always nothing to take.
+            || amount == 0
     }
 
     fn write_to(&self, len: usize, counts: &mut Vec<u64>) {
