@@ -12,8 +12,11 @@ pub const SPANS: [usize; 11] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48];
 /// Part of a span's standard score that its latest quarter must show by itself.
 const LASTS: f64 = 0.25;
 
-/// Standard errors by which an earlier quarter of a span may lean more than its latest one.
+/// Standard errors by which the change of an earlier quarter of a span may exceed that of its latest one.
 const FADES: f64 = 2.0;
+
+/// The least part of an earlier quarter's change that the latest one shows while a change lasts, however certain both are.
+const STAYS: f64 = 0.5;
 
 /// Root of three.
 const SQRT_3: f64 = 1.732_050_807_568_877_2;
@@ -187,6 +190,8 @@ impl Judged<'_> {
         let mut best = Scanned::default();
         let mut total = Total::default();
         let mut lean = [0.0; REMEMBERED + 1];
+        // Of the latest windows, together: weighted change, and weight.
+        let mut change = [(0.0, 0.0); REMEMBERED + 1];
         let mut first = 0;
         for (place, (span, inflation)) in SPANS.iter().zip(self.inflation).enumerate() {
             if *span > all.known {
@@ -195,6 +200,7 @@ impl Judged<'_> {
             for index in first..*span {
                 total.add(&all, index);
                 lean[index + 1] = total.clipped;
+                change[index + 1] = (total.weighted, total.precision);
             }
             first = *span;
             // A span whose latest windows do not lean its way tells nothing, whatever it comes to.
@@ -211,7 +217,7 @@ impl Judged<'_> {
             // Of a change that lasts the latest quarter shows half of `z` by itself. Where it shows not even half of that, what
             // was large is over, and only chance still leans that way.
             let lasts = *span < SHORTEST_TO_LEAN || leans.abs() >= LASTS * z.abs();
-            let lasts = lasts && !faded(&lean, (*span, latest), root, *inflation);
+            let lasts = lasts && !faded(&change, (*span, latest), leans.signum(), *inflation);
             if leans * z > 0.0 && lasts && z.abs() > best.z.abs() {
                 best = Scanned { z, span: *span, ..best };
             }
@@ -291,16 +297,24 @@ impl Judged<'_> {
     }
 }
 
-/// Whether an earlier quarter of a span leans plainly more than the latest one, as behind a drift that came and went; `lean`
-/// are sums from the newest window back.
-fn faded(lean: &[f64], (span, quarter): (usize, usize), root: f64, inflation: f64) -> bool {
+/// Whether an earlier quarter of a span changed plainly more than the latest one, as behind a drift that came and went.
+/// `change` are weighted changes and weights from the newest window back; what is compared is their ratio, since quarters
+/// may have different traffic.
+fn faded(change: &[(f64, f64)], (span, quarter): (usize, usize), sign: f64, inflation: f64) -> bool {
     if span < SHORTEST_TO_LEAN {
         return false;
     }
-    let latest = lean[quarter];
-    let earlier = (1..span / quarter).map(|place| lean[(place + 1) * quarter] - lean[place * quarter]);
-    let most = earlier.map(|sum| sum * latest.signum()).fold(f64::NEG_INFINITY, f64::max);
-    most - latest.abs() > FADES * (2.0 * inflation).sqrt() * root
+    let of = |place: usize| {
+        let ((before, weight_before), (after, weight_after)) =
+            (change[place * quarter], change[(place + 1) * quarter]);
+        let weight = weight_after - weight_before;
+        (sign * (after - before) / weight, 1.0 / weight)
+    };
+    let (latest, of_latest) = of(0);
+    (1..span / quarter).map(of).any(|(earlier, of_earlier)| {
+        let error = (inflation * (of_earlier + of_latest)).sqrt();
+        earlier - latest > FADES * error && latest < STAYS * earlier
+    })
 }
 
 /// Twice the log likelihood ratio of `hits` in `count` against the share `p`.
@@ -314,28 +328,40 @@ fn binomial_deviance(hits: f64, count: f64, p: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Whether windows with these standard scores, newest first, count as faded over all of them.
-    fn is_faded(scores: &[f64], inflation: f64) -> bool {
-        let place = SPANS.iter().position(|span| *span == scores.len()).expect("a span");
-        let sums = scores.iter().scan(0.0, |sum, score| {
-            *sum += score;
+    /// Whether windows of these changes and weights, newest first, count as faded over all of them.
+    fn is_faded(windows: &[(f64, f64)], inflation: f64) -> bool {
+        let place = SPANS.iter().position(|span| *span == windows.len()).expect("a span");
+        let sums = windows.iter().scan((0.0, 0.0), |sum, (change, weight)| {
+            *sum = (sum.0 + change * weight, sum.1 + weight);
             Some(*sum)
         });
-        let lean: Vec<f64> = std::iter::once(0.0).chain(sums).collect();
-        let (quarter, root) = LATEST_OF_SPANS[place];
-        faded(&lean, (scores.len(), quarter), root, inflation)
+        let change: Vec<(f64, f64)> = std::iter::once((0.0, 0.0)).chain(sums).collect();
+        let sign = change[LATEST_OF_SPANS[place].0].0.signum();
+        faded(&change, (windows.len(), LATEST_OF_SPANS[place].0), sign, inflation)
     }
 
     #[test]
     fn what_came_and_went_has_faded_and_what_lasts_or_grows_has_not() {
-        let steps = |parts: [f64; 4]| -> Vec<f64> { parts.iter().flat_map(|score| [*score; 6]).collect() };
+        let quarters = |changes: [f64; 4], weights: [f64; 4]| -> Vec<(f64, f64)> {
+            changes.into_iter().zip(weights).flat_map(|quarter| [quarter; 6]).collect()
+        };
+        let steps = |changes: [f64; 4]| quarters(changes, [1.0; 4]);
         assert!(is_faded(&steps([0.6, 0.6, 2.2, 0.6]), 1.0));
         assert!(is_faded(&steps([-0.6, -0.6, -2.2, -0.6]), 1.0), "downwards as well");
         assert!(!is_faded(&steps([1.1; 4]), 1.0));
         assert!(!is_faded(&steps([2.2, 1.6, 1.0, 0.4]), 1.0), "it grows");
         assert!(!is_faded(&steps([0.6, 0.6, 1.4, 0.6]), 1.0), "chance differs by as much");
-        assert!(!is_faded(&steps([0.6, 0.6, 2.2, 0.6]), 3.0), "of windows that vary together");
+        assert!(!is_faded(&steps([0.6, 0.6, 2.2, 0.6]), 4.0), "of windows that vary together");
         assert!(!is_faded(&steps([0.6, -2.2, -2.2, 0.6]), 1.0), "the other way is no part of it");
-        assert!(!is_faded(&[0.6, 3.0, 3.0], 1.0), "a span too short to have quarters");
+        assert!(
+            !is_faded(&quarters([1.0; 4], [1.0, 9.0, 100.0, 9.0]), 1.0),
+            "less traffic is no smaller change"
+        );
+        assert!(!is_faded(&steps([30.0, 40.0, 45.0, 40.0]), 1.0), "nor is a large one that varies");
+        assert!(
+            !is_faded(&quarters([1.0; 4], [1.0, 0.0, 1.0, 0.0]), 1.0),
+            "nights without traffic say nothing"
+        );
+        assert!(!is_faded(&[(0.6, 1.0), (3.0, 1.0), (3.0, 1.0)], 1.0), "a span too short to have quarters");
     }
 }
