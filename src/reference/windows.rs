@@ -19,7 +19,7 @@ pub struct BaselineWindow {
 }
 
 impl BaselineWindow {
-    /// A window with these counts, in the reference's [`Layout`].
+    /// A window with these counts, in the reference's [`Layout`](super::Layout).
     #[must_use]
     pub fn new(start: Millis, counts: &[u64]) -> Self {
         Self { start, packed: encode_sparse(counts).into() }
