@@ -16,9 +16,13 @@ static OTHERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     if available() > 1 { others.build().ok() } else { None }
 });
 
+/// The same for all calls: finding out reads files of the system.
+static AVAILABLE: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get).min(MOST));
+
 /// Threads that may be kept busy on this machine, the calling one among them.
 pub(crate) fn available() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get).min(MOST)
+    *AVAILABLE
 }
 
 /// Does this work for each item, on as many threads as said, and gives the outcomes in the order of the items. Whoever is

@@ -14,9 +14,9 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::results::median;
 use crate::world::{LAST, MINUTE, Producer, Shape, catalog, day, reference, sends};
 
-/// KiB a subject, the same with the board, µs an event, the three kinds of edges and the last of them by the clock, stall,
-/// checkpoint, packing.
-pub(crate) const FIGURES: usize = 10;
+/// KiB a subject, the same with the board, µs an event, the three kinds of edges and the last of them by the clock, stall and
+/// the same by the clock, checkpoint, packing.
+pub(crate) const FIGURES: usize = 11;
 
 /// Minutes that are counted after the edge at which all horizons end.
 const AFTER: i64 = 3;
@@ -26,6 +26,8 @@ struct Run {
     board: Board,
     metrics: Metrics,
     stall: Duration,
+    /// The same by the clock.
+    wait: Duration,
     /// Times of edges: of the shortest horizon, of the two shortest, of all.
     edges: [Vec<f64>; 3],
     /// That of all, by the clock.
@@ -49,6 +51,7 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
         board: Board::default(),
         metrics: Metrics::with_budget(config.telemetry.max_series)?,
         stall: Duration::ZERO,
+        wait: Duration::ZERO,
         edges: Default::default(),
         by_the_clock: Vec::new(),
         checkpoints: Vec::new(),
@@ -82,6 +85,7 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
         long.last().copied().unwrap_or_default(),
         run.by_the_clock.last().copied().unwrap_or_default(),
         millis(run.stall),
+        millis(run.wait),
         median(run.checkpoints),
         median(run.packing),
     ])
@@ -92,10 +96,9 @@ impl Run {
     fn close(&mut self, now: i64) {
         let judge_for = Duration::from_millis(JUDGE_FOR.unsigned_abs());
         let mut edge = Duration::ZERO;
-        #[expect(clippy::disallowed_methods, reason = "a bench measures by the clock")]
-        let clock = std::time::Instant::now();
+        let clock = now_by_the_clock();
         loop {
-            let began = process_cpu();
+            let (began, began_by_the_clock) = (process_cpu(), now_by_the_clock());
             let mut standing;
             loop {
                 let progress;
@@ -106,6 +109,7 @@ impl Run {
                 if standing != Standing::Judging || spent >= judge_for {
                     edge += spent;
                     self.stall = self.stall.max(spent);
+                    self.wait = self.wait.max(began_by_the_clock.elapsed());
                     break;
                 }
             }
@@ -125,16 +129,22 @@ impl Run {
     }
 
     fn checkpoint(&mut self) {
-        let began = thread_cpu();
+        let (began, began_by_the_clock) = (thread_cpu(), now_by_the_clock());
         let checkpoint = self.engine.checkpoint();
         let taken = thread_cpu().saturating_sub(began);
         self.stall = self.stall.max(taken);
+        self.wait = self.wait.max(began_by_the_clock.elapsed());
         self.checkpoints.push(millis(taken));
         let began = thread_cpu();
         let bytes: usize = checkpoint.panes.iter().map(|row| row.counts.packed().len()).sum();
         self.packing.push(millis(thread_cpu().saturating_sub(began)));
         std::hint::black_box(bytes);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures by the clock")]
+fn now_by_the_clock() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 fn millis(time: Duration) -> f64 {

@@ -145,7 +145,7 @@ fn watch() -> Step {
         other_column: None,
         tail_of: None,
         borrows: false,
-        bound: None,
+        score: None,
         part_of: None,
     };
     let quantities: Vec<Quantity> = (0..100).map(quantity).collect();

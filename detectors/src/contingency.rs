@@ -10,6 +10,9 @@ use crate::distributions::{chi_square_sf, normal_sf};
 /// Pooled sizes up to which two proportions are compared by Fisher's exact test.
 pub const EXACT_TOTAL: u64 = 100_000;
 
+/// A weight, relative to that of the table that was seen, which millions of would not show in a p-value.
+const NEGLIGIBLE: f64 = 1e-30;
+
 /// A chi-square statistic with its degrees of freedom and p-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ChiSquare {
@@ -174,24 +177,30 @@ pub fn fisher_exact([[a, b], [c, d]]: TwoByTwo) -> Option<f64> {
         let x = x as f64;
         (r - x) * (k - x) / ((x + 1.0) * (rest - k + x + 1.0))
     };
-    let weights = relative_weights(a, low, high, ratio);
-    let (tail, sum) = weights.iter().fold((0.0, 0.0), |(tail, sum), &weight| {
+    let (tail, sum) = relative_weights(a, low, high, ratio).fold((0.0, 0.0), |(tail, sum), weight| {
         (if weight <= 1.0 + 1e-9 { tail + weight } else { tail }, sum + weight)
     });
     Some(if sum.is_finite() { f64::min(tail / sum, 1.0) } else { 0.0 })
 }
 
-/// The weights of `low..=high` relative to that of `at`, by multiplying ratios outwards.
-fn relative_weights(at: u64, low: u64, high: u64, ratio: impl Fn(u64) -> f64) -> Vec<f64> {
-    let up = (at..high).scan(1.0, |weight, x| {
+/// The weights of `low..=high` relative to that of `at`, by multiplying ratios outwards. The law has one peak, so what has come
+/// down to [`NEGLIGIBLE`] stays below it and is left out.
+fn relative_weights(
+    at: u64,
+    low: u64,
+    high: u64,
+    ratio: impl Fn(u64) -> f64 + Copy,
+) -> impl Iterator<Item = f64> {
+    let up = (at..high).scan(1.0, move |weight, x| {
         *weight *= ratio(x);
         Some(*weight)
     });
-    let down = (low..at).rev().scan(1.0, |weight, x| {
+    let down = (low..at).rev().scan(1.0, move |weight, x| {
         *weight /= ratio(x);
         Some(*weight)
     });
-    std::iter::once(1.0).chain(up).chain(down).collect()
+    let counts = |weight: &f64| *weight >= NEGLIGIBLE;
+    std::iter::once(1.0).chain(up.take_while(counts)).chain(down.take_while(counts))
 }
 
 /// Two proportions compared.

@@ -163,7 +163,7 @@ impl Feature {
             other_column: None,
             tail_of: None,
             borrows: false,
-            bound: None,
+            score: None,
             part_of: None,
         };
         let tail = Quantity { law: Law::Share, family: Family::Rate, rises_only: true, ..score };

@@ -428,8 +428,11 @@ const fn state_after(step: Step) -> AlertState {
 fn by_alert(window: &WindowView) -> BTreeMap<AlertKey, Vec<&VerdictView>> {
     let mut alerts: BTreeMap<AlertKey, Vec<&VerdictView>> = BTreeMap::new();
     for verdict in &window.verdicts {
-        let key =
-            AlertKey { segment: window.segment.clone(), column: verdict.column.clone(), kind: verdict.kind };
+        let key = AlertKey {
+            segment: window.segment.clone(),
+            column: verdict.column.to_string(),
+            kind: verdict.kind,
+        };
         alerts.entry(key).or_default().push(verdict);
     }
     alerts
@@ -472,7 +475,7 @@ fn finding(window: &WindowView, key: &AlertKey, verdicts: &[&VerdictView], since
     Some(Finding {
         segment: key.segment.clone(),
         column: key.column.clone(),
-        detector: worst.detector.clone(),
+        detector: worst.detector.to_string(),
         statistic: worst.statistic?,
         threshold: worst.threshold?,
         p_value: worst.adjusted_p_value,

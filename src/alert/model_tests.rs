@@ -82,9 +82,9 @@ fn verdict(column: &str, shows: Shows) -> VerdictView {
         Shows::Insufficient | Shows::NoData => (Level::Insufficient, None),
     };
     VerdictView {
-        column: column.to_owned(),
+        column: column.into(),
         role: None,
-        detector: "ks".to_owned(),
+        detector: "ks".into(),
         statistic,
         threshold: statistic.map(|_| 0.1),
         p_value: None,

@@ -28,9 +28,9 @@ fn alerts(config: &Config) -> Alerts {
 /// A verdict over its threshold by this factor, or a quiet one below 0.8.
 fn verdict(kind: AlertKind, column: &str, factor: f64) -> VerdictView {
     VerdictView {
-        column: column.to_owned(),
+        column: column.into(),
         role: None,
-        detector: "psi".to_owned(),
+        detector: "psi".into(),
         statistic: Some(factor / 10.0),
         threshold: Some(0.1),
         p_value: None,

@@ -212,7 +212,7 @@ fn of_classical(verdict: VerdictView, start: Millis, window_ms: Millis) -> Alarm
         verdict: None,
         window_start: start,
         window_end: start + window_ms,
-        detector: verdict.detector.into(),
+        detector: verdict.detector.to_string().into(),
         kind: verdict.kind.as_str().to_owned(),
         segment: None,
         version: None,
@@ -224,7 +224,7 @@ fn of_classical(verdict: VerdictView, start: Millis, window_ms: Millis) -> Alarm
         span: 1,
         mean: None,
         expected: None,
-        feature: verdict.column,
+        feature: verdict.column.into(),
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) struct ClassicalTally {
 impl ClassicalTally {
     /// Takes the verdicts on the next window in.
     pub(super) fn take(&mut self, verdicts: impl Iterator<Item = VerdictView>) {
-        let mut alarming: BTreeSet<String> = verdicts.map(|verdict| verdict.detector).collect();
+        let mut alarming: BTreeSet<String> = verdicts.map(|verdict| verdict.detector.into()).collect();
         if !alarming.is_empty() {
             alarming.insert(ANY.to_owned());
         }

@@ -182,9 +182,9 @@ fn verdict(index: usize, Burn { short, long, verdict, .. }: Burn, rows: u64) -> 
     let moved =
         moved.map(|(seconds, to)| Moved { bin: format!("burn in {}", hours(seconds)), from: 1.0, to });
     VerdictView {
-        column: COLUMN.to_owned(),
+        column: COLUMN.into(),
         role: None,
-        detector: format!("burn_rate_{}", hours(rule.long_seconds).replace(' ', "")),
+        detector: format!("burn_rate_{}", hours(rule.long_seconds).replace(' ', "")).into(),
         statistic: Some(short.min(long)),
         threshold: Some(rule.rate),
         p_value: None,

@@ -163,12 +163,18 @@ impl Engine {
     }
 
     fn judge(&mut self, now: Millis, most: usize, progress: &mut Progress) -> Standing {
-        let Some(mut boundary) = self.judging.take().or_else(|| self.begin_edge()) else {
-            return Standing::Idle;
-        };
         let waiting = self.windows.held_amendments();
         let mut left = if waiting >= MAX_WAITING { usize::MAX } else { most };
         let all = left == usize::MAX;
+        let mut boundary = match self.judging.take() {
+            Some(boundary) => boundary,
+            None => {
+                let Some(boundary) = self.begin_edge() else { return Standing::Idle };
+                // Counting what waits and looking at every subject takes as long as a step may.
+                left = if all { left } else { 0 };
+                boundary
+            }
+        };
         while left > 0 {
             let before = progress.windows.len();
             let done = self.step(&mut boundary, left.min(TOGETHER), progress);

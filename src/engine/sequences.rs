@@ -317,9 +317,9 @@ fn verdict(rule: &SequentialRule, reference: &Reference, watched: Watched, fed: 
         Watched::Latency | Watched::LatencyOver(_) | Watched::Error => None,
     };
     VerdictView {
-        column: rule.on.clone(),
+        column: rule.on.as_str().into(),
         role: column.map(|column| column.role),
-        detector: rule.title(),
+        detector: rule.title().into(),
         statistic: (fed.values > 0).then_some(fed.statistic),
         threshold: (fed.values > 0).then_some(fed.threshold),
         p_value: None,

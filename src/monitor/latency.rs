@@ -7,38 +7,56 @@ use anchorwatch_detectors::latency::{exceeding, quantile};
 use super::Judge;
 use super::calibration::Calibration;
 use crate::alert::{AlertKind, Moved};
-use crate::reference::Layout;
 use crate::view::{LatencyQuantile, LatencyView, Level, VerdictView};
 use crate::window::Plan;
 
 /// Name of the pseudo-column.
 pub(super) const COLUMN: &str = "latency";
 
+/// What every window needs again of a reference's latencies.
+#[derive(Debug)]
+pub(super) struct KnownLatency {
+    rows: u64,
+    /// For each configured quantile its milliseconds, and the share that exceeds them.
+    quantiles: Vec<(Option<f64>, Option<f64>)>,
+}
+
+impl KnownLatency {
+    pub(super) fn new(quantiles: &[f64], plan: &Plan) -> Self {
+        let counts = plan.layout.latency(&plan.reference.profile);
+        let of = |q: &f64| {
+            let ms = quantile(counts, *q);
+            (ms, ms.and_then(|ms| exceeding(counts, ms)))
+        };
+        Self { rows: total(counts), quantiles: quantiles.iter().map(of).collect() }
+    }
+}
+
 /// Quantiles of the window beside the reference's, and the verdicts on them.
 pub(super) fn judge(
     judge: &Judge,
     plan: &Plan,
-    calibration: &Calibration,
+    (calibration, known): (&Calibration, &KnownLatency),
     counts: &[u64],
 ) -> (Option<LatencyView>, Vec<VerdictView>) {
     let settings = &judge.monitor.latency;
-    let layout: &Layout = &plan.layout;
-    let (window, reference) = (layout.latency(counts), layout.latency(&plan.reference.profile));
-    let (rows, reference_rows) = (total(window), total(reference));
+    let window = plan.layout.latency(counts);
+    let (rows, reference_rows) = (total(window), known.rows);
     if rows == 0 {
         return (None, Vec::new());
     }
     let mut view = LatencyView::default();
     let mut verdicts = Vec::new();
-    for (index, q) in settings.quantiles.iter().copied().enumerate() {
+    for (index, (q, (reference_ms, exceeds))) in
+        settings.quantiles.iter().copied().zip(known.quantiles.iter().copied()).enumerate()
+    {
         let Some(value_ms) = quantile(window, q) else { continue };
-        let reference_ms = quantile(reference, q);
         view.quantiles.push(LatencyQuantile { quantile: q, value_ms, reference_ms });
         let Some(reference_ms) = reference_ms.filter(|ms| *ms > 0.0) else { continue };
         let over = exceeding(window, reference_ms).unwrap_or(0.0);
         let ratio = value_ms / reference_ms;
         let threshold = settings.factor.max(calibration.latency_ratio(index) * judge.monitor.baseline_margin);
-        let normal = exceeding(reference, reference_ms).unwrap_or(1.0 - q).max(1.0 - q);
+        let normal = exceeds.unwrap_or(1.0 - q).max(1.0 - q);
         let p_value = binomial_sf((over * rows as f64).round() as u64, rows, normal);
         let moved = vec![Moved { bin: format!("p{} (ms)", 100.0 * q), from: reference_ms, to: value_ms }];
         let verdict = Reading { detector: quantile_name(q), statistic: ratio, threshold, p_value, moved };
@@ -80,9 +98,9 @@ impl Reading {
         };
         let enough = level != Level::Insufficient;
         VerdictView {
-            column: COLUMN.to_owned(),
+            column: COLUMN.into(),
             role: None,
-            detector: self.detector,
+            detector: self.detector.into(),
             statistic: enough.then_some(self.statistic),
             threshold: enough.then_some(self.threshold),
             p_value: self.p_value.filter(|_| enough),

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use anchorwatch_detectors::batch::{Baseline, Comparison, Score};
 use anchorwatch_detectors::binning::Binning;
+use smol_str::SmolStr;
 
 use crate::alert::{AlertKind, Moved};
 use crate::config::{Detector, Monitor, Rule};
@@ -81,7 +82,14 @@ pub struct Judge {
     segment_field: Option<String>,
     calibrations: Calibrations,
     /// By reference, and by segment where the reference knows it; the whole is at no segment.
-    baselines: HashMap<String, HashMap<Option<String>, Arc<[KnownColumn]>>>,
+    baselines: HashMap<String, HashMap<Option<String>, Arc<KnownReference>>>,
+}
+
+/// What every window needs again of a reference.
+#[derive(Debug)]
+struct KnownReference {
+    columns: Vec<KnownColumn>,
+    latency: latency::KnownLatency,
 }
 
 /// What every window needs again of a column.
@@ -106,7 +114,7 @@ pub(crate) enum Standing<'a> {
 #[derive(Debug)]
 pub(crate) struct Known {
     calibration: Arc<Calibration>,
-    baselines: Arc<[KnownColumn]>,
+    baselines: Arc<KnownReference>,
 }
 
 /// A column of a window beside the reference's.
@@ -147,8 +155,8 @@ impl Judge {
         self.baselines.retain(|reference, _| in_use(reference));
     }
 
-    /// The columns of a plan's reference, or of one of its segments that it knows.
-    fn baselines(&mut self, plan: &Plan, segment: Option<&str>) -> Arc<[KnownColumn]> {
+    /// What is known of a plan's reference, or of one of its segments that it knows.
+    fn baselines(&mut self, plan: &Plan, segment: Option<&str>) -> Arc<KnownReference> {
         let segment = segment.filter(|value| plan.reference.segments.contains_key(*value));
         if let Some(known) =
             self.baselines.get(&plan.reference_id).and_then(|known| known.get(&segment.map(str::to_owned)))
@@ -157,13 +165,15 @@ impl Judge {
         }
         let profile = plan.reference.profile_of(segment);
         let columns = (0..).zip(&plan.reference.columns);
-        let made: Arc<[KnownColumn]> = columns
+        let columns = columns
             .map(|(index, column)| {
                 let counts = plan.layout.column(profile, index);
                 let baseline = Baseline::new(&column.binning, counts.cells);
                 KnownColumn { baseline, reference: ReferenceSide::new(counts) }
             })
             .collect();
+        let latency = latency::KnownLatency::new(&self.monitor.latency.quantiles, plan);
+        let made = Arc::new(KnownReference { columns, latency });
         let known = self.baselines.entry(plan.reference_id.clone()).or_default();
         known.insert(segment.map(str::to_owned), Arc::clone(&made));
         made
@@ -223,7 +233,7 @@ impl Judge {
         let reference = plan.reference.profile_of(segment);
         let beside = (0..)
             .zip(&plan.reference.columns)
-            .zip(baselines.iter())
+            .zip(&baselines.columns)
             .filter(|((_, column), _)| segment.is_none() || self.segment_field.as_ref() != Some(&column.name))
             .map(|((index, column), known)| {
                 let (reference, window) =
@@ -235,7 +245,7 @@ impl Judge {
         pairs.extend(beside);
         let slack = if place.subject.segment.is_some() { SEGMENT_SLACK } else { 1.0 };
         let mut verdicts = self.faults(&pairs, calibration, slack);
-        let faulty: Vec<(String, String)> = verdicts
+        let faulty: Vec<(SmolStr, SmolStr)> = verdicts
             .iter()
             .filter(|verdict| verdict.level == Level::Drift)
             .map(|verdict| (verdict.column.clone(), verdict.detector.clone()))
@@ -248,7 +258,8 @@ impl Judge {
             drifts.iter_mut().for_each(withhold);
         }
         verdicts.extend(drifts);
-        let (latency, latency_verdicts) = latency::judge(self, plan, calibration, counts);
+        let (latency, latency_verdicts) =
+            latency::judge(self, plan, (calibration, &baselines.latency), counts);
         verdicts.extend(latency_verdicts);
         let rows = counts[Layout::ROWS];
         WindowView {
@@ -292,7 +303,7 @@ impl Judge {
                 .max(normal)
                 * slack;
             let moved =
-                Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
+                || Moved { bin: score.kind.as_str().to_owned(), from: score.reference, to: score.window };
             let judgement = Judgement {
                 detector: score.kind.as_str(),
                 kind: AlertKind::DataFault,
@@ -303,8 +314,12 @@ impl Judge {
                 p_value: Some(score.p_value),
                 adjusted: Some(adjusted),
             };
-            let moved = if score.window == score.reference { Vec::new() } else { vec![moved] };
-            self.verdict((&pair.column.name, Some(pair.column.role)), &judgement, moved)
+            let mut verdict =
+                self.verdict((&pair.column.name, Some(pair.column.role)), &judgement, Vec::new());
+            if verdict.level >= Level::Warning {
+                verdict.moved.push(moved());
+            }
+            verdict
         });
         // Room for what else there is to say: windows are kept, and there are many.
         let others: usize = pairs.iter().map(|pair| detectors_of(&self.monitor, pair.column).len()).sum();
@@ -319,7 +334,7 @@ impl Judge {
         pairs: &[Pair<'_>],
         calibration: &Calibration,
         slack: f64,
-        faulty: &[(String, String)],
+        faulty: &[(SmolStr, SmolStr)],
     ) -> Vec<VerdictView> {
         let mut judgements: Vec<(&Pair<'_>, Detector, Judgement)> = Vec::with_capacity(2 * pairs.len());
         for pair in pairs {
@@ -354,7 +369,7 @@ impl Judge {
                     moved::moved_bins(pair.column, pair.sides.reference, pair.sides.window, reader);
             }
             let fault = faulty.iter().find(|(column, _)| *column == verdict.column);
-            verdict.inhibited_by = fault.map(|(_, fault)| fault.clone());
+            verdict.inhibited_by = fault.map(|(_, fault)| fault.to_string());
             verdict
         });
         judged.collect()
@@ -423,9 +438,9 @@ impl Judge {
         };
         let enough = level != Level::Insufficient;
         VerdictView {
-            column: column.to_owned(),
+            column: column.into(),
             role,
-            detector: judgement.detector.to_owned(),
+            detector: judgement.detector.into(),
             statistic: judgement.statistic.filter(|_| enough),
             threshold: enough.then_some(judgement.threshold),
             p_value: judgement.p_value.filter(|_| enough),
@@ -447,9 +462,9 @@ impl Judge {
 pub fn silence(silent: Millis, limit: Millis) -> VerdictView {
     let seconds = |millis: Millis| millis as f64 / 1_000.0;
     VerdictView {
-        column: "volume".to_owned(),
+        column: "volume".into(),
         role: None,
-        detector: "silence_seconds".to_owned(),
+        detector: "silence_seconds".into(),
         statistic: Some(seconds(silent)),
         threshold: Some(seconds(limit)),
         p_value: None,
@@ -517,7 +532,7 @@ fn overall(verdicts: &[VerdictView]) -> Level {
 fn ratios(pair: &Pair<'_>) -> ColumnRatios {
     let rate = |kind: FaultKind| window_rate(pair.rates[kind as usize]);
     ColumnRatios {
-        column: pair.column.name.clone(),
+        column: pair.column.name.as_str().into(),
         missing: rate(FaultKind::Missing),
         unseen: rate(FaultKind::Unseen),
         out_of_range: rate(FaultKind::OutOfRange),

@@ -8,6 +8,7 @@
 
 use anchorwatch_detectors::calibrated::ASSUMED_DESIGN;
 use anchorwatch_detectors::multivariate::{Gaussian, Pca, correlation_shift, hotelling};
+use smol_str::SmolStr;
 
 use super::{Judge, Judgement};
 use crate::alert::{AlertKind, Moved};
@@ -36,7 +37,7 @@ pub(super) fn judge(
     judge: &Judge,
     plan: &Plan,
     counts: &[u64],
-    faulty: &[(String, String)],
+    faulty: &[(SmolStr, SmolStr)],
 ) -> Vec<VerdictView> {
     let monitor = &judge.monitor;
     if monitor.detectors.multivariate.is_empty() {
@@ -78,7 +79,7 @@ pub(super) fn judge(
         let moved = measured.map_or_else(Vec::new, |one| one.moved);
         let verdict = judge.verdict((COLUMN, None), &judge.by_rule(judgement, floor), Vec::new());
         let shown = if verdict.level >= Level::Warning { moved } else { Vec::new() };
-        VerdictView { inhibited_by: fault.map(|(_, fault)| fault.clone()), moved: shown, ..verdict }
+        VerdictView { inhibited_by: fault.map(|(_, fault)| fault.to_string()), moved: shown, ..verdict }
     };
     // Without a law of the residual its p-value says nothing, and a rule of p-values alone has no answer.
     let lawless = |one: &Multivariate| matches!(one, Multivariate::PcaReconstruction | Multivariate::Mmd);

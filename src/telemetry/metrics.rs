@@ -114,13 +114,20 @@ impl Metrics {
         let mut dropped = if has_room { series.replace(of_window, samples) } else { counted };
         drop(series);
         if let (None, Some(latency)) = (&window.segment, &window.latency) {
+            let owner = owner("reference".to_owned());
+            let shown = || latency.quantiles.iter().filter_map(|q| Some((q.quantile, q.reference_ms?)));
             let family = &self.families.latency_reference_quantile_seconds;
             let name = "latency_reference_quantile_seconds";
-            let samples = latency.quantiles.iter().filter_map(|q| {
-                let labels = vec![window.model.clone(), window.version.clone(), q.quantile.to_string()];
-                Some(Sample { name, family, labels, value: q.reference_ms? / 1_000.0 })
-            });
-            dropped += self.series().replace(owner("reference".to_owned()), samples.collect());
+            let sample = |(quantile, reference_ms): (f64, f64)| {
+                let labels = vec![window.model.clone(), window.version.clone(), quantile.to_string()];
+                Sample { name, family, labels, value: reference_ms / 1_000.0 }
+            };
+            let mut series = self.series();
+            let has_room = series.has_room(&owner);
+            dropped += match has_room {
+                true => series.replace(owner, shown().map(sample).collect()),
+                false => shown().count() as u64,
+            };
         }
         self.families.series_dropped_total.with_label_values::<&str>(&[]).inc_by(dropped);
     }
@@ -449,6 +456,10 @@ fn window_samples<'a>(
     }
     if let Some(latency) = &window.latency {
         for q in &latency.quantiles {
+            if !has_room {
+                all.counted += u64::from(q.value_ms.is_finite());
+                continue;
+            }
             let rest = [horizon, &q.quantile.to_string()];
             all.push(
                 "latency_quantile_seconds",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::alert::{AlertKind, Explained, Moved, Severity};
 use crate::reference::Role;
@@ -68,11 +69,11 @@ impl Level {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct VerdictView {
     /// Column, or `latency` or `volume`.
-    pub column: String,
+    pub column: SmolStr,
     /// Meaning of the column; absent for `latency` and `volume`.
     pub role: Option<Role>,
     /// Detector, `ks`.
-    pub detector: String,
+    pub detector: SmolStr,
     /// Its statistic; absent when the evidence is insufficient.
     pub statistic: Option<f64>,
     /// The threshold in force for this window length.
@@ -103,7 +104,7 @@ pub struct VerdictView {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct ColumnRatios {
     /// Column name.
-    pub column: String,
+    pub column: SmolStr,
     /// Null or absent; absent here when the window is empty.
     pub missing: Option<f64>,
     /// Categories that the reference does not know, or numbers that are none of its few distinct values.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::pane::PaneCounts;
+use super::pane::{PaneCounts, Size};
 use super::plan::{Plan, Plans};
 
 /// Lower parts of the counters, all of one width.
@@ -104,7 +104,8 @@ fn change<T: Copy>(counters: &mut [T], slot: usize, of: impl Fn(T) -> Option<T>)
 }
 
 /// Counters as narrow as their counts allow, with what exceeds that beside: there are many windows, and large counts in
-/// few of them. Of a subject that sends an event a minute, a day takes a byte a counter.
+/// few of them. Of a subject that sends an event a minute, a day takes a byte a counter. Joint terms are sums of products,
+/// large from the first event on: they are plain numbers.
 #[derive(Debug, Default)]
 struct Total {
     /// Empty while nothing was counted.
@@ -113,6 +114,8 @@ struct Total {
     high: Vec<(u32, u64)>,
     /// Where the last one was found: panes hand their counters out in order, so that the next is at hand.
     last: usize,
+    /// Joint terms: none, or all.
+    joint: Vec<u64>,
 }
 
 /// Part of the counters that may have something beside them before all become wider.
@@ -180,33 +183,40 @@ impl Total {
         }
     }
 
-    fn add(&mut self, len: usize, slot: usize, amount: u64) {
+    fn add(&mut self, size: Size, slot: usize, amount: u64) {
         if self.low.len() == 0 {
-            self.low = Low::Bytes(vec![0; len]);
+            self.low = Low::Bytes(vec![0; size.single()]);
+            self.joint = vec![0; size.len - size.single()];
         }
-        if !self.low.add(slot, amount) {
+        if let Some(joint) = slot.checked_sub(self.low.len()) {
+            if let Some(counter) = self.joint.get_mut(joint) {
+                *counter = counter.saturating_add(amount);
+            }
+        } else if !self.low.add(slot, amount) {
             self.change(slot, |count| Some(count.saturating_add(amount)));
         }
     }
 
     /// False if there is less to begin with.
     fn subtract(&mut self, slot: usize, amount: u64) -> bool {
-        self.low.subtract(slot, amount)
-            || self.change(slot, |count| count.checked_sub(amount))
+        if let Some(joint) = slot.checked_sub(self.low.len()) {
             // Of no counters there is always nothing to take.
-            || amount == 0
+            return change(&mut self.joint, joint, |count| count.checked_sub(amount)) || amount == 0;
+        }
+        self.low.subtract(slot, amount) || self.change(slot, |count| count.checked_sub(amount))
     }
 
     fn write_to(&self, len: usize, counts: &mut Vec<u64>) {
         counts.clear();
         counts.reserve(len);
         self.low.write_to(counts);
-        counts.resize(len, 0);
         for (slot, high) in &self.high {
             if let Some(count) = counts.get_mut(*slot as usize) {
                 *count |= high << self.low.bits();
             }
         }
+        counts.extend_from_slice(&self.joint);
+        counts.resize(len, 0);
     }
 }
 
@@ -232,7 +242,7 @@ impl RollingTotal {
         counts: &mut Vec<u64>,
     ) {
         let Some((begins, plan)) = plans.at(to - 1) else { return counts.clear() };
-        let len = plan.layout.len();
+        let size = plan.size();
         let from = (to - length).max(begins);
         let continues = self.plan.as_ref().is_some_and(|known| known.reference_id == plan.reference_id)
             && (0..=every).contains(&(to - self.to))
@@ -247,26 +257,26 @@ impl RollingTotal {
             // What is left is nothing: there is no need to subtract it, nor to keep room for it.
             self.total.clear();
         } else {
-            self.slide(len, (from, to), panes);
+            self.slide(size, (from, to), panes);
         }
         (self.from, self.to) = (from, to);
-        self.total.write_to(len, counts);
+        self.total.write_to(size.len, counts);
     }
 
-    fn slide(&mut self, len: usize, (from, to): (i64, i64), panes: &BTreeMap<i64, PaneCounts>) {
+    fn slide(&mut self, size: Size, (from, to): (i64, i64), panes: &BTreeMap<i64, PaneCounts>) {
         let total = &mut self.total;
         for pane in panes.range(self.to..to).map(|(_, pane)| pane) {
-            pane.each(len, |slot, amount| total.add(len, slot, amount));
+            pane.each(size.len, |slot, amount| total.add(size, slot, amount));
         }
         let mut exact = true;
         for pane in panes.range(self.from..from).map(|(_, pane)| pane) {
-            pane.each(len, |slot, amount| exact &= total.subtract(slot, amount));
+            pane.each(size.len, |slot, amount| exact &= total.subtract(slot, amount));
         }
         // W-2: what leaves was added before, so the subtraction cannot fail; were it to, the sum is made anew.
         if !exact {
             total.clear();
             let inside = panes.range(from..to).map(|(_, pane)| pane);
-            inside.for_each(|pane| pane.each(len, |slot, amount| total.add(len, slot, amount)));
+            inside.for_each(|pane| pane.each(size.len, |slot, amount| total.add(size, slot, amount)));
         }
     }
 
@@ -281,9 +291,9 @@ impl RollingTotal {
     }
 
     /// Takes an increment that a late event makes to a pane already inside the window.
-    pub(super) fn amend(&mut self, pane: i64, len: usize, slot: usize, amount: u64) {
-        if slot < len && (self.from..self.to).contains(&pane) {
-            self.total.add(len, slot, amount);
+    pub(super) fn amend(&mut self, pane: i64, size: Size, slot: usize, amount: u64) {
+        if slot < size.len && (self.from..self.to).contains(&pane) {
+            self.total.add(size, slot, amount);
         }
     }
 }
@@ -296,12 +306,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counters_of_any_size_add_and_subtract_exactly(steps in proptest::collection::vec((0_usize..16, any::<u64>().prop_map(|x| x >> 7), any::<bool>()), 0..80), len in prop_oneof![Just(16_usize), Just(100), Just(600)]) {
+        fn counters_of_any_size_add_and_subtract_exactly(steps in proptest::collection::vec((0_usize..16, any::<u64>().prop_map(|x| x >> 7), any::<bool>()), 0..80), len in prop_oneof![Just(16_usize), Just(100), Just(600)], joint in 0_usize..6) {
+            let size = Size { len, joint };
             let (mut total, mut right) = (Total::default(), [0_u64; 16]);
             for (slot, amount, adds) in steps {
                 let amount = amount >> [0, 30, 44, 50][(amount % 4) as usize];
                 if adds {
-                    total.add(len, slot, amount);
+                    total.add(size, slot, amount);
                     right[slot] = right[slot].saturating_add(amount);
                 } else {
                     let fits = total.subtract(slot, amount);

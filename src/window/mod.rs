@@ -288,17 +288,18 @@ impl Windows {
         if next - edge > MOST_EMPTY_EDGES { next } else { edge }
     }
 
-    /// Packs what was counted in the pane that closed at `edge`, and gathers old panes, for the subjects numbered from
-    /// `first` on, at most `most` of them, shared out among so many threads; gives the number of the next one, or `None`
-    /// after the last.
+    /// Packs what was counted in the pane that closed at `edge`, gathers old panes and drops those that no window needs, for
+    /// the subjects numbered from `first` on, at most `most` of them, shared out among so many threads; gives the number of
+    /// the next one, or `None` after the last.
     pub fn tidy(&mut self, edge: i64, (first, most): (usize, usize), threads: usize) -> Option<usize> {
         let next = first.saturating_add(most).min(self.subjects.len());
+        let needed = edge - self.settings.kept_panes();
         let Self { subjects, by_name, versions, .. } = self;
         let plans = |subject: &Subject| {
             let index = *by_name.get(&*subject.model)?.get(&*subject.version)?;
             versions.get(index).map(|version| &version.plans)
         };
-        subjects.tidy(first..next, edge, plans, threads);
+        subjects.tidy(first..next, (edge, needed), plans, threads);
         (next < self.subjects.len()).then_some(next)
     }
 

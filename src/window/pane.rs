@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use anchorwatch_detectors::counts::{encode_cells, encode_sparse, visit_sparse};
+use anchorwatch_detectors::counts::{encode_cells, visit_sparse};
 
 /// Share of the counters above which flat ones take less room and time than a list.
 const FLAT_FROM: usize = 4;
@@ -59,12 +59,48 @@ impl Recent {
     }
 }
 
+/// All counters, ready to be incremented. Those of single values are half as wide as a count may be, since thousands of panes are
+/// open at once and their memory is what counting waits for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flat {
+    single: Vec<u32>,
+    /// What did not fit there, once a counter was full: `(counter, amount)`; counters may repeat.
+    beyond: Vec<(u32, u64)>,
+    joint: Vec<u64>,
+}
+
+impl Flat {
+    fn new(size: Size) -> Self {
+        Self { single: vec![0; size.single()], beyond: Vec::new(), joint: vec![0; size.len - size.single()] }
+    }
+
+    fn each(&self, mut visit: impl FnMut(usize, u64)) {
+        let used = self.single.iter().enumerate().filter(|(_, count)| **count > 0);
+        used.for_each(|(slot, count)| visit(slot, u64::from(*count)));
+        self.beyond.iter().for_each(|(slot, amount)| visit(*slot as usize, *amount));
+        let used = (self.single.len()..).zip(&self.joint).filter(|(_, count)| **count > 0);
+        used.for_each(|(slot, count)| visit(slot, *count));
+    }
+
+    fn add(&mut self, slot: usize, amount: u64) {
+        if let Some(counter) = self.single.get_mut(slot) {
+            let count = u64::from(*counter).saturating_add(amount);
+            *counter = u32::try_from(count).unwrap_or_else(|_| {
+                self.beyond.push((slot as u32, count));
+                0
+            });
+        } else if let Some(counter) = self.joint.get_mut(slot - self.single.len()) {
+            *counter = counter.saturating_add(amount);
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Form {
     /// As it was counted.
     Recent(Arc<Recent>),
-    /// All counters, ready to be incremented.
-    Flat(Arc<Vec<u64>>),
+    /// All counters.
+    Flat(Arc<Flat>),
     /// As `anchorwatch_detectors::counts` packs them.
     Packed(Arc<[u8]>),
 }
@@ -100,23 +136,19 @@ impl PaneCounts {
         if let Form::Recent(recent) = &self.0
             && recent.list.len() + additions > size.len / FLAT_FROM
         {
-            self.0 = Form::Flat(Arc::new(self.flat(size.len)));
+            self.0 = Form::Flat(Arc::new(self.flat(size)));
         }
         match &mut self.0 {
             Form::Recent(recent) => Arc::make_mut(recent).counting(size),
-            Form::Flat(counts) => Counting::Flat(Arc::make_mut(counts).as_mut_slice()),
-            Form::Packed(_) => Counting::Flat(&mut []),
+            Form::Flat(counts) => Counting::Flat(Arc::make_mut(counts)),
+            Form::Packed(_) => Counting::Nothing,
         }
     }
 
-    fn flat(&self, len: usize) -> Vec<u64> {
-        let mut counts = vec![0_u64; len];
-        self.each(len, |slot, amount| {
-            if let Some(counter) = counts.get_mut(slot) {
-                *counter = counter.saturating_add(amount);
-            }
-        });
-        counts
+    fn flat(&self, size: Size) -> Flat {
+        let mut flat = Flat::new(size);
+        self.each(size.len, |slot, amount| flat.add(slot, amount));
+        flat
     }
 
     /// Packs the counters.
@@ -135,30 +167,28 @@ impl PaneCounts {
     pub fn packed(&self) -> Cow<'_, [u8]> {
         match &self.0 {
             Form::Packed(bytes) => Cow::Borrowed(bytes),
-            Form::Flat(counts) => Cow::Owned(encode_sparse(counts)),
-            Form::Recent(recent) => {
+            Form::Flat(counts) if counts.beyond.is_empty() => {
+                let single = counts.single.iter().map(|count| u64::from(*count));
+                Cow::Owned(encode_cells(single.chain(counts.joint.iter().copied()).enumerate()))
+            }
+            Form::Flat(counts) => {
                 let mut cells: Vec<(usize, u64)> = Vec::new();
-                recent.each(|slot, amount| cells.push((slot, amount)));
-                cells.sort_unstable_by_key(|(slot, _)| *slot);
-                cells.dedup_by(|next, first| {
-                    let same = next.0 == first.0;
-                    first.1 += if same { next.1 } else { 0 };
-                    same
-                });
-                Cow::Owned(encode_cells(cells))
+                counts.each(|slot, amount| cells.push((slot, amount)));
+                Cow::Owned(encode_repeated(&mut cells, std::iter::empty()))
+            }
+            Form::Recent(recent) => {
+                let joint = (recent.single..).zip(recent.joint.iter().copied());
+                Cow::Owned(encode_repeated(&mut recent.list.clone(), joint))
             }
         }
     }
 
     /// Hands out what was counted on a pane of `len` counters; a counter may come several times. Packed counts that do not
     /// fit end where they do not: their form was checked when they were restored, or this program packed them.
-    pub(super) fn each(&self, len: usize, mut visit: impl FnMut(usize, u64)) {
+    pub(super) fn each(&self, len: usize, visit: impl FnMut(usize, u64)) {
         match &self.0 {
             Form::Recent(recent) => recent.each(visit),
-            Form::Flat(counts) => {
-                let used = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-                used.for_each(|(slot, count)| visit(slot, *count));
-            }
+            Form::Flat(counts) => counts.each(visit),
             Form::Packed(bytes) => {
                 _ = visit_sparse(bytes, len, visit);
             }
@@ -169,8 +199,10 @@ impl PaneCounts {
 /// Counters that are being added to. One out of range is none.
 #[derive(Debug)]
 pub(super) enum Counting<'p> {
-    /// Flat counters.
-    Flat(&'p mut [u64]),
+    /// All counters.
+    Flat(&'p mut Flat),
+    /// No counter at all.
+    Nothing,
     /// A list of what was added to the counters of single values, and the others.
     List {
         /// `(counter, amount)`.
@@ -188,11 +220,11 @@ impl<'p> Counting<'p> {
         Self::List { list, joint: &mut [], size: Size { joint: 0, ..size } }
     }
 
-    /// The counters of joint terms, from this one on; `None` where they go into the list.
-    pub(super) fn joint(&mut self, single: usize) -> Option<&mut [u64]> {
+    /// The counters of joint terms; `None` where they go into the list.
+    pub(super) fn joint(&mut self) -> Option<&mut [u64]> {
         match self {
-            Self::Flat(counts) => counts.get_mut(single..),
-            Self::List { joint: [], .. } => None,
+            Self::Flat(counts) => Some(&mut counts.joint),
+            Self::Nothing | Self::List { joint: [], .. } => None,
             Self::List { joint, .. } => Some(joint),
         }
     }
@@ -200,11 +232,8 @@ impl<'p> Counting<'p> {
     /// Adds to one counter.
     pub(super) fn add(&mut self, slot: usize, amount: u64) {
         match self {
-            Self::Flat(counts) => {
-                if let Some(counter) = counts.get_mut(slot) {
-                    *counter = counter.saturating_add(amount);
-                }
-            }
+            Self::Flat(counts) => counts.add(slot, amount),
+            Self::Nothing => {}
             Self::List { list, size, .. } if slot < size.single() => {
                 // No layout comes near 2^32 counters. What 32 bits do not hold goes in several parts.
                 let (slot, mut left) = (slot as u32, amount);
@@ -227,11 +256,13 @@ impl<'p> Counting<'p> {
         match self {
             Self::Flat(counts) => {
                 for slot in slots {
-                    if let Some(counter) = counts.get_mut(slot) {
-                        *counter = counter.saturating_add(1);
+                    match counts.single.get_mut(slot) {
+                        Some(counter) if *counter < u32::MAX => *counter += 1,
+                        _ => counts.add(slot, 1),
                     }
                 }
             }
+            Self::Nothing => {}
             Self::List { list, joint, size } => {
                 let single = size.single();
                 for slot in slots {
@@ -246,6 +277,19 @@ impl<'p> Counting<'p> {
     }
 }
 
+/// Packs amounts of which several may be of one counter, and those of later counters behind them.
+fn encode_repeated<N: Copy + Ord + TryInto<usize>, A: Copy + Into<u64>>(
+    list: &mut [(N, A)],
+    rest: impl Iterator<Item = (usize, u64)>,
+) -> Vec<u8> {
+    list.sort_unstable_by_key(|(slot, _)| *slot);
+    let cells = list.chunk_by(|a, b| a.0 == b.0).filter_map(|same| {
+        let slot = same.first()?.0.try_into().ok()?;
+        Some((slot, same.iter().fold(0, |sum: u64, (_, amount)| sum.saturating_add((*amount).into()))))
+    });
+    encode_cells(cells.chain(rest))
+}
+
 /// Packed counts as they were counted if they are few and small, else flat.
 fn unpacked(bytes: &Arc<[u8]>, size: Size) -> Form {
     let packed = PaneCounts(Form::Packed(Arc::clone(bytes)));
@@ -258,7 +302,7 @@ fn unpacked(bytes: &Arc<[u8]>, size: Size) -> Form {
             counting.add(slot, kept);
         });
     }
-    if small { Form::Recent(Arc::new(recent)) } else { Form::Flat(Arc::new(packed.flat(size.len))) }
+    if small { Form::Recent(Arc::new(recent)) } else { Form::Flat(Arc::new(packed.flat(size))) }
 }
 
 #[cfg(test)]

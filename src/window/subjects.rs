@@ -90,6 +90,16 @@ struct SubjectState {
 }
 
 impl SubjectState {
+    /// Drops the panes below this one.
+    fn drop_before(&mut self, needed: i64) {
+        while let Some(oldest) = self.panes.first_entry().filter(|oldest| *oldest.key() < needed) {
+            oldest.remove();
+        }
+        while let Some(oldest) = self.dirty.first_entry().filter(|oldest| *oldest.key() < needed) {
+            oldest.remove();
+        }
+    }
+
     /// Packs the pane that was just closed, and gathers old ones where it is their time.
     fn tidy(&mut self, edge: i64, levels: &[Blocks], plans: &Plans) -> Vec<Gathered> {
         if let Some(pane) = self.panes.get_mut(&(edge - 1)) {
@@ -116,21 +126,19 @@ pub(super) struct Opened<'s> {
     /// Totals that may hold the pane already.
     totals: &'s mut [RollingTotal],
     pane: i64,
-    len: usize,
-    /// The first counter of joint terms.
-    single: usize,
+    size: Size,
 }
 
 impl Opened<'_> {
     /// Adds to a counter; one out of range is none.
     pub(super) fn add(&mut self, slot: usize, amount: u64) {
         self.counts.add(slot, amount);
-        self.totals.iter_mut().for_each(|total| total.amend(self.pane, self.len, slot, amount));
+        self.totals.iter_mut().for_each(|total| total.amend(self.pane, self.size, slot, amount));
     }
 
     /// The counters of joint terms, where nothing else holds the pane already.
     pub(super) fn joint(&mut self) -> Option<&mut [u64]> {
-        if self.totals.is_empty() { self.counts.joint(self.single) } else { None }
+        if self.totals.is_empty() { self.counts.joint() } else { None }
     }
 
     /// Adds one to each of these counters.
@@ -269,7 +277,7 @@ impl Subjects {
         if amended && let Some(waiting) = &mut self.amendments {
             waiting.push(Amendment { id, pane, size, list: Vec::with_capacity(additions) });
             let counts = Counting::list(&mut waiting.last_mut()?.list, size);
-            return Some(Opened { counts, totals: &mut [], pane, len: size.len, single: size.single() });
+            return Some(Opened { counts, totals: &mut [], pane, size });
         }
         let state = self.states.get_mut(id as usize)?;
         state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
@@ -286,7 +294,7 @@ impl Subjects {
         }
         let totals = if amended { state.totals.as_mut_slice() } else { &mut [] };
         let counts = state.panes.get_mut(&pane)?.open(size, additions);
-        Some(Opened { counts, totals, pane, len: size.len, single: size.single() })
+        Some(Opened { counts, totals, pane, size })
     }
 
     /// Adds to counters of a pane; `amended` when windows may already contain it.
@@ -371,32 +379,33 @@ impl Subjects {
         self.states.len()
     }
 
-    /// Forgets the panes below `needed`.
+    /// Forgets subjects whose panes are all below `needed`. Of the others [`Self::tidy`] drops those panes.
     pub(super) fn forget(&mut self, needed: i64) {
         for state in &mut self.states {
-            if state.panes.keys().next().is_some_and(|oldest| *oldest < needed) {
-                state.panes = state.panes.split_off(&needed);
-                state.dirty = state.dirty.split_off(&needed);
-                if state.panes.is_empty() {
-                    self.budget.panes_left(&mut state.charge);
-                }
+            if state.panes.keys().next_back().is_some_and(|newest| *newest < needed) {
+                state.panes.clear();
+                state.dirty.clear();
+                self.budget.panes_left(&mut state.charge);
             }
         }
     }
 
-    /// Packs the panes that were just closed, and gathers old ones where it is their time, of the subjects at these places
-    /// for which there are plans.
+    /// Drops the panes below `needed` of the subjects at these places, and packs those that were just closed and gathers old
+    /// ones where it is their time, of subjects for which there are plans.
     pub(super) fn tidy<'p>(
         &mut self,
         places: Range<usize>,
-        edge: i64,
+        (edge, needed): (i64, i64),
         plans: impl Fn(&Subject) -> Option<&'p Plans>,
         threads: usize,
     ) {
         let levels = &self.levels;
         let states = self.states.get_mut(places).unwrap_or_default().iter_mut();
-        let due = states.filter_map(|state| plans(&state.subject).map(|plans| (state, plans))).collect();
-        let tidied = workers::each(threads, due, |(state, plans)| (state.tidy(edge, levels, plans), state));
+        let due = states.map(|state| (plans(&state.subject), state)).collect();
+        let tidied = workers::each(threads, due, |(plans, state): (Option<&Plans>, &mut SubjectState)| {
+            state.drop_before(needed);
+            (plans.map_or_else(Vec::new, |plans| state.tidy(edge, levels, plans)), state)
+        });
         for (gathered, state) in tidied {
             for Gathered { into, gone } in gathered {
                 let bytes = state.panes.get(&into).map_or(0, |pane| pane.packed().len());

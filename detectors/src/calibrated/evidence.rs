@@ -91,6 +91,7 @@ impl Evidence {
             Law::Mean { .. } => quantity.of_few(change, sample.count / precision, sample.count),
         };
         let standard = tempered * precision.sqrt();
+        let standard = quantity.unskewed(standard, fit.relative(precision), sample.count);
         let bets = match (quantity.law, fit.clip) {
             (Law::Share, None) => count_bets(quantity, fit, sample, expected, tolerance),
             _ => self.mean_bets(quantity, fit, sample, standard, tolerance),

@@ -224,6 +224,12 @@ impl Fit {
         if count > 0.0 { precision } else { 0.0 }
     }
 
+    /// Variance of a mean of this precision, in units of the variance of an event.
+    #[inline]
+    pub(super) fn relative(&self, precision: f64) -> f64 {
+        1.0 / (precision * self.variance)
+    }
+
     /// Takes over what others show of how events clump: a typical window holds at least `clump` events for each independent
     /// one, and what is behind them has at least this memory.
     pub(super) fn borrow_clumping(&mut self, clump: f64, memory: f64) {
@@ -346,8 +352,11 @@ impl Fit {
             self.fit_level(residuals, counts, season, (dispersion, left), swing);
         } else if !few {
             if windows >= FEWEST_TO_NARROW && quantity.law != Law::Share {
-                // Events of a window that share their value make its mean steadier than independent ones would.
-                self.stretch = (dispersion * (1.0 + 2.0 * (2.0 / left).sqrt())).clamp(NARROWEST, 1.0);
+                // Events of a window that share their value make its mean steadier than independent ones would. Where most
+                // are alike and few far off, windows look steadier by chance, too.
+                let excess = quantity.score.map_or(0.0, |score| score.excess.max(0.0) / self.typical_count);
+                let error = ((2.0 + excess) / left).sqrt();
+                self.stretch = (dispersion * (1.0 + 2.0 * error)).clamp(NARROWEST, 1.0);
             }
             if windows > FEWEST_FOR_MEMORY {
                 self.memory = memory_of_noise(&self.standard(residuals, counts));

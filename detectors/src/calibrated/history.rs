@@ -162,7 +162,7 @@ impl Judged<'_> {
             all.precision[index] = self.fit.precision(all.count[index]);
             all.standard[index] = all.sum[index] / all.count[index] - all.expected[index];
         }
-        if self.quantity.bound.is_some() {
+        if self.quantity.score.is_some() {
             for index in 0..all.known {
                 let (count, precision) = (all.count[index], all.precision[index]);
                 all.standard[index] = self.quantity.of_few(all.standard[index], count / precision, count);
@@ -243,6 +243,14 @@ impl Judged<'_> {
                     let change = total.weighted.signum() * excess / total.precision;
                     z *= skew(change, self.expected(total));
                 }
+                z = self
+                    .quantity
+                    .unskewed(
+                        total.weighted.signum() * z,
+                        self.fit.relative(total.precision / inflation),
+                        total.count,
+                    )
+                    .abs();
                 let bound = total.clipped.abs() / (span as f64 * inflation).sqrt();
                 total.weighted.signum() * if clip.is_some() { z.min(bound) } else { z }
             }
@@ -278,8 +286,9 @@ impl Judged<'_> {
         let Some(clip) = self.fit.clip else { return z };
         let factor = if clip < 3.0 { 2.5 } else { 2.0 };
         let (standard, count) = (all.standard[0], all.count[0]);
-        let mut size = standard.abs();
-        if size <= self.threshold.max(factor * self.fit.worst) {
+        let relative = self.fit.relative(all.precision[0]);
+        let mut size = self.quantity.unskewed(standard, relative, count).abs();
+        if size <= self.threshold || standard.abs() <= factor * self.fit.worst {
             return z;
         }
         if self.quantity.law == Law::Share {

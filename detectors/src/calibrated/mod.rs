@@ -42,7 +42,7 @@ pub use budget::{Budget, Thresholds, split};
 pub use evidence::Evidence;
 pub use fit::{FEWEST_WINDOWS, Fit, Swing, UsualEvents};
 pub use history::{REMEMBERED, SPANS};
-pub use quantity::{Family, Law, Quantity, Sample};
+pub use quantity::{Family, Law, Quantity, Sample, ScoreShape};
 pub use score::{orthonormal_scores, quantile_cells};
 pub use season::{SeasonDesign, weighted_regression};
 pub use spread::inflation;

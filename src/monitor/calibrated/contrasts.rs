@@ -31,7 +31,7 @@ pub fn version_views(
         let told = |finding: &Finding| {
             let mut verdict = judged_verdict(place, reference, (judged, finding), told);
             if finding.slice.is_some() {
-                DETECTOR.clone_into(&mut verdict.detector);
+                verdict.detector = DETECTOR.into();
             }
             verdict
         };

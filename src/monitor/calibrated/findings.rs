@@ -207,7 +207,7 @@ mod tests {
             other_column: None,
             tail_of: None,
             borrows: false,
-            bound: None,
+            score: None,
             part_of: None,
         };
         Monitored {

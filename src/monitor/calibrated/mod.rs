@@ -17,6 +17,7 @@ mod quantities;
 mod rate;
 mod sampler;
 pub mod sensitivity;
+mod shapes;
 mod stored;
 mod told;
 pub mod tolerance;

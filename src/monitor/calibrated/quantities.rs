@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use anchorwatch_detectors::binning::Binning;
-use anchorwatch_detectors::calibrated::{Family, Fit, Law, Quantity, quantile_cells};
+use anchorwatch_detectors::calibrated::{Family, Fit, Law, Quantity, ScoreShape, quantile_cells};
 use anchorwatch_detectors::latency::BUCKETS;
 
+use super::shapes::Shapes;
 use super::tolerance::Setting;
 use crate::config::Tolerated;
 use crate::reference::{Column, ColumnCounts, Moment, Reference, Role, Slice};
@@ -118,7 +119,7 @@ impl Monitored {
 /// All monitored quantities of a reference; `slices` are compared with the rest of their window. `variances` are those
 /// of one event's joint terms, which only calibration needs.
 pub(super) fn monitored(reference: &Reference, slices: &[Slice], variances: &[f64]) -> Vec<Monitored> {
-    let mut list = List { reference, variances, all: Vec::new() };
+    let mut list = List { reference, variances, shapes: Shapes::of(reference, slices), all: Vec::new() };
     for (index, column) in reference.columns.iter().enumerate() {
         list.column(index, column);
     }
@@ -134,6 +135,7 @@ pub(super) fn monitored(reference: &Reference, slices: &[Slice], variances: &[f6
 struct List<'a> {
     reference: &'a Reference,
     variances: &'a [f64],
+    shapes: Shapes<'a>,
     all: Vec<Monitored>,
 }
 
@@ -148,7 +150,7 @@ fn mean(variance: f64, family: Family) -> Quantity {
         other_column: None,
         tail_of: None,
         borrows: false,
-        bound: None,
+        score: None,
         part_of: None,
     }
 }
@@ -370,7 +372,8 @@ impl List<'_> {
             Slice::Version(_) => Family::Version,
         };
         // Windows of a slice may hold a handful of events.
-        let contrast = |variance: f64, bound: f64| Quantity { bound: Some(bound), ..mean(variance, family) };
+        let contrast =
+            |variance: f64, score: Option<ScoreShape>| Quantity { score, ..mean(variance, family) };
         let first = self.all.len();
         for (index, column) in self.reference.columns.iter().enumerate() {
             let counts = self.reference.layout().column(&self.reference.profile, index);
@@ -383,7 +386,7 @@ impl List<'_> {
                     Slice::Version(_) => &["location", "spread"],
                 };
                 for (degree, kind) in degrees.iter().enumerate() {
-                    let contrast = contrast(1.0, bound_of_score(degree));
+                    let contrast = contrast(1.0, self.shapes.of_slice(slice, index, degree));
                     self.push(&column.name, kind, contrast, Measure::Score { column: index, degree });
                 }
             }
@@ -394,22 +397,15 @@ impl List<'_> {
             self.push(&column.name, "missing", missing, measure);
         }
         if self.reference.has_latency {
-            let contrast = contrast(1.0, bound_of_score(0));
+            let contrast = contrast(1.0, self.shapes.of_slice(slice, self.reference.columns.len(), 0));
             self.push(LATENCY, "location", contrast, Measure::LatencyScore { degree: 0 });
         }
         if self.reference.joint.residual.is_some() {
-            // A residual is a share between 0 and 1 less another.
-            let contrast = contrast(self.variance(0), 1.0);
+            let contrast = contrast(self.variance(0), Some(self.shapes.residual));
             self.push(PERFORMANCE, "calibration", contrast, Measure::Term(0));
         }
         self.all[first..].iter_mut().for_each(|one| one.slice = Some(slice.clone()));
     }
-}
-
-/// Largest score of this degree on the ranks of a continuous column: the Legendre polynomial of the next degree, which is
-/// largest at the ends.
-fn bound_of_score(degree: usize) -> f64 {
-    (2.0 * degree as f64 + 3.0).sqrt()
 }
 
 /// Cells between the values of a baseline of few values, all of them cut points: what falls there comes of another unit or

@@ -151,9 +151,9 @@ fn quiet(
 ) -> VerdictView {
     let level = if n > 0.0 { Level::Stable } else { Level::Insufficient };
     VerdictView {
-        column: column_of(feature).to_owned(),
+        column: column_of(feature).into(),
         role: role_of(reference, feature),
-        detector: CALIBRATED.to_owned(),
+        detector: CALIBRATED.into(),
         statistic: (n > 0.0).then_some(reading.z),
         threshold: (n > 0.0).then_some(reading.threshold),
         p_value: None,
@@ -208,9 +208,9 @@ pub(super) fn verdict(
     moved.extend(news);
     moved.truncate(MOST_MOVED);
     VerdictView {
-        column: column_of(&finding.feature).to_owned(),
+        column: column_of(&finding.feature).into(),
         role: role_of(reference, &finding.feature),
-        detector: CALIBRATED.to_owned(),
+        detector: CALIBRATED.into(),
         statistic: Some(finding.statistic),
         threshold: Some(finding.threshold),
         p_value: Some((2.0 * normal_sf(finding.statistic.abs())).min(1.0)),
