@@ -1,6 +1,6 @@
 //! The core's own document in the checkpoint, and taking everything up again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{EventCount, LawCounters};
 use crate::window::{JOIN_DOCUMENTS, Partitions, Plan};
+use crate::workers;
 
 pub(super) const CORE: &str = "core";
 pub(super) const ACTIONS: &str = "actions";
@@ -118,13 +119,7 @@ pub(super) fn restore(
     for (number, pane) in first_panes {
         engine.windows.restore_first_pane(number, pane);
     }
-    for row in restored.panes {
-        if engine.windows.restore_pane(row) {
-            report.panes += 1;
-        } else {
-            report.panes_left_out += 1;
-        }
-    }
+    (report.panes, report.panes_left_out) = engine.windows.restore_panes(restored.panes);
     Ok(report)
 }
 
@@ -134,15 +129,16 @@ fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> 
     engine.windows.restore_closed(core.closed, core.start);
     engine.windows.restore_next_subject(core.next_subject);
     engine.alerts.resume_at(core.closed.map(|edge| edge * engine.windows.settings().pane_ms));
-    let mut laid_out: HashMap<String, Option<Arc<Plan>>> = HashMap::new();
+    let named = core.plans.iter().flat_map(|version| &version.plans).map(|(_, id)| id.as_str());
+    let ids: BTreeSet<&str> = named.collect();
+    let known = ids.into_iter().filter_map(|id| Some((id.to_owned(), load(id)?))).collect();
+    let laid_out = workers::each(workers::available(), known, |(id, reference): (String, Arc<Reference>)| {
+        (id.clone(), Arc::new(Plan::new(id, reference)))
+    });
+    let laid_out: HashMap<String, Arc<Plan>> = laid_out.into_iter().collect();
     for version in core.plans {
-        let mut plans = Vec::new();
-        for (from, id) in version.plans {
-            let plan = laid_out
-                .entry(id.clone())
-                .or_insert_with(|| load(&id).map(|reference| Arc::new(Plan::new(id.clone(), reference))));
-            plans.extend(plan.clone().map(|plan| (from, plan)));
-        }
+        let plan = |(from, id): (i64, String)| Some((from, Arc::clone(laid_out.get(&id)?)));
+        let plans = version.plans.into_iter().filter_map(plan).collect();
         engine.windows.restore_plans(&version.model, &version.version, plans);
     }
     for count in core.events {

@@ -418,8 +418,8 @@ fn same_keys(connection: &Connection, mut of_rows: Vec<PaneKey>) -> rusqlite::Re
 
 fn pane_row(row: &Row<'_>, keys: &mut Vec<PaneKey>) -> rusqlite::Result<PaneRow> {
     let (pane, subject, reference) = (row.get(0)?, row.get(1)?, row.get::<_, String>(2)?);
-    let counts: Vec<u8> = row.get(3)?;
-    sums::check(row.get(4)?, sums::of_pane(subject, pane, &reference, &counts), "pane")?;
+    let counts = row.get_ref(3)?.as_blob()?;
+    sums::check(row.get(4)?, sums::of_pane(subject, pane, &reference, counts), "pane")?;
     keys.push((pane, subject, row.get(5)?));
     Ok(PaneRow { pane, subject, reference, counts: counts.into() })
 }

@@ -67,7 +67,7 @@ pub(super) fn gather(
                 });
             }
         }
-        panes.insert(*into, PaneCounts::from(encode_sparse(&counts)));
+        panes.insert(*into, PaneCounts::from(encode_sparse(&counts).as_slice()));
         all.push(Gathered { into: *into, gone: gone.to_vec() });
     }
     all

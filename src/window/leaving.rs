@@ -8,12 +8,16 @@ use anchorwatch_detectors::counts::visit_sparse;
 
 use super::subjects::VersionState;
 use super::{Plans, Windows};
-use crate::engine::{PaneRow, SubjectNumber};
+use crate::engine::{PaneRow, SubjectId, SubjectNumber};
 use crate::subject::Subject;
+use crate::workers;
 
 /// Most that one counter of a pane or block can hold: ten million events a second for two hours. So no sum over the counters
 /// of a window reaches the end of its numbers.
 const MOST_COUNTED: u64 = 1 << 36;
+
+/// Panes of a checkpoint that a thread reads at once.
+const ROWS: usize = 256;
 
 impl Windows {
     /// Forgets versions that left the registry and of whose traffic nothing is kept, and plans by which nothing that is
@@ -101,26 +105,41 @@ impl Windows {
         self.subjects.restore(number, subject, &mut self.versions[index]);
     }
 
-    /// Takes up a pane from a checkpoint; false if it cannot be used: its subject is unknown, its reference is not
-    /// the one that holds for it, or it is damaged.
-    pub fn restore_pane(&mut self, row: PaneRow) -> bool {
-        self.restore_next_subject(row.subject.saturating_add(1));
-        let Some((id, subject)) = self.subjects.of_number(row.subject) else { return false };
-        let versions = self.by_name.get(&*subject.model).and_then(|versions| versions.get(&*subject.version));
-        let plan = versions.and_then(|index| self.versions[*index].plans.at(row.pane));
-        let Some((_, plan)) = plan.filter(|(_, plan)| plan.reference_id == row.reference) else {
-            return false;
-        };
+    /// Takes up the panes of a checkpoint; gives how many, and how many cannot be used: their subject is unknown, their
+    /// reference is not the one that holds for them, or they are damaged. Every count is read once to know, on all threads.
+    pub fn restore_panes(&mut self, rows: Vec<PaneRow>) -> (usize, usize) {
+        if let Some(newest) = rows.iter().map(|row| row.subject).max() {
+            self.restore_next_subject(newest.saturating_add(1));
+        }
+        let windows = &*self;
+        let usable =
+            workers::each(workers::available(), rows.chunks(ROWS).collect(), |rows: &[PaneRow]| {
+                rows.iter().map(|row| windows.whose_pane(row)).collect::<Vec<_>>()
+            });
+        let all = rows.len();
+        let mut taken = 0;
+        for (row, usable) in rows.into_iter().zip(usable.into_iter().flatten()) {
+            if let Some((id, counters)) = usable {
+                self.subjects.restore_pane(id, row.pane, row.counts, counters);
+                taken += 1;
+            }
+        }
+        (taken, all - taken)
+    }
+
+    /// The subject of a pane, and how many counters it has; `None` if the pane cannot be used.
+    fn whose_pane(&self, row: &PaneRow) -> Option<(SubjectId, usize)> {
+        let (id, subject) = self.subjects.of_number(row.subject)?;
+        let index = *self.by_name.get(&*subject.model)?.get(&*subject.version)?;
+        let (_, plan) = self.versions.get(index)?.plans.at(row.pane)?;
+        if plan.reference_id != row.reference {
+            return None;
+        }
         let single = plan.size().single();
         let mut possible = true;
         let read = visit_sparse(&row.counts.packed(), plan.layout.len(), |slot, count| {
             possible &= slot >= single || count <= MOST_COUNTED;
         });
-        if read.is_err() || !possible {
-            return false;
-        }
-        let counters = plan.layout.len();
-        self.subjects.restore_pane(id, row.pane, row.counts, counters);
-        true
+        (read.is_ok() && possible).then_some((id, plan.layout.len()))
     }
 }

@@ -120,9 +120,9 @@ impl PartialEq for PaneCounts {
 
 impl Eq for PaneCounts {}
 
-impl From<Vec<u8>> for PaneCounts {
+impl From<&[u8]> for PaneCounts {
     /// Takes packed counts as they are; whether they are well-formed is seen when they are read.
-    fn from(packed: Vec<u8>) -> Self {
+    fn from(packed: &[u8]) -> Self {
         Self(Form::Packed(packed.into()))
     }
 }

@@ -77,7 +77,7 @@ fn a_version_that_differs_from_the_others_is_named_and_the_contrast_is_that_of_b
         .map(|window| {
             let verdicts = window.verdicts.iter();
             let told = verdicts.map(|one| {
-                (one.column.clone(), one.statistic.expect("judged"), one.threshold.expect("judged"))
+                (one.column.to_string(), one.statistic.expect("judged"), one.threshold.expect("judged"))
             });
             (window.start, told.collect())
         })

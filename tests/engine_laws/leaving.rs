@@ -218,7 +218,7 @@ fn a_pane_with_more_events_than_there_can_be_is_left_out() {
     // The first counter holds as many as 64 bits can.
     let most: Vec<u8> = [&[0][..], &[0xff; 9], &[1]].concat();
     let panes = stored.panes.len();
-    stored.panes.iter_mut().for_each(|row| row.counts = most.clone().into());
+    stored.panes.iter_mut().for_each(|row| row.counts = most.as_slice().into());
     let mut restarted = Engine::new(&settings());
     let report = restarted.restore(stored, |_| Some(reference())).expect("its own documents");
     assert_eq!((report.panes, report.panes_left_out), (0, panes));
