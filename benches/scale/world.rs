@@ -327,7 +327,7 @@ pub(crate) fn day(
         }
         for row in &one.panes {
             // A copy of the bytes, as every subject has its own.
-            let counts = row.counts.packed().into_owned().into();
+            let counts = row.counts.packed().as_ref().into();
             let (subject, reference) = (row.subject + offset, id(version));
             all.panes.push(PaneRow { subject, pane: row.pane, reference, counts });
         }
