@@ -62,7 +62,7 @@ fuzz_target!(|data: &[u8]| {
     restored.subjects = vec![(0, subject)];
     restored.panes = (29_459_505..)
         .zip(parts.take(8))
-        .map(|(pane, counts)| PaneRow { subject: 0, pane, reference: REFERENCE.to_owned(), counts: counts.to_vec().into() })
+        .map(|(pane, counts)| PaneRow { subject: 0, pane, reference: REFERENCE.to_owned(), counts: counts.into() })
         .collect();
     restored.positions = vec![Position {
         topic: "events".to_owned(),

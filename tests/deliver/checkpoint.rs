@@ -21,7 +21,7 @@ fn position(next_offset: i64) -> Position {
 }
 
 fn pane(subject: u32, pane: i64, count: u8) -> PaneRow {
-    PaneRow { subject, pane, reference: "sha256:9b".into(), counts: vec![count, 0, 255].into() }
+    PaneRow { subject, pane, reference: "sha256:9b".into(), counts: [count, 0, 255].as_slice().into() }
 }
 
 fn subjects() -> Vec<(u32, Subject)> {

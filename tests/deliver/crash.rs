@@ -16,7 +16,7 @@ const FOLDER: &str = "ANCHORWATCH_TEST_CRASH_FOLDER";
 fn numbered(n: i64) -> Checkpoint {
     let panes = (0..20).map(|subject| {
         let counts = n.to_le_bytes().repeat(50);
-        PaneRow { subject, pane: 7, reference: "r".into(), counts: counts.into() }
+        PaneRow { subject, pane: 7, reference: "r".into(), counts: counts.as_slice().into() }
     });
     Checkpoint {
         subjects: (0..20).map(|id| (id, Subject::whole("m", &format!("{id}.0.0")))).collect(),
