@@ -100,8 +100,8 @@ pub(super) fn skew(change: f64, expected: f64) -> f64 {
 }
 
 /// The normal score of what a standardised sum with this skewness is beyond `z`: its law is taken for a gamma law (Pearson's
-/// type III), and the score is the signed root of that law's deviance, moved so that the median fits. To the side of the short tail
-/// the score stays as it is: it says less than it might.
+/// type III), and the score is the signed root of that law's deviance, moved by what its mean lies off. To the side of the
+/// short tail the score stays as it is: it says less than it might.
 pub(super) fn normal_score(z: f64, skewness: f64) -> f64 {
     let skewness = if z < 0.0 { -skewness } else { skewness };
     // The root is taken of a difference that is lost in rounding where the law is as good as normal.
