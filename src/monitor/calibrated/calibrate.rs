@@ -65,7 +65,7 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         starts.push(super::local(series.time_zone, window.start));
         traffic.push(window.whole.get(Layout::ROWS).copied().unwrap_or(0) as f64);
         let counted = Counted { whole: &window.whole, slices: &window.slices };
-        samples.push(sampler.samples(&monitored, counted));
+        samples.push(sampler.samples(&monitored, counted, |_, _| None));
     }
     let (season, fits) = calibrated::calibrate(&quantities, &samples, &starts, series.window_ms);
     let mut assumptions = assumptions(&starts, series.window_ms);
@@ -99,7 +99,7 @@ pub fn assume(
     let sampler = Sampler::new(reference);
     let fits = series.windows.next().map(|window| {
         let counted = Counted { whole: &window.whole, slices: &window.slices };
-        let samples = sampler.samples(&monitored, counted);
+        let samples = sampler.samples(&monitored, counted, |_, _| None);
         let fits = monitored.iter().zip(samples).filter_map(|(one, sample)| {
             let fit = Fit::assumed(&one.quantity, sample)?;
             Some((one.key(), fit))

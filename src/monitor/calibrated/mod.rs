@@ -278,7 +278,7 @@ impl ModelWatch {
         counted: Counted<'_>,
         versions: u32,
     ) -> Judged {
-        let samples = self.sampler.samples(&self.monitored, counted);
+        let samples = self.samples(counted);
         let at = local(self.time_zone, start);
         let readings = self.watch.step_among(&mut state.watch, &samples, at, versions);
         let volume = self.step_volume(state, start, counted.whole);
@@ -304,6 +304,12 @@ impl ModelWatch {
         let parts = state.changes.take(&findings, rows, explains, moves);
         let parts = follows.into_iter().zip(parts).map(|(fault, part)| fault.or(part)).collect();
         Judged { samples, readings, findings, cause, parts }
+    }
+
+    /// A window's samples, one per quantity.
+    fn samples(&self, counted: Counted<'_>) -> Vec<Sample> {
+        let usual = |quantity, count| self.watch.fit(quantity).map(|fit| 1.0 / fit.precision(count));
+        self.sampler.samples(&self.monitored, counted, usual)
     }
 
     /// The windows that a state remembers, oldest first, as far as it does: samples and expectations in single precision,

@@ -42,6 +42,25 @@ struct Used {
     all: u64,
 }
 
+/// Count, sum and sum of squares of the scores of events.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    sum: f64,
+    square: f64,
+}
+
+impl Moments {
+    fn less(self, part: Self) -> Self {
+        Self { count: self.count - part.count, sum: self.sum - part.sum, square: self.square - part.square }
+    }
+
+    /// Squared distances from the mean; none of no events.
+    fn squares(self) -> f64 {
+        if self.count > 0.0 { (self.square - self.sum * self.sum / self.count).max(0.0) } else { 0.0 }
+    }
+}
+
 impl Used {
     fn of(cells: &[u64]) -> Self {
         let used = cells.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -76,27 +95,35 @@ impl Sampler {
         self.scores.get(column).and_then(|degrees| degrees.first()).map_or(&[], Vec::as_slice)
     }
 
-    /// One sample per quantity.
+    /// One sample per quantity. `usual` gives the variance of the mean of so many events that a quantity is judged by;
+    /// `None` if it is not known yet.
     #[must_use]
-    pub fn samples(&self, monitored: &[Monitored], counted: Counted<'_>) -> Vec<Sample> {
+    pub fn samples(
+        &self,
+        monitored: &[Monitored],
+        counted: Counted<'_>,
+        usual: impl Fn(usize, f64) -> Option<f64>,
+    ) -> Vec<Sample> {
         let whole = self.look(counted.whole);
         let slices: HashMap<&Slice, Looked<'_>> =
             counted.slices.iter().map(|(slice, counts)| (slice, self.look(counts))).collect();
-        let one = |one: &Monitored| match &one.slice {
+        let one = |(index, one): (usize, &Monitored)| match &one.slice {
             None => self.measure(&one.measure, &whole),
-            Some(slice) => slices.get(slice).map_or_else(Sample::default, |part| {
-                let part = self.measure(&one.measure, part);
-                match one.measure {
-                    Measure::Missing { .. } => part,
-                    _ => {
-                        let apart = contrast(part, self.measure(&one.measure, &whole));
-                        let wide = self.width(&one.measure, counted.whole);
-                        Sample { sum: apart.sum / wide, count: apart.count / wide }
-                    }
+            Some(slice) => slices.get(slice).map_or_else(Sample::default, |part| match one.measure {
+                Measure::Missing { .. } => self.measure(&one.measure, part),
+                _ => {
+                    let apart =
+                        contrast(self.measure(&one.measure, part), self.measure(&one.measure, &whole));
+                    let wide = self.width(
+                        &one.measure,
+                        [&whole, part],
+                        usual(index, apart.count).map(|usual| usual * apart.count),
+                    );
+                    Sample { sum: apart.sum / wide, count: apart.count / wide }
                 }
             }),
         };
-        monitored.iter().map(one).collect()
+        monitored.iter().enumerate().map(one).collect()
     }
 
     fn look<'a>(&self, counts: &'a [u64]) -> Looked<'a> {
@@ -159,25 +186,36 @@ impl Sampler {
         with_score < labels / 2.0
     }
 
-    /// Variance of the score among the events of a window over that among those of the baseline, if it is larger. Events of
-    /// an hour share their weather; which of them a slice got is chance, and the wider they lie, the more that tells two
-    /// slices apart.
-    fn width(&self, measure: &Measure, counts: &[u64]) -> f64 {
-        let (cells, scores) = match measure {
-            Measure::Score { column, degree } => {
-                (self.layout.column(counts, *column).cells, self.scores_of(*column, *degree))
-            }
-            Measure::LatencyScore { degree } => {
-                (self.layout.latency(counts), self.scores_of(self.layout.columns(), *degree))
-            }
+    /// Factor on the variance of a slice's difference from the rest, at least 1. Events of an hour share their weather; which
+    /// of them a slice got is chance, and the wider they lie, the more that tells two slices apart. So it is the variance of
+    /// the score among all events of the window over that among those of the baseline, or, where windows are usually
+    /// narrower, that inside the slice and inside the rest over the usual one: what moves a whole slice is no part of it.
+    fn width(&self, measure: &Measure, [whole, part]: [&Looked<'_>; 2], usual: Option<f64>) -> f64 {
+        let (column, degree) = match measure {
+            Measure::Score { column, degree } => (*column, *degree),
+            Measure::LatencyScore { degree } => (self.layout.columns(), *degree),
             _ => return 1.0,
         };
-        let used = || cells.iter().zip(scores).filter(|(n, _)| **n > 0).map(|(n, score)| (*n as f64, score));
-        let count: f64 = used().map(|(n, _)| n).sum();
-        let mean = used().map(|(n, score)| n * score).sum::<f64>() / count;
-        let variance = used().map(|(n, score)| n * (score - mean).powi(2)).sum::<f64>() / count;
+        let [whole, part] = [whole, part].map(|looked| self.moments(looked, column, degree));
+        let rest = whole.less(part);
         // The scores of a baseline have variance 1.
-        if variance.is_finite() { variance.max(1.0) } else { 1.0 }
+        let of_all = whole.squares() / whole.count;
+        let inside =
+            usual.map_or(0.0, |usual| (part.squares() + rest.squares()) / (whole.count - 2.0) / usual);
+        [of_all, inside].into_iter().filter(|wide| wide.is_finite()).fold(1.0, f64::max)
+    }
+
+    fn moments(&self, window: &Looked<'_>, column: usize, degree: usize) -> Moments {
+        let scores = self.scores_of(column, degree);
+        let used = window.columns.get(column).into_iter().flat_map(|used| &used.cells);
+        used.filter_map(|(cell, n)| Some((*n, *scores.get(*cell)?))).fold(
+            Moments::default(),
+            |Moments { count, sum, square }, (n, score)| Moments {
+                count: count + n,
+                sum: sum + n * score,
+                square: square + n * score * score,
+            },
+        )
     }
 
     fn scores_of(&self, column: usize, degree: usize) -> &[f64] {
@@ -251,9 +289,18 @@ mod tests {
         };
         let sampler = Sampler::new(&reference);
         let measure = Measure::Score { column: 0, degree: 0 };
-        assert_eq!(sampler.width(&measure, &counts([0, 0, 0, 40, 40, 0, 0, 0])), 1.0, "narrower is as usual");
-        assert!(sampler.width(&measure, &counts([40, 0, 0, 0, 0, 0, 0, 40])) > 2.0);
-        assert_eq!(sampler.width(&measure, &counts([0; 8])), 1.0, "a window without events");
+        let width = |part: [u64; 8], rest: [u64; 8], usual| {
+            let whole: Vec<u64> = counts(part).iter().zip(counts(rest)).map(|(a, b)| a + b).collect();
+            sampler.width(&measure, [&sampler.look(&whole), &sampler.look(&counts(part))], usual)
+        };
+        let (close, apart) = ([0, 0, 0, 4, 4, 0, 0, 0], [4, 0, 0, 0, 0, 0, 0, 4]);
+        assert_eq!(width(close, close.map(|n| 9 * n), None), 1.0, "narrower is as usual");
+        assert!(width(apart, apart.map(|n| 9 * n), None) > 2.0);
+        assert_eq!(width([0; 8], [0; 8], Some(1.0)), 1.0, "a window without events");
+        let (low, high) = ([8, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 8, 8]);
+        assert_eq!(width(low, high, Some(0.02)), 1.0, "what moves the whole slice is no part of it");
+        assert!(width(close, [0, 0, 9, 9, 9, 9, 0, 0], Some(0.02)) > 5.0, "usually all of them are alike");
+        assert_eq!(width(close, [0, 0, 9, 9, 9, 9, 0, 0], Some(0.5)), 1.0);
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub fn least_floors(
     let watch = ModelWatch::new(reference, budget)?;
     let sampled = |window: SeriesWindow| {
         let counted = Counted { whole: &window.whole, slices: &window.slices };
-        (local(watch.time_zone, window.start), watch.sampler.samples(&watch.monitored, counted))
+        (local(watch.time_zone, window.start), watch.samples(counted))
     };
     let windows: Vec<(Millis, Vec<Sample>)> = windows.map(sampled).collect();
     let candidates = Setting::ALL.map(|setting| {
