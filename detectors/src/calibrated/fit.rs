@@ -220,7 +220,7 @@ impl Fit {
     pub fn precision(&self, count: f64) -> f64 {
         // What a whole window shows of its steadiness, a few events of it do not.
         let stretch = if count < FEW * self.typical_count { self.stretch.max(1.0) } else { self.stretch };
-        let precision = 1.0 / (self.of_event() / count + self.between) / stretch;
+        let precision = count / ((self.of_event() + self.between * count) * stretch);
         if count > 0.0 { precision } else { 0.0 }
     }
 

@@ -71,12 +71,34 @@ const LATEST_OF_SPANS: [(usize, f64); SPANS.len()] = [
     (12, 2.0 * SQRT_3),
 ];
 
-/// The remembered windows with their weights, newest first. A column each, so that the arithmetic of several windows goes
-/// into one instruction; a window without events weighs nothing.
+/// The remembered windows of a quantity: the last one lies at `newest`, those before it lie before it, around the end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ring<'a> {
+    /// All places; one that remembers no window has no events.
+    pub windows: &'a [Window; REMEMBERED],
+    /// Place of the last window.
+    pub newest: usize,
+    /// Windows that are remembered.
+    pub known: usize,
+}
+
+impl<'a> Ring<'a> {
+    /// The remembered windows, oldest first.
+    pub(super) fn oldest_first(self) -> impl Iterator<Item = &'a Window> {
+        (0..self.known).rev().map(move |before| &self.windows[self.place(before)])
+    }
+
+    /// Place of the window that came so many before the last one.
+    #[inline]
+    fn place(&self, before: usize) -> usize {
+        if before <= self.newest { self.newest - before } else { self.newest + REMEMBERED - before }
+    }
+}
+
+/// The remembered windows with their weights, as they lie in the ring. A column each, so that the arithmetic of several windows
+/// goes into one instruction; a window without events weighs nothing.
 #[derive(Debug)]
 struct Weighed {
-    /// Windows that there are.
-    known: usize,
     precision: [f64; REMEMBERED],
     standard: [f64; REMEMBERED],
     clipped: [f64; REMEMBERED],
@@ -90,7 +112,6 @@ impl Default for Weighed {
     fn default() -> Self {
         let nothing = [0.0; REMEMBERED];
         Self {
-            known: 0,
             precision: nothing,
             standard: nothing,
             clipped: nothing,
@@ -148,22 +169,19 @@ pub(super) fn inflations(fit: &Fit) -> [f64; SPANS.len()] {
 
 impl Judged<'_> {
     #[inline]
-    fn weigh<'w>(&self, windows: impl Iterator<Item = &'w Window>) -> Weighed {
+    fn weigh(&self, windows: &[Window; REMEMBERED]) -> Weighed {
         let mut all = Weighed::default();
-        let mut known = 0;
-        windows.take(REMEMBERED).for_each(|window| {
-            all.sum[known] = f64::from(window.sum);
-            all.count[known] = f64::from(window.count);
-            all.expected[known] = f64::from(window.expected);
-            known += 1;
-        });
-        all.known = known;
+        for (index, window) in windows.iter().enumerate() {
+            all.sum[index] = f64::from(window.sum);
+            all.count[index] = f64::from(window.count);
+            all.expected[index] = f64::from(window.expected);
+        }
         for index in 0..REMEMBERED {
             all.precision[index] = self.fit.precision(all.count[index]);
             all.standard[index] = all.sum[index] / all.count[index] - all.expected[index];
         }
         if self.quantity.score.is_some() {
-            for index in 0..all.known {
+            for index in (0..REMEMBERED).filter(|index| windows[*index].count > 0.0) {
                 let (count, precision) = (all.count[index], all.precision[index]);
                 all.standard[index] = self.quantity.of_few(all.standard[index], count / precision, count);
             }
@@ -183,10 +201,10 @@ impl Judged<'_> {
         all
     }
 
-    /// The most telling span that ends with the newest window; `windows` come newest first.
+    /// The most telling span that ends with the newest window.
     #[inline]
-    pub(super) fn scan<'w>(&self, windows: impl Iterator<Item = &'w Window>) -> Scanned {
-        let all = self.weigh(windows);
+    pub(super) fn scan(&self, ring: Ring<'_>) -> Scanned {
+        let all = self.weigh(ring.windows);
         let mut best = Scanned::default();
         let mut total = Total::default();
         let mut lean = [0.0; REMEMBERED + 1];
@@ -194,11 +212,11 @@ impl Judged<'_> {
         let mut change = [(0.0, 0.0); REMEMBERED + 1];
         let mut first = 0;
         for (place, (span, inflation)) in SPANS.iter().zip(self.inflation).enumerate() {
-            if *span > all.known {
+            if *span > ring.known {
                 break;
             }
             for index in first..*span {
-                total.add(&all, index);
+                total.add(&all, ring.place(index));
                 lean[index + 1] = total.clipped;
                 change[index + 1] = (total.weighted, total.precision);
             }
@@ -212,7 +230,7 @@ impl Judged<'_> {
             }
             let mut z = self.z(&total, *span, *inflation);
             if *span == 1 {
-                z = self.outlier(&all, z);
+                z = self.outlier(&all, ring.newest, z);
             }
             // Of a change that lasts the latest quarter shows half of `z` by itself. Where it shows not even half of that, what
             // was large is over, and only chance still leans that way.
@@ -222,11 +240,11 @@ impl Judged<'_> {
                 best = Scanned { z, span: *span, ..best };
             }
         }
-        for index in first..all.known.min(LATEST) {
-            total.add(&all, index);
+        for index in first..ring.known.min(LATEST) {
+            total.add(&all, ring.place(index));
             lean[index + 1] = total.clipped;
         }
-        let latest = all.known.min(LATEST);
+        let latest = ring.known.min(LATEST);
         best.recent = lean[latest] / (latest.max(1) as f64).sqrt();
         best
     }
@@ -282,19 +300,19 @@ impl Judged<'_> {
     }
 
     /// One window far beyond anything that the baseline held counts at once, clipped or not.
-    fn outlier(&self, all: &Weighed, z: f64) -> f64 {
+    fn outlier(&self, all: &Weighed, newest: usize, z: f64) -> f64 {
         let Some(clip) = self.fit.clip else { return z };
         let factor = if clip < 3.0 { 2.5 } else { 2.0 };
-        let (standard, count) = (all.standard[0], all.count[0]);
-        let relative = self.fit.relative(all.precision[0]);
+        let (standard, count) = (all.standard[newest], all.count[newest]);
+        let relative = self.fit.relative(all.precision[newest]);
         let mut size = self.quantity.unskewed(standard, relative, count).abs();
         if size <= self.threshold || standard.abs() <= factor * self.fit.worst {
             return z;
         }
         if self.quantity.law == Law::Share {
             // Rare counts are skewed: their exact tail must agree, with events that clump taken for fewer.
-            let expected = all.expected[0] + self.tolerance * count;
-            let (hits, rise) = (all.sum[0], all.sum[0] >= expected);
+            let expected = all.expected[newest] + self.tolerance * count;
+            let (hits, rise) = (all.sum[newest], all.sum[newest] >= expected);
             let entropy = if hits > 0.0 { hits * (hits / expected).ln() } else { 0.0 };
             let root = (2.0 * (entropy - (hits - expected)) / self.fit.clumping(count)).max(0.0).sqrt();
             if rise && hits < FEWEST_HITS {

@@ -4,7 +4,7 @@
 //! blocks of [`BLOCK`], of which only that of the newest has changed.
 
 use super::evidence::Evidence;
-use super::history::{REMEMBERED, Window};
+use super::history::{REMEMBERED, Ring, Window};
 use super::planes;
 use super::watch::Loudness;
 
@@ -91,17 +91,25 @@ impl WatchState {
         self.known = (self.known + 1).min(REMEMBERED);
     }
 
+    /// Reads a word of every cache line of the windows, one after the other. Those of thousands of models lie in memory; taken
+    /// one quantity at a time, a step would wait for each of them.
+    pub(super) fn fetch(&self) {
+        const WINDOWS_OF_A_LINE: usize = 64 / size_of::<Window>();
+        let sums = self.windows.iter().step_by(WINDOWS_OF_A_LINE).map(|window| window.sum.to_bits());
+        std::hint::black_box(sums.fold(0_u32, u32::wrapping_add));
+    }
+
     pub(super) fn put(&mut self, quantity: usize, window: Window) {
         if let Some(place) = self.windows.get_mut(quantity * REMEMBERED + self.newest) {
             *place = window;
         }
     }
 
+    /// The remembered windows of a quantity (below [`Self::len`]).
     #[inline]
-    pub(super) fn newest_first(&self, quantity: usize) -> impl Iterator<Item = &Window> {
-        let ring = self.windows.get(quantity * REMEMBERED..(quantity + 1) * REMEMBERED).unwrap_or_default();
-        let (newer, older) = ring.split_at_checked(self.newest + 1).unwrap_or_default();
-        newer.iter().rev().chain(older.iter().rev()).take(self.known)
+    pub(super) fn ring(&self, quantity: usize) -> Option<Ring<'_>> {
+        let windows = self.windows.as_chunks::<REMEMBERED>().0.get(quantity)?;
+        Some(Ring { windows, newest: self.newest, known: self.known })
     }
 
     pub(super) fn evidence(&mut self, quantity: usize) -> &mut Evidence {

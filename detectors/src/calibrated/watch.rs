@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::budget::{Budget, Thresholds, split};
 use super::evidence::Evidence;
 use super::fit::{Fit, Swing};
-use super::history::{Judged, SPANS, Window, inflations};
+use super::history::{Judged, SPANS, Scanned, Window, inflations};
 use super::quantity::{Law, Quantity, Sample};
 use super::season::SeasonDesign;
 use super::state::{MOST_SHARING, WatchState};
@@ -209,9 +209,7 @@ impl Watch {
             let sample = Sample { sum: f64::from(window.sum), count: f64::from(window.count) };
             (sample, f64::from(window.expected))
         };
-        let mut windows: Vec<_> = state.newest_first(quantity).map(window).collect();
-        windows.reverse();
-        windows
+        state.ring(quantity).map_or_else(Vec::new, |ring| ring.oldest_first().map(window).collect())
     }
 
     /// Takes in the window that starts at `start_ms`, one sample per quantity, and says what stands out. A state of
@@ -238,6 +236,7 @@ impl Watch {
         }
         let row = self.design.row(start_ms);
         state.advance();
+        state.fetch();
         let one = |(index, (watched, sample)): (usize, (&Option<Watched>, &Sample))| {
             watched.as_ref().map_or_else(Reading::default, |watched| {
                 let sample = watched.fit.trusted(*sample, &row);
@@ -271,7 +270,7 @@ impl Watched {
             threshold: scan[0],
             inflation: &self.inflation,
         };
-        let scanned = judged.scan(state.newest_first(index));
+        let scanned = state.ring(index).map_or_else(Scanned::default, |ring| judged.scan(ring));
         let evidence: &mut Evidence = state.evidence(index);
         evidence.step(&self.quantity, &self.fit, sample, (expected, self.tolerance), shared.sharing);
         let statistic = evidence.log_statistic();
