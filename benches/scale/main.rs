@@ -89,8 +89,8 @@ fn table(cases: &[usize], figures: &[[Vec<f64>; FIGURES]], rounds: usize) -> any
          1h and 24h, a full day behind each subject; an event a minute of each version, unless said otherwise. All versions \
          share one reference, which is not counted. Where nothing else is said it has no times, and nothing is judged under \
          the budget; where it has, the edge of all horizons is also one of an hour that is.\n\n\
-         | | KiB a subject | with the latest verdicts | CPU µs an event | edge of 15m: CPU ms | of 15m, 1h | of all | the same by \
-         the clock | longest stall, CPU ms | the same by the clock | checkpoint taken, CPU ms | packed by the writer |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         | | KiB a subject | with the latest verdicts | CPU µs an event | edge of 15m: CPU ms | of 15m, 1h | of all | by the clock until its last \
+         verdict | until it is done | longest stall, CPU ms | the same by the clock | checkpoint taken, CPU ms | packed by the writer |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for case in cases {
         let (name, _) = CASES[*case];
@@ -104,8 +104,8 @@ fn table(cases: &[usize], figures: &[[Vec<f64>; FIGURES]], rounds: usize) -> any
     }
     write!(
         text,
-        "\nMedians of {rounds} rounds in turns, each case in a process of its own. An edge is from the watermark's passing to \
-         the last verdict, published to the board and the metrics as the daemon does; a stall is the longest time \
+        "\nMedians of {rounds} rounds in turns, each case in a process of its own. An edge is from the watermark's passing until \
+         everything is judged, published to the board and the metrics as the daemon does, told, and written for the checkpoint; a stall is the longest time \
          between two polls, checkpoints included: it ends after 10 ms, when the step at hand is done. CPU time of all threads, since \
          others share the machine, where nothing else is said. {}",
         results::machine()

@@ -14,9 +14,9 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::results::median;
 use crate::world::{LAST, MINUTE, Producer, Shape, catalog, day, reference, sends};
 
-/// KiB a subject, the same with the board, µs an event, the three kinds of edges and the last of them by the clock, stall and
-/// the same by the clock, checkpoint, packing.
-pub(crate) const FIGURES: usize = 11;
+/// KiB a subject, the same with the board, µs an event, the three kinds of edges, the last of them by the clock until its last
+/// verdict and until it is done, stall and the same by the clock, checkpoint, packing.
+pub(crate) const FIGURES: usize = 12;
 
 /// Minutes that are counted after the edge at which all horizons end.
 const AFTER: i64 = 3;
@@ -30,8 +30,8 @@ struct Run {
     wait: Duration,
     /// Times of edges: of the shortest horizon, of the two shortest, of all.
     edges: [Vec<f64>; 3],
-    /// That of all, by the clock.
-    by_the_clock: Vec<f64>,
+    /// That of all, by the clock: until the last verdict, and in all.
+    by_the_clock: [f64; 2],
     checkpoints: Vec<f64>,
     packing: Vec<f64>,
 }
@@ -53,7 +53,7 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
         stall: Duration::ZERO,
         wait: Duration::ZERO,
         edges: Default::default(),
-        by_the_clock: Vec::new(),
+        by_the_clock: [0.0; 2],
         checkpoints: Vec::new(),
         packing: Vec::new(),
     };
@@ -83,7 +83,8 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
         median(short),
         median(middle),
         long.last().copied().unwrap_or_default(),
-        run.by_the_clock.last().copied().unwrap_or_default(),
+        run.by_the_clock[0],
+        run.by_the_clock[1],
         millis(run.stall),
         millis(run.wait),
         median(run.checkpoints),
@@ -96,15 +97,19 @@ impl Run {
     fn close(&mut self, now: i64) {
         let judge_for = Duration::from_millis(JUDGE_FOR.unsigned_abs());
         let mut edge = Duration::ZERO;
-        let clock = now_by_the_clock();
+        let (clock, mut last_verdict) = (now_by_the_clock(), Duration::ZERO);
         loop {
             let (began, began_by_the_clock) = (process_cpu(), now_by_the_clock());
             let mut standing;
             loop {
                 let progress;
                 (progress, standing) = self.engine.advance_some(now, STEPS_AT_ONCE);
+                let judged = !progress.windows.is_empty();
                 progress.windows.iter().for_each(|window| self.metrics.window(window));
                 self.board.publish_all(progress.windows);
+                if judged {
+                    last_verdict = clock.elapsed();
+                }
                 let spent = process_cpu().saturating_sub(began);
                 if standing != Standing::Judging || spent >= judge_for {
                     edge += spent;
@@ -121,7 +126,7 @@ impl Run {
                     let kind = usize::from(end % 5 == 0) + usize::from(end % 120 == 0);
                     self.edges[kind].push(millis(std::mem::take(&mut edge)));
                     if kind == 2 {
-                        self.by_the_clock.push(millis(clock.elapsed()));
+                        self.by_the_clock = [last_verdict, clock.elapsed()].map(millis);
                     }
                 }
             }
