@@ -14,6 +14,8 @@ mod slices;
 mod stored;
 #[path = "engine_laws/threads.rs"]
 mod threads;
+#[path = "engine_laws/waiting.rs"]
+mod waiting;
 #[path = "engine_laws/watermark.rs"]
 mod watermark;
 

@@ -141,6 +141,9 @@ impl Engine {
         let compares = |plans: &Plans| plans.newest().is_some_and(|plan| compares_versions(&plan.reference));
         let models: BTreeSet<&str> =
             self.windows.plans().filter(|(_, _, plans)| compares(plans)).map(|(model, _, _)| model).collect();
+        if models.is_empty() {
+            return Vec::new();
+        }
         let mut versions: BTreeMap<&str, Vec<SubjectId>> = BTreeMap::new();
         for whole in wholes {
             let subject = self.windows.subject(whole).filter(|subject| models.contains(&*subject.model));

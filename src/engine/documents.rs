@@ -1,5 +1,6 @@
 //! The core's own document in the checkpoint, and taking everything up again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -19,13 +20,13 @@ pub(super) const GAPS: &str = "gaps";
 pub(super) const TROUBLES: &str = "troubles";
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Core {
+struct Core<'a> {
     law: LawCounters,
     closed: Option<i64>,
     start: Option<i64>,
     watermark: Option<Millis>,
     events: Vec<EventCount>,
-    plans: Vec<VersionPlans>,
+    plans: Vec<VersionPlans<'a>>,
     first_panes: Vec<(SubjectNumber, i64)>,
     /// Every number below this one was given to a subject; absent in files of earlier versions.
     #[serde(default)]
@@ -33,18 +34,18 @@ struct Core {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct VersionPlans {
-    model: String,
-    version: String,
+struct VersionPlans<'a> {
+    model: Cow<'a, str>,
+    version: Cow<'a, str>,
     /// First pane and reference.
-    plans: Vec<(i64, String)>,
+    plans: Vec<(i64, Cow<'a, str>)>,
 }
 
 pub(super) fn core(engine: &Engine) -> String {
     let plans = engine.windows.plans().map(|(model, version, plans)| VersionPlans {
-        model: model.to_owned(),
-        version: version.to_owned(),
-        plans: plans.entries().map(|(from, id)| (from, id.to_owned())).collect(),
+        model: model.into(),
+        version: version.into(),
+        plans: plans.entries().map(|(from, id)| (from, id.into())).collect(),
     });
     let core = Core {
         law: engine.law.clone(),
@@ -70,7 +71,7 @@ pub(super) fn restore(
         let failed = |source| RestoreError { name: name.clone(), source };
         match name.as_str() {
             CORE => {
-                let core: Core = serde_json::from_str(text).map_err(failed)?;
+                let core: Core<'_> = serde_json::from_str(text).map_err(failed)?;
                 first_panes.clone_from(&core.first_panes);
                 restore_core(engine, core, &mut load);
             }
@@ -123,13 +124,13 @@ pub(super) fn restore(
     Ok(report)
 }
 
-fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> Option<Arc<Reference>>) {
+fn restore_core(engine: &mut Engine, core: Core<'_>, load: &mut impl FnMut(&str) -> Option<Arc<Reference>>) {
     engine.law = core.law;
     engine.watermark = core.watermark;
     engine.windows.restore_closed(core.closed, core.start);
     engine.windows.restore_next_subject(core.next_subject);
     engine.alerts.resume_at(core.closed.map(|edge| edge * engine.windows.settings().pane_ms));
-    let named = core.plans.iter().flat_map(|version| &version.plans).map(|(_, id)| id.as_str());
+    let named = core.plans.iter().flat_map(|version| &version.plans).map(|(_, id)| &**id);
     let ids: BTreeSet<&str> = named.collect();
     let known = ids.into_iter().filter_map(|id| Some((id.to_owned(), load(id)?))).collect();
     let laid_out = workers::each(workers::available(), known, |(id, reference): (String, Arc<Reference>)| {
@@ -137,7 +138,7 @@ fn restore_core(engine: &mut Engine, core: Core, load: &mut impl FnMut(&str) -> 
     });
     let laid_out: HashMap<String, Arc<Plan>> = laid_out.into_iter().collect();
     for version in core.plans {
-        let plan = |(from, id): (i64, String)| Some((from, Arc::clone(laid_out.get(&id)?)));
+        let plan = |(from, id): (i64, Cow<'_, str>)| Some((from, Arc::clone(laid_out.get(&*id)?)));
         let plans = version.plans.into_iter().filter_map(plan).collect();
         engine.windows.restore_plans(&version.model, &version.version, plans);
     }

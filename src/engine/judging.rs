@@ -20,11 +20,17 @@ use crate::view::{Level, VerdictView, WindowView};
 use crate::window::Lent;
 use crate::workers;
 
+/// Rows that are counted in one step, of those that waited when the edge began.
+const SETTLE: usize = 256;
+
 /// Subjects whose panes are packed in one step.
 const TIDY: usize = 16;
 
 /// Documents of alerts that are written in one step.
 const ALERT_DOCUMENTS: usize = 16;
+
+/// Steps that judging a version under the budget is worth: its quantities take as long as two windows of a horizon.
+const STEPS_OF_A_VERSION: usize = 2;
 
 /// Most windows that are judged in one go, shared out among the threads.
 const TOGETHER: usize = 16;
@@ -55,6 +61,10 @@ struct DueHorizon {
 /// What is done next.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
+    /// Rows that waited are counted.
+    Settle,
+    /// The newest panes of all subjects are looked at.
+    Look,
     /// Panes are packed, from this subject on.
     Tidy(usize),
     /// Windows are judged: the place among the horizons and among the subjects.
@@ -170,7 +180,7 @@ impl Engine {
             Some(boundary) => boundary,
             None => {
                 let Some(boundary) = self.begin_edge() else { return Standing::Idle };
-                // Counting what waits and looking at every subject takes as long as a step may.
+                // Looking at every subject takes as long as a call may.
                 left = if all { left } else { 0 };
                 boundary
             }
@@ -216,14 +226,12 @@ impl Engine {
                 DueHorizon { index, name: horizon.name.clone(), start, coverage: self.coverage(start, end) }
             })
             .collect();
-        let silence = |id| self.silence_after.and_then(|_| self.windows.silence(id, end));
-        let subjects: Vec<(SubjectId, Option<Millis>)> =
-            self.windows.watched_subjects().into_iter().map(|id| (id, silence(id))).collect();
+        let subjects: Vec<SubjectId> = self.windows.watched_subjects();
         let pane_coverage = self.coverage(end - self.windows.settings().pane_ms, end);
-        self.note_sharing(edge, subjects.iter().map(|(id, _)| *id));
-        let watching = self.watching(edge, subjects.iter().map(|(id, _)| *id));
+        let watching = self.watching(edge, subjects.iter().copied());
+        let subjects = subjects.into_iter().map(|id| (id, None)).collect();
         let labels = self.final_labels(end);
-        let stage = Stage::Tidy(0);
+        let stage = Stage::Settle;
         let acted_on = self.has_actions().then(Vec::new);
         Some(Box::new(Boundary {
             edge,
@@ -240,10 +248,30 @@ impl Engine {
         }))
     }
 
+    /// How long each subject has been silent, and which versions serve.
+    fn look_at_subjects(&mut self, boundary: &mut Boundary) {
+        let edge = boundary.edge;
+        if self.silence_after.is_some() {
+            for (id, silent) in &mut boundary.subjects {
+                *silent = self.windows.silence(*id, edge);
+            }
+        }
+        self.note_sharing(edge, boundary.subjects.iter().map(|(id, _)| *id));
+    }
+
     /// At most `most` steps of an edge; gives how many it took, 0 if there was none left.
     fn step(&mut self, boundary: &mut Boundary, most: usize, progress: &mut Progress) -> usize {
         loop {
             let (done, next) = match boundary.stage {
+                Stage::Settle => {
+                    let more = self.windows.settle_closing(SETTLE);
+                    (1, if more { Stage::Settle } else { Stage::Look })
+                }
+                Stage::Look => {
+                    self.look_at_subjects(boundary);
+                    // All subjects are as much as a call may take.
+                    (most, Stage::Tidy(0))
+                }
                 Stage::Tidy(first) => {
                     let next = self.windows.tidy(boundary.edge, (first, TIDY), self.threads);
                     (1, next.map_or(Stage::Windows(0, 0), Stage::Tidy))
@@ -262,9 +290,11 @@ impl Engine {
                 }
                 Stage::Watches(place) => {
                     let watching = boundary.watching.as_ref();
+                    let at_once = most.div_ceil(STEPS_OF_A_VERSION);
                     let done =
-                        watching.map_or(0, |watching| self.watch_some(watching, place, most, progress));
-                    (done, if done > 0 { Stage::Watches(place + done) } else { Stage::Comparisons(0) })
+                        watching.map_or(0, |watching| self.watch_some(watching, place, at_once, progress));
+                    let steps = (done * STEPS_OF_A_VERSION).min(most);
+                    (steps, if done > 0 { Stage::Watches(place + done) } else { Stage::Comparisons(0) })
                 }
                 Stage::Comparisons(place) => {
                     let watching = boundary.watching.as_ref();

@@ -383,10 +383,10 @@ impl Engine {
         if let Some(text) = self.troubles.take_document() {
             documents.insert(documents::TROUBLES.to_owned(), Some(text));
         }
-        documents.extend(self.judge.take_documents());
-        documents.extend(self.watches.take_documents());
-        documents.extend(self.versions.take_documents());
-        documents.extend(self.labels.watches.take_documents());
+        documents.append(&mut self.judge.take_documents());
+        documents.append(&mut self.watches.take_documents());
+        documents.append(&mut self.versions.take_documents());
+        documents.append(&mut self.labels.watches.take_documents());
         documents.extend(self.labels.join.take_documents());
         documents.extend(self.sequences.take_documents());
         documents.extend(self.sharing.take_documents());

@@ -1,5 +1,6 @@
 //! The board on which the core writes and from which the edges read.
 
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dashmap::DashMap;
@@ -53,11 +54,19 @@ impl Board {
         self.show(window);
     }
 
-    /// Shows judged windows in this order. Those whose places they take are forgotten on several threads: a window is
-    /// hundreds of small pieces, and at an edge there are thousands of them.
+    /// Shows judged windows, those of a subject in this order; several threads share the subjects. A window is hundreds of
+    /// small pieces, which the one whose place it takes gives back, and at an edge there are thousands of them.
     pub fn publish_all(&self, windows: impl IntoIterator<Item = WindowView>) {
-        let gone = windows.into_iter().filter_map(|window| self.show(window)).collect();
-        workers::each(workers::available(), gone, drop);
+        let threads = workers::available();
+        let mut parts: Vec<Vec<WindowView>> = (0..threads).map(|_| Vec::new()).collect();
+        for window in windows {
+            let names = (&window.model, &window.version, &window.segment);
+            let part = self.subjects.hasher().hash_one(names) % threads as u64;
+            parts[part as usize].push(window);
+        }
+        workers::each(threads, parts, |part| {
+            part.into_iter().for_each(|window| drop(self.show(window)));
+        });
     }
 
     /// Gives the window whose place this one takes.

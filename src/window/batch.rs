@@ -8,8 +8,8 @@
 //! Rows are taken plan by plan. Cut points and counters of thousands of models are in no cache when the turn comes to one of
 //! them, so the more models there are, the more rows wait: then what is fetched for one row serves the next ones too.
 //!
-//! Bound: [`MOST`] rows and [`WORDS`] words, 18 MB in all, whatever the number of versions, and 0.3 MB for few. A full
-//! batch settles.
+//! Bound: [`MOST`] rows and [`WORDS`] words, 18 MB in all, whatever the number of versions, and 0.3 MB for few; there are two,
+//! one of which stands aside at an edge (`closing.rs`). A full batch settles.
 
 use std::sync::Arc;
 
@@ -77,11 +77,14 @@ struct Target {
 /// Rows that wait.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// A batch that was settled gives way to the next one; no place has the number 0.
+    /// A batch that was settled gives way to the next one. No place has the number 0, and of the two batches that there are
+    /// one has the odd numbers.
     number: u64,
     words: Vec<u64>,
     rows: Vec<Row>,
     plans: Vec<Waiting>,
+    /// Plans whose rows are counted, the first ones.
+    settled: usize,
     /// Where the rows of one plan begin, while they are counted.
     begins: Vec<u32>,
     targets: Vec<Target>,
@@ -90,13 +93,14 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// A batch of no rows, with room for those of few plans.
-    pub(super) fn new() -> Self {
+    /// A batch of no rows, with room for those of few plans; `number` is 1 or 2.
+    pub(super) fn new(number: u64) -> Self {
         Self {
-            number: 1,
+            number,
             words: Vec::with_capacity(32 * FEW_PLANS),
             rows: Vec::with_capacity(FEW_PLANS),
             plans: Vec::new(),
+            settled: 0,
             begins: Vec::with_capacity(FEW_PLANS),
             targets: Vec::with_capacity(2 * FEW_PLANS),
             block: Block::default(),
@@ -155,23 +159,42 @@ impl Batch {
 
     /// Adds everything that waits to the counts. Panes below `closed` may be in windows already.
     pub(super) fn settle(&mut self, subjects: &mut Subjects, closed: Option<i64>) {
-        let Self { words, rows, plans, begins, targets, block, .. } = self;
-        for Waiting { plan, first, .. } in plans.drain(..) {
+        self.settle_some(subjects, closed, usize::MAX);
+    }
+
+    /// The same for so many rows, and the others of the last one's plan; gives whether some are left. Until none is, nothing
+    /// may be pushed.
+    pub(super) fn settle_some(&mut self, subjects: &mut Subjects, closed: Option<i64>, most: usize) -> bool {
+        let Self { words, rows, plans, settled, begins, targets, block, .. } = self;
+        let mut done = 0;
+        while done < most
+            && let Some(Waiting { plan, first, .. }) = plans.get(*settled)
+        {
+            *settled += 1;
             begins.clear();
             targets.clear();
-            let mut next = first;
+            let mut next = *first;
             while let Some(row) = rows.get(next as usize) {
                 begins.push(row.begins);
                 let counted = row.subjects.into_iter().filter(|subject| *subject != NONE);
                 targets.extend(counted.map(|subject| Target { subject, begins: row.begins, pane: row.pane }));
                 next = row.next;
             }
-            begins.chunks(BLOCK).for_each(|rows| look_up(words, &plan, rows));
-            count(&plan, words, targets, (subjects, closed), block);
+            done += begins.len();
+            begins.chunks(BLOCK).for_each(|rows| look_up(words, plan, rows));
+            count(plan, words, targets, (subjects, closed), block);
         }
-        self.words.clear();
-        self.rows.clear();
-        self.number += 1;
+        if *settled < plans.len() {
+            return true;
+        }
+        if !plans.is_empty() {
+            self.plans.clear();
+            self.settled = 0;
+            self.words.clear();
+            self.rows.clear();
+            self.number += 2;
+        }
+        false
     }
 }
 

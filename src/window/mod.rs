@@ -9,6 +9,7 @@
 mod admission;
 mod batch;
 mod blocks;
+mod closing;
 mod count;
 mod dedup;
 mod fit;
@@ -51,6 +52,7 @@ pub use settings::{Blocks, HorizonSettings, WindowSettings};
 
 use admission::admitted;
 use batch::Batch;
+use closing::Closing;
 use count::Slots;
 use observe::Counted;
 use recent::Recent;
@@ -88,10 +90,6 @@ pub struct WatchedVersion {
     pub takes_feedback: bool,
 }
 
-/// Edges in a row that are judged though no window can hold an event. One old event before today's, such as the first
-/// record of a topic, would otherwise have every minute since judged before anything else is read.
-const MOST_EMPTY_EDGES: i64 = 100_000;
-
 /// Counts of all subjects in panes and rolling windows.
 #[derive(Debug)]
 pub struct Windows {
@@ -108,6 +106,8 @@ pub struct Windows {
     slots: Slots,
     /// Usual events that wait to be counted.
     batch: Batch,
+    /// Those that waited when the edge under way began.
+    closing: Closing,
     /// Text of the last segment that is a number.
     code: CodeText,
     counted: Option<Counted>,
@@ -133,7 +133,8 @@ impl Windows {
             closed: None,
             start: None,
             slots: Slots::default(),
-            batch: Batch::new(),
+            batch: Batch::new(1),
+            closing: Closing::new(),
             code: CodeText::default(),
             counted: None,
             last_version: 0,
@@ -259,67 +260,6 @@ impl Windows {
         index
     }
 
-    /// Closes the next pane if the watermark has passed its end; gives the closing edge, which is the end of every
-    /// window that is due now.
-    pub fn close_next(&mut self, watermark: Millis) -> Option<i64> {
-        let next = match self.closed {
-            Some(closed) => closed,
-            None => self.start?,
-        };
-        let mut edge = next + 1;
-        if edge.checked_mul(self.settings.pane_ms)? > watermark {
-            return None;
-        }
-        self.settle();
-        if watermark.div_euclid(self.settings.pane_ms) - edge > MOST_EMPTY_EDGES {
-            edge = self.past_empty_panes(edge, watermark);
-        }
-        self.closed = Some(edge);
-        self.subjects.forget(edge - self.settings.kept_panes());
-        Some(edge)
-    }
-
-    /// The edge to go on with where no window can hold an event for a very long time: that of the next pane with one, or
-    /// the last that the watermark has passed.
-    fn past_empty_panes(&self, edge: i64, watermark: Millis) -> i64 {
-        let needed = edge - self.settings.kept_panes();
-        let reached = watermark.div_euclid(self.settings.pane_ms);
-        let next = self.subjects.oldest_pane_from(needed).map_or(reached, |pane| reached.min(pane + 1));
-        if next - edge > MOST_EMPTY_EDGES { next } else { edge }
-    }
-
-    /// Packs what was counted in the pane that closed at `edge`, gathers old panes and drops those that no window needs, for
-    /// the subjects numbered from `first` on, at most `most` of them, shared out among so many threads; gives the number of
-    /// the next one, or `None` after the last.
-    pub fn tidy(&mut self, edge: i64, (first, most): (usize, usize), threads: usize) -> Option<usize> {
-        let next = first.saturating_add(most).min(self.subjects.len());
-        let needed = edge - self.settings.kept_panes();
-        let Self { subjects, by_name, versions, .. } = self;
-        let plans = |subject: &Subject| {
-            let index = *by_name.get(&*subject.model)?.get(&*subject.version)?;
-            versions.get(index).map(|version| &version.plans)
-        };
-        subjects.tidy(first..next, (edge, needed), plans, threads);
-        (next < self.subjects.len()).then_some(next)
-    }
-
-    /// From now on events of closed panes wait, so that windows can be judged one after the other while others are
-    /// counted, as if all of them were judged at once.
-    pub fn hold_amendments(&mut self) {
-        self.subjects.hold_amendments();
-    }
-
-    /// Events that wait.
-    #[must_use]
-    pub fn held_amendments(&self) -> usize {
-        self.subjects.held_amendments()
-    }
-
-    /// Counts the events that waited.
-    pub fn apply_amendments(&mut self) {
-        self.subjects.apply_amendments();
-    }
-
     /// Panes below this one are no longer needed by any window.
     #[must_use]
     pub fn needed_from(&self) -> Option<i64> {
@@ -389,11 +329,11 @@ impl Windows {
         self.subjects.newest_before(id, pane)
     }
 
-    /// How long a subject has been silent at `end`: time since the end of its newest pane; `None` before its first.
+    /// How long a subject has been silent at an edge: time since the end of its newest pane before it; `None` before its
+    /// first. What came after the edge is for the next ones to say.
     #[must_use]
-    pub fn silence(&self, id: SubjectId, end: Millis) -> Option<Millis> {
-        let newest = self.subjects.newest_pane_of(id)?;
-        Some((end - (newest + 1) * self.settings.pane_ms).max(0))
+    pub fn silence(&self, id: SubjectId, edge: i64) -> Option<Millis> {
+        Some((edge - 1 - self.newest_before(id, edge)?) * self.settings.pane_ms)
     }
 
     /// Events counted per version since the state began.
@@ -410,7 +350,7 @@ impl Windows {
     /// Estimate of what the next checkpoint writes of the panes, in bytes.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
-        self.subjects.dirty_bytes() + self.batch.bytes()
+        self.subjects.dirty_bytes() + self.batch.bytes() + self.closing.bytes()
     }
 
     /// Subjects seen for the first time since the last call.

@@ -184,6 +184,7 @@ impl Windows {
 
     /// Adds what waits to the counts, which must come before anybody reads them.
     pub fn settle(&mut self) {
+        self.settle_closing(usize::MAX);
         self.batch.settle(&mut self.subjects, self.closed);
     }
 

@@ -112,7 +112,7 @@ impl SubjectState {
 
 /// Increments that wait until the windows which are being judged are finished: they came too late for those.
 #[derive(Debug)]
-struct Amendment {
+pub(super) struct Amendment {
     id: SubjectId,
     pane: i64,
     size: Size,
@@ -311,6 +311,16 @@ impl Subjects {
         }
     }
 
+    /// What amends closed panes does not wait until [`Subjects::hold_again`] gets back what this gives.
+    pub(super) fn release_amendments(&mut self) -> Option<Vec<Amendment>> {
+        self.amendments.take()
+    }
+
+    /// Ends what [`Subjects::release_amendments`] began.
+    pub(super) fn hold_again(&mut self, held: Option<Vec<Amendment>>) {
+        self.amendments = held;
+    }
+
     /// From now on what amends closed panes waits until [`Subjects::apply_amendments`].
     pub(super) fn hold_amendments(&mut self) {
         self.amendments.get_or_insert_default();
@@ -363,10 +373,6 @@ impl Subjects {
     /// Whether a subject was seen before this pane.
     pub(super) fn seen_before(&self, id: SubjectId, pane: i64) -> bool {
         self.state(id).and_then(|state| state.first_pane).is_some_and(|first| first < pane)
-    }
-
-    pub(super) fn newest_pane_of(&self, id: SubjectId) -> Option<i64> {
-        self.state(id)?.panes.keys().next_back().copied()
     }
 
     /// The newest pane before this one with events.

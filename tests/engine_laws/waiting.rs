@@ -1,0 +1,93 @@
+//! Rows of many models that wait when an edge begins are counted in steps: what comes in between belongs to later edges, as it
+//! does if all of them are counted at once.
+
+use anchorwatch::config::Span;
+use anchorwatch::engine::{CatalogEntry, Engine, Standing};
+
+use super::{MINUTE, NOW, START, Sent, catalog, engine_with, feed, settings};
+
+/// More than are counted in one step, each with a row of its own.
+const MODELS: usize = 700;
+
+fn send(engine: &mut Engine, offset: &mut i64, model: usize, at: i64) {
+    let json = format!(
+        r#"{{"model":"m-{model}","version":"1.0.0","ts":{at},"features":{{"x":3,"country":"DE"}},"segment":{{"country":"DE"}}}}"#
+    );
+    feed(engine, &Sent { partition: 0, offset: *offset, json });
+    *offset += 1;
+}
+
+/// Windows by model, segment, horizon and end, with their rows. Every model has a row in each of the first minutes; when the
+/// first edge is due, late ones and newer ones come: between its first steps, or after it.
+fn judged(steps: Option<usize>) -> Vec<(String, Option<String>, String, i64, u64)> {
+    let mut config = settings();
+    config.windows.correction = Span::from_mins(10);
+    let (mut engine, mut offset) = (engine_with(&config), 0);
+    let entry = |model: usize| {
+        let [mut entry] = catalog();
+        entry.watched.model = format!("m-{model}");
+        entry
+    };
+    engine.set_catalog(&(0..MODELS).map(entry).collect::<Vec<CatalogEntry>>());
+    for partition in 1..3 {
+        engine.at_end("t", partition, 0);
+        engine.broker_answers("t", partition, true, NOW);
+    }
+    for model in 0..MODELS {
+        send(&mut engine, &mut offset, model, START + 30_000);
+    }
+    // The watermark passes the end of the first pane.
+    send(&mut engine, &mut offset, 0, START + 3 * MINUTE);
+    let mut windows = Vec::new();
+    let mut between = |engine: &mut Engine| {
+        for model in 0..MODELS {
+            send(engine, &mut offset, model, START + 10_000);
+            send(engine, &mut offset, model, START + 2 * MINUTE);
+        }
+    };
+    match steps {
+        Some(steps) => {
+            let mut turns = 0;
+            loop {
+                let (progress, standing) = engine.advance_some(NOW, steps);
+                windows.extend(progress.windows);
+                if turns == 1 {
+                    assert!(windows.is_empty(), "rows are still being counted");
+                    between(&mut engine);
+                }
+                turns += 1;
+                if standing != Standing::Judging {
+                    break;
+                }
+            }
+            assert!(turns > 3, "{turns}");
+        }
+        None => {
+            let (progress, standing) = engine.advance_some(NOW, usize::MAX);
+            assert_eq!(standing, Standing::EdgeDone);
+            windows.extend(progress.windows);
+            between(&mut engine);
+        }
+    }
+    for minute in 4..12 {
+        send(&mut engine, &mut offset, 1, START + minute * MINUTE);
+        windows.extend(engine.advance(NOW, usize::MAX).0.windows);
+    }
+    assert!(engine.law().holds() && !engine.is_judging());
+    windows
+        .into_iter()
+        .map(|window| (window.model, window.segment, window.horizon, window.end, window.rows))
+        .collect()
+}
+
+#[test]
+fn rows_that_wait_at_an_edge_count_in_it_however_many_steps_that_takes() {
+    let at_once = judged(None);
+    let first: Vec<u64> = at_once.iter().filter(|one| one.3 == START + MINUTE).map(|one| one.4).collect();
+    assert!(first.len() >= 2 * MODELS && first.iter().all(|rows| *rows == 1), "{:?}", first.first());
+    let later = at_once.iter().filter(|(.., rows)| *rows == 3).count();
+    assert!(later >= 2 * MODELS, "late and newer ones are in the windows that follow: {later}");
+    for steps in [1, 2] {
+        assert!(judged(Some(steps)) == at_once, "in turns of {steps} steps");
+    }
+}
