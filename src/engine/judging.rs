@@ -63,8 +63,8 @@ struct DueHorizon {
 enum Stage {
     /// Rows that waited are counted.
     Settle,
-    /// The newest panes of all subjects are looked at.
-    Look,
+    /// Which versions serve is noted.
+    Serving,
     /// Panes are packed, from this subject on.
     Tidy(usize),
     /// Windows are judged: the place among the horizons and among the subjects.
@@ -229,7 +229,11 @@ impl Engine {
         let subjects: Vec<SubjectId> = self.windows.watched_subjects();
         let pane_coverage = self.coverage(end - self.windows.settings().pane_ms, end);
         let watching = self.watching(edge, subjects.iter().copied());
-        let subjects = subjects.into_iter().map(|id| (id, None)).collect();
+        let silences = match self.silence_after {
+            Some(_) => self.windows.silences(&subjects, end),
+            None => vec![None; subjects.len()],
+        };
+        let subjects = subjects.into_iter().zip(silences).collect();
         let labels = self.final_labels(end);
         let stage = Stage::Settle;
         let acted_on = self.has_actions().then(Vec::new);
@@ -248,27 +252,16 @@ impl Engine {
         }))
     }
 
-    /// How long each subject has been silent, and which versions serve.
-    fn look_at_subjects(&mut self, boundary: &mut Boundary) {
-        let edge = boundary.edge;
-        if self.silence_after.is_some() {
-            for (id, silent) in &mut boundary.subjects {
-                *silent = self.windows.silence(*id, edge);
-            }
-        }
-        self.note_sharing(edge, boundary.subjects.iter().map(|(id, _)| *id));
-    }
-
     /// At most `most` steps of an edge; gives how many it took, 0 if there was none left.
     fn step(&mut self, boundary: &mut Boundary, most: usize, progress: &mut Progress) -> usize {
         loop {
             let (done, next) = match boundary.stage {
                 Stage::Settle => {
                     let more = self.windows.settle_closing(SETTLE);
-                    (1, if more { Stage::Settle } else { Stage::Look })
+                    (1, if more { Stage::Settle } else { Stage::Serving })
                 }
-                Stage::Look => {
-                    self.look_at_subjects(boundary);
+                Stage::Serving => {
+                    self.note_sharing(boundary.edge, boundary.subjects.iter().map(|(id, _)| *id));
                     // All subjects are as much as a call may take.
                     (most, Stage::Tidy(0))
                 }

@@ -152,6 +152,12 @@ impl Batch {
         cells.extend((0..plan.layout.columns()).map(|column| plan.rows.cell(column, row[column])));
     }
 
+    /// Subjects and panes in which rows that wait will count.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (SubjectId, i64)> {
+        let of_row = |row: &Row| row.subjects.map(|subject| (subject, row.pane));
+        self.rows.iter().flat_map(of_row).filter(|(subject, _)| *subject != NONE)
+    }
+
     /// Bytes that the counts of what waits will take in a checkpoint, about.
     pub(super) fn bytes(&self) -> usize {
         self.words.len() * PACKED_CELL

@@ -3,8 +3,11 @@
 //! Rows of thousands of models take a tenth of a second to count. So those that waited when an edge began stand aside and are
 //! counted in steps, while others come in.
 
+use std::collections::HashMap;
+
 use super::Windows;
 use super::batch::Batch;
+use crate::engine::SubjectId;
 use crate::subject::{Millis, Subject};
 
 /// Edges in a row that are judged though no window can hold an event. One old event before today's, such as the first
@@ -22,6 +25,15 @@ pub(super) struct Closing {
 impl Closing {
     pub(super) fn new() -> Self {
         Self { batch: Batch::new(2), closed: None }
+    }
+
+    /// The newest pane of each subject with rows among these.
+    pub(super) fn newest_panes(&self) -> HashMap<SubjectId, i64> {
+        let mut newest = HashMap::new();
+        for (id, pane) in self.batch.targets() {
+            newest.entry(id).and_modify(|newest: &mut i64| *newest = pane.max(*newest)).or_insert(pane);
+        }
+        newest
     }
 
     /// Bytes that the counts of these rows will take in a checkpoint, about.

@@ -329,11 +329,16 @@ impl Windows {
         self.subjects.newest_before(id, pane)
     }
 
-    /// How long a subject has been silent at an edge: time since the end of its newest pane before it; `None` before its
-    /// first. What came after the edge is for the next ones to say.
+    /// How long each of these subjects has been silent at `end`: time since the end of its newest pane, what waits to be
+    /// counted at the edge under way included; `None` before its first.
     #[must_use]
-    pub fn silence(&self, id: SubjectId, edge: i64) -> Option<Millis> {
-        Some((edge - 1 - self.newest_before(id, edge)?) * self.settings.pane_ms)
+    pub fn silences(&self, ids: &[SubjectId], end: Millis) -> Vec<Option<Millis>> {
+        let waiting = self.closing.newest_panes();
+        let silence = |id: &SubjectId| {
+            let newest = self.subjects.newest_pane_of(*id).max(waiting.get(id).copied())?;
+            Some((end - (newest + 1) * self.settings.pane_ms).max(0))
+        };
+        ids.iter().map(silence).collect()
     }
 
     /// Events counted per version since the state began.

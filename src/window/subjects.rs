@@ -375,6 +375,10 @@ impl Subjects {
         self.state(id).and_then(|state| state.first_pane).is_some_and(|first| first < pane)
     }
 
+    pub(super) fn newest_pane_of(&self, id: SubjectId) -> Option<i64> {
+        self.state(id)?.panes.keys().next_back().copied()
+    }
+
     /// The newest pane before this one with events.
     pub(super) fn newest_before(&self, id: SubjectId, pane: i64) -> Option<i64> {
         self.state(id)?.panes.range(..pane).next_back().map(|(number, _)| *number)

@@ -172,7 +172,7 @@ fn explain_as(
         quantiles: sides.as_ref().map_or_else(Vec::new, Sides::quantiles),
         since,
         shares: shares(&judged.findings),
-        slices: contrasts(watch, of_run, feature),
+        slices: contrasts(watch, of_run, (feature, slice)),
         finding: finding.cloned(),
     })
 }
@@ -399,8 +399,13 @@ pub fn shares(findings: &[Finding]) -> Vec<Share> {
     shares
 }
 
-/// Slices in which the column differs most from the rest, the largest standard score first.
-fn contrasts(watch: &ModelWatch, run: &[Seen], feature: &str) -> Vec<Contrast> {
+/// Slices in which the column differs most from the rest, the largest standard score first. Of two slices that are the rest of
+/// one another the scores are the same but for rounding: the one that is explained comes first.
+fn contrasts(
+    watch: &ModelWatch,
+    run: &[Seen],
+    (feature, explained): (&str, Option<&Slice>),
+) -> Vec<Contrast> {
     let of_feature = watch.monitored().iter().enumerate().filter(|(_, one)| one.feature == feature);
     let mut contrasts: Vec<Contrast> = of_feature
         .filter_map(|(index, one)| {
@@ -409,7 +414,11 @@ fn contrasts(watch: &ModelWatch, run: &[Seen], feature: &str) -> Vec<Contrast> {
         })
         .collect();
     contrasts.retain(|contrast| contrast.z.abs() >= LEAST_CONTRAST);
-    contrasts.sort_by(|a, b| b.z.abs().total_cmp(&a.z.abs()));
+    let is_explained = |contrast: &Contrast| Some(&contrast.slice) == explained;
+    contrasts.sort_by(|a, b| {
+        let [a_size, b_size] = [a, b].map(|contrast| contrast.z.abs() as f32);
+        b_size.total_cmp(&a_size).then(is_explained(b).cmp(&is_explained(a)))
+    });
     contrasts.truncate(MOST);
     contrasts
 }

@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(width(close, close.map(|n| 9 * n), None), 1.0, "narrower is as usual");
         assert!(width(apart, apart.map(|n| 9 * n), None) > 2.0);
         assert_eq!(width([0; 8], [0; 8], Some(1.0)), 1.0, "a window without events");
-        let (low, high) = ([8, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 8, 8]);
+        let (low, high) = ([0, 0, 8, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 16, 0, 0]);
         assert_eq!(width(low, high, Some(0.02)), 1.0, "what moves the whole slice is no part of it");
         assert!(width(close, [0, 0, 9, 9, 9, 9, 0, 0], Some(0.02)) > 5.0, "usually all of them are alike");
         assert_eq!(width(close, [0, 0, 9, 9, 9, 9, 0, 0], Some(0.5)), 1.0);
