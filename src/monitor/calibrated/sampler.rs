@@ -188,8 +188,8 @@ impl Sampler {
 
     /// Factor on the variance of a slice's difference from the rest, at least 1. Events of an hour share their weather; which
     /// of them a slice got is chance, and the wider they lie, the more that tells two slices apart. So it is the variance of
-    /// the score among all events of the window over that among those of the baseline, or, where windows are usually
-    /// narrower, that inside the slice and inside the rest over the usual one: what moves a whole slice is no part of it.
+    /// the score among all events of the window over that among those of the baseline, or, if larger, that inside the slice and
+    /// inside the rest over `usual`, by which the difference is judged: what moves a whole slice is no part of it.
     fn width(&self, measure: &Measure, [whole, part]: [&Looked<'_>; 2], usual: Option<f64>) -> f64 {
         let (column, degree) = match measure {
             Measure::Score { column, degree } => (*column, *degree),
