@@ -87,6 +87,7 @@ impl Fit {
             worst: 0.0,
             // The baseline is one window: its level is one draw of those that windows have.
             error: between + ASSUMED_DESIGN * variance / whole.count,
+            inside: None,
             events: whole.count,
             typical_count: ASSUMED_ROWS.min(whole.count),
             usual: None,

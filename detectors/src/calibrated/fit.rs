@@ -91,6 +91,9 @@ pub struct Fit {
     pub worst: f64,
     /// Variance of the mean itself, as estimated.
     pub error: f64,
+    /// Of a slice's difference from the rest: variance of an event inside the slice and inside the rest of a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<f64>,
     /// Events behind the baseline.
     pub events: f64,
     /// Median events of a baseline window that has any.
@@ -173,6 +176,7 @@ impl Fit {
             clip: None,
             worst: 0.0,
             error: 0.0,
+            inside: None,
             events: windows.iter().map(|window| window.count).sum::<f64>().max(1.0),
             typical_count: median(&counts),
             usual: None,

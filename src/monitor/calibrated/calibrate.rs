@@ -9,7 +9,7 @@ use anchorwatch_detectors::calibrated::{
 };
 
 use super::quantities::{Monitored, monitored};
-use super::sampler::{Counted, Sampler};
+use super::sampler::{Counted, Inside, Sampler};
 use crate::reference::{Calibration, Column, Joint, Layout, Reference, ResidualTerms, Role, Slice};
 use crate::subject::Millis;
 
@@ -61,15 +61,23 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
     let quantities: Vec<_> = monitored.iter().map(|one| one.quantity).collect();
     let sampler = Sampler::new(reference);
     let (mut starts, mut samples, mut traffic) = (Vec::new(), Vec::<Vec<Sample>>::new(), Vec::new());
+    let mut insides = vec![Inside::default(); monitored.len()];
     for window in series.windows {
         starts.push(super::local(series.time_zone, window.start));
         traffic.push(window.whole.get(Layout::ROWS).copied().unwrap_or(0) as f64);
         let counted = Counted { whole: &window.whole, slices: &window.slices };
         samples.push(sampler.samples(&monitored, counted, |_, _| None));
+        for (all, inside) in insides.iter_mut().zip(sampler.insides(&monitored, counted)) {
+            *all = all.and(inside);
+        }
     }
-    let (season, fits) = calibrated::calibrate(&quantities, &samples, &starts, series.window_ms);
+    let (season, mut fits) = calibrated::calibrate(&quantities, &samples, &starts, series.window_ms);
     let mut assumptions = assumptions(&starts, series.window_ms);
     assumptions.extend(wandering(&monitored, &fits));
+    for (fit, inside) in fits.iter_mut().zip(insides) {
+        let variance = Some(inside.variance()).filter(|variance| variance.is_finite());
+        fit.iter_mut().for_each(|fit| fit.inside = variance);
+    }
     let fits: BTreeMap<_, _> =
         monitored.iter().zip(fits).filter_map(|(one, fit)| Some((one.key(), fit?))).collect();
     Calibration {

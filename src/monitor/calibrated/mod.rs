@@ -308,7 +308,11 @@ impl ModelWatch {
 
     /// A window's samples, one per quantity.
     fn samples(&self, counted: Counted<'_>) -> Vec<Sample> {
-        let usual = |quantity, count| self.watch.fit(quantity).map(|fit| 1.0 / fit.precision(count));
+        // Windows may be steady though their events differ, as those of a timetable are: wider is what is wider than both.
+        let usual = |quantity, count| {
+            let fit = self.watch.fit(quantity)?;
+            Some((count / fit.precision(count)).max(fit.inside.unwrap_or(0.0)))
+        };
         self.sampler.samples(&self.monitored, counted, usual)
     }
 

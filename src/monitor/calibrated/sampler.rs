@@ -61,6 +61,33 @@ impl Moments {
     }
 }
 
+/// How widely scores lie inside a slice and inside the rest.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inside {
+    /// Squared distances of each from the mean of its part.
+    squares: f64,
+    /// Their degrees of freedom.
+    freedom: f64,
+}
+
+impl Inside {
+    fn of(part: Moments, whole: Moments) -> Self {
+        Self { squares: part.squares() + whole.less(part).squares(), freedom: whole.count - 2.0 }
+    }
+
+    /// Of two windows together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { squares: self.squares + other.squares, freedom: self.freedom + other.freedom }
+    }
+
+    /// Variance of a score; not finite if there are not more than two events.
+    #[must_use]
+    pub fn variance(self) -> f64 {
+        self.squares / self.freedom
+    }
+}
+
 impl Used {
     fn of(cells: &[u64]) -> Self {
         let used = cells.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -95,8 +122,8 @@ impl Sampler {
         self.scores.get(column).and_then(|degrees| degrees.first()).map_or(&[], Vec::as_slice)
     }
 
-    /// One sample per quantity. `usual` gives the variance of the mean of so many events that a quantity is judged by;
-    /// `None` if it is not known yet.
+    /// One sample per quantity. `usual` gives the variance that a slice's difference of so many effective events is held
+    /// against, times those; `None` if it is not known yet.
     #[must_use]
     pub fn samples(
         &self,
@@ -114,16 +141,28 @@ impl Sampler {
                 _ => {
                     let apart =
                         contrast(self.measure(&one.measure, part), self.measure(&one.measure, &whole));
-                    let wide = self.width(
-                        &one.measure,
-                        [&whole, part],
-                        usual(index, apart.count).map(|usual| usual * apart.count),
-                    );
+                    let wide = self.width(&one.measure, [&whole, part], usual(index, apart.count));
                     Sample { sum: apart.sum / wide, count: apart.count / wide }
                 }
             }),
         };
         monitored.iter().enumerate().map(one).collect()
+    }
+
+    /// How widely scores lie inside a window's slices and inside the rest of it, one per quantity; none of what is no
+    /// difference of a slice's scores.
+    #[must_use]
+    pub fn insides(&self, monitored: &[Monitored], counted: Counted<'_>) -> Vec<Inside> {
+        let whole = self.look(counted.whole);
+        let slices: HashMap<&Slice, Looked<'_>> =
+            counted.slices.iter().map(|(slice, counts)| (slice, self.look(counts))).collect();
+        let one = |one: &Monitored| {
+            let part = slices.get(one.slice.as_ref()?)?;
+            let (column, degree) = self.score_of(&one.measure)?;
+            let [whole, part] = [&whole, part].map(|looked| self.moments(looked, column, degree));
+            Some(Inside::of(part, whole)).filter(|_| part.count > 0.0 && part.count < whole.count)
+        };
+        monitored.iter().map(|quantity| one(quantity).unwrap_or_default()).collect()
     }
 
     fn look<'a>(&self, counts: &'a [u64]) -> Looked<'a> {
@@ -189,20 +228,22 @@ impl Sampler {
     /// Factor on the variance of a slice's difference from the rest, at least 1. Events of an hour share their weather; which
     /// of them a slice got is chance, and the wider they lie, the more that tells two slices apart. So it is the variance of
     /// the score among all events of the window over that among those of the baseline, or, if larger, that inside the slice and
-    /// inside the rest over `usual`, by which the difference is judged: what moves a whole slice is no part of it.
+    /// inside the rest over `usual`: what moves a whole slice is no part of it.
     fn width(&self, measure: &Measure, [whole, part]: [&Looked<'_>; 2], usual: Option<f64>) -> f64 {
-        let (column, degree) = match measure {
-            Measure::Score { column, degree } => (*column, *degree),
-            Measure::LatencyScore { degree } => (self.layout.columns(), *degree),
-            _ => return 1.0,
-        };
+        let Some((column, degree)) = self.score_of(measure) else { return 1.0 };
         let [whole, part] = [whole, part].map(|looked| self.moments(looked, column, degree));
-        let rest = whole.less(part);
         // The scores of a baseline have variance 1.
         let of_all = whole.squares() / whole.count;
-        let inside =
-            usual.map_or(0.0, |usual| (part.squares() + rest.squares()) / (whole.count - 2.0) / usual);
+        let inside = usual.map_or(0.0, |usual| Inside::of(part, whole).variance() / usual);
         [of_all, inside].into_iter().filter(|wide| wide.is_finite()).fold(1.0, f64::max)
+    }
+
+    fn score_of(&self, measure: &Measure) -> Option<(usize, usize)> {
+        match measure {
+            Measure::Score { column, degree } => Some((*column, *degree)),
+            Measure::LatencyScore { degree } => Some((self.layout.columns(), *degree)),
+            _ => None,
+        }
     }
 
     fn moments(&self, window: &Looked<'_>, column: usize, degree: usize) -> Moments {
