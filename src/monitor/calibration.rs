@@ -134,7 +134,7 @@ impl Calibration {
             }
             let beside = known.baseline.beside(&known.column.binning, known.counts.cells, window.cells);
             let Some(comparison) = beside else { continue };
-            for detector in super::detectors_of(monitor, known.column) {
+            for detector in super::judgement::detectors_of(monitor, known.column) {
                 if let Some(effect) = comparison.statistic(detector.batch()) {
                     into.raise(*detector, effect);
                 }
