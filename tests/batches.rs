@@ -332,8 +332,9 @@ fn outcome(steps: &[Step], way: Way) -> Outcome {
     let (mut panes, mut subjects, mut windows) = (Vec::new(), String::new(), Vec::new());
     let mut save = |engine: &mut Engine| {
         let checkpoint = engine.checkpoint();
+        let documents: Vec<_> = checkpoint.every_document().collect();
+        subjects += &format!("{:?} {documents:?}", checkpoint.subjects);
         panes.extend(checkpoint.panes);
-        subjects += &format!("{:?} {:?}", checkpoint.subjects, checkpoint.documents);
     };
     for (offset, step) in steps.iter().enumerate() {
         match step {

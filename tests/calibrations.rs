@@ -2,13 +2,14 @@
 //! done without while they cannot be read.
 #![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anchorwatch::action::VersionFacts;
 use anchorwatch::config::{self, Config};
-use anchorwatch::engine::{CatalogEntry, Engine, Restored, Standing, TroubleKind};
+use anchorwatch::engine::{CatalogEntry, Checkpoint, Engine, Restored, Standing, TroubleKind};
 use anchorwatch::event::Record;
 use anchorwatch::reference::{
     BaselineWindow, BaselineWindows, ReadWindows, Reference, WindowsUnread, decode,
@@ -126,12 +127,10 @@ fn in_steps(engine: &mut Engine, now: i64, mut after: impl FnMut()) -> Vec<Windo
 
 fn stored(engine: &mut Engine) -> Restored {
     let checkpoint = engine.checkpoint();
-    Restored {
-        subjects: checkpoint.subjects,
-        panes: checkpoint.panes,
-        positions: checkpoint.positions,
-        documents: checkpoint.documents.into_iter().filter_map(|(name, text)| Some((name, text?))).collect(),
-    }
+    let text = |(name, text): (&str, Option<Cow<'_, str>>)| Some((name.to_owned(), text?.into_owned()));
+    let documents = checkpoint.every_document().filter_map(text).collect();
+    let Checkpoint { subjects, panes, positions, .. } = checkpoint;
+    Restored { subjects, panes, positions, documents }
 }
 
 #[test]

@@ -321,6 +321,12 @@ fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engi
 
 /// What the state file does with a checkpoint.
 fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
+    for (name, document) in checkpoint.every_document() {
+        match document {
+            Some(text) => stored.documents.insert(name.to_owned(), text.into_owned()),
+            None => stored.documents.remove(name),
+        };
+    }
     stored.subjects.retain(|(number, _)| !checkpoint.left_subjects.contains(number));
     stored.panes.retain(|row| !checkpoint.left_subjects.contains(&row.subject));
     stored.subjects.extend(checkpoint.subjects);
@@ -335,12 +341,6 @@ fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
     for position in checkpoint.positions {
         stored.positions.retain(|known| known.partition != position.partition);
         stored.positions.push(position);
-    }
-    for (name, document) in checkpoint.documents {
-        match document {
-            Some(text) => stored.documents.insert(name, text),
-            None => stored.documents.remove(&name),
-        };
     }
 }
 

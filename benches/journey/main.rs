@@ -53,11 +53,14 @@ const START_MS: i64 = 1_759_276_800_000;
 const BASELINE_ROWS: u64 = 10_000;
 const BASELINE_MS: i64 = 7 * 86_400_000;
 const FLUSH: Duration = Duration::from_secs(60);
-/// Numbers of models whose events take turns, and events of each such topic: some of each model before anything is
-/// measured, so that what a model costs once does not count.
+/// Numbers of models whose events take turns.
 const MODELS: [u64; 3] = [1, 100, 10_000];
-const EVENTS_OF_MODELS: u64 = 120_000;
-const WARM: u64 = 40_000;
+/// Events of such a topic: so many, or [`EVENTS_OF_EACH`]. Those of the first quarter are not measured, so that what a
+/// model costs once does not count.
+const EVENTS_OF_MODELS: u64 = 1_000_000;
+/// Events of each model, all in one pane, whose memory is claimed by the first of them. A minute of a million events a
+/// second has 6,000 of each of the most models.
+const EVENTS_OF_EACH: u64 = 400;
 const ROUNDS_OF_MODELS: usize = 3;
 
 fn main() -> anyhow::Result<()> {
@@ -157,20 +160,27 @@ fn one_round(
     Ok(spent)
 }
 
+/// Events of a topic with so many models.
+fn events_of(models: u64) -> u64 {
+    EVENTS_OF_MODELS.max(EVENTS_OF_EACH * models)
+}
+
 /// CPU time of an event in microseconds, by the number of models whose events take turns. All fall into one pane, so
 /// that nothing is judged.
 fn of_models(kafka: &Kafka, catalog: &[CatalogEntry]) -> anyhow::Result<Vec<(u64, f64)>> {
     let mut best = vec![f64::INFINITY; MODELS.len()];
     for models in MODELS {
-        fill(kafka, &format!("models-{models}"), EVENTS_OF_MODELS, 5_000.0, models)?;
+        let events = events_of(models);
+        fill(kafka, &format!("models-{models}"), events, events as f64 / 30.0, models)?;
     }
     for _ in 0..ROUNDS_OF_MODELS {
         for (models, best) in MODELS.iter().zip(&mut best) {
             let config = configuration(kafka.bootstrap(), &format!("models-{models}"))?;
-            let work = Work { events: EVENTS_OF_MODELS, warm: WARM, checkpoints: false };
+            let events = events_of(*models);
+            let work = Work { events, warm: warm(events), checkpoints: false };
             let catalog = &catalog[..usize::try_from(*models)?];
             let spent = turns::anchorwatch(&config, catalog, work)?;
-            *best = best.min(spent.cpu.as_secs_f64() * 1e6 / (EVENTS_OF_MODELS - WARM) as f64);
+            *best = best.min(spent.cpu.as_secs_f64() * 1e6 / (events - warm(events)) as f64);
         }
     }
     Ok(MODELS.into_iter().zip(best).collect())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::of_avro::OfAvro;
 use crate::turns::{Spent, Turn};
-use crate::warm;
+use crate::{EVENTS_OF_EACH, warm};
 
 const BEGIN: &str = "<!-- journey: written by `make bench` -->";
 const END: &str = "<!-- end of journey -->";
@@ -111,7 +111,7 @@ impl Report {
             self.models.iter().map(|(models, micros)| format!("{models}: {micros:.3}")).collect();
         writeln!(
             f,
-            "- CPU µs an event by the number of models whose events take turns, each seen before, all in one pane: {}.",
+            "- CPU µs an event by the number of models whose events take turns, each seen before, all in one pane, {EVENTS_OF_EACH} of each of the most models: {}.",
             of_models.join(", ")
         )
     }

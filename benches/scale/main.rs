@@ -90,7 +90,7 @@ fn table(cases: &[usize], figures: &[[Vec<f64>; FIGURES]], rounds: usize) -> any
          share one reference, which is not counted. Where nothing else is said it has no times, and nothing is judged under \
          the budget; where it has, the edge of all horizons is also one of an hour that is.\n\n\
          | | KiB a subject | with the latest verdicts | CPU µs an event | edge of 15m: CPU ms | of 15m, 1h | of all | by the clock until its last \
-         verdict | until it is done | longest stall, CPU ms | the same by the clock | checkpoint taken, CPU ms | packed by the writer |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         verdict | until it is done | longest stall, CPU ms | the same by the clock | checkpoint taken, CPU ms | packed by the writer | status shown, CPU ms |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for case in cases {
         let (name, _) = CASES[*case];

@@ -15,8 +15,8 @@ use crate::results::median;
 use crate::world::{LAST, MINUTE, Producer, Shape, catalog, day, reference, sends};
 
 /// KiB a subject, the same with the board, µs an event, the three kinds of edges, the last of them by the clock until its last
-/// verdict and until it is done, stall and the same by the clock, checkpoint, packing.
-pub(crate) const FIGURES: usize = 12;
+/// verdict and until it is done, stall and the same by the clock, checkpoint, packing, status shown.
+pub(crate) const FIGURES: usize = 13;
 
 /// Minutes that are counted after the edge at which all horizons end.
 const AFTER: i64 = 3;
@@ -34,6 +34,7 @@ struct Run {
     by_the_clock: [f64; 2],
     checkpoints: Vec<f64>,
     packing: Vec<f64>,
+    shown: Vec<f64>,
 }
 
 pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
@@ -56,6 +57,7 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
         by_the_clock: [0.0; 2],
         checkpoints: Vec::new(),
         packing: Vec::new(),
+        shown: Vec::new(),
     };
     let mut producer = Producer::new(shape, offset);
     let (mut counting, mut events) = (Duration::ZERO, 0_u64);
@@ -70,6 +72,7 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
         }
         run.close(ts);
         run.checkpoint();
+        run.show();
     }
     let all = resident();
     run.board = Board::default();
@@ -89,6 +92,7 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
         millis(run.wait),
         median(run.checkpoints),
         median(run.packing),
+        median(run.shown),
     ])
 }
 
@@ -141,9 +145,28 @@ impl Run {
         self.wait = self.wait.max(began_by_the_clock.elapsed());
         self.checkpoints.push(millis(taken));
         let began = thread_cpu();
-        let bytes: usize = checkpoint.panes.iter().map(|row| row.counts.packed().len()).sum();
+        let panes = checkpoint.panes.iter().map(|row| row.counts.packed().len());
+        let documents = checkpoint.every_document().filter_map(|(_, text)| Some(text?.len()));
+        let bytes: usize = panes.chain(documents).sum();
         self.packing.push(millis(thread_cpu().saturating_sub(began)));
         std::hint::black_box(bytes);
+    }
+
+    /// Shows how everything stands, as the daemon does every second.
+    fn show(&mut self) {
+        let (began, began_by_the_clock) = (thread_cpu(), now_by_the_clock());
+        let status = Arc::new(self.engine.status());
+        self.metrics.status(Arc::clone(&status));
+        self.board.set_status(status);
+        if self.engine.take_alerts_changed() {
+            let alerts = Arc::new(self.engine.alert_views());
+            self.metrics.alerts(Arc::clone(&alerts));
+            self.board.set_alerts(alerts);
+        }
+        let taken = thread_cpu().saturating_sub(began);
+        self.stall = self.stall.max(taken);
+        self.wait = self.wait.max(began_by_the_clock.elapsed());
+        self.shown.push(millis(taken));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Subjects by the thousand with a full day behind them: one version is run through the day, and its state is copied
 //! under other names.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -295,6 +296,8 @@ fn day_of_one(shape: Shape, reference: &Arc<Reference>) -> anyhow::Result<Restor
 
 fn apply(stored: &mut Restored, panes: &mut BTreeMap<(SubjectNumber, i64), PaneRow>, checkpoint: Checkpoint) {
     debug_assert!(checkpoint.left_subjects.is_empty(), "nobody leaves");
+    let text = |(name, text): (&str, Option<Cow<'_, str>>)| Some((name.to_owned(), text?.into_owned()));
+    stored.documents.extend(checkpoint.every_document().filter_map(text));
     stored.subjects.extend(checkpoint.subjects);
     checkpoint.gone_panes.iter().for_each(|gone| drop(panes.remove(gone)));
     panes.extend(checkpoint.panes.into_iter().map(|row| ((row.subject, row.pane), row)));
@@ -302,7 +305,6 @@ fn apply(stored: &mut Restored, panes: &mut BTreeMap<(SubjectNumber, i64), PaneR
     if !checkpoint.positions.is_empty() {
         stored.positions = checkpoint.positions;
     }
-    stored.documents.extend(checkpoint.documents.into_iter().filter_map(|(name, text)| Some((name, text?))));
 }
 
 /// The state after a day of all versions.

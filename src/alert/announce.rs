@@ -73,19 +73,6 @@ impl Alerts {
         round
     }
 
-    /// Every firing alert, and what keeps it back.
-    pub(super) fn members(&self, at: Millis) -> Vec<Member> {
-        let mut members: Vec<Member> = Vec::new();
-        let mut sources = self.sources();
-        for (id, version) in &self.versions {
-            self.members_of(id, version, &mut members, &mut sources);
-        }
-        for member in &mut members {
-            member.suppressed = self.kept_back(&member.labels, &sources, at);
-        }
-        members
-    }
-
     /// What Anchorwatch's own troubles are to the rules of inhibition.
     pub(super) fn sources(&self) -> Vec<Sources> {
         self.rules.inhibitions.iter().map(|rule| rule.sources(self.troubles.iter())).collect()

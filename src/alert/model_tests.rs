@@ -469,7 +469,7 @@ proptest! {
                 Event::Restart => alerts = restart(alerts, &mut stored),
                 Event::Write => _ = alerts.write_some(1),
             }
-            let shown = alerts.views().into_iter().filter(|view| view.state != AlertState::Resolved);
+            let shown = alerts.views(2).into_iter().filter(|view| view.state != AlertState::Resolved);
             let shown: BTreeSet<_> = shown.map(|view| (view.model, view.column, view.state)).collect();
             prop_assert_eq!(shown, model.states());
         }

@@ -4,19 +4,52 @@ use std::collections::BTreeMap;
 
 use super::group::{AlertId, Member, episode, group_labels};
 use super::life::{Life, State};
+use super::rules::Sources;
 use super::{AlertKey, Alerts, Evidence, VersionAlerts, rules, severity_of};
 use crate::config;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, SilenceState, SilenceView};
+use crate::workers;
+
+/// Versions whose alerts a thread looks at in one go.
+const TOGETHER: usize = 64;
+
+/// A version by model and version.
+type Named<'a> = (&'a (String, String), &'a VersionAlerts);
 
 impl Alerts {
-    /// Every alert that is pending, firing or was resolved lately.
+    /// Every alert that is pending, firing or was resolved lately; this many threads share the versions.
     #[must_use]
-    pub fn views(&self) -> Vec<AlertView> {
-        let members = self.members(self.clock.unwrap_or(Millis::MIN));
+    pub fn views(&self, threads: usize) -> Vec<AlertView> {
+        let at = self.clock.unwrap_or(Millis::MIN);
+        let versions: Vec<Named<'_>> = self.versions.iter().collect();
+        let firing = workers::each(threads, versions.chunks(TOGETHER).collect(), |part: &[Named<'_>]| {
+            let (mut members, mut sources) = (Vec::new(), vec![Sources::new(); self.rules.inhibitions.len()]);
+            for (id, version) in part {
+                self.members_of(id, version, &mut members, &mut sources);
+            }
+            (part, members, sources)
+        });
+        let mut sources = self.sources();
+        let mut parts = Vec::with_capacity(firing.len());
+        for (part, members, of_part) in firing {
+            sources.iter_mut().zip(of_part).for_each(|(all, of_part)| all.extend(of_part));
+            parts.push((part, members));
+        }
+        let views = workers::each(threads, parts, |(part, mut members): (&[Named<'_>], Vec<Member>)| {
+            for member in &mut members {
+                member.suppressed = self.kept_back(&member.labels, &sources, at);
+            }
+            self.views_of(part, &members)
+        });
+        views.into_iter().flatten().collect()
+    }
+
+    /// The alerts of these versions; `members` are those of them that fire.
+    fn views_of(&self, versions: &[Named<'_>], members: &[Member]) -> Vec<AlertView> {
         let members: BTreeMap<&AlertId, &Member> = members.iter().map(|one| (&one.id, one)).collect();
         let mut views = Vec::new();
-        for (id, version) in &self.versions {
+        for (id, version) in versions {
             for (key, lives) in &version.lives {
                 let own = AlertId {
                     model: id.0.clone(),

@@ -199,7 +199,7 @@ fn silence_of_a_model_inhibits_its_features_until_it_speaks_again() {
         (told(&round), round.suppressed),
         (vec!["firing m volume to a+b+c".to_owned()], vec![Suppression::Inhibition])
     );
-    let shown = alerts.views();
+    let shown = alerts.views(2);
     let drift = shown.iter().find(|view| view.kind == AlertKind::Drift).expect("shown");
     assert_eq!(drift.suppressed_by.as_deref(), Some("inhibition: kind=\"volume\""));
     alerts.observe(&both(10 * MINUTE, 0.1));
@@ -349,7 +349,7 @@ fn told_severity(settings: &str, kind: AlertKind, severity: Severity) -> Severit
     let window = WindowView { horizon: "calibrated".to_owned(), ..window("m", MINUTE, vec![verdict]) };
     alerts.observe(&window);
     let round = alerts.announce(MINUTE);
-    let shown: Vec<Severity> = alerts.views().iter().map(|view| view.severity).collect();
+    let shown: Vec<Severity> = alerts.views(2).iter().map(|view| view.severity).collect();
     assert_eq!(shown, [round.announcements[0].notification.severity], "told as it is shown");
     shown[0]
 }

@@ -170,9 +170,10 @@ impl EngineLoop {
         if self.engine.law().read > 0 {
             self.last_record_at = Some(self.clock.now());
         }
+        let mut took_checkpoint = false;
         while !self.stop.is_requested() {
             let now = self.clock.now();
-            self.housekeeping(now, health)?;
+            self.housekeeping(now, took_checkpoint, health)?;
             self.settle_checkpoint(now)?;
             self.look_up_schemas(now);
             let is_full = self.hold_back(now);
@@ -184,10 +185,11 @@ impl EngineLoop {
                 }
             }
             self.poll(now);
-            if !self.source.is_paused() {
+            // Of what takes long, records wait for one at a time.
+            took_checkpoint = self.begin_checkpoint(now)?;
+            if !took_checkpoint && !self.source.is_paused() {
                 self.close_panes(now);
             }
-            self.begin_checkpoint(now)?;
             health.tick(wall_clock());
         }
         self.finish()
@@ -266,11 +268,12 @@ impl EngineLoop {
     }
 
     fn poll(&mut self, now: Millis) {
+        let checkpoint = self.would_take_checkpoint(now);
         let engine = &mut self.engine;
         let wall = wall_clock();
         // While records are held back nothing is judged either, so there is nothing to hurry back to.
         let due = if self.source.is_paused() { 0 } else { engine.edges_due() };
-        let wait = if due > 0 { Duration::ZERO } else { POLL_WAIT };
+        let wait = if due > 0 || checkpoint { Duration::ZERO } else { POLL_WAIT };
         let most = if due > MOST_EDGES_DUE { 0 } else { POLL_BATCH };
         let schemas = &mut self.schemas;
         let taken = self.source.poll(wait, most, |incoming| match (schemas.as_mut(), incoming) {
@@ -337,7 +340,7 @@ impl EngineLoop {
         }
     }
 
-    fn housekeeping(&mut self, now: Millis, health: &Health) -> anyhow::Result<()> {
+    fn housekeeping(&mut self, now: Millis, took_checkpoint: bool, health: &Health) -> anyhow::Result<()> {
         // Positions stay while records wait that were read from there.
         let waits = self.schemas.as_ref().is_some_and(Schemas::wait);
         if now >= self.due.discover && !waits {
@@ -355,7 +358,7 @@ impl EngineLoop {
             self.refresh_catalog(now);
         }
         self.urgent |= self.outcomes.take_in(&mut self.engine, self.publisher.metrics(), now)?;
-        if now >= self.due.status {
+        if now >= self.due.status && !took_checkpoint {
             self.due.status = now + STATUS_EVERY;
             self.urgent |= self.engine.expire_actions(now);
             self.outcomes.ask(&self.engine, now)?;
@@ -385,7 +388,7 @@ impl EngineLoop {
             },
         ];
         let outbox = self.outbox();
-        self.publisher.status(&self.engine, queues, outbox, self.last_checkpoint_at);
+        self.publisher.status(&mut self.engine, queues, outbox, self.last_checkpoint_at);
     }
 
     /// Waiting deliveries of every configured target as last heard, those with none too, so that a gauge returns to zero.

@@ -76,38 +76,29 @@ impl Publisher {
 
     pub(super) fn status(
         &self,
-        engine: &Engine,
+        engine: &mut Engine,
         queues: Vec<QueueView>,
         outbox: Vec<OutboxView>,
         last_checkpoint_at: Option<Millis>,
     ) {
         let actions = engine.action_views();
         let status = StatusView {
-            law: engine.law().clone(),
-            events: engine.event_counts(),
-            positions: engine.positions(),
-            watermark: engine.watermark(),
-            edges_due: engine.edges_due(),
             queues,
             outbox,
-            memory: engine.memory(),
-            event_shapes: engine.event_shapes(),
-            unknown: engine.unknown_models(),
-            not_admitted: engine.not_admitted(),
-            joins: engine.joins(),
-            labels: engine.labels(),
-            estimates: engine.estimates(),
-            alarm_rates: engine.alarm_rates(),
             last_checkpoint_at,
             actions_suspended: actions.suspended.clone(),
+            ..engine.status()
         };
-        let alerts = engine.alert_views();
-        self.metrics.status(&status);
-        self.metrics.alerts(&alerts);
+        let status = Arc::new(status);
+        self.metrics.status(Arc::clone(&status));
         self.metrics.actions_suspended(actions.suspended.is_some());
         self.board.set_actions(actions);
         self.board.set_status(status);
-        self.board.set_alerts(alerts);
+        if engine.take_alerts_changed() {
+            let alerts = Arc::new(engine.alert_views());
+            self.metrics.alerts(Arc::clone(&alerts));
+            self.board.set_alerts(alerts);
+        }
         self.board.set_silences(engine.silences());
     }
 }

@@ -194,7 +194,7 @@ impl Engine {
             AlertState::Pending | AlertState::Resolved => false,
         };
         let mut firing = Firing::default();
-        for alert in self.alerts.views().into_iter().filter(fires) {
+        for alert in self.alerts.views(self.threads).into_iter().filter(fires) {
             firing.versions.insert((alert.model.clone(), alert.version.clone()));
             if alert.suppressed_by.is_none() {
                 firing.signals.push(Signal {

@@ -3,12 +3,13 @@
 //!
 //! Remembered are two numbers a pane for as long as the longest window, three days: 70 kB a version with panes of a minute.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anchorwatch_detectors::burn::{Burn, BurnRule, BurnVerdict, Events, RULES};
 use anchorwatch_detectors::latency::exceeding;
 use serde::{Deserialize, Serialize};
 
+use super::changed::Changed;
 use super::{Engine, Progress, SubjectId};
 use crate::alert::{AlertKind, Moved, Severity};
 use crate::config::Config;
@@ -52,7 +53,7 @@ pub(super) struct Burns {
     /// Fewest predictions of a long window that is judged.
     min_rows: u64,
     versions: BTreeMap<(String, String), Panes>,
-    dirty: BTreeSet<(String, String)>,
+    changed: Changed<(String, String)>,
 }
 
 impl Burns {
@@ -61,7 +62,7 @@ impl Burns {
         let latency = &config.monitor.latency;
         let objective = latency.objective_ms.map(|limit| (limit, latency.target));
         let min_rows = config.windows.min_rows;
-        Self { objective, min_rows, versions: BTreeMap::new(), dirty: BTreeSet::new() }
+        Self { objective, min_rows, versions: BTreeMap::new(), changed: Changed::default() }
     }
 
     /// Adds a closed pane of a version, and judges every pair of windows that the pane is short enough for.
@@ -86,7 +87,7 @@ impl Burns {
             Some((index, burn))
         };
         let judged = RULES.iter().enumerate().filter_map(judge).collect();
-        self.dirty.insert(id);
+        self.changed.note(id);
         judged
     }
 
@@ -94,19 +95,24 @@ impl Burns {
     pub(super) fn retain(&mut self, watched: impl Fn(&str, &str) -> bool) {
         let gone = self.versions.keys().filter(|(model, version)| !watched(model, version));
         // Their documents go.
-        self.dirty.extend(gone.cloned());
+        gone.for_each(|id| self.changed.note(id.clone()));
         self.versions.retain(|(model, version), _| watched(model, version));
     }
 
-    /// Documents of the versions that changed since the last call.
-    pub(super) fn take_documents(&mut self) -> Vec<(String, Option<String>)> {
-        let dirty = std::mem::take(&mut self.dirty).into_iter();
-        let document = |id: (String, String)| {
+    /// Writes the documents of at most so many versions ahead of the next checkpoint; gives how many.
+    pub(super) fn write_some(&mut self, most: usize) -> usize {
+        let Self { versions, changed, .. } = self;
+        changed.write_some(most, |id| {
             let name = format!("{DOCUMENT_PREFIX}{}/{}", id.0, id.1);
-            let text = self.versions.get(&id).map(|panes| serde_json::to_string(&(&id.0, &id.1, panes)));
+            let text = versions.get(&id).map(|panes| serde_json::to_string(&(&id.0, &id.1, panes)));
             Some((name, text.transpose().ok()?))
-        };
-        dirty.filter_map(document).collect()
+        })
+    }
+
+    /// Documents of the versions that changed since the last call.
+    pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.write_some(usize::MAX);
+        self.changed.take_written()
     }
 
     /// Takes a document back.

@@ -1,7 +1,9 @@
 //! Step 5 of 10: what one checkpoint holds, and what a start restores. Plain data; `store/` writes and reads it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::documents::CoreDocument;
 use crate::alert::Delivery;
 use crate::subject::{Millis, Subject};
 use crate::window::PaneCounts;
@@ -110,12 +112,23 @@ pub struct Checkpoint {
     pub positions: Vec<Position>,
     /// Named documents of core state that changed (alerts, trackers, counters): JSON, `None` deletes.
     pub documents: BTreeMap<String, Option<String>>,
+    /// One more document, where it changed: its text, which names every version, is made by whoever writes it.
+    pub core: Option<CoreDocument>,
     /// Deliveries decided.
     pub outbox: Vec<OutboxRow>,
     /// Records refused.
     pub refused: Vec<RefusedRecord>,
     /// Decisions for the audit trail.
     pub audit: Vec<AuditRow>,
+}
+
+impl Checkpoint {
+    /// Name and text of every document, the core's own included; one without text is to be deleted.
+    pub fn every_document(&self) -> impl Iterator<Item = (&str, Option<Cow<'_, str>>)> {
+        let core = self.core.iter().map(|core| (CoreDocument::NAME, Some(core.text().into())));
+        let written = self.documents.iter();
+        written.map(|(name, text)| (name.as_str(), text.as_deref().map(Cow::Borrowed))).chain(core)
+    }
 }
 
 /// What a start finds in the state file.

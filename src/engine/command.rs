@@ -67,6 +67,7 @@ impl Engine {
             Command::Action(command) => self.command_action(command, &order.by, order.at),
         }?;
         let CommandOutcome { what, key, detail, answer } = outcome;
+        self.alerts_changed = true;
         self.audit.push(AuditRow { at: order.at, actor: order.by.clone(), what, key, detail });
         Ok(answer)
     }

@@ -11,7 +11,7 @@ use crate::monitor::CALIBRATION_DOCUMENTS;
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{EventCount, LawCounters};
-use crate::window::{JOIN_DOCUMENTS, Partitions, Plan};
+use crate::window::{JOIN_DOCUMENTS, KnownVersion, Partitions, Plan};
 use crate::workers;
 
 pub(super) const CORE: &str = "core";
@@ -33,6 +33,62 @@ struct Core<'a> {
     next_subject: SubjectNumber,
 }
 
+/// What the core's own document says, as it stood when the checkpoint was taken.
+#[derive(Debug, Clone)]
+pub struct CoreDocument {
+    law: LawCounters,
+    closed: Option<i64>,
+    start: Option<i64>,
+    watermark: Option<Millis>,
+    versions: Vec<KnownVersion>,
+    first_panes: Vec<(SubjectNumber, i64)>,
+    next_subject: SubjectNumber,
+}
+
+impl CoreDocument {
+    /// Its name among the documents.
+    pub const NAME: &str = CORE;
+
+    pub(super) fn of(engine: &Engine) -> Self {
+        Self {
+            law: engine.law.clone(),
+            closed: engine.windows.closed(),
+            start: engine.windows.start(),
+            watermark: engine.watermark,
+            versions: engine.windows.known_versions().collect(),
+            first_panes: engine.windows.first_panes().collect(),
+            next_subject: engine.windows.next_subject(),
+        }
+    }
+
+    /// Writes it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let events = |known: &KnownVersion| EventCount {
+            model: known.model.to_string(),
+            version: known.version.to_string(),
+            events: known.events,
+        };
+        let core = Core {
+            law: self.law.clone(),
+            closed: self.closed,
+            start: self.start,
+            watermark: self.watermark,
+            events: self.versions.iter().map(events).collect(),
+            plans: self.versions.iter().map(VersionPlans::of).collect(),
+            first_panes: self.first_panes.clone(),
+            next_subject: self.next_subject,
+        };
+        serde_json::to_string(&core).unwrap_or_default()
+    }
+}
+
+impl PartialEq for CoreDocument {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct VersionPlans<'a> {
     model: Cow<'a, str>,
@@ -41,23 +97,11 @@ struct VersionPlans<'a> {
     plans: Vec<(i64, Cow<'a, str>)>,
 }
 
-pub(super) fn core(engine: &Engine) -> String {
-    let plans = engine.windows.plans().map(|(model, version, plans)| VersionPlans {
-        model: model.into(),
-        version: version.into(),
-        plans: plans.entries().map(|(from, id)| (from, id.into())).collect(),
-    });
-    let core = Core {
-        law: engine.law.clone(),
-        closed: engine.windows.closed(),
-        start: engine.windows.start(),
-        watermark: engine.watermark,
-        events: engine.event_counts(),
-        plans: plans.collect(),
-        first_panes: engine.windows.first_panes().collect(),
-        next_subject: engine.windows.next_subject(),
-    };
-    serde_json::to_string(&core).unwrap_or_default()
+impl<'a> VersionPlans<'a> {
+    fn of(known: &'a KnownVersion) -> Self {
+        let plans = known.plans.entries().map(|(from, id)| (from, id.into())).collect();
+        Self { model: (&*known.model).into(), version: (&*known.version).into(), plans }
+    }
 }
 
 pub(super) fn restore(

@@ -26,8 +26,8 @@ const SETTLE: usize = 256;
 /// Subjects whose panes are packed in one step.
 const TIDY: usize = 16;
 
-/// Documents of alerts that are written in one step.
-const ALERT_DOCUMENTS: usize = 16;
+/// Small documents, as those of alerts, that are written in one step.
+const DOCUMENTS: usize = 16;
 
 /// Steps that judging a version under the budget is worth: its quantities take as long as two windows of a horizon.
 const STEPS_OF_A_VERSION: usize = 2;
@@ -201,6 +201,7 @@ impl Engine {
                 let windows = boundary.acted_on.as_deref().unwrap_or_default();
                 self.finish_telling(boundary.telling.take(), (boundary.end, now), windows, progress);
                 self.windows.apply_amendments();
+                self.alerts_changed = true;
                 reach(Place::WindowsJudged);
                 return Standing::EdgeDone;
             }
@@ -341,7 +342,13 @@ impl Engine {
             .into_iter()
             .map(|watches| watches.write_some(most, threads))
             .find(|done| *done > 0)
-            .unwrap_or_else(|| usize::from(self.alerts.write_some(ALERT_DOCUMENTS)))
+            .unwrap_or_else(|| {
+                let more = self.alerts.write_some(DOCUMENTS)
+                    || self.sharing.write_some(DOCUMENTS) > 0
+                    || self.sequences.write_some(DOCUMENTS) > 0
+                    || self.burns.write_some(DOCUMENTS) > 0;
+                usize::from(more)
+            })
     }
 
     /// Judges at most so many windows from a place among the horizons and among the subjects on, and computes at most one

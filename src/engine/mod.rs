@@ -9,6 +9,7 @@
 mod actions;
 mod budgeted;
 mod burn;
+mod changed;
 mod checkpoint;
 mod command;
 mod completeness;
@@ -23,6 +24,7 @@ mod sharing;
 mod tell;
 mod trouble;
 mod unknown;
+mod views;
 mod watches;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -31,6 +33,7 @@ use std::sync::Arc;
 pub use checkpoint::*;
 pub use command::*;
 pub use completeness::StateLoss;
+pub use documents::CoreDocument;
 pub use judging::Standing;
 pub use trouble::{SELF, Trouble, TroubleKind};
 
@@ -40,16 +43,15 @@ use crate::action::{Actions, Decided, ModelFacts, VersionFacts};
 use crate::alert::{AlertStep, Alerts, Notification, SinkFilter, Suppression};
 use crate::config::Config;
 use crate::event::NameRules;
-use crate::event::scan::Learned;
 use crate::monitor::Judge;
 use crate::monitor::calibrated::Topic;
 use crate::reference::Reference;
 use crate::subject::Millis;
-use crate::view::{
-    AlarmRateView, AlertView, EventCount, EventShapesView, LawCounters, MemoryView, NotAdmittedView,
-    PositionView, SilenceView, UnknownView, WindowView,
-};
-use crate::window::{Dedup, NotAdmitted, Partition, Partitions, WatchedVersion, WindowSettings, Windows};
+use crate::view::{LawCounters, WindowView};
+use crate::window::{Dedup, Partitions, WatchedVersion, WindowSettings, Windows};
+
+/// Rows that are counted in one go ahead of a checkpoint: a few milliseconds.
+const SETTLE_AHEAD: usize = 8_192;
 
 /// A version that is to be watched, with what the registry says of it.
 #[derive(Debug, Clone)]
@@ -129,6 +131,8 @@ pub struct Engine {
     /// Whether the references in use may be others than when they were last looked at.
     new_references: bool,
     core_dirty: bool,
+    /// Whether alerts may look otherwise than when they were last asked for.
+    alerts_changed: bool,
     /// Threads that judge an edge, this one among them.
     threads: usize,
 }
@@ -189,6 +193,7 @@ impl Engine {
             unknown: unknown::Unknown::default(),
             new_references: true,
             core_dirty: false,
+            alerts_changed: true,
             threads: crate::workers::available(),
         }
     }
@@ -204,44 +209,12 @@ impl Engine {
         self.threads = threads.max(1);
     }
 
-    /// The memory of windows: what may be spoken for and what is, and the versions in it.
-    #[must_use]
-    pub fn memory(&self) -> MemoryView {
-        let (budget, charged) = self.windows.budget();
-        let (versions, forgotten) = self.windows.known_and_forgotten();
-        MemoryView { budget, charged, versions, forgotten }
-    }
-
-    /// What was learned of the events' forms since the start.
-    #[must_use]
-    pub fn event_shapes(&self) -> EventShapesView {
-        let Learned { shapes: learned, widened, forgotten, declined } = self.decoder.learned();
-        EventShapesView { learned, widened, forgotten, declined }
-    }
-
-    /// Models that nobody registered, the most frequent first, since the start.
-    #[must_use]
-    pub fn unknown_models(&self) -> Vec<UnknownView> {
-        self.unknown.views()
-    }
-
-    /// Versions that are not counted, or not in their segments, and why, since the start.
-    #[must_use]
-    pub fn not_admitted(&self) -> Vec<NotAdmittedView> {
-        let view = |(model, version, reason, events): (&str, &str, NotAdmitted, u64)| NotAdmittedView {
-            model: model.to_owned(),
-            version: version.to_owned(),
-            reason: reason.as_str().to_owned(),
-            events,
-        };
-        self.windows.not_admitted().map(view).collect()
-    }
-
     /// Replaces what the registry offers. Events of versions left out are refused from now on.
     pub fn set_catalog(&mut self, entries: &[CatalogEntry]) {
         self.finish_edge();
         let watched: Vec<WatchedVersion> = entries.iter().map(|entry| entry.watched.clone()).collect();
         self.core_dirty |= self.windows.watch(&watched);
+        self.alerts_changed = true;
         self.new_references = true;
         self.forget_unneeded();
         let name = |entry: &CatalogEntry| (entry.watched.model.clone(), entry.watched.version.clone());
@@ -322,52 +295,10 @@ impl Engine {
         self.watermark
     }
 
-    /// Alerts for display.
-    #[must_use]
-    pub fn alert_views(&self) -> Vec<AlertView> {
-        let mut views = self.alerts.views();
-        self.show_troubles(&mut views);
-        views
-    }
-
-    /// Silences for display.
-    #[must_use]
-    pub fn silences(&self) -> Vec<SilenceView> {
-        self.alerts.silences()
-    }
-
-    /// Events per version, for display.
-    #[must_use]
-    pub fn event_counts(&self) -> Vec<EventCount> {
-        let count = |(model, version, events): (&str, &str, u64)| EventCount {
-            model: model.to_owned(),
-            version: version.to_owned(),
-            events,
-        };
-        self.windows.events().map(count).collect()
-    }
-
-    /// How often each version alarmed under the budget, beside what the budget allows.
-    #[must_use]
-    pub fn alarm_rates(&self) -> Vec<AlarmRateView> {
-        let kinds = [&self.watches, &self.versions, &self.labels.watches];
-        kinds.into_iter().flat_map(|watches| watches.rates(&self.sharing)).collect()
-    }
-
-    /// Positions of all partitions, for display.
-    #[must_use]
-    pub fn positions(&self) -> Vec<PositionView> {
-        let view = |(id, state): (&crate::window::PartitionId, &Partition)| {
-            Some(PositionView {
-                topic: id.0.clone(),
-                partition: id.1,
-                next_offset: state.next_offset?,
-                // At its end nothing is behind, whatever the last statistics said.
-                end_offset: if state.at_end.is_some() { state.next_offset } else { state.end_offset },
-                max_event_time: state.max_event_time,
-            })
-        };
-        self.partitions.iter().filter_map(view).collect()
+    /// Counts some of the rows that wait, ahead of a checkpoint; gives whether so many are left that it would keep records
+    /// waiting.
+    pub fn settle_ahead(&mut self) -> bool {
+        !self.is_judging() && self.windows.settle_ahead(SETTLE_AHEAD)
     }
 
     /// Step 5: everything that changed since the last checkpoint; an edge under way is finished first. The caller must
@@ -388,17 +319,14 @@ impl Engine {
         documents.append(&mut self.versions.take_documents());
         documents.append(&mut self.labels.watches.take_documents());
         documents.extend(self.labels.join.take_documents());
-        documents.extend(self.sequences.take_documents());
-        documents.extend(self.sharing.take_documents());
-        documents.extend(self.burns.take_documents());
+        documents.append(&mut self.sequences.take_documents());
+        documents.append(&mut self.sharing.take_documents());
+        documents.append(&mut self.burns.take_documents());
         if let Some(text) = self.completeness.take_document() {
             documents.insert(documents::GAPS.to_owned(), Some(text));
         }
         let positions = self.partitions.take_dirty();
-        if self.core_dirty || !positions.is_empty() {
-            documents.insert(documents::CORE.to_owned(), Some(documents::core(self)));
-            self.core_dirty = false;
-        }
+        let core_changed = std::mem::take(&mut self.core_dirty) || !positions.is_empty();
         Checkpoint {
             subjects: self.windows.take_new_subjects(),
             left_subjects: self.windows.take_left_subjects(),
@@ -408,6 +336,7 @@ impl Engine {
             resets: std::mem::take(&mut self.resets),
             positions,
             documents,
+            core: core_changed.then(|| CoreDocument::of(self)),
             outbox: std::mem::take(&mut self.outbox),
             refused: std::mem::take(&mut self.refused),
             audit: std::mem::take(&mut self.audit),

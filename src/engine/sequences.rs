@@ -4,12 +4,13 @@
 //! Nothing here depends on how partitions are interleaved: panes are fed when they close, by their counts. Bounds: one
 //! detector per rule and version, of the size that its parameters say, and two counters per open pane for errors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anchorwatch_detectors::sequential::{Detector, Signal};
 use serde::{Deserialize, Serialize};
 
+use super::changed::Changed;
 use super::{Engine, Progress, SubjectId};
 use crate::alert::{AlertKind, Moved};
 use crate::config::{Monitor, ON_ERROR, SequentialRule, WatchedBy};
@@ -59,13 +60,13 @@ struct Stored {
 pub(super) struct Sequences {
     rules: Vec<SequentialRule>,
     versions: BTreeMap<String, BTreeMap<String, OfVersion>>,
-    dirty: BTreeSet<(String, String)>,
+    changed: Changed<(String, String)>,
 }
 
 impl Sequences {
     /// Detectors that were fed nothing.
     pub(super) fn new(monitor: &Monitor) -> Self {
-        Self { rules: monitor.sequential.clone(), versions: BTreeMap::new(), dirty: BTreeSet::new() }
+        Self { rules: monitor.sequential.clone(), versions: BTreeMap::new(), changed: Changed::default() }
     }
 
     /// Whether there are no such detectors.
@@ -95,7 +96,7 @@ impl Sequences {
         decide(&mut decisions, event);
         if decisions.all > 0 {
             of_version.decisions.entry(pane).or_default().merge(decisions);
-            self.dirty.insert((model.to_owned(), version.to_owned()));
+            self.changed.note((model.to_owned(), version.to_owned()));
         }
     }
 
@@ -149,7 +150,7 @@ impl Sequences {
                 verdicts.push(verdict);
             }
         }
-        self.dirty.insert(names);
+        self.changed.note(names);
         verdicts
     }
 
@@ -168,7 +169,7 @@ impl Sequences {
                 let stays = watched(model, version);
                 if !stays {
                     // Its document goes.
-                    self.dirty.insert((model.clone(), version.clone()));
+                    self.changed.note((model.clone(), version.clone()));
                 }
                 stays
             });
@@ -176,24 +177,27 @@ impl Sequences {
         self.versions.retain(|_, versions| !versions.is_empty());
     }
 
-    /// Documents of the versions that changed since the last call.
-    pub(super) fn take_documents(&mut self) -> Vec<(String, Option<String>)> {
-        let dirty = std::mem::take(&mut self.dirty).into_iter();
-        let document = |(model, version): (String, String)| {
+    /// Writes the documents of at most so many versions ahead of the next checkpoint; gives how many.
+    pub(super) fn write_some(&mut self, most: usize) -> usize {
+        let Self { versions, rules, changed } = self;
+        changed.write_some(most, |(model, version)| {
             let name = format!("{DOCUMENT_PREFIX}{model}/{version}");
-            let Some(of_version) = self.versions.get(&model).and_then(|versions| versions.get(&version))
-            else {
+            let Some(of_version) = versions.get(&model).and_then(|versions| versions.get(&version)) else {
                 return Some((name, None));
             };
-            let rules = &self.rules;
             let key = |lane: &Lane| Some((rules.get(lane.rule)?.key(), lane.detector.clone()));
             let mut detectors = of_version.restored.clone();
             detectors.extend(of_version.lanes.iter().flatten().filter_map(key));
             let (reference, decisions) = (of_version.reference.clone(), of_version.decisions.clone());
             let stored = Stored { model, version, reference, detectors, decisions };
             Some((name, Some(serde_json::to_string(&stored).ok()?)))
-        };
-        dirty.filter_map(document).collect()
+        })
+    }
+
+    /// Documents of the versions that changed since the last call.
+    pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.write_some(usize::MAX);
+        self.changed.take_written()
     }
 
     /// Takes a document back. Without any rule there is nothing to go on with.

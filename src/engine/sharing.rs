@@ -4,11 +4,12 @@
 //! taken at the edges at which windows under the budget end, and remembered for as long as labels may come, whose windows are judged
 //! later than they end. Bounds: 63 versions a model and 4,096 changes of their number.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use anchorwatch_detectors::calibrated::MOST_SHARING;
 use serde::{Deserialize, Serialize};
 
+use super::changed::Changed;
 use super::{Engine, SubjectId};
 use crate::subject::Millis;
 
@@ -38,7 +39,7 @@ pub(super) struct Sharing {
     /// The last edge that was noted.
     end: Millis,
     models: BTreeMap<String, OfModel>,
-    dirty: BTreeSet<String>,
+    changed: Changed<String>,
 }
 
 impl Sharing {
@@ -47,7 +48,8 @@ impl Sharing {
     pub(super) fn new(window_ms: Millis, longest: Millis, kept: Millis) -> Self {
         let window_ms = window_ms.max(1);
         let longest = longest.max(window_ms);
-        Self { window_ms, longest, kept, end: Millis::MIN, models: BTreeMap::new(), dirty: BTreeSet::new() }
+        let (models, changed) = (BTreeMap::new(), Changed::default());
+        Self { window_ms, longest, kept, end: Millis::MIN, models, changed }
     }
 
     /// Takes in who had events before the edge at `end`: model, version, and the end of the newest pane with events.
@@ -62,12 +64,12 @@ impl Sharing {
                 Some(known) => *known = last,
                 None => _ = of_model.versions.insert(version.to_owned(), last),
             }
-            self.dirty.insert(model.to_owned());
+            self.changed.note(model.to_owned());
         }
         self.end = end;
         for (model, one) in &mut self.models {
             if one.take(end, end - self.longest, end - self.kept) {
-                self.dirty.insert(model.clone());
+                self.changed.note(model.clone());
             }
         }
     }
@@ -75,11 +77,11 @@ impl Sharing {
     /// Forgets models that are not known, once no window of theirs can be judged any more.
     pub(super) fn retain(&mut self, known: impl Fn(&str) -> bool) {
         let needed = self.end.saturating_sub(self.longest.max(self.kept));
-        let Self { models, dirty, .. } = self;
+        let Self { models, changed, .. } = self;
         models.retain(|model, one| {
             let stays = known(model) || one.versions.values().any(|last| *last > needed);
             if !stays {
-                dirty.insert(model.clone());
+                changed.note(model.clone());
             }
             stays
         });
@@ -101,17 +103,19 @@ impl Sharing {
         if serves { 1.0 / of_model.versions.len().max(1) as f64 } else { 0.0 }
     }
 
+    /// Writes the documents of at most so many models ahead of the next checkpoint; gives how many.
+    pub(super) fn write_some(&mut self, most: usize) -> usize {
+        let Self { models, changed, .. } = self;
+        changed.write_some(most, |model| {
+            let text = models.get(&model).map(|of_model| serde_json::to_string(&(&model, of_model)));
+            Some((format!("{DOCUMENT_PREFIX}{model}"), text.transpose().ok()?))
+        })
+    }
+
     /// Documents of the models that changed since the last call; one without text is to be deleted.
-    pub(super) fn take_documents(&mut self) -> Vec<(String, Option<String>)> {
-        let dirty = std::mem::take(&mut self.dirty).into_iter();
-        let document = |model: String| {
-            let text = match self.models.get(&model) {
-                Some(of_model) => Some(serde_json::to_string(&(&model, of_model)).ok()?),
-                None => None,
-            };
-            Some((format!("{DOCUMENT_PREFIX}{model}"), text))
-        };
-        dirty.filter_map(document).collect()
+    pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.write_some(usize::MAX);
+        self.changed.take_written()
     }
 
     /// Takes a document back.
@@ -201,7 +205,7 @@ mod tests {
         sharing.note(600 * HOUR, std::iter::empty());
         sharing.retain(|model| model == "m");
         assert_eq!((sharing.share("m", "1"), sharing.share("other", "1")), (1.0, 0.0));
-        assert_eq!(sharing.take_documents(), [("sharing/other".to_owned(), None)]);
+        assert_eq!(sharing.take_documents(), [("sharing/other".to_owned(), None)].into());
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl Engine {
 
     /// Lets the alerts know what may inhibit them.
     pub(super) fn share_troubles(&mut self) {
+        self.alerts_changed = true;
         self.alerts.set_troubles(self.troubles.open.iter().map(|(id, _)| labels(id)).collect());
     }
 
@@ -163,6 +164,7 @@ impl Engine {
             self.outbox.extend(sinks.iter().map(|sink| row(sink, &notification)));
             open.told = Some(sinks);
             self.troubles.dirty = true;
+            self.alerts_changed = true;
         }
     }
 

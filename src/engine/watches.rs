@@ -247,8 +247,8 @@ impl Watches {
                 AlarmRateView {
                     model: model.clone(),
                     version: version.clone(),
-                    horizon: self.kind.horizon.to_owned(),
-                    severity: severity(loudness).to_owned(),
+                    horizon: self.kind.horizon,
+                    severity: severity(loudness),
                     windows: tally.judged,
                     episodes: alarms.episodes,
                     windows_with_alarm: alarms.windows,

@@ -271,9 +271,9 @@ fn write_documents(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> ru
     let mut replace =
         transaction.prepare_cached("REPLACE INTO document (name, json, sum) VALUES (?1, ?2, ?3)")?;
     let mut delete = transaction.prepare_cached("DELETE FROM document WHERE name = ?1")?;
-    for (name, json) in &checkpoint.documents {
+    for (name, json) in checkpoint.every_document() {
         match json {
-            Some(json) => replace.execute(params![name, json, sums::of_document(name, json)])?,
+            Some(json) => replace.execute(params![name, json, sums::of_document(name, &json)])?,
             None => delete.execute([name])?,
         };
     }

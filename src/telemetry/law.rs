@@ -9,18 +9,16 @@ use prometheus::{IntCounterVec, Opts};
 
 use super::families::{PERSISTED, PREFIX, Spec};
 use crate::event::Refusal;
-use crate::view::{AlarmRateView, EventCount, JoinView, LawCounters};
+use crate::view::{AlarmRateView, EventCount, JoinView, LawCounters, StatusView};
 use crate::window::NotAdmitted;
 
 /// Shows the latest published values; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct LawCollector {
     descriptions: Vec<Desc>,
-    latest: Arc<Mutex<Latest>>,
+    /// What was published last.
+    latest: Arc<Mutex<Arc<StatusView>>>,
 }
-
-/// What was published last.
-type Latest = (LawCounters, Vec<EventCount>, Vec<JoinView>, Vec<AlarmRateView>);
 
 type Rows = Vec<(Vec<String>, u64)>;
 
@@ -34,14 +32,8 @@ impl LawCollector {
         Ok(Self { descriptions, latest: Arc::default() })
     }
 
-    pub(super) fn publish(
-        &self,
-        law: LawCounters,
-        events: Vec<EventCount>,
-        joins: Vec<JoinView>,
-        rates: Vec<AlarmRateView>,
-    ) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = (law, events, joins, rates);
+    pub(super) fn publish(&self, status: Arc<StatusView>) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }
 
@@ -51,12 +43,13 @@ impl Collector for LawCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let latest = Arc::clone(&self.latest.lock().unwrap_or_else(PoisonError::into_inner));
         PERSISTED.iter().flat_map(|spec| family(spec, rows(spec, &latest)).unwrap_or_default()).collect()
     }
 }
 
-fn rows(spec: &Spec, (law, events, joins, rates): &Latest) -> Rows {
+fn rows(spec: &Spec, status: &StatusView) -> Rows {
+    let StatusView { law, events, joins, alarm_rates: rates, .. } = status;
     let one = |value| vec![(Vec::new(), value)];
     match spec.name.strip_prefix(PREFIX).unwrap_or_default() {
         "events_total" => {
@@ -95,8 +88,8 @@ fn joined(joins: &[JoinView], fates: impl Fn(&JoinView) -> [(&'static str, u64);
 /// One row per version, horizon and severity.
 fn rated(rates: &[AlarmRateView], value: impl Fn(&AlarmRateView) -> u64) -> Rows {
     let row = |rate: &AlarmRateView| {
-        let labels = [&rate.model, &rate.version, &rate.horizon, &rate.severity];
-        (labels.map(String::clone).to_vec(), value(rate))
+        let labels = [rate.model.as_str(), rate.version.as_str(), rate.horizon, rate.severity];
+        (labels.map(str::to_owned).to_vec(), value(rate))
     };
     rates.iter().map(row).collect()
 }
@@ -104,7 +97,8 @@ fn rated(rates: &[AlarmRateView], value: impl Fn(&AlarmRateView) -> u64) -> Rows
 /// One row per version and horizon: the severities have judged the same windows.
 fn judged(rates: &[AlarmRateView]) -> Rows {
     let row = |rate: &AlarmRateView| {
-        ([&rate.model, &rate.version, &rate.horizon].map(String::clone).to_vec(), rate.windows)
+        let labels = [rate.model.as_str(), rate.version.as_str(), rate.horizon];
+        (labels.map(str::to_owned).to_vec(), rate.windows)
     };
     rates.iter().map(row).collect::<BTreeMap<_, _>>().into_iter().collect()
 }

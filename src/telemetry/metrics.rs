@@ -1,11 +1,11 @@
 //! The metrics of one process, written by the edges and read by a scrape.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, Registry, TextEncoder};
 
 use super::families::Families;
+use super::latest::Latest;
 use super::law::LawCollector;
 use super::series::{Owner, Sample, Series};
 use crate::alert::{AlertKind, Suppression};
@@ -32,9 +32,10 @@ pub struct Metrics {
     families: Families,
     law: LawCollector,
     series: Mutex<Series>,
+    latest: Latest,
 }
 
-fn seconds(millis: Millis) -> f64 {
+pub(super) fn seconds(millis: Millis) -> f64 {
     millis as f64 / 1_000.0
 }
 
@@ -85,7 +86,13 @@ impl Metrics {
         for level in Level::ALL {
             families.windows_judged_total.with_label_values(&[level.as_str()]);
         }
-        Ok(Self { registry, families, law, series: Mutex::new(Series::new(max_series)) })
+        Ok(Self {
+            registry,
+            families,
+            law,
+            series: Mutex::new(Series::new(max_series)),
+            latest: Latest::default(),
+        })
     }
 
     /// The text of a scrape, to be sent with [`crate::view::SCRAPE_CONTENT_TYPE`].
@@ -93,7 +100,19 @@ impl Metrics {
     /// # Errors
     /// When the encoder refuses, which families of the table do not cause.
     pub fn encode(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let families = self.latest.written(&self.families, || self.registry.gather());
+        TextEncoder::new().encode_to_string(&families)
+    }
+
+    /// Shows the law's counters, lag, watermark, queues and outbox, from the next scrape on.
+    pub fn status(&self, status: Arc<StatusView>) {
+        self.law.publish(Arc::clone(&status));
+        self.latest.status(status);
+    }
+
+    /// Shows how many alerts are in each state, from the next scrape on.
+    pub fn alerts(&self, alerts: Arc<Vec<AlertView>>) {
+        self.latest.alerts(alerts);
     }
 
     fn series(&self) -> MutexGuard<'_, Series> {
@@ -148,19 +167,6 @@ impl Metrics {
         self.series().shown()
     }
 
-    /// Shows how many alerts are in each state.
-    pub fn alerts(&self, alerts: &[AlertView]) {
-        let mut counts: BTreeMap<_, f64> = BTreeMap::new();
-        for alert in alerts.iter().filter(|alert| alert.state != AlertState::Resolved) {
-            *counts.entry((&alert.model, &alert.version, alert.kind, alert.state)).or_default() += 1.0;
-        }
-        self.families.alerts_active.reset();
-        for ((model, version, kind, state), count) in counts {
-            let labels = [model.as_str(), version.as_str(), kind.as_str(), state.as_str()];
-            self.families.alerts_active.with_label_values(&labels).set(count);
-        }
-    }
-
     /// Shows the active reference of a model version in place of the last one.
     pub fn reference(&self, reference: &ReferenceView) {
         let (model, version) = (reference.model.clone(), reference.version.clone());
@@ -168,53 +174,6 @@ impl Metrics {
         let labels = vec![model, version, reference.id.clone()];
         let family = &self.families.reference_info;
         self.series().replace(owner, vec![Sample { name: "reference_info", family, labels, value: 1.0 }]);
-    }
-
-    /// Shows the law's counters, lag, watermark, queues and outbox.
-    pub fn status(&self, status: &StatusView) {
-        let families = &self.families;
-        let (law, events) = (status.law.clone(), status.events.clone());
-        self.law.publish(law, events, status.joins.clone(), status.alarm_rates.clone());
-        super::labels::show(families, status);
-        super::rates::show(families, &status.alarm_rates);
-        families.watermark_timestamp_seconds.reset();
-        if let Some(watermark) = status.watermark {
-            families.watermark_timestamp_seconds.with_label_values::<&str>(&[]).set(seconds(watermark));
-        }
-        families.edges_due.with_label_values::<&str>(&[]).set(status.edges_due as f64);
-        families.consumer_lag_records.reset();
-        for position in &status.positions {
-            if let Some(lag) = position.lag() {
-                let labels = [position.topic.as_str(), &position.partition.to_string()];
-                families.consumer_lag_records.with_label_values(&labels).set(lag as f64);
-            }
-        }
-        families.memory_budget_bytes.with_label_values::<&str>(&[]).set(status.memory.budget as f64);
-        families.memory_charged_bytes.with_label_values::<&str>(&[]).set(status.memory.charged as f64);
-        let versions = [("known", status.memory.versions as u64), ("forgotten", status.memory.forgotten)];
-        for (what, count) in versions {
-            families.versions.with_label_values(&[what]).set(count as f64);
-        }
-        let shapes = &status.event_shapes;
-        for (what, times) in [
-            ("learned", shapes.learned),
-            ("widened", shapes.widened),
-            ("forgotten", shapes.forgotten),
-            ("declined", shapes.declined),
-        ] {
-            families.event_shapes.with_label_values(&[what]).set(times as f64);
-        }
-        for queue in &status.queues {
-            families.queue_depth.with_label_values(&[&queue.queue]).set(queue.depth as f64);
-        }
-        for outbox in &status.outbox {
-            families.outbox_pending.with_label_values(&[&outbox.target]).set(outbox.pending as f64);
-        }
-    }
-
-    /// Shows the depth of one queue between two statuses.
-    pub fn set_queue_depth(&self, queue: &str, depth: usize) {
-        self.families.queue_depth.with_label_values(&[queue]).set(depth as f64);
     }
 
     /// Counts errors reported by the Kafka client.

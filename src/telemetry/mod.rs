@@ -2,6 +2,7 @@
 
 mod families;
 mod labels;
+mod latest;
 mod law;
 pub mod logs;
 mod metrics;

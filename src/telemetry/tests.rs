@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -155,12 +156,12 @@ fn status() -> StatusView {
     }
 }
 
-fn rate(severity: &str) -> AlarmRateView {
+fn rate(severity: &'static str) -> AlarmRateView {
     AlarmRateView {
         model: "fraud".into(),
         version: "1.0.0".into(),
-        horizon: "calibrated".into(),
-        severity: severity.into(),
+        horizon: "calibrated",
+        severity,
         windows: 360,
         episodes: 3,
         windows_with_alarm: 12,
@@ -195,9 +196,10 @@ fn full() -> Metrics {
     shown.columns[0].wrong_type = Some(0.0);
     metrics.window(&shown);
     metrics.window(&WindowView { segment: Some("a\"\\\nb".into()), ..shown });
-    metrics.alerts(&[alert(AlertState::Firing), alert(AlertState::Pending), alert(AlertState::Resolved)]);
+    let states = [AlertState::Firing, AlertState::Pending, AlertState::Resolved];
+    metrics.alerts(Arc::new(states.map(alert).to_vec()));
     metrics.reference(&ReferenceView::of("abc", &reference(), true));
-    metrics.status(&status());
+    metrics.status(Arc::new(status()));
     metrics.broker_errors("transport", 2);
     metrics.schema_looked_up("found");
     metrics.kafka_client(1_024, &[("broker-1:9092".to_owned(), 0.002)]);
@@ -274,7 +276,7 @@ fn promtool_finds_nothing_to_say() {
 #[test]
 fn intervals_of_figures_have_two_ends() {
     let metrics = Metrics::with_budget(1_000).expect("metrics");
-    metrics.status(&status());
+    metrics.status(Arc::new(status()));
     let text = metrics.encode().expect("encodes");
     for (family, figure, lower, upper) in [
         ("performance_bound", "accuracy", "0.8", "0.95"),
@@ -293,8 +295,8 @@ fn intervals_of_figures_have_two_ends() {
 #[test]
 fn persisted_counters_are_what_the_engine_says_also_after_a_restart() {
     let metrics = Metrics::with_budget(1_000).expect("metrics");
-    metrics.status(&status());
-    metrics.status(&status());
+    metrics.status(Arc::new(status()));
+    metrics.status(Arc::new(status()));
     let text = metrics.encode().expect("encodes");
     assert!(text.contains("# TYPE anchorwatch_records_read_total counter"), "{text}");
     assert!(text.contains("\nanchorwatch_records_read_total 9\n"), "{text}");

@@ -21,8 +21,13 @@ impl<T> Slot<T> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, value: T) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    fn set(&self, value: impl Into<Arc<T>>) {
+        let value = value.into();
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *held, value);
+        drop(held);
+        // Nobody waits for it to be taken apart.
+        drop(before);
     }
 }
 
@@ -98,7 +103,7 @@ impl Board {
     }
 
     /// Replaces the list of alerts.
-    pub fn set_alerts(&self, alerts: Vec<AlertView>) {
+    pub fn set_alerts(&self, alerts: impl Into<Arc<Vec<AlertView>>>) {
         self.alerts.set(alerts);
     }
 
@@ -131,7 +136,7 @@ impl Board {
     }
 
     /// Replaces the status.
-    pub fn set_status(&self, status: StatusView) {
+    pub fn set_status(&self, status: impl Into<Arc<StatusView>>) {
         self.status.set(status);
     }
 

@@ -178,9 +178,9 @@ pub struct AlarmRateView {
     /// Model version; where versions are compared with one another, the one whose reference is used.
     pub version: String,
     /// Which windows: `calibrated`, `performance` or `versions`. They share the budget.
-    pub horizon: String,
+    pub horizon: &'static str,
     /// Severity: alarms of it or worse.
-    pub severity: String,
+    pub severity: &'static str,
     /// Windows judged.
     pub windows: u64,
     /// Runs of windows in which an alarm was on; each 48 windows of a longer run count anew.

@@ -1,20 +1,21 @@
 //! Step 4 of 10 for usual events: their values wait, row by row, until there are enough to look up column by column.
 //!
 //! Whether and where an event counts is decided before it comes here; what it adds is additive, so it does not matter
-//! when it is added, as long as that is before anybody reads the counts: whoever does calls [`Batch::settle`] first.
+//! when it is added, as long as that is before anybody reads the counts: whoever does calls [`Batch::settle_some`] first.
 //! Then eight values of a column are looked up in lock step, and each pane is found once for all of its rows. The counts
 //! are those of one event at a time (`count.rs`), to the last bit.
 //!
 //! Rows are taken plan by plan. Cut points and counters of thousands of models are in no cache when the turn comes to one of
 //! them, so the more models there are, the more rows wait: then what is fetched for one row serves the next ones too.
 //!
-//! Bound: [`MOST`] rows and [`WORDS`] words, 18 MB in all, whatever the number of versions, and 0.3 MB for few; there are two,
-//! one of which stands aside at an edge (`closing.rs`). A full batch settles.
+//! Bound: [`MOST`] rows and [`WORDS`] words, 42 MB in all, whatever the number of versions, and 0.3 MB for few; there are three,
+//! two of which may stand aside (`aside.rs`). A full batch does, or is counted at once if it is small.
 
 use std::sync::Arc;
 
 use anchorwatch_detectors::binning::{Binning, LANES, NumericBinning};
 
+use super::aside::BATCHES;
 use super::fit::Fit;
 use super::pairs::{Block, ROWS};
 use super::plan::Plan;
@@ -28,9 +29,9 @@ const FEW_PLANS: usize = 1_024;
 /// Rows that may wait for each plan.
 const EACH: usize = 16;
 /// Rows that may wait.
-const MOST: usize = 65_536;
+const MOST: usize = 163_840;
 /// Values that may wait.
-const WORDS: usize = 2_097_152;
+const WORDS: usize = 4_194_304;
 /// Rows that are looked up together: so many stay in the nearest cache.
 const BLOCK: usize = 64;
 /// Rows that are looked up each by itself.
@@ -77,8 +78,7 @@ struct Target {
 /// Rows that wait.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// A batch that was settled gives way to the next one. No place has the number 0, and of the two batches that there are
-    /// one has the odd numbers.
+    /// A batch that was settled gives way to the next one. No place has the number 0, and no two batches the same.
     number: u64,
     words: Vec<u64>,
     rows: Vec<Row>,
@@ -93,7 +93,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// A batch of no rows, with room for those of few plans; `number` is 1 or 2.
+    /// A batch of no rows, with room for those of few plans; `number` is 1 to [`BATCHES`].
     pub(super) fn new(number: u64) -> Self {
         Self {
             number,
@@ -163,13 +163,13 @@ impl Batch {
         self.words.len() * PACKED_CELL
     }
 
-    /// Adds everything that waits to the counts. Panes below `closed` may be in windows already.
-    pub(super) fn settle(&mut self, subjects: &mut Subjects, closed: Option<i64>) {
-        self.settle_some(subjects, closed, usize::MAX);
+    /// Rows that wait, or are being counted.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
     }
 
-    /// The same for so many rows, and the others of the last one's plan; gives whether some are left. Until none is, nothing
-    /// may be pushed.
+    /// Adds so many rows to the counts, and the others of the last one's plan; gives whether some are left. Until none is,
+    /// nothing may be pushed. Panes below `closed` may be in windows already.
     pub(super) fn settle_some(&mut self, subjects: &mut Subjects, closed: Option<i64>, most: usize) -> bool {
         let Self { words, rows, plans, settled, begins, targets, block, .. } = self;
         let mut done = 0;
@@ -198,7 +198,7 @@ impl Batch {
             self.settled = 0;
             self.words.clear();
             self.rows.clear();
-            self.number += 2;
+            self.number += BATCHES;
         }
         false
     }

@@ -1,46 +1,12 @@
-//! The closing of panes: what an edge fixes when it begins, and what is to be done before its windows can be read.
-//!
-//! Rows of thousands of models take a tenth of a second to count. So those that waited when an edge began stand aside and are
-//! counted in steps, while others come in.
-
-use std::collections::HashMap;
+//! The closing of panes: what an edge fixes when it begins, and what is to be done before its windows can be read. Not here:
+//! the rows that waited then (`aside.rs`), and the windows themselves.
 
 use super::Windows;
-use super::batch::Batch;
-use crate::engine::SubjectId;
 use crate::subject::{Millis, Subject};
 
 /// Edges in a row that are judged though no window can hold an event. One old event before today's, such as the first
 /// record of a topic, would otherwise have every minute since judged before anything else is read.
 const MOST_EMPTY_EDGES: i64 = 100_000;
-
-/// Rows that waited when an edge began.
-#[derive(Debug)]
-pub(super) struct Closing {
-    batch: Batch,
-    /// Panes before this one were closed then.
-    closed: Option<i64>,
-}
-
-impl Closing {
-    pub(super) fn new() -> Self {
-        Self { batch: Batch::new(2), closed: None }
-    }
-
-    /// The newest pane of each subject with rows among these.
-    pub(super) fn newest_panes(&self) -> HashMap<SubjectId, i64> {
-        let mut newest = HashMap::new();
-        for (id, pane) in self.batch.targets() {
-            newest.entry(id).and_modify(|newest: &mut i64| *newest = pane.max(*newest)).or_insert(pane);
-        }
-        newest
-    }
-
-    /// Bytes that the counts of these rows will take in a checkpoint, about.
-    pub(super) fn bytes(&self) -> usize {
-        self.batch.bytes()
-    }
-}
 
 impl Windows {
     /// Closes the next pane if the watermark has passed its end; gives the closing edge, which is the end of every
@@ -58,9 +24,7 @@ impl Windows {
             self.settle();
             edge = self.past_empty_panes(edge, watermark);
         }
-        self.settle_closing(usize::MAX);
-        std::mem::swap(&mut self.batch, &mut self.closing.batch);
-        self.closing.closed = self.closed;
+        self.stand_aside();
         self.closed = Some(edge);
         self.subjects.forget(edge - self.settings.kept_panes());
         Some(edge)
@@ -73,16 +37,6 @@ impl Windows {
         let reached = watermark.div_euclid(self.settings.pane_ms);
         let next = self.subjects.oldest_pane_from(needed).map_or(reached, |pane| reached.min(pane + 1));
         if next - edge > MOST_EMPTY_EDGES { next } else { edge }
-    }
-
-    /// Counts what waited when the edge began, about so many rows of it; gives whether some is left. It counts as it would have
-    /// before the edge: what amends older panes is in the windows of this one.
-    pub fn settle_closing(&mut self, most: usize) -> bool {
-        let Self { subjects, closing, .. } = self;
-        let held = subjects.release_amendments();
-        let more = closing.batch.settle_some(subjects, closing.closed, most);
-        subjects.hold_again(held);
-        more
     }
 
     /// Packs what was counted in the pane that closed at `edge`, gathers old panes and drops those that no window needs, for

@@ -7,6 +7,7 @@
 //! - W-3: packing and merging panes conserve counts.
 
 mod admission;
+mod aside;
 mod batch;
 mod blocks;
 mod closing;
@@ -51,8 +52,8 @@ pub use plan::{Plan, Plans};
 pub use settings::{Blocks, HorizonSettings, WindowSettings};
 
 use admission::admitted;
+use aside::Asides;
 use batch::Batch;
-use closing::Closing;
 use count::Slots;
 use observe::Counted;
 use recent::Recent;
@@ -106,8 +107,8 @@ pub struct Windows {
     slots: Slots,
     /// Usual events that wait to be counted.
     batch: Batch,
-    /// Those that waited when the edge under way began.
-    closing: Closing,
+    /// Those that stand aside.
+    asides: Asides,
     /// Text of the last segment that is a number.
     code: CodeText,
     counted: Option<Counted>,
@@ -118,6 +119,19 @@ pub struct Windows {
     not_admitted: Option<NotAdmitted>,
     /// Versions that were forgotten since the start.
     forgotten: u64,
+}
+
+/// A version as a checkpoint knows it; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct KnownVersion {
+    /// Model name.
+    pub model: Arc<str>,
+    /// Model version.
+    pub version: Arc<str>,
+    /// Its plans.
+    pub plans: Plans,
+    /// Events counted since the state began.
+    pub events: u64,
 }
 
 impl Windows {
@@ -134,7 +148,7 @@ impl Windows {
             start: None,
             slots: Slots::default(),
             batch: Batch::new(1),
-            closing: Closing::new(),
+            asides: Asides::new(),
             code: CodeText::default(),
             counted: None,
             last_version: 0,
@@ -249,6 +263,16 @@ impl Windows {
         self.versions.iter().map(|state| (&*state.model, &*state.version, &state.plans))
     }
 
+    /// Every version as it stands, for the checkpoint.
+    pub fn known_versions(&self) -> impl Iterator<Item = KnownVersion> {
+        self.versions.iter().map(|state| KnownVersion {
+            model: Arc::clone(&state.model),
+            version: Arc::clone(&state.version),
+            plans: state.plans.clone(),
+            events: state.events,
+        })
+    }
+
     fn version_index(&mut self, model: &str, version: &str) -> usize {
         let versions = self.by_name.entry(model.to_owned()).or_default();
         if let Some(index) = versions.get(version) {
@@ -333,7 +357,7 @@ impl Windows {
     /// counted at the edge under way included; `None` before its first.
     #[must_use]
     pub fn silences(&self, ids: &[SubjectId], end: Millis) -> Vec<Option<Millis>> {
-        let waiting = self.closing.newest_panes();
+        let waiting = self.asides.newest_panes();
         let silence = |id: &SubjectId| {
             let newest = self.subjects.newest_pane_of(*id).max(waiting.get(id).copied())?;
             Some((end - (newest + 1) * self.settings.pane_ms).max(0))
@@ -355,7 +379,7 @@ impl Windows {
     /// Estimate of what the next checkpoint writes of the panes, in bytes.
     #[must_use]
     pub fn dirty_bytes(&self) -> usize {
-        self.subjects.dirty_bytes() + self.batch.bytes() + self.closing.bytes()
+        self.subjects.dirty_bytes() + self.batch.bytes() + self.asides.bytes()
     }
 
     /// Subjects seen for the first time since the last call.
@@ -371,11 +395,6 @@ impl Windows {
     /// Panes changed since the last call, each with all of its counts.
     pub fn take_dirty_panes(&mut self) -> Vec<PaneRow> {
         self.settle();
-        let versions = &self.versions;
-        let by_name = &self.by_name;
-        self.subjects.take_dirty(|subject, pane| {
-            let index = *by_name.get(&*subject.model)?.get(&*subject.version)?;
-            versions[index].plans.at(pane).map(|(_, plan)| plan.reference_id.clone())
-        })
+        self.subjects.take_dirty(&self.versions)
     }
 }

@@ -128,8 +128,9 @@ impl Windows {
         let whole = self.subjects.whole(state);
         let Some((_, plan)) = state.plans.at(pane) else { return Outcome::Late };
         if !self.batch.has_room(plan) {
-            self.batch.settle(&mut self.subjects, self.closed);
+            self.asides.take_full(&mut self.batch, self.closed, &mut self.subjects);
         }
+        self.asides.one_came_in(&mut self.subjects);
         let counters = plan.layout.len();
         if !self.subjects.admit(whole, counters) {
             self.leave_out(index, NotAdmitted::Memory);
@@ -180,12 +181,6 @@ impl Windows {
             Some(_) => self.leave_out(index, NotAdmitted::SegmentMemory),
         }
         Outcome::Counted
-    }
-
-    /// Adds what waits to the counts, which must come before anybody reads them.
-    pub fn settle(&mut self) {
-        self.settle_closing(usize::MAX);
-        self.batch.settle(&mut self.subjects, self.closed);
     }
 
     /// The plan of the last event that was counted.

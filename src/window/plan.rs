@@ -91,15 +91,15 @@ impl Plan {
     }
 }
 
-/// The plans of a model version in the order of the panes from which they hold.
+/// The plans of a model version in the order of the panes from which they hold; cheap to clone.
 #[derive(Debug, Default, Clone)]
-pub struct Plans(Vec<(i64, Arc<Plan>)>);
+pub struct Plans(Arc<[(i64, Arc<Plan>)]>);
 
 impl Plans {
     /// Makes a plan hold from this pane on. Panes before it keep the plan they were counted with.
     pub fn begin(&mut self, pane: i64, plan: Arc<Plan>) {
-        self.0.retain(|(from, _)| *from < pane);
-        self.0.push((pane, plan));
+        let before = self.0.iter().filter(|(from, _)| *from < pane).cloned();
+        self.0 = before.chain([(pane, plan)]).collect();
     }
 
     /// The plan that holds for a pane, with the first pane it holds for.
@@ -128,7 +128,7 @@ impl Plans {
     /// Forgets plans that hold for no pane from `pane` on.
     pub fn forget_before(&mut self, pane: i64) {
         let keep = self.0.iter().rposition(|(from, _)| *from <= pane).unwrap_or(0);
-        self.0.drain(..keep);
+        self.0 = self.0.iter().skip(keep).cloned().collect();
     }
 }
 

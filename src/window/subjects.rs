@@ -1,10 +1,13 @@
 //! The panes and rolling totals of every subject, by its place here.
 
+mod dirty;
 mod leaving;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
+
+use dirty::Dirty;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
 use super::batch::PlanPlace;
@@ -82,8 +85,8 @@ struct SubjectState {
     first_pane: Option<i64>,
     panes: BTreeMap<i64, PaneCounts>,
     totals: Vec<RollingTotal>,
-    /// Panes changed since the last checkpoint, with the bytes that they are taken to have then.
-    dirty: BTreeMap<i64, usize>,
+    /// Panes changed since the last checkpoint.
+    dirty: Dirty,
     charge: Charge,
     /// Its place among the turns at which old panes are gathered.
     turn: i64,
@@ -95,9 +98,7 @@ impl SubjectState {
         while let Some(oldest) = self.panes.first_entry().filter(|oldest| *oldest.key() < needed) {
             oldest.remove();
         }
-        while let Some(oldest) = self.dirty.first_entry().filter(|oldest| *oldest.key() < needed) {
-            oldest.remove();
-        }
+        self.dirty.drop_before(needed);
     }
 
     /// Packs the pane that was just closed, and gathers old ones where it is their time.
@@ -214,7 +215,7 @@ impl Subjects {
             first_pane: None,
             panes: BTreeMap::new(),
             totals,
-            dirty: BTreeMap::new(),
+            dirty: Dirty::default(),
             charge: Charge::default(),
         });
         id
@@ -282,12 +283,9 @@ impl Subjects {
         let state = self.states.get_mut(id as usize)?;
         state.first_pane = Some(state.first_pane.map_or(pane, |first| first.min(pane)));
         let was_packed = state.panes.entry(pane).or_default().is_packed();
-        let fresh = !state.dirty.contains_key(&pane);
-        let bytes = state.dirty.entry(pane).or_default();
         // However much is added, a pane has no more than all of its counters.
         let (more, most) = ((additions + size.joint) * PACKED_CELL, size.len * PACKED_CELL);
-        let more = more.min(most.saturating_sub(*bytes));
-        *bytes += more;
+        let (more, fresh) = state.dirty.add(pane, more, most);
         self.dirty_bytes += more;
         if fresh || was_packed {
             bound_unpacked(state, pane);
@@ -419,10 +417,9 @@ impl Subjects {
         for (gathered, state) in tidied {
             for Gathered { into, gone } in gathered {
                 let bytes = state.panes.get(&into).map_or(0, |pane| pane.packed().len());
-                *state.dirty.entry(into).or_default() += bytes;
-                self.dirty_bytes += bytes;
+                self.dirty_bytes += state.dirty.add(into, bytes, usize::MAX).0;
                 for number in gone {
-                    state.dirty.remove(&number);
+                    state.dirty.remove(number);
                     self.gone.push((state.number, number));
                 }
             }
@@ -473,16 +470,27 @@ impl Subjects {
         std::mem::take(&mut self.gone)
     }
 
-    pub(super) fn take_dirty(&mut self, reference: impl Fn(&Subject, i64) -> Option<String>) -> Vec<PaneRow> {
+    /// The panes of these versions that changed since the last call, by the numbers of their subjects.
+    pub(super) fn take_dirty(&mut self, versions: &[VersionState]) -> Vec<PaneRow> {
         let mut rows = Vec::new();
         self.dirty_bytes = 0;
-        for state in &mut self.states {
-            for number in std::mem::take(&mut state.dirty).into_keys() {
-                let Some(pane) = state.panes.get(&number) else { continue };
-                let Some(reference) = reference(&state.subject, number) else { continue };
-                rows.push(PaneRow { subject: state.number, pane: number, reference, counts: pane.clone() });
+        for version in versions {
+            for id in version.ids() {
+                let Some(SubjectState { number: subject, panes, dirty, .. }) =
+                    self.states.get_mut(id as usize)
+                else {
+                    continue;
+                };
+                for number in dirty.take() {
+                    let (Some(pane), Some((_, plan))) = (panes.get(&number), version.plans.at(number)) else {
+                        continue;
+                    };
+                    let (reference, counts) = (plan.reference_id.clone(), pane.clone());
+                    rows.push(PaneRow { subject: *subject, pane: number, reference, counts });
+                }
             }
         }
+        rows.sort_unstable_by_key(|row| (row.subject, row.pane));
         rows
     }
 }

@@ -118,8 +118,7 @@ fn alarms_are_counted_beside_what_the_budget_allows() {
         run(&settings, &events(&rows(LIVE, LIVE_HOURS, 9, Wrong::Amount), Labels::Inline), 2, 200, unbroken);
     let of = |seen: &Seen, severity: &str| {
         let is = |one: &&AlarmRateView| {
-            (one.version.as_str(), one.horizon.as_str(), one.severity.as_str())
-                == ("1.0.0", "calibrated", severity)
+            (one.version.as_str(), one.horizon, one.severity) == ("1.0.0", "calibrated", severity)
         };
         seen.rates.iter().find(is).expect("a rate").clone()
     };

@@ -179,11 +179,9 @@ fn edges_that_are_judged_by_any_number_of_threads_bring_the_same_bit_for_bit() {
             assert!(one == other, "edge {edge}, {threads} threads, {steps} steps");
         }
         for (place, (one, other)) in alone.checkpoints.iter().zip(&several.checkpoints).enumerate() {
-            let differ: Vec<_> = one
-                .documents
-                .iter()
-                .filter(|(name, text)| other.documents.get(*name) != Some(*text))
-                .collect();
+            let known: BTreeMap<_, _> = other.every_document().collect();
+            let differ: Vec<_> =
+                one.every_document().filter(|(name, text)| known.get(name) != Some(text)).collect();
             assert!(one == other, "checkpoint {place}, {threads} threads, {steps} steps: {differ:?}");
         }
         assert_eq!(

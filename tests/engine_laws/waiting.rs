@@ -2,12 +2,26 @@
 //! does if all of them are counted at once.
 
 use anchorwatch::config::Span;
-use anchorwatch::engine::{CatalogEntry, Engine, Standing};
+use anchorwatch::engine::{CatalogEntry, Engine, PaneRow, Standing};
+use anchorwatch::view::WindowView;
 
 use super::{MINUTE, NOW, START, Sent, catalog, engine_with, feed, settings};
 
 /// More than are counted in one step, each with a row of its own.
 const MODELS: usize = 700;
+
+fn watch(engine: &mut Engine, models: usize) {
+    let entry = |model: usize| {
+        let [mut entry] = catalog();
+        entry.watched.model = format!("m-{model}");
+        entry
+    };
+    engine.set_catalog(&(0..models).map(entry).collect::<Vec<CatalogEntry>>());
+    for partition in 1..3 {
+        engine.at_end("t", partition, 0);
+        engine.broker_answers("t", partition, true, NOW);
+    }
+}
 
 fn send(engine: &mut Engine, offset: &mut i64, model: usize, at: i64) {
     let json = format!(
@@ -23,16 +37,7 @@ fn judged(steps: Option<usize>) -> Vec<(String, Option<String>, String, i64, u64
     let mut config = settings();
     config.windows.correction = Span::from_mins(10);
     let (mut engine, mut offset) = (engine_with(&config), 0);
-    let entry = |model: usize| {
-        let [mut entry] = catalog();
-        entry.watched.model = format!("m-{model}");
-        entry
-    };
-    engine.set_catalog(&(0..MODELS).map(entry).collect::<Vec<CatalogEntry>>());
-    for partition in 1..3 {
-        engine.at_end("t", partition, 0);
-        engine.broker_answers("t", partition, true, NOW);
-    }
+    watch(&mut engine, MODELS);
     for model in 0..MODELS {
         send(&mut engine, &mut offset, model, START + 30_000);
     }
@@ -90,4 +95,64 @@ fn rows_that_wait_at_an_edge_count_in_it_however_many_steps_that_takes() {
     for steps in [1, 2] {
         assert!(judged(Some(steps)) == at_once, "in turns of {steps} steps");
     }
+}
+
+/// More models than fill a batch of which a checkpoint would count too many rows at once.
+const MANY: usize = 1_100;
+
+/// Rows of a minute of each model, and minutes.
+const ROWS: i64 = 20;
+const MINUTES: i64 = 5;
+
+/// How rows are counted: at once, since their keys are unusual, or in batches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    AtOnce,
+    InBatches { steps: usize, ahead: bool },
+}
+
+/// What was judged, and the panes in the end. All models take turns, and one row in eleven is of two minutes before.
+fn counted(way: Way) -> (Vec<WindowView>, Vec<PaneRow>) {
+    let mut config = settings();
+    config.windows.correction = Span::from_mins(10);
+    let mut engine = engine_with(&config);
+    watch(&mut engine, MANY);
+    let key = if way == Way::AtOnce { r"\u0061" } else { "aaaaaa" };
+    let (mut windows, mut offset) = (Vec::new(), 0);
+    for row in 0..ROWS * MINUTES {
+        for model in 0..MANY {
+            let (minute, late) = (row / ROWS, if offset % 11 == 0 { 2 } else { 0 });
+            let at = START + (minute - late).max(0) * MINUTE + row % ROWS * 3_000;
+            let x = (offset * 7 + row) % 10;
+            let json = format!(
+                r#"{{"{key}":0,"model":"m-{model}","version":"1.0.0","ts":{at},"features":{{"x":{x},"country":"DE"}},"segment":{{"country":"DE"}}}}"#
+            );
+            feed(&mut engine, &Sent { partition: 0, offset, json });
+            offset += 1;
+            if offset % 1_000 == 0 {
+                let steps = if let Way::InBatches { steps, .. } = way { steps } else { usize::MAX };
+                windows.extend(engine.advance_some(NOW, steps).0.windows);
+            }
+        }
+    }
+    if let Way::InBatches { ahead: true, .. } = way {
+        windows.extend(engine.advance(NOW, usize::MAX).0.windows);
+        let turns = (0..100).take_while(|_| engine.settle_ahead()).count();
+        assert!(turns > 0 && turns < 100, "rows wait, and some are counted in each of {turns} turns");
+    }
+    let mut panes = engine.checkpoint().panes;
+    panes.sort_by_key(|row| (row.subject, row.pane));
+    assert_eq!(engine.law().counted, offset.unsigned_abs(), "{:?}", engine.law());
+    (windows, panes)
+}
+
+#[test]
+fn rows_of_full_batches_stand_aside_and_count_as_one_by_one() {
+    let (windows, panes) = counted(Way::AtOnce);
+    assert!(windows.len() > 2 * MANY && panes.len() > 2 * MANY, "{} {}", windows.len(), panes.len());
+    let in_batches = counted(Way::InBatches { steps: usize::MAX, ahead: false });
+    assert!(in_batches.0 == windows, "the same rows are in each window");
+    assert!(in_batches.1 == panes);
+    let in_steps = counted(Way::InBatches { steps: 2, ahead: true });
+    assert!(in_steps.1 == panes, "while an edge is under way, and ahead of a checkpoint");
 }

@@ -142,7 +142,7 @@ impl Run {
             ..StatusView::default()
         };
         assert!(status.law.holds() && status.unknown.len() <= 100);
-        self.metrics.status(&status);
+        self.metrics.status(Arc::new(status));
         let Checkpoint { panes, refused, subjects, .. } = self.engine.checkpoint();
         assert!(refused.len() <= 10_000, "pointers between two checkpoints are bounded");
         assert!(subjects.len() <= 200, "so are new subjects");

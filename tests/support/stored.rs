@@ -4,6 +4,12 @@ use anchorwatch::engine::{Checkpoint, Restored};
 
 /// Takes a checkpoint in.
 pub(crate) fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
+    for (name, document) in checkpoint.every_document() {
+        match document {
+            Some(text) => stored.documents.insert(name.to_owned(), text.into_owned()),
+            None => stored.documents.remove(name),
+        };
+    }
     stored.subjects.retain(|(number, _)| !checkpoint.left_subjects.contains(number));
     stored.panes.retain(|row| !checkpoint.left_subjects.contains(&row.subject));
     stored.subjects.extend(checkpoint.subjects);
@@ -18,11 +24,5 @@ pub(crate) fn apply(stored: &mut Restored, checkpoint: Checkpoint) {
     for position in checkpoint.positions {
         stored.positions.retain(|known| known.partition != position.partition);
         stored.positions.push(position);
-    }
-    for (name, document) in checkpoint.documents {
-        match document {
-            Some(text) => stored.documents.insert(name, text),
-            None => stored.documents.remove(&name),
-        };
     }
 }

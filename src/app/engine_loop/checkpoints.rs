@@ -25,22 +25,33 @@ impl EngineLoop {
         due || self.urgent || self.engine.dirty_bytes() >= self.dirty_bytes
     }
 
-    /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told.
-    pub(super) fn begin_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
+    /// Whether the next look takes a new checkpoint. It is of whole edges.
+    pub(super) fn would_take_checkpoint(&self, now: Millis) -> bool {
+        let is_free = self.under_way.is_none() && self.failed.is_none();
+        is_free && !self.engine.is_judging() && self.checkpoint_is_due(now)
+    }
+
+    /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told. Gives whether a new one was
+    /// taken, or rows were counted ahead of it.
+    pub(super) fn begin_checkpoint(&mut self, now: Millis) -> anyhow::Result<bool> {
         if self.under_way.is_some() {
-            return Ok(());
+            return Ok(false);
         }
+        let is_new = self.failed.is_none();
         let checkpoint = match self.failed.take() {
+            // One that failed is of whole edges, and must not wait for the edge under way: while reading is paused for it, no
+            // edge goes on.
             Some((checkpoint, retry_at)) if now >= retry_at => checkpoint,
             Some(waiting) => {
                 self.failed = Some(waiting);
-                return Ok(());
+                return Ok(false);
             }
             None => {
-                // A checkpoint is of whole edges. One that failed is, and must not wait for the edge under way: while
-                // reading is paused for it, no edge goes on.
-                if self.engine.is_judging() || !self.checkpoint_is_due(now) {
-                    return Ok(());
+                if !self.would_take_checkpoint(now) {
+                    return Ok(false);
+                }
+                if self.engine.settle_ahead() {
+                    return Ok(true);
                 }
                 self.dirty_since = None;
                 self.urgent = false;
@@ -55,7 +66,7 @@ impl EngineLoop {
             Err(NotTaken::Busy(checkpoint)) => self.failed = Some((checkpoint, now)),
             Err(NotTaken::Ended) => return Err(StoreError::Stopped.into()),
         }
-        Ok(())
+        Ok(is_new)
     }
 
     pub(super) fn settle_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {
@@ -125,7 +136,7 @@ impl EngineLoop {
         let positions = checkpoint.positions.clone();
         self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
         reach(Place::Stopped);
-        self.publisher.status(&self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
+        self.publisher.status(&mut self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
         self.source.leave(&positions, LEAVE_PATIENCE);
         Ok(())
     }
