@@ -104,6 +104,9 @@ const MANY: usize = 1_100;
 const ROWS: i64 = 20;
 const MINUTES: i64 = 5;
 
+/// Rows of each model at the end, before which no edge comes any more: as many as a batch holds.
+const MORE: i64 = 16;
+
 /// How rows are counted: at once, since their keys are unusual, or in batches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
@@ -119,9 +122,12 @@ fn counted(way: Way) -> (Vec<WindowView>, Vec<PaneRow>) {
     watch(&mut engine, MANY);
     let key = if way == Way::AtOnce { r"\u0061" } else { "aaaaaa" };
     let (mut windows, mut offset) = (Vec::new(), 0);
-    for row in 0..ROWS * MINUTES {
+    for row in 0..ROWS * MINUTES + MORE {
+        if row == ROWS * MINUTES {
+            windows.extend(engine.advance(NOW, usize::MAX).0.windows);
+        }
         for model in 0..MANY {
-            let (minute, late) = (row / ROWS, if offset % 11 == 0 { 2 } else { 0 });
+            let (minute, late) = ((row / ROWS).min(MINUTES - 1), if offset % 11 == 0 { 2 } else { 0 });
             let at = START + (minute - late).max(0) * MINUTE + row % ROWS * 3_000;
             let x = (offset * 7 + row) % 10;
             let json = format!(
@@ -129,14 +135,13 @@ fn counted(way: Way) -> (Vec<WindowView>, Vec<PaneRow>) {
             );
             feed(&mut engine, &Sent { partition: 0, offset, json });
             offset += 1;
-            if offset % 1_000 == 0 {
+            if offset % 1_000 == 0 && row < ROWS * MINUTES {
                 let steps = if let Way::InBatches { steps, .. } = way { steps } else { usize::MAX };
                 windows.extend(engine.advance_some(NOW, steps).0.windows);
             }
         }
     }
     if let Way::InBatches { ahead: true, .. } = way {
-        windows.extend(engine.advance(NOW, usize::MAX).0.windows);
         let turns = (0..100).take_while(|_| engine.settle_ahead()).count();
         assert!(turns > 0 && turns < 100, "rows wait, and some are counted in each of {turns} turns");
     }
