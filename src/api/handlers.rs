@@ -48,7 +48,12 @@ pub(super) async fn page(State(state): State<ApiState>) -> Html<String> {
 }
 
 pub(super) async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
-    let text = state.scrape.scrape().map_err(|error| ApiError::Internal { error: error.to_string() })?;
+    // With thousands of versions it takes as long as others would wait for.
+    let scrape = Arc::clone(&state.scrape);
+    let internal = |error: &dyn std::fmt::Display| ApiError::Internal { error: error.to_string() };
+    let scraped =
+        tokio::task::spawn_blocking(move || scrape.scrape()).await.map_err(|error| internal(&error))?;
+    let text = scraped.map_err(|error| internal(&error))?;
     Ok(([(header::CONTENT_TYPE, SCRAPE_CONTENT_TYPE)], text).into_response())
 }
 

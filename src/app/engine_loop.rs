@@ -93,6 +93,19 @@ pub(super) struct EngineLoop {
     schemas: Option<Schemas>,
 }
 
+/// What takes long of a turn of the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing did.
+    Nothing,
+    /// Rows were counted ahead of a checkpoint.
+    Counting,
+    /// A checkpoint was taken.
+    Checkpoint,
+    /// What was due of edges was judged for a while.
+    Judging,
+}
+
 /// Next times of what is done now and then.
 #[derive(Debug, Default)]
 struct Due {
@@ -170,10 +183,10 @@ impl EngineLoop {
         if self.engine.law().read > 0 {
             self.last_record_at = Some(self.clock.now());
         }
-        let mut took_checkpoint = false;
+        let mut last = Turn::Nothing;
         while !self.stop.is_requested() {
             let now = self.clock.now();
-            self.housekeeping(now, took_checkpoint, health)?;
+            self.housekeeping(now, last, health)?;
             self.settle_checkpoint(now)?;
             self.look_up_schemas(now);
             let is_full = self.hold_back(now);
@@ -185,14 +198,29 @@ impl EngineLoop {
                 }
             }
             self.poll(now);
-            // Of what takes long, records wait for one at a time.
-            took_checkpoint = self.begin_checkpoint(now)?;
-            if !took_checkpoint && !self.source.is_paused() {
-                self.close_panes(now);
-            }
+            last = self.take_turn(now, last)?;
             health.tick(wall_clock());
         }
         self.finish()
+    }
+
+    /// One of what takes long, so that records wait for no two of them: a checkpoint, judging, or nothing where the status is
+    /// due, which comes next. A checkpoint does not come twice in a row where an edge is due.
+    fn take_turn(&mut self, now: Millis, last: Turn) -> anyhow::Result<Turn> {
+        if now >= self.due.status {
+            return Ok(Turn::Nothing);
+        }
+        let may_judge = !self.source.is_paused();
+        if last != Turn::Checkpoint || !may_judge || self.engine.edges_due() == 0 {
+            let turn = self.begin_checkpoint(now)?;
+            if turn != Turn::Nothing {
+                return Ok(turn);
+            }
+        }
+        if may_judge {
+            self.close_panes(now);
+        }
+        Ok(Turn::Judging)
     }
 
     /// Pauses reading while what was counted cannot become durable, so that it stays bounded, and while records wait for
@@ -340,7 +368,7 @@ impl EngineLoop {
         }
     }
 
-    fn housekeeping(&mut self, now: Millis, took_checkpoint: bool, health: &Health) -> anyhow::Result<()> {
+    fn housekeeping(&mut self, now: Millis, last: Turn, health: &Health) -> anyhow::Result<()> {
         // Positions stay while records wait that were read from there.
         let waits = self.schemas.as_ref().is_some_and(Schemas::wait);
         if now >= self.due.discover && !waits {
@@ -358,7 +386,7 @@ impl EngineLoop {
             self.refresh_catalog(now);
         }
         self.urgent |= self.outcomes.take_in(&mut self.engine, self.publisher.metrics(), now)?;
-        if now >= self.due.status && !took_checkpoint {
+        if now >= self.due.status && last == Turn::Nothing {
             self.due.status = now + STATUS_EVERY;
             self.urgent |= self.engine.expire_actions(now);
             self.outcomes.ask(&self.engine, now)?;

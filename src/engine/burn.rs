@@ -99,6 +99,11 @@ impl Burns {
         self.versions.retain(|(model, version), _| watched(model, version));
     }
 
+    /// Fixes which documents [`Self::write_some`] writes.
+    pub(super) fn begin_writing(&mut self) {
+        self.changed.begin();
+    }
+
     /// Writes the documents of at most so many versions ahead of the next checkpoint; gives how many.
     pub(super) fn write_some(&mut self, most: usize) -> usize {
         let Self { versions, changed, .. } = self;
@@ -111,6 +116,7 @@ impl Burns {
 
     /// Documents of the versions that changed since the last call.
     pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.changed.begin();
         self.write_some(usize::MAX);
         self.changed.take_written()
     }

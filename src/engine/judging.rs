@@ -324,6 +324,9 @@ impl Engine {
                 }
                 Stage::Telling => {
                     let more = self.tell_some(boundary.end, &mut boundary.telling, progress);
+                    if !more {
+                        self.begin_documents();
+                    }
                     (usize::from(more), if more { Stage::Telling } else { Stage::Documents })
                 }
                 Stage::Documents => return self.write_documents(most),
@@ -333,6 +336,13 @@ impl Engine {
                 return done;
             }
         }
+    }
+
+    /// Fixes which documents are written with this edge.
+    fn begin_documents(&mut self) {
+        self.sharing.begin_writing();
+        self.sequences.begin_writing();
+        self.burns.begin_writing();
     }
 
     /// Writes at most so many of the documents that this edge changed; gives how many, 0 if that is done.
@@ -345,8 +355,8 @@ impl Engine {
             .unwrap_or_else(|| {
                 let more = self.alerts.write_some(DOCUMENTS)
                     || self.sharing.write_some(DOCUMENTS) > 0
-                    || self.sequences.write_some(DOCUMENTS) > 0
-                    || self.burns.write_some(DOCUMENTS) > 0;
+                    || self.burns.write_some(DOCUMENTS) > 0
+                    || self.sequences.write_some(1) > 0;
                 usize::from(more)
             })
     }

@@ -177,6 +177,11 @@ impl Sequences {
         self.versions.retain(|_, versions| !versions.is_empty());
     }
 
+    /// Fixes which documents [`Self::write_some`] writes.
+    pub(super) fn begin_writing(&mut self) {
+        self.changed.begin();
+    }
+
     /// Writes the documents of at most so many versions ahead of the next checkpoint; gives how many.
     pub(super) fn write_some(&mut self, most: usize) -> usize {
         let Self { versions, rules, changed } = self;
@@ -196,6 +201,7 @@ impl Sequences {
 
     /// Documents of the versions that changed since the last call.
     pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.changed.begin();
         self.write_some(usize::MAX);
         self.changed.take_written()
     }

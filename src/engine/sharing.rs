@@ -103,6 +103,11 @@ impl Sharing {
         if serves { 1.0 / of_model.versions.len().max(1) as f64 } else { 0.0 }
     }
 
+    /// Fixes which documents [`Self::write_some`] writes.
+    pub(super) fn begin_writing(&mut self) {
+        self.changed.begin();
+    }
+
     /// Writes the documents of at most so many models ahead of the next checkpoint; gives how many.
     pub(super) fn write_some(&mut self, most: usize) -> usize {
         let Self { models, changed, .. } = self;
@@ -114,6 +119,7 @@ impl Sharing {
 
     /// Documents of the models that changed since the last call; one without text is to be deleted.
     pub(super) fn take_documents(&mut self) -> BTreeMap<String, Option<String>> {
+        self.changed.begin();
         self.write_some(usize::MAX);
         self.changed.take_written()
     }

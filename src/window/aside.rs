@@ -146,7 +146,7 @@ impl Windows {
         if asides.waiting.is_empty() && batch.len() > FEW {
             asides.put(batch, *closed, subjects);
         }
-        asides.settle_some(subjects, most)
+        asides.settle_some(subjects, most) || batch.len() > FEW
     }
 
     /// Adds what waits to the counts, which must come before anybody reads them.

@@ -8,7 +8,7 @@
 //! Rows are taken plan by plan. Cut points and counters of thousands of models are in no cache when the turn comes to one of
 //! them, so the more models there are, the more rows wait: then what is fetched for one row serves the next ones too.
 //!
-//! Bound: [`MOST`] rows and [`WORDS`] words, 42 MB in all, whatever the number of versions, and 0.3 MB for few; there are three,
+//! Bound: [`MOST`] rows and [`WORDS`] words, 78 MB in all, whatever the number of versions, and 0.3 MB for few; there are three,
 //! two of which may stand aside (`aside.rs`). A full batch does, or is counted at once if it is small.
 
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use crate::reference::Layout;
 /// Rows that may wait whatever their plans: those of one batch of records, which the nearer caches hold.
 const FEW_PLANS: usize = 1_024;
 /// Rows that may wait for each plan.
-const EACH: usize = 16;
+const EACH: usize = 32;
 /// Rows that may wait.
-const MOST: usize = 163_840;
+const MOST: usize = 327_680;
 /// Values that may wait.
-const WORDS: usize = 4_194_304;
+const WORDS: usize = 8_388_608;
 /// Rows that are looked up together: so many stay in the nearest cache.
 const BLOCK: usize = 64;
 /// Rows that are looked up each by itself.

@@ -258,7 +258,7 @@ impl Windows {
         }
     }
 
-    /// Plans of every version, for the checkpoint.
+    /// Plans of every version.
     pub fn plans(&self) -> impl Iterator<Item = (&str, &str, &Plans)> {
         self.versions.iter().map(|state| (&*state.model, &*state.version, &state.plans))
     }

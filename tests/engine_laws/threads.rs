@@ -32,7 +32,7 @@ fn settings() -> config::Config {
 kafka: { bootstrap: "127.0.0.1:9", topics: [t] }
 windows: { pane: 10m, horizons: [{ length: 1h, every: 30m }, { length: 3h, every: 1h }], lateness: 10m, min_rows: 20 }
 segments: { field: place }
-monitor: { verdicts: both }
+monitor: { verdicts: both, sequential: [{ detector: adwin, on: amount }], latency: { objective_ms: 30, target: 0.99 } }
 alerts: { fire_after: 1, of_last: 1, route: { group_wait: 0s, repeat_interval: 2h } }
 sinks: [{ name: w, type: webhook, url: "http://localhost/" }]
 "#;
@@ -49,11 +49,12 @@ fn values(draw: &mut impl FnMut(u64) -> i64, shift: i64) -> (i64, i64, &'static 
 }
 
 fn reference() -> Arc<Reference> {
-    let (mut draw, mut csv) = (random(5), "ts,amount,age,colour,score,place\n".to_owned());
+    let (mut draw, mut csv) = (random(5), "ts,amount,age,colour,score,latency_ms,place\n".to_owned());
     for row in 0..BASELINE * EACH {
         let (amount, age, colour, score, place) = values(&mut draw, 0);
         let ts = BEGIN - 2 * BASELINE * HOUR + row * HOUR / EACH;
-        writeln!(csv, "{ts},{amount},{age},{colour},{score},{place}").expect("a string");
+        let latency = (amount + age) / 150;
+        writeln!(csv, "{ts},{amount},{age},{colour},{score},{latency},{place}").expect("a string");
     }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("baseline.csv");
@@ -103,6 +104,7 @@ fn judged(reference: &Arc<Reference>, threads: usize, steps: usize) -> Brought {
     let (mut brought, mut stored) = (Brought::default(), Restored::default());
     let mut engine = started(reference, threads, stored.clone());
     let (mut draw, mut offset) = (random(9), 0);
+    let mut shown = engine.alert_views();
     for minute in 0..HOURS * 60 {
         let shift = if minute >= ONSET * 60 { 900 } else { 0 };
         for model in (0..MODELS).filter(|model| (minute + model) % (60 / EACH) == 0) {
@@ -111,7 +113,8 @@ fn judged(reference: &Arc<Reference>, threads: usize, steps: usize) -> Brought {
             let (amount, age, colour, score, place) =
                 values(&mut draw, if model % 3 == 0 { 0 } else { shift });
             let json = format!(
-                r#"{{"model":"model-{model}","version":"1.0.0","ts":{ts},"features":{{"amount":{amount},"age":{age},"colour":"{colour}","place":"{place}"}},"prediction":{{"score":{score}}},"segment":{{"place":"{place}"}}}}"#
+                r#"{{"model":"model-{model}","version":"1.0.0","ts":{ts},"features":{{"amount":{amount},"age":{age},"colour":"{colour}","place":"{place}"}},"prediction":{{"score":{score}}},"latency_ms":{},"segment":{{"place":"{place}"}}}}"#,
+                (amount + age) / 150
             );
             let record = Record {
                 topic: "t",
@@ -141,6 +144,10 @@ fn judged(reference: &Arc<Reference>, threads: usize, steps: usize) -> Brought {
                 Standing::Idle => break,
             }
         }
+        // Between edges alerts are shown as they were unless it is said that they changed.
+        let views = engine.alert_views();
+        assert!(engine.take_alerts_changed() || views == shown, "minute {minute}");
+        shown = views;
         if minute % 30 == 29 {
             let checkpoint = engine.checkpoint();
             brought.checkpoints.push(checkpoint.clone());
@@ -169,7 +176,7 @@ fn edges_that_are_judged_by_any_number_of_threads_bring_the_same_bit_for_bit() {
         let kind = name.split('/').next().unwrap_or_default();
         *documents.entry(kind.to_owned()).or_default() += 1;
     }
-    for kind in ["watch", "watch-windows", "alerts", "alert-groups"] {
+    for kind in ["watch", "watch-windows", "alerts", "alert-groups", "sequential", "burn", "sharing"] {
         assert!(documents.get(kind).is_some_and(|count| *count > 50), "{kind}: {documents:?}");
     }
     assert!(alone.checkpoints.iter().map(|checkpoint| checkpoint.outbox.len()).sum::<usize>() > 50);

@@ -97,14 +97,14 @@ fn rows_that_wait_at_an_edge_count_in_it_however_many_steps_that_takes() {
     }
 }
 
-/// More models than fill a batch of which a checkpoint would count too many rows at once.
+/// So many models that a batch of theirs is too large to be counted at once, and is full before a minute is over.
 const MANY: usize = 1_100;
 
 /// Rows of a minute of each model, and minutes.
-const ROWS: i64 = 20;
+const ROWS: i64 = 40;
 const MINUTES: i64 = 5;
 
-/// Rows of each model at the end, before which no edge comes any more: as many as a batch holds.
+/// Rows of each model at the end, before which no edge comes any more: more than a checkpoint counts at once.
 const MORE: i64 = 16;
 
 /// How rows are counted: at once, since their keys are unusual, or in batches.
@@ -114,8 +114,15 @@ enum Way {
     InBatches { steps: usize, ahead: bool },
 }
 
-/// What was judged, and the panes in the end. All models take turns, and one row in eleven is of two minutes before.
-fn counted(way: Way) -> (Vec<WindowView>, Vec<PaneRow>) {
+/// What was judged, the panes when all was read, and what was judged after that.
+struct Counted {
+    windows: Vec<WindowView>,
+    panes: Vec<PaneRow>,
+    last: Vec<WindowView>,
+}
+
+/// All models take turns, and one row in eleven is of two minutes before.
+fn counted(way: Way) -> Counted {
     let mut config = settings();
     config.windows.correction = Span::from_mins(10);
     let mut engine = engine_with(&config);
@@ -128,7 +135,7 @@ fn counted(way: Way) -> (Vec<WindowView>, Vec<PaneRow>) {
         }
         for model in 0..MANY {
             let (minute, late) = ((row / ROWS).min(MINUTES - 1), if offset % 11 == 0 { 2 } else { 0 });
-            let at = START + (minute - late).max(0) * MINUTE + row % ROWS * 3_000;
+            let at = START + (minute - late).max(0) * MINUTE + row % ROWS * 1_400;
             let x = (offset * 7 + row) % 10;
             let json = format!(
                 r#"{{"{key}":0,"model":"m-{model}","version":"1.0.0","ts":{at},"features":{{"x":{x},"country":"DE"}},"segment":{{"country":"DE"}}}}"#
@@ -147,17 +154,23 @@ fn counted(way: Way) -> (Vec<WindowView>, Vec<PaneRow>) {
     }
     let mut panes = engine.checkpoint().panes;
     panes.sort_by_key(|row| (row.subject, row.pane));
+    for minutes in 0..30 {
+        send(&mut engine, &mut offset, 0, START + (MINUTES + minutes) * MINUTE);
+    }
+    let last = engine.advance(NOW, usize::MAX).0.windows;
+    assert!(last.len() > MANY, "the latest panes and all the long windows: {}", last.len());
     assert_eq!(engine.law().counted, offset.unsigned_abs(), "{:?}", engine.law());
-    (windows, panes)
+    Counted { windows, panes, last }
 }
 
 #[test]
 fn rows_of_full_batches_stand_aside_and_count_as_one_by_one() {
-    let (windows, panes) = counted(Way::AtOnce);
-    assert!(windows.len() > 2 * MANY && panes.len() > 2 * MANY, "{} {}", windows.len(), panes.len());
+    let at_once = counted(Way::AtOnce);
+    assert!(at_once.windows.len() > 2 * MANY && at_once.panes.len() > 2 * MANY);
     let in_batches = counted(Way::InBatches { steps: usize::MAX, ahead: false });
-    assert!(in_batches.0 == windows, "the same rows are in each window");
-    assert!(in_batches.1 == panes);
+    assert!(in_batches.windows == at_once.windows, "the same rows are in each window");
+    assert!(in_batches.panes == at_once.panes && in_batches.last == at_once.last);
     let in_steps = counted(Way::InBatches { steps: 2, ahead: true });
-    assert!(in_steps.1 == panes, "while an edge is under way, and ahead of a checkpoint");
+    assert!(in_steps.panes == at_once.panes, "while an edge is under way, and ahead of a checkpoint");
+    assert!(in_steps.last == at_once.last, "what amended closed panes is in the totals once");
 }

@@ -1,6 +1,6 @@
 //! Checkpoints as the loop sees them: when one is due, that it is under way, and what it means that it failed.
 
-use super::{EngineLoop, LEAVE_PATIENCE};
+use super::{EngineLoop, LEAVE_PATIENCE, Turn};
 use crate::app::wall_clock;
 use crate::engine::{Checkpoint, Position, Trouble, TroubleKind};
 use crate::fault::{Place, reach};
@@ -33,9 +33,9 @@ impl EngineLoop {
 
     /// Offers a checkpoint when one is due: by time, or at once when somebody is to be told. Gives whether a new one was
     /// taken, or rows were counted ahead of it.
-    pub(super) fn begin_checkpoint(&mut self, now: Millis) -> anyhow::Result<bool> {
+    pub(super) fn begin_checkpoint(&mut self, now: Millis) -> anyhow::Result<Turn> {
         if self.under_way.is_some() {
-            return Ok(false);
+            return Ok(Turn::Nothing);
         }
         let is_new = self.failed.is_none();
         let checkpoint = match self.failed.take() {
@@ -44,14 +44,14 @@ impl EngineLoop {
             Some((checkpoint, retry_at)) if now >= retry_at => checkpoint,
             Some(waiting) => {
                 self.failed = Some(waiting);
-                return Ok(false);
+                return Ok(Turn::Nothing);
             }
             None => {
                 if !self.would_take_checkpoint(now) {
-                    return Ok(false);
+                    return Ok(Turn::Nothing);
                 }
                 if self.engine.settle_ahead() {
-                    return Ok(true);
+                    return Ok(Turn::Counting);
                 }
                 self.dirty_since = None;
                 self.urgent = false;
@@ -66,7 +66,7 @@ impl EngineLoop {
             Err(NotTaken::Busy(checkpoint)) => self.failed = Some((checkpoint, now)),
             Err(NotTaken::Ended) => return Err(StoreError::Stopped.into()),
         }
-        Ok(is_new)
+        Ok(if is_new { Turn::Checkpoint } else { Turn::Nothing })
     }
 
     pub(super) fn settle_checkpoint(&mut self, now: Millis) -> anyhow::Result<()> {

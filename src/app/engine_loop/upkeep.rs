@@ -135,6 +135,11 @@ impl EngineLoop {
         if token.is_some() && token == self.registry_token {
             return;
         }
+        if self.engine.settle_ahead() {
+            // A catalog counts all that waits.
+            self.due.registry = now;
+            return;
+        }
         match self.show_registry().and_then(|()| Ok(catalog::entries(&self.registry, &mut self.references)?))
         {
             Ok(entries) => {

@@ -279,3 +279,7 @@ pub fn slices_worth_watching(rows: &[(Slice, u64)], all: u64) -> Vec<Slice> {
     };
     rows.iter().filter(enough).map(|(slice, _)| slice.clone()).collect()
 }
+
+#[cfg(test)]
+#[path = "calibrate_tests.rs"]
+mod tests;
