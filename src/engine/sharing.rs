@@ -200,10 +200,7 @@ mod tests {
         }
         let stored = sharing.take_documents();
         let mut restored = Sharing::new(HOUR, 24 * HOUR, 48 * HOUR);
-        stored
-            .iter()
-            .filter_map(|(_, text)| text.as_deref())
-            .for_each(|text| restored.restore(text).unwrap());
+        stored.values().filter_map(Option::as_deref).for_each(|text| restored.restore(text).unwrap());
         assert_eq!(format!("{:?}", restored.models), format!("{:?}", sharing.models));
         // Whoever is known keeps its budget, and whoever is not leaves with its document.
         sharing.retain(|model| model == "m");
