@@ -2,10 +2,14 @@
 //! the time of the prediction, the same in any order and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "labels/classes.rs"]
+mod classes;
 #[path = "labels/figures.rs"]
 mod figures;
 #[path = "labels/leaving.rs"]
 mod leaving;
+#[path = "labels/provisional.rs"]
+mod provisional;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
@@ -305,16 +309,27 @@ fn run_in(
         seen.told.extend(progress.notifications.into_iter().map(|one| one.key + &one.summary));
         engine = between(engine);
     }
+    engine.weigh_labels();
     (seen.joins, seen.labels) = (engine.joins(), engine.labels());
     (seen, engine)
 }
 
-fn restart(mut engine: Engine, settings: &Config, stored: &mut Restored) -> Engine {
+fn restart(engine: Engine, settings: &Config, stored: &mut Restored) -> Engine {
+    restart_with(engine, settings, stored, reference())
+}
+
+fn restart_with(
+    mut engine: Engine,
+    settings: &Config,
+    stored: &mut Restored,
+    reference: Arc<Reference>,
+) -> Engine {
     apply(stored, engine.checkpoint());
     let mut restarted = Engine::new(settings);
-    restarted.restore(stored.clone(), |_| Some(reference())).expect("its own documents");
-    restarted.set_catalog(&catalog());
+    restarted.restore(stored.clone(), |_| Some(Arc::clone(&reference))).expect("its own documents");
+    restarted.set_catalog(&catalog_of(reference));
     (0..2).for_each(|partition| restarted.assign("t", partition, None));
+    [&mut engine, &mut restarted].into_iter().for_each(Engine::weigh_labels);
     assert_eq!((restarted.joins(), restarted.labels()), (engine.joins(), engine.labels()));
     restarted
 }

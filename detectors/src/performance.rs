@@ -8,13 +8,17 @@
 //! unknown.
 
 pub mod calibration;
+pub mod classes;
 pub mod classification;
 pub mod confusion;
+pub mod delay_curve;
 pub mod ranking;
 pub mod regression;
 
 pub use calibration::{CalibrationBins, ProbabilityState};
+pub use classes::{ClassConfusion, OfClass};
 pub use classification::{ClassificationMetrics, ClassificationState};
 pub use confusion::Confusion;
+pub use delay_curve::{DelayCurve, Weighted};
 pub use ranking::{Area, Within};
 pub use regression::{RegressionMetrics, RegressionScale, RegressionState};

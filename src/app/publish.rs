@@ -82,6 +82,7 @@ impl Publisher {
         last_checkpoint_at: Option<Millis>,
     ) {
         let actions = engine.action_views();
+        engine.weigh_labels();
         let status = StatusView {
             queues,
             outbox,

@@ -160,8 +160,8 @@ fn count_plain(
     let outcome = windows.observe_usual(version, partition, usual, ts, place.now);
     place.observed(&outcome, ts, windows);
     if outcome == Outcome::Counted && scanned.label != Found::Absent {
-        let (score, label) = (scanned.score.scalar(payload), scanned.label.scalar(payload));
-        labels.observe_labelled(windows, score.as_ref(), label.as_ref(), ts);
+        let fields = [scanned.score, scanned.prediction, scanned.label].map(|field| field.scalar(payload));
+        labels.observe_labelled(windows, fields.each_ref().map(Option::as_ref), ts);
     }
     Some(outcome)
 }

@@ -12,7 +12,7 @@ use crate::monitor::calibrated::{Counted, ModelWatch, PERFORMANCE_WINDOWS, Place
 use crate::reference::{Layout, Outcome, Slice};
 use crate::subject::Millis;
 use crate::view::{EstimateView, JoinView, LabelsView};
-use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows, outcome, truth};
+use crate::window::{FinalWindow, Join, JoinSettings, Predicted, WindowSettings, Windows};
 
 /// Predictions with their labels, in windows of prediction time.
 pub(super) const PERFORMANCE_WATCH: Kind = Kind {
@@ -22,6 +22,9 @@ pub(super) const PERFORMANCE_WATCH: Kind = Kind {
     make: ModelWatch::of_performance,
     tells: |_| true,
 };
+
+/// References whose provisional labels are weighed at a time: some milliseconds of work.
+const WEIGHED_AT_ONCE: usize = 100;
 
 /// The join, and the watches over what it brings.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ impl Labels {
                 complete: settings.complete,
                 window_ms,
                 grace: windows.correction + windows.pane_ms,
+                show_categories: config.monitor.show_categories,
             }),
             watches: Watches::new(&config.monitor, PERFORMANCE_WATCH),
             estimates: BTreeMap::new(),
@@ -99,17 +103,20 @@ impl Labels {
     pub(super) fn observe_labelled(
         &mut self,
         windows: &Windows,
-        score: Option<&Scalar<'_>>,
-        label: Option<&Scalar<'_>>,
+        [score, prediction, label]: [Option<&Scalar<'_>>; 3],
         at: Millis,
     ) {
-        let Some((score, label)) = score.zip(label) else { return };
+        let [score, prediction, label] = [score, prediction, label].map(|field| field.map(Scalar::value));
+        let Some(label) = label else { return };
         let Some((names, plan)) = windows.version_of_last().zip(windows.plan_of_last()) else { return };
-        let joint = &plan.reference.joint;
-        let Some(terms) = &joint.residual else { return };
-        let column = &plan.reference.columns[terms.score];
-        let cell = Some(column.slot(score.value())).filter(|slot| *slot < column.binning.cells());
-        if let Some((score, label)) = truth(score.value()).zip(outcome(joint, label.value())) {
+        if !plan.has_outcomes() {
+            return;
+        }
+        let column = plan.reference.joint.residual.as_ref().map(|terms| &plan.reference.columns[terms.score]);
+        let cell = column.zip(score).and_then(|(column, score)| {
+            Some(column.slot(score)).filter(|slot| *slot < column.binning.cells())
+        });
+        if let Some((score, label)) = plan.said(score, prediction).zip(plan.came_true(label)) {
             self.join.labelled(names, plan, cell, Outcome { score, label }, at);
         }
     }
@@ -123,7 +130,8 @@ impl Labels {
         at: Millis,
     ) {
         if !event.is_feedback() && event.label.is_some() {
-            return self.observe_labelled(windows, event.score.as_ref(), event.label.as_ref(), at);
+            let fields = [event.score.as_ref(), event.prediction.as_ref(), event.label.as_ref()];
+            return self.observe_labelled(windows, fields, at);
         }
         let Some(id) = event.id.as_deref().filter(|id| !id.is_empty()) else { return };
         if !self.concern(windows) {
@@ -132,12 +140,13 @@ impl Labels {
         let segment = windows.segment_of(event);
         let Some((model, version, plan, cells)) = windows.last_counted() else { return };
         if event.is_feedback() {
-            let joint = &plan.reference.joint;
-            let label = event.label.as_ref().and_then(|label| outcome(joint, label.value()));
+            let label = event.label.as_ref().and_then(|label| plan.came_true(label.value()));
             if let Some(label) = label {
                 self.join.fed_back(&named.model, id, label, at);
             }
-        } else if let Some(score) = event.score.as_ref().and_then(|score| truth(score.value())) {
+        } else if let Some(score) =
+            plan.said(event.score.as_ref().map(Scalar::value), event.prediction.as_ref().map(Scalar::value))
+        {
             let segment = segment.as_deref();
             self.join.predicted(Predicted { model, version, plan, cells, segment, score, id, at });
         }
@@ -155,6 +164,12 @@ impl Engine {
     #[must_use]
     pub fn labels(&self) -> Vec<LabelsView> {
         self.labels.join.versions()
+    }
+
+    /// Weighs the labels of windows that still wait for some, for a bounded number of versions: what [`Engine::labels`] then
+    /// shows of them as provisional.
+    pub fn weigh_labels(&mut self) {
+        self.labels.join.weigh(WEIGHED_AT_ONCE);
     }
 
     /// Performance expected of the latest window of each version, without labels.
@@ -185,7 +200,9 @@ impl Engine {
     pub(super) fn judge_labels(&mut self, labels: &FinalLabels, progress: &mut Progress) {
         let FinalLabels { window, coverage } = labels;
         self.feed_late_errors(window, progress);
-        let judged = self.labels.watches.verdicts() != Verdicts::Classical;
+        // Of several classes there is nothing whose mean the baseline's windows would show: their errors were fed above.
+        let compared = window.plan.reference.joint.residual.is_some();
+        let judged = compared && self.labels.watches.verdicts() != Verdicts::Classical;
         if judged && *coverage >= self.windows.settings().min_coverage {
             self.judge_performance(window, *coverage, progress);
         }

@@ -152,6 +152,17 @@ families! {
         performance_bound: GaugeVec [model version figure side] "Lower and upper end of the interval at 95 % of a figure of that window: accuracy, precision, recall, specificity, roc_auc or mae.";
         performance_certified_bound: GaugeVec [model version figure side] "Lowest and highest roc_auc and average_precision of that window, whatever the order of scores within cells of the baseline.";
         performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";
+        provisional_accuracy: GaugeVec [model version] "Share of right decisions in windows that still wait for labels, each label standing for those of its class that are late; as the next ones, shown and never judged.";
+        provisional_precision: GaugeVec [model version] "Share of right ones among the decisions of those windows that said yes.";
+        provisional_recall: GaugeVec [model version] "Share of what came true in those windows of which the score said so.";
+        provisional_specificity: GaugeVec [model version] "Share of what did not come true in those windows of which the score did not say so.";
+        provisional_f1: GaugeVec [model version] "Harmonic mean of precision and recall in those windows.";
+        provisional_positive_share: GaugeVec [model version] "Share of labels of 1 in those windows.";
+        provisional_mae: GaugeVec [model version] "Mean absolute error of a number in those windows.";
+        provisional_rmse: GaugeVec [model version] "Root of the mean squared error in those windows.";
+        provisional_bias: GaugeVec [model version] "Mean of score minus label in those windows.";
+        provisional_bound: GaugeVec [model version figure side] "Lower and upper end of the interval at 95 % of the provisional accuracy.";
+        provisional_effective_labels: GaugeVec [model version] "As many labels that stand for one prediction each would say as much as those windows have.";
         estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
         estimated_precision: GaugeVec [model version] "Share of right ones that they let expect among the positives.";
         estimated_recall: GaugeVec [model version] "Share of what comes true that they let expect to be found.";

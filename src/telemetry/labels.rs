@@ -3,7 +3,7 @@
 use prometheus::GaugeVec;
 
 use super::families::Families;
-use crate::view::{EstimateView, Interval, LabelsView, PerformanceView, StatusView};
+use crate::view::{EstimateView, Interval, LabelsView, PerformanceView, ProvisionalView, StatusView};
 
 /// Shows the labels of every version in place of the last look.
 pub(super) fn show(families: &Families, status: &StatusView) {
@@ -18,6 +18,9 @@ pub(super) fn show(families: &Families, status: &StatusView) {
             let share = labels.provisional_labelled as f64 / labels.provisional_predictions as f64;
             set(&families.label_coverage_ratio, subject, Some("provisional"), Some(share));
         }
+        if let Some(view) = &labels.provisional {
+            provisional(families, subject, view);
+        }
         if let Some(latest) = &labels.latest {
             performance(families, labels, latest);
         }
@@ -26,7 +29,7 @@ pub(super) fn show(families: &Families, status: &StatusView) {
 }
 
 /// Every family that is shown here.
-fn all(families: &Families) -> [&GaugeVec; 34] {
+fn all(families: &Families) -> [&GaugeVec; 45] {
     [
         &families.labels_waiting,
         &families.labels_early,
@@ -52,6 +55,17 @@ fn all(families: &Families) -> [&GaugeVec; 34] {
         &families.performance_bound,
         &families.performance_certified_bound,
         &families.performance_window_end_timestamp_seconds,
+        &families.provisional_accuracy,
+        &families.provisional_precision,
+        &families.provisional_recall,
+        &families.provisional_specificity,
+        &families.provisional_f1,
+        &families.provisional_positive_share,
+        &families.provisional_mae,
+        &families.provisional_rmse,
+        &families.provisional_bias,
+        &families.provisional_bound,
+        &families.provisional_effective_labels,
         &families.estimated_accuracy,
         &families.estimated_precision,
         &families.estimated_recall,
@@ -104,6 +118,23 @@ fn performance(families: &Families, labels: &LabelsView, latest: &PerformanceVie
     let certified =
         [("roc_auc", latest.roc_auc_certified), ("average_precision", latest.average_precision_certified)];
     bounds(&families.performance_certified_bound, subject, &certified);
+}
+
+fn provisional(families: &Families, subject: [&str; 2], view: &ProvisionalView) {
+    let figures = [
+        (&families.provisional_accuracy, view.accuracy),
+        (&families.provisional_precision, view.precision),
+        (&families.provisional_recall, view.recall),
+        (&families.provisional_specificity, view.specificity),
+        (&families.provisional_f1, view.f1),
+        (&families.provisional_positive_share, view.positive_share),
+        (&families.provisional_mae, view.mae),
+        (&families.provisional_rmse, view.rmse),
+        (&families.provisional_bias, view.bias),
+        (&families.provisional_effective_labels, Some(view.effective)),
+    ];
+    figures.iter().for_each(|(family, value)| set(family, subject, None, *value));
+    bounds(&families.provisional_bound, subject, &[("accuracy", view.accuracy_interval)]);
 }
 
 fn estimated(families: &Families, estimate: &EstimateView) {

@@ -13,7 +13,7 @@ use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
     AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, EventShapesView, Interval,
     JoinView, LabelsView, LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView,
-    PositionView, QueueView, ReferenceView, StatusView, TargetView, VerdictView, WindowView,
+    PositionView, ProvisionalView, QueueView, ReferenceView, StatusView, TargetView, VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -110,6 +110,13 @@ fn status() -> StatusView {
             version: "1.0.0".into(),
             provisional_predictions: 8,
             provisional_labelled: 2,
+            provisional: Some(ProvisionalView {
+                effective: 1.5,
+                accuracy: Some(0.875),
+                accuracy_interval: Some(Interval { lower: 0.25, upper: 0.9375 }),
+                recall: Some(0.625),
+                ..ProvisionalView::default()
+            }),
             latest: Some(PerformanceView {
                 predictions: 10,
                 labelled: 9,
@@ -282,6 +289,7 @@ fn intervals_of_figures_have_two_ends() {
         ("performance_bound", "accuracy", "0.8", "0.95"),
         ("performance_certified_bound", "roc_auc", "0.84", "0.86"),
         ("estimated_bound", "accuracy", "0.87", "0.93"),
+        ("provisional_bound", "accuracy", "0.25", "0.9375"),
     ] {
         for (side, value) in [("lower", lower), ("upper", upper)] {
             let line = format!(

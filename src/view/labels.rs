@@ -53,7 +53,8 @@ pub struct PerformanceView {
     /// Mean of its square: the Brier score, where labels are 0 and 1.
     pub mean_squared_residual: Option<f64>,
     /// Share of right decisions, a score from 0.5 on saying yes; absent, as all down to `calibration_error`, unless labels are
-    /// 0 and 1.
+    /// 0 and 1. Where they name one of several classes there are accuracy, MCC, and of precision, recall and F1 the means over
+    /// the classes.
     pub accuracy: Option<f64>,
     /// Wilson's interval of it at 95 %, as of the other rates.
     pub accuracy_interval: Option<Interval>,
@@ -105,6 +106,60 @@ pub struct PerformanceView {
     pub delay_p90: Option<f64>,
     /// The delay that 99 % of the labels do not exceed.
     pub delay_p99: Option<f64>,
+    /// Each class of several, where `monitor.show_categories` allows their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassView>,
+}
+
+/// How well one class of several is told from the others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClassView {
+    /// Its name.
+    pub class: String,
+    /// Predictions whose label it is.
+    pub came: u64,
+    /// Predictions that said it.
+    pub said: u64,
+    /// Share of right ones among those that said it; absent if none did.
+    pub precision: Option<f64>,
+    /// Share of its own of which the prediction said so; absent if it never came.
+    pub recall: Option<f64>,
+}
+
+/// What the labels so far say of windows that still wait for some. Each label stands for as many predictions as there are
+/// for one that is labelled by now, by how late labels of its class were in final windows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct ProvisionalView {
+    /// First instant of the oldest of these windows, inclusive.
+    pub start: Millis,
+    /// Last instant of the latest, exclusive.
+    pub end: Millis,
+    /// Predictions in them.
+    pub predictions: u64,
+    /// Those with a label.
+    pub labelled: u64,
+    /// As many labels that stand for one prediction each would say as much.
+    pub effective: f64,
+    /// Share of right decisions; as below absent where labels are numbers.
+    pub accuracy: Option<f64>,
+    /// Wilson's interval of it at 95 %, for `effective` labels.
+    pub accuracy_interval: Option<Interval>,
+    /// Share of right ones among the decisions that said yes; absent, as the next four, unless labels are 0 and 1.
+    pub precision: Option<f64>,
+    /// Share of what came true of which the score said so.
+    pub recall: Option<f64>,
+    /// Share of what did not come true of which the score said so.
+    pub specificity: Option<f64>,
+    /// Harmonic mean of precision and recall.
+    pub f1: Option<f64>,
+    /// Share of labels of 1.
+    pub positive_share: Option<f64>,
+    /// Mean absolute error of a number; absent, as the next two, where labels are classes.
+    pub mae: Option<f64>,
+    /// Root of the mean squared error.
+    pub rmse: Option<f64>,
+    /// Mean of score minus label.
+    pub bias: Option<f64>,
 }
 
 impl PerformanceView {
@@ -172,6 +227,8 @@ pub struct LabelsView {
     pub provisional_predictions: u64,
     /// Those of them with a label.
     pub provisional_labelled: u64,
+    /// What these labels say of all of them; absent until final windows have shown how late labels come.
+    pub provisional: Option<ProvisionalView>,
     /// The latest window that was judged.
     pub latest: Option<PerformanceView>,
 }

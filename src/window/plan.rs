@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Windows;
+use super::join::tells_classes;
 use super::pairs::Pairs;
 use super::pane::Size;
 use super::rows::RowShape;
@@ -25,6 +26,8 @@ pub struct Plan {
     features: HashMap<Box<str>, usize>,
     feature_columns: Vec<usize>,
     roles: [Option<usize>; 3],
+    /// Whether predictions and labels name one of several classes.
+    pub(super) classes: bool,
 }
 
 impl Plan {
@@ -47,6 +50,7 @@ impl Plan {
             features,
             feature_columns,
             roles,
+            classes: tells_classes(&reference),
             reference,
         }
     }

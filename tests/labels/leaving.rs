@@ -15,14 +15,29 @@ fn nothing_stays_of_a_model_that_left_the_registry() {
     apply(&mut stored, engine.checkpoint());
     let kept =
         |stored: &Restored, of: &str| stored.documents.keys().filter(|name| name.starts_with(of)).count();
-    for of in ["alerts/", "performance-watch/", "performance-watch-windows/", "watch/", "watch-windows/"] {
+    for of in [
+        "alerts/",
+        "performance-watch/",
+        "performance-watch-windows/",
+        "watch/",
+        "watch-windows/",
+        "labels/delays/",
+    ] {
         assert!(kept(&stored, of) > 0, "{of}: {:?}", stored.documents.keys());
     }
     assert_eq!(engine.joins().len(), 1);
 
     engine.set_catalog(&[]);
     apply(&mut stored, engine.checkpoint());
-    for of in ["alerts/", "performance-watch", "watch", "labels/pane", "labels/prediction", "labels/early"] {
+    for of in [
+        "alerts/",
+        "performance-watch",
+        "watch",
+        "labels/pane",
+        "labels/prediction",
+        "labels/early",
+        "labels/delays",
+    ] {
         assert_eq!(kept(&stored, of), 0, "{of}: {:?}", stored.documents.keys());
     }
     assert_eq!((engine.joins().len(), engine.labels().len()), (0, 0));

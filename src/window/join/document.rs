@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anchorwatch_detectors::performance::DelayCurve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::Error as _;
@@ -20,11 +21,16 @@ pub const PREFIX: &str = "labels/";
 
 const STATE: &str = "labels/state";
 const PANES: &str = "labels/pane/";
+const DELAYS: &str = "labels/delays/";
 const PREDICTIONS: &str = "labels/prediction/";
 const EARLY: &str = "labels/early/";
 
 pub(super) fn pane_name(lane: u32, start: Millis) -> String {
     format!("{PANES}{lane}/{start}")
+}
+
+pub(super) fn delays_name(lane: u32) -> String {
+    format!("{DELAYS}{lane}")
 }
 
 /// Names of the documents of a model from which everything was removed.
@@ -64,6 +70,9 @@ impl Join {
             documents.extend(chunks(EARLY, name, &mut model.early));
         }
         for (number, lane) in &mut self.lanes {
+            if std::mem::take(&mut lane.delays_changed) {
+                documents.push((delays_name(*number), json(&(number, &lane.delays))));
+            }
             for start in std::mem::take(&mut lane.dirty) {
                 let text = lane.panes.get(&start).and_then(|pane| json(&(number, start, pane)));
                 documents.push((pane_name(*number, start), text));
@@ -134,6 +143,14 @@ impl Join {
             let (number, start, pane): (u32, Millis, Pane) = serde_json::from_str(text)?;
             match self.lanes.get_mut(&number) {
                 Some(lane) => _ = lane.panes.insert(start, pane),
+                None => _ = self.gone.insert(name.to_owned()),
+            }
+            return Ok(());
+        }
+        if name.starts_with(DELAYS) {
+            let (number, delays): (u32, DelayCurve) = serde_json::from_str(text)?;
+            match self.lanes.get_mut(&number) {
+                Some(lane) => lane.delays = delays,
                 None => _ = self.gone.insert(name.to_owned()),
             }
             return Ok(());

@@ -2,21 +2,26 @@
 
 use anchorwatch_detectors::distributions::{ProportionInterval, normal_isf};
 use anchorwatch_detectors::performance::ranking::{average_precision, roc_auc, roc_auc_standard_error};
-use anchorwatch_detectors::performance::{Area, Within};
+use anchorwatch_detectors::performance::{Area, OfClass, Within};
 
 use super::pane::{Lane, Pane};
 use super::tally::Tally;
 use super::target::Target;
 use crate::reference::Moment;
 use crate::subject::Millis;
-use crate::view::{Interval, PerformanceView};
+use crate::view::{ClassView, Interval, PerformanceView};
 
 /// Of a hundred intervals this share holds the truth, as far as chance goes.
-const CONFIDENCE: f64 = 0.95;
+pub(super) const CONFIDENCE: f64 = 0.95;
 
 impl Lane {
-    /// Figures of a judged window.
-    pub(super) fn figures(&self, (start, end): (Millis, Millis), pane: &Pane) -> PerformanceView {
+    /// Figures of a judged window; `named` also those of each class.
+    pub(super) fn figures(
+        &self,
+        (start, end): (Millis, Millis),
+        pane: &Pane,
+        named: bool,
+    ) -> PerformanceView {
         let mut all = pane.settled.clone();
         all.merge(&pane.inline);
         let counts = self.counts(&all);
@@ -40,12 +45,42 @@ impl Lane {
         };
         match self.target {
             Target::Classes => all.of_probabilities(&all.of_ranks(&all.of_decisions(view))),
+            Target::Several => {
+                let classes = if named { self.of_each_class(&all) } else { Vec::new() };
+                PerformanceView { classes, ..all.of_classes(view) }
+            }
             Target::Number(_) => all.of_errors(view),
         }
+    }
+
+    /// How well each class of the baseline is told from the others.
+    fn of_each_class(&self, all: &Tally) -> Vec<ClassView> {
+        let view = |one: OfClass| {
+            Some(ClassView {
+                class: self.classes.name(one.class)?.to_owned(),
+                came: one.came,
+                said: one.said,
+                precision: one.precision(),
+                recall: one.recall(),
+            })
+        };
+        all.classes.classes().into_iter().filter_map(view).collect()
     }
 }
 
 impl Tally {
+    fn of_classes(&self, view: PerformanceView) -> PerformanceView {
+        PerformanceView {
+            accuracy: self.classes.accuracy(),
+            accuracy_interval: self.classes.accuracy_interval(CONFIDENCE).map(interval),
+            precision: self.classes.precision(),
+            recall: self.classes.recall(),
+            f1: self.classes.f1(),
+            mcc: self.classes.matthews(),
+            ..view
+        }
+    }
+
     /// Nothing if the counts contradict each other: early versions of the program kept no more than what was wrong.
     fn of_decisions(&self, view: PerformanceView) -> PerformanceView {
         let confusion = self.decisions.confusion();
@@ -86,7 +121,7 @@ impl Tally {
             roc_auc_certified: area.map(certified),
             average_precision: precision.map(|area| area.value),
             average_precision_certified: precision.map(certified),
-            ..*view
+            ..view.clone()
         }
     }
 
@@ -96,7 +131,7 @@ impl Tally {
         PerformanceView {
             log_loss: all.and_then(|all| all.log_loss()),
             calibration_error: all.and_then(|all| all.expected_error()),
-            ..*view
+            ..view.clone()
         }
     }
 
@@ -117,7 +152,7 @@ impl Tally {
     }
 }
 
-fn interval(ProportionInterval { low, high }: ProportionInterval) -> Interval {
+pub(super) fn interval(ProportionInterval { low, high }: ProportionInterval) -> Interval {
     Interval { lower: low, upper: high }
 }
 

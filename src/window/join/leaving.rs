@@ -15,6 +15,7 @@ impl Join {
         for number in &gone {
             if let Some(lane) = self.lanes.remove(number) {
                 self.gone.extend(lane.panes.keys().map(|start| document::pane_name(*number, *start)));
+                self.gone.insert(document::delays_name(*number));
             }
         }
         self.dirty |= !gone.is_empty();
@@ -62,6 +63,7 @@ impl Join {
         let unused: Vec<u32> = unused.map(|(number, _)| *number).collect();
         for number in unused {
             self.lanes.remove(&number);
+            self.gone.insert(document::delays_name(number));
             self.dirty = true;
         }
     }

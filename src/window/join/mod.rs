@@ -15,11 +15,13 @@
 //! column that the residual is multiplied with. There is one pane per version and window within `wait`, of a few kB and 50
 //! bytes a segment.
 
+mod coded;
 mod decisions;
 mod document;
 mod figures;
 mod leaving;
 mod pane;
+mod provisional;
 mod tally;
 mod target;
 mod views;
@@ -35,6 +37,7 @@ use super::Plan;
 use crate::reference::{Joint, Outcome, Reference, ResidualTerms, Slice};
 use crate::subject::Millis;
 
+pub(super) use coded::tells_classes;
 pub use decisions::Decisions;
 pub use document::PREFIX as JOIN_DOCUMENTS;
 
@@ -60,6 +63,8 @@ pub struct JoinSettings {
     pub window_ms: Millis,
     /// How long after the watermark an event may still come.
     pub grace: Millis,
+    /// Whether names of classes may be shown.
+    pub show_categories: bool,
 }
 
 /// A prediction that was counted.
@@ -75,7 +80,7 @@ pub struct Predicted<'a> {
     pub cells: &'a [usize],
     /// Value of the segment field, if the traffic is split by one.
     pub segment: Option<&'a str>,
-    /// The model's output.
+    /// The model's output, as [`Plan::said`] has it.
     pub score: f64,
     /// Identity.
     pub id: &'a str,
@@ -192,21 +197,21 @@ impl Join {
     /// Whether labels of events counted with this plan are joined.
     #[must_use]
     pub fn concerns(&self, plan: &Plan) -> bool {
-        self.settings.max > 0 && plan.reference.joint.residual.is_some()
+        self.settings.max > 0 && plan.has_outcomes()
     }
 
     /// Takes in a prediction whose label is not known yet.
     pub fn predicted(&mut self, seen: Predicted<'_>) {
-        let Some(terms) = seen.plan.reference.joint.residual.as_ref().filter(|_| self.settings.max > 0)
-        else {
+        if !self.concerns(seen.plan) {
             return;
-        };
+        }
+        let terms = seen.plan.reference.joint.residual.as_ref();
         self.dirty = true;
         let lane = self.lane(seen.model, seen.version, seen.plan);
         let window = window_of(seen.at, self.settings.window_ms);
         let slice = seen.segment.and_then(|value| place_of(&seen.plan.reference, value));
-        let prediction =
-            Prediction { at: seen.at, score: seen.score, lane, cells: compact(terms, seen.cells, slice) };
+        let cells = terms.map(|terms| compact(terms, seen.cells, slice)).unwrap_or_default();
+        let prediction = Prediction { at: seen.at, score: seen.score, lane, cells };
         let id = hash(seen.id);
         let model = self.models.entry(seen.model.to_owned()).or_default();
         if model.predictions.contains(id) {
@@ -246,7 +251,7 @@ impl Join {
         }
         let lane = self.lane(model, version, plan);
         let Some(lane) = self.lanes.get_mut(&lane) else { return };
-        let target = lane.target;
+        let (target, outcome) = (lane.target, lane.outcome(outcome));
         if let Some(pane) = lane.pane(window) {
             pane.inline.add_figures((&plan.reference.joint, target), score_cell, outcome);
             self.dirty = true;
@@ -286,6 +291,7 @@ impl Join {
         of_model.fates.joined += 1;
         let Some(lane) = lanes.get_mut(&prediction.lane) else { return };
         let (plan, target) = (Arc::clone(&lane.plan), lane.target);
+        let outcome = lane.outcome(Outcome { score: prediction.score, label: early.label });
         let Some(pane) = lane.pane(window_of(prediction.at, settings.window_ms)) else { return };
         let window = window_of(early.at.max(prediction.at), settings.window_ms);
         let tally = if edge.is_some_and(|edge| window + settings.window_ms <= edge) {
@@ -295,7 +301,6 @@ impl Join {
         };
         let joint = &plan.reference.joint;
         expand(joint, &prediction.cells, plan.layout.columns(), cells);
-        let outcome = Outcome { score: prediction.score, label: early.label };
         let slice = slice_of(joint, &prediction.cells);
         tally.add((joint, target), cells, slice, outcome, early.at - prediction.at);
     }
@@ -389,7 +394,8 @@ impl Join {
         let end = start + window_ms;
         lane.next = end;
         let counts = lane.counts(&pane.settled);
-        lane.latest = Some(lane.figures((start, end), &pane));
+        lane.learn_delays(&pane.settled);
+        lane.latest = Some(lane.figures((start, end), &pane, self.settings.show_categories));
         Some(FinalWindow {
             model: lane.model.clone(),
             version: lane.version.clone(),

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use anchorwatch_detectors::performance::DelayCurve;
 use serde::{Deserialize, Serialize};
 
+use super::coded::Classes;
 use super::tally::Tally;
 use super::target::Target;
-use crate::reference::{Layout, Slice};
+use crate::reference::{Layout, Outcome, Slice};
 use crate::subject::Millis;
-use crate::view::PerformanceView;
+use crate::view::{PerformanceView, ProvisionalView};
 use crate::window::Plan;
 
 /// One window of prediction time.
@@ -46,11 +48,18 @@ pub(super) struct Lane {
     pub(super) version: String,
     pub(super) plan: Arc<Plan>,
     pub(super) target: Target,
+    pub(super) classes: Classes,
     /// Windows that start before this one are judged.
     pub(super) next: Millis,
     pub(super) panes: BTreeMap<Millis, Pane>,
     pub(super) dirty: BTreeSet<Millis>,
     pub(super) latest: Option<PerformanceView>,
+    /// How late labels were in windows that are final.
+    pub(super) delays: DelayCurve,
+    pub(super) delays_changed: bool,
+    /// What the labels of windows that are not final say, and the edge at which they said it.
+    pub(super) provisional: Option<ProvisionalView>,
+    pub(super) weighed_at: Option<Millis>,
 }
 
 impl Lane {
@@ -59,11 +68,16 @@ impl Lane {
             model: model.to_owned(),
             version: version.to_owned(),
             target: Target::of(&plan.reference),
+            classes: Classes::of(&plan.reference),
             plan,
             next: Millis::MIN,
             panes: BTreeMap::new(),
             dirty: BTreeSet::new(),
             latest: None,
+            delays: DelayCurve::default(),
+            delays_changed: false,
+            provisional: None,
+            weighed_at: None,
         }
     }
 
@@ -78,6 +92,15 @@ impl Lane {
         }
         self.dirty.insert(start);
         Some(self.panes.entry(start).or_default())
+    }
+
+    /// Score and label as they are counted: of several classes their numbers.
+    pub(super) fn outcome(&self, outcome: Outcome) -> Outcome {
+        if self.classes.is_empty() {
+            return outcome;
+        }
+        let (said, came) = self.classes.numbered(outcome);
+        Outcome { score: f64::from(said), label: f64::from(came) }
     }
 
     pub(super) fn settle(&mut self, edge: Millis, window_ms: Millis) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anchorwatch_detectors::counts::merge;
 use anchorwatch_detectors::latency;
-use anchorwatch_detectors::performance::{ProbabilityState, RegressionState};
+use anchorwatch_detectors::performance::{ClassConfusion, ProbabilityState, RegressionState};
 use serde::{Deserialize, Serialize};
 
 use super::decisions::{Decisions, class};
@@ -21,6 +21,9 @@ pub(super) struct Tally {
     pub(super) terms: Vec<u64>,
     /// Delays of the labels, by bucket: those of latencies, with a second for a millisecond.
     pub(super) delays: BTreeMap<usize, u64>,
+    /// Those of labels of 1 among them; of none that earlier versions of this program counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) delays_of_1: BTreeMap<usize, u64>,
     /// By the place of a slice: the two counters of the residual's mean.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) slices: BTreeMap<u16, [u64; 2]>,
@@ -36,6 +39,9 @@ pub(super) struct Tally {
     /// Errors of numbers; of none that earlier versions counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) errors: Option<RegressionState>,
+    /// Decisions among several classes.
+    #[serde(default, skip_serializing_if = "ClassConfusion::is_empty")]
+    pub(super) classes: ClassConfusion,
 }
 
 impl Tally {
@@ -62,6 +68,9 @@ impl Tally {
         });
         if let Some(bucket) = latency::bucket(delay.max(0) as f64 / 1_000.0) {
             *self.delays.entry(bucket).or_default() += 1;
+            if target == Target::Classes && class(outcome) == Some(true) {
+                *self.delays_of_1.entry(bucket).or_default() += 1;
+            }
         }
     }
 
@@ -88,6 +97,13 @@ impl Tally {
             let errors = self.errors.get_or_insert_with(|| RegressionState::new(scale));
             return errors.add(outcome.label, outcome.score);
         }
+        if target == Target::Several {
+            // Numbers of classes.
+            let (said, came) = (outcome.score as u16, outcome.label as u16);
+            self.classes.add(said, came);
+            let wrong = u64::from(said != came);
+            return self.decisions.merge(Decisions { all: 1, wrong, ..Decisions::default() });
+        }
         let Some(truth) = class(outcome) else { return };
         self.decisions.add(outcome);
         if (0.0..=1.0).contains(&outcome.score) {
@@ -106,6 +122,10 @@ impl Tally {
         for (bucket, count) in &other.delays {
             *self.delays.entry(*bucket).or_default() += count;
         }
+        for (bucket, count) in &other.delays_of_1 {
+            *self.delays_of_1.entry(*bucket).or_default() += count;
+        }
+        self.classes.merge(&other.classes);
         for (place, terms) in &other.slices {
             merge(self.slices.entry(*place).or_default(), terms);
         }

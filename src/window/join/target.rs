@@ -1,8 +1,9 @@
-//! What a model is to foretell: one of two classes, or a number, in units of its baseline.
+//! What a model is to foretell: one of two classes, one of several, or a number, in units of its baseline.
 
 use anchorwatch_detectors::binning::{Binning, NumericBinning};
 use anchorwatch_detectors::performance::RegressionScale;
 
+use super::coded::tells_classes;
 use crate::reference::{Layout, Reference};
 
 /// What the labels of a version are.
@@ -10,6 +11,8 @@ use crate::reference::{Layout, Reference};
 pub(super) enum Target {
     /// 0 and 1.
     Classes,
+    /// Numbers of several classes, by name.
+    Several,
     /// Numbers, whose errors are summed in this unit.
     Number(RegressionScale),
 }
@@ -17,6 +20,9 @@ pub(super) enum Target {
 impl Target {
     /// As the baseline has it: the same for every window that was counted with this reference.
     pub(super) fn of(reference: &Reference) -> Self {
+        if tells_classes(reference) {
+            return Self::Several;
+        }
         let Some(terms) = &reference.joint.residual else { return Self::Classes };
         let column = reference.columns.get(terms.label);
         let Some(Binning::Numeric(knots)) = column.map(|column| &column.binning) else {

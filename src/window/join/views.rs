@@ -34,6 +34,7 @@ impl Join {
                 version: lane.version.clone(),
                 provisional_predictions: 0,
                 provisional_labelled: 0,
+                provisional: None,
                 latest: None,
             });
             let ended =
@@ -42,6 +43,7 @@ impl Join {
                 view.provisional_predictions += pane.seen;
                 view.provisional_labelled += pane.settled.labelled;
             }
+            view.provisional = lane.provisional.clone().or(view.provisional.take());
             view.latest = lane.latest.clone().or(view.latest.take());
         }
         views.into_values().collect()
