@@ -16,7 +16,7 @@ mod window;
 pub use action::{ActionView, ActionsView, HeldView};
 pub use alert::{AlertState, AlertStateError, AlertView, SilenceState, SilenceView};
 pub use board::Board;
-pub use labels::{EstimateView, Interval, JoinView, LabelsView, PerformanceView};
+pub use labels::{ClassShare, EstimateView, Interval, JoinView, LabelsView, PerformanceView};
 pub use outbox::{
     DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
 };

@@ -1,18 +1,23 @@
-//! Performance before any label is known: what the scores of a window let expect, if the relation of score and label is
-//! still that of the baseline (confidence-based performance estimation).
+//! Performance before any label is known: what the scores and predictions of a window let expect, if one relation is
+//! still that of the baseline: that of score and label (confidence-based estimates, losses by cells), or that of label and
+//! prediction (label shift).
 //!
-//! The calibration is fitted once, when a reference is made, on the baseline's labels per cell of the score. A window then
-//! needs nothing but its counts of the score. By the same labels chance has a band: where the figures of so many predictions
-//! will lie, if the estimate is right.
+//! What is needed of the baseline is learned once, when a reference is made ([`learn`]). A window then needs nothing but its
+//! counts of score and prediction. By the labels of the baseline chance has a band: where the figures of so many
+//! predictions will lie, if the estimate is right.
+
+pub mod learn;
 
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::estimate::cbpe::estimate_cells;
+use anchorwatch_detectors::estimate::loss_by_cells::expected_loss;
 use anchorwatch_detectors::estimate::sampling_error::{SamplingErrors, roc_auc_cells};
-use anchorwatch_detectors::estimate::{Isotonic, Trust};
+use anchorwatch_detectors::estimate::thresholded_confidence::{mean_confidence, mean_entropy};
+use anchorwatch_detectors::estimate::{ConfidenceThreshold, Isotonic, Trust, label_shift};
 use anchorwatch_detectors::performance::Confusion;
 
-use crate::reference::{Reference, Role, Sampling};
-use crate::view::{EstimateView, Interval, Level, WindowView};
+use crate::reference::{Calibration, ClassOutcomes, Column, Reference, Role, Sampling};
+use crate::view::{ClassShare, EstimateView, Interval, Level, WindowView};
 
 /// Score from which a prediction counts as positive.
 const DECISION: f64 = 0.5;
@@ -22,8 +27,7 @@ const BAND: f64 = 3.0;
 
 /// The share of positives that each cell of the score stands for, from the baseline's negatives and positives per cell.
 /// Never falls from cell to cell. `None` without labels.
-#[must_use]
-pub fn calibrated_scores(outcomes: &[[u64; 2]]) -> Option<Vec<f64>> {
+fn calibrated_scores(outcomes: &[[u64; 2]]) -> Option<Vec<f64>> {
     let used = || outcomes.iter().enumerate().filter(|(_, [negatives, positives])| negatives + positives > 0);
     // The place of a cell stands for its score: only the order matters.
     let places: Vec<f64> = used().map(|(cell, _)| cell as f64).collect();
@@ -33,34 +37,82 @@ pub fn calibrated_scores(outcomes: &[[u64; 2]]) -> Option<Vec<f64>> {
     Some((0..outcomes.len()).map(|cell| fit.apply(cell as f64)).collect())
 }
 
-/// What the counts of a window let expect; `None` if the reference has no calibrated score between 0 and 1, or the window
-/// no scores. `windows` are the verdicts on the same window: an estimate is at risk if a feature or the score drifts.
+/// What the counts of a window let expect; `None` if the baseline had no labels to learn from, its score is to be a
+/// probability and is not between 0 and 1, or the window has nothing to go by. `windows` are the verdicts on the same
+/// window: an estimate is at risk if a feature or the score drifts.
 #[must_use]
 pub fn estimate(reference: &Reference, counts: &[u64], windows: &[WindowView]) -> Option<EstimateView> {
     let calibration = reference.calibration.as_ref()?;
-    let probabilities = calibration.calibrated_scores.as_ref()?;
-    let column = reference.columns.iter().position(|column| column.role == Role::Score)?;
-    let Binning::Numeric(knots) = &reference.columns.get(column)?.binning else { return None };
-    let cells = reference.live_layout().column(counts, column).cells;
-    let scores: Vec<f64> = (0..cells.len()).map(|cell| middle(knots.knots(), cell)).collect();
-    let within = |(score, count): (&f64, &u64)| *count == 0 || (0.0..=1.0).contains(score);
-    if cells.len() != probabilities.len() || !scores.iter().zip(cells).all(within) {
-        return None;
-    }
     let at_risk = windows.iter().any(is_drifting);
     let trust = if at_risk { Trust::CalibrationAtRisk } else { Trust::Trusted };
-    let decided: Vec<bool> = scores.iter().map(|score| *score >= DECISION).collect();
-    let estimate = estimate_cells(cells, probabilities, &decided, trust);
-    let squared = |((score, p), count): ((&f64, &f64), &u64)| {
-        *count as f64 * (p * (1.0 - score).powi(2) + (1.0 - p) * score.powi(2))
-    };
-    let brier: f64 = scores.iter().zip(probabilities).zip(cells).map(squared).sum();
+    let scores = ScoreCells::of(reference, counts);
+    let scores = scores.as_ref();
+    let figures = scores
+        .and_then(|scores| of_two_classes(calibration, scores, trust))
+        .or_else(|| of_several_classes(reference, calibration, counts, scores))
+        .or_else(|| of_a_number(calibration, scores?))?;
     let whole = windows.first()?;
-    let view = EstimateView {
+    Some(EstimateView {
         model: whole.model.clone(),
         version: whole.version.clone(),
         start: whole.start,
         end: whole.end,
+        calibration_at_risk: at_risk,
+        ..figures
+    })
+}
+
+/// The cells of the score: what each stands for, and how many predictions of the window it has.
+struct ScoreCells<'a> {
+    middles: Vec<f64>,
+    counts: &'a [u64],
+}
+
+impl<'a> ScoreCells<'a> {
+    /// `None` if the reference has no score that is a number.
+    fn of(reference: &Reference, counts: &'a [u64]) -> Option<Self> {
+        let (column, score) = column_of(reference, Role::Score)?;
+        let middles = middles(score)?;
+        Some(Self { middles, counts: reference.live_layout().column(counts, column).cells })
+    }
+
+    /// Whether all predictions have a score between 0 and 1.
+    fn are_probabilities(&self) -> bool {
+        self.middles.iter().zip(self.counts).all(|(score, count)| *count == 0 || (0.0..=1.0).contains(score))
+    }
+
+    fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+fn column_of(reference: &Reference, role: Role) -> Option<(usize, &Column)> {
+    reference.columns.iter().enumerate().find(|(_, column)| column.role == role)
+}
+
+/// What each cell of a numeric column stands for.
+fn middles(column: &Column) -> Option<Vec<f64>> {
+    let Binning::Numeric(knots) = &column.binning else { return None };
+    Some((0..column.binning.cells()).map(|cell| middle(knots.knots(), cell)).collect())
+}
+
+/// Labels of 0 and 1, or of a positive class and the rest.
+fn of_two_classes(calibration: &Calibration, scores: &ScoreCells<'_>, trust: Trust) -> Option<EstimateView> {
+    let probabilities = calibration.calibrated_scores.as_ref()?;
+    let ScoreCells { middles, counts } = scores;
+    if counts.len() != probabilities.len() || !scores.are_probabilities() {
+        return None;
+    }
+    let decided: Vec<bool> = middles.iter().map(|score| *score >= DECISION).collect();
+    let estimate = estimate_cells(counts, probabilities, &decided, trust);
+    let squared = |((score, p), count): ((&f64, &f64), &u64)| {
+        *count as f64 * (p * (1.0 - score).powi(2) + (1.0 - p) * score.powi(2))
+    };
+    let brier: f64 = middles.iter().zip(probabilities).zip(*counts).map(squared).sum();
+    let all = estimate.count as f64;
+    let thresholded =
+        |threshold: &ConfidenceThreshold| threshold.accuracy(&confidences(middles, probabilities), counts);
+    let view = EstimateView {
         predictions: estimate.count,
         accuracy: estimate.accuracy(),
         precision: estimate.precision(),
@@ -69,26 +121,122 @@ pub fn estimate(reference: &Reference, counts: &[u64], windows: &[WindowView]) -
         f1: estimate.f1(),
         roc_auc: estimate.roc_auc,
         average_precision: estimate.average_precision,
-        brier: Some(brier / estimate.count as f64),
-        calibration_at_risk: at_risk,
+        brier: Some(brier / all),
+        positive_share: Some(((estimate.true_positive + estimate.false_negative) / all).clamp(0.0, 1.0)),
+        confidence: mean_confidence(counts, probabilities),
+        entropy: mean_entropy(counts, probabilities),
+        accuracy_thresholded: calibration.confidence.as_ref().and_then(thresholded),
         ..EstimateView::default()
     };
     let view = match &calibration.sampling {
-        Some(sampling) => with_bands(view, sampling),
+        Some(sampling) => under_label_shift(with_bands(view, sampling), sampling, &decided, counts),
         None => view,
     };
     (estimate.count > 0).then_some(view)
 }
 
+/// How sure the decision in each cell is: the calibrated probability that it is right.
+fn confidences(middles: &[f64], probabilities: &[f64]) -> Vec<f64> {
+    let of = |(score, p): (&f64, &f64)| if *score >= DECISION { *p } else { 1.0 - p };
+    middles.iter().zip(probabilities).map(of).collect()
+}
+
+/// Adds what decisions say if only the share of positives has changed.
+fn under_label_shift(
+    view: EstimateView,
+    sampling: &Sampling,
+    decided: &[bool],
+    counts: &[u64],
+) -> EstimateView {
+    let Confusion { true_positive, false_positive, false_negative, true_negative } = sampling.decisions;
+    let positives: u64 =
+        counts.iter().zip(decided).filter(|(_, decided)| **decided).map(|(count, _)| count).sum();
+    let table = [[true_negative, false_negative], [false_positive, true_positive]];
+    let shift = label_shift(&table, &[view.predictions.saturating_sub(positives), positives]);
+    EstimateView {
+        accuracy_label_shift: shift.as_ref().map(|shift| shift.accuracy),
+        positive_share_label_shift: shift.as_ref().and_then(|shift| shift.shares.get(1).copied()),
+        ..view
+    }
+}
+
+/// Labels of several classes: by the confidence of the predicted class, and by the classes that are predicted.
+fn of_several_classes(
+    reference: &Reference,
+    calibration: &Calibration,
+    counts: &[u64],
+    scores: Option<&ScoreCells<'_>>,
+) -> Option<EstimateView> {
+    let classes = calibration.classes.as_ref()?;
+    let by_score = scores.and_then(|scores| by_confidence(calibration, classes, scores));
+    let (column, prediction) = column_of(reference, Role::Prediction)?;
+    let predicted = reference.live_layout().column(counts, column).cells;
+    // Classes begin with the categories of the prediction, in their order; what it did not know then has no class.
+    let known = prediction.binning.cells().saturating_sub(1).min(classes.names.len());
+    let mut of_classes: Vec<u64> = predicted.get(..known)?.to_vec();
+    of_classes.resize(classes.names.len(), 0);
+    let shift = label_shift(&classes.confusion, &of_classes);
+    if by_score.is_none() && shift.is_none() {
+        return None;
+    }
+    let view = by_score
+        .unwrap_or_else(|| EstimateView { predictions: of_classes.iter().sum(), ..EstimateView::default() });
+    let share = |(class, share): (&String, &f64)| ClassShare { class: class.clone(), share: *share };
+    Some(EstimateView {
+        accuracy_label_shift: shift.as_ref().map(|shift| shift.accuracy),
+        class_shares_label_shift: shift
+            .map(|shift| classes.names.iter().zip(&shift.shares).map(share).collect())
+            .unwrap_or_default(),
+        ..view
+    })
+}
+
+fn by_confidence(
+    calibration: &Calibration,
+    classes: &ClassOutcomes,
+    scores: &ScoreCells<'_>,
+) -> Option<EstimateView> {
+    let right = classes.calibrated_right.as_ref()?;
+    let total = scores.total();
+    if right.len() != scores.counts.len() || total == 0 || !scores.are_probabilities() {
+        return None;
+    }
+    let mean = |values: &[f64]| {
+        let sum: f64 = scores.counts.iter().zip(values).map(|(count, value)| *count as f64 * value).sum();
+        Some((sum / total as f64).clamp(0.0, 1.0))
+    };
+    let accuracy = mean(right);
+    let outcomes =
+        Confusion { true_positive: classes.right, false_positive: classes.wrong, ..Confusion::default() };
+    let threshold = calibration.confidence.as_ref();
+    Some(EstimateView {
+        predictions: total,
+        accuracy,
+        accuracy_band: band(accuracy, SamplingErrors::new(&outcomes, total).accuracy),
+        accuracy_thresholded: threshold.and_then(|one| one.accuracy(right, scores.counts)),
+        confidence: mean(&scores.middles),
+        ..EstimateView::default()
+    })
+}
+
+/// Labels that are numbers.
+fn of_a_number(calibration: &Calibration, scores: &ScoreCells<'_>) -> Option<EstimateView> {
+    let loss = expected_loss(calibration.losses.as_ref()?, scores.counts)?;
+    Some(EstimateView {
+        predictions: loss.count,
+        mae: Some(loss.mae),
+        rmse: Some(loss.rmse),
+        ..EstimateView::default()
+    })
+}
+
 /// How far chance goes in figures of decisions, from the baseline's negatives and positives per cell of the score. `None`
 /// without labels.
-#[must_use]
-pub fn sampling(reference: &Reference, outcomes: &[[u64; 2]]) -> Option<Sampling> {
-    let score = reference.columns.iter().find(|column| column.role == Role::Score)?;
-    let Binning::Numeric(knots) = &score.binning else { return None };
+fn sampling(reference: &Reference, outcomes: &[[u64; 2]]) -> Option<Sampling> {
+    let middles = middles(column_of(reference, Role::Score)?.1)?;
     let mut decisions = Confusion::default();
-    for (cell, [negatives, positives]) in outcomes.iter().enumerate() {
-        let (came, did_not) = match middle(knots.knots(), cell) >= DECISION {
+    for (middle, [negatives, positives]) in middles.iter().zip(outcomes) {
+        let (came, did_not) = match *middle >= DECISION {
             true => (&mut decisions.true_positive, &mut decisions.false_positive),
             false => (&mut decisions.false_negative, &mut decisions.true_negative),
         };
@@ -98,6 +246,19 @@ pub fn sampling(reference: &Reference, outcomes: &[[u64; 2]]) -> Option<Sampling
     let of_class = |class: usize| outcomes.iter().map(|counts| counts[class]).collect::<Vec<u64>>();
     let roc_auc = roc_auc_cells(&of_class(1), &of_class(0), 1);
     (decisions.total() > 0).then_some(Sampling { decisions, roc_auc })
+}
+
+/// From which confidence on as many decisions stand as were right, from the baseline's negatives and positives per cell of
+/// the score and the shares that [`calibrated_scores`] gives. `None` without labels.
+fn confidence_threshold(
+    reference: &Reference,
+    outcomes: &[[u64; 2]],
+    calibrated: &[f64],
+) -> Option<ConfidenceThreshold> {
+    let middles = middles(column_of(reference, Role::Score)?.1)?;
+    let decisions = sampling(reference, outcomes)?.decisions;
+    let counts: Vec<u64> = outcomes.iter().map(|[negatives, positives]| negatives + positives).collect();
+    ConfidenceThreshold::learn(&confidences(&middles, calibrated), &counts, decisions.accuracy()?)
 }
 
 /// Adds the bands.
@@ -136,55 +297,12 @@ pub(super) fn middle(knots: &[f64], cell: usize) -> f64 {
     }
 }
 
-/// Whether labels of this value are those of two classes.
-#[must_use]
-pub fn class_of(label: f64) -> Option<usize> {
-    match label {
-        0.0 => Some(0),
-        1.0 => Some(1),
-        _ => None,
-    }
-}
-
 /// Counters of each cell of the score by class, for [`calibrated_scores`]; empty if the reference has no score.
-#[must_use]
-pub fn outcome_cells(reference: &Reference) -> Vec<[u64; 2]> {
+fn outcome_cells(reference: &Reference) -> Vec<[u64; 2]> {
     let score = reference.columns.iter().find(|column| column.role == Role::Score);
     let numeric = score.filter(|column| matches!(column.binning, Binning::Numeric(_)));
     vec![[0; 2]; numeric.map_or(0, |column| column.binning.cells())]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_middle_of_a_cell_is_its_cut_point_or_half_way_between_two() {
-        let knots = [0.25, 0.75];
-        let middles: Vec<f64> = (0..5).map(|cell| middle(&knots, cell)).collect();
-        assert_eq!(middles, [0.25, 0.25, 0.5, 0.75, 0.75]);
-    }
-
-    #[test]
-    fn calibrated_scores_never_fall_and_reach_into_cells_without_labels() {
-        let shares = calibrated_scores(&[[10, 0], [0, 0], [4, 6], [6, 4], [0, 5]]).expect("labels");
-        assert_eq!((shares[0], shares[2], shares[3], shares[4]), (0.0, 0.5, 0.5, 1.0));
-        assert!((0.0..=0.5).contains(&shares[1]) && shares.is_sorted());
-        assert_eq!(calibrated_scores(&[[0, 0]]), None);
-    }
-
-    #[test]
-    fn bands_are_three_standard_errors_of_so_many_predictions() {
-        let view =
-            EstimateView { predictions: 400, accuracy: Some(0.7), f1: Some(0.99), ..EstimateView::default() };
-        let decisions =
-            Confusion { true_positive: 30, false_positive: 10, false_negative: 20, true_negative: 40 };
-        let seen = with_bands(view, &Sampling { decisions, roc_auc: Some(0.5) });
-        let away = 3.0 * (0.7f64 * 0.3 / 400.0).sqrt();
-        let accuracy = seen.accuracy_band.expect("a band");
-        assert!((accuracy.lower - 0.7 + away).abs() < 1e-12 && (accuracy.upper - 0.7 - away).abs() < 1e-12);
-        let f1 = seen.f1_band.expect("a band");
-        assert!(f1.lower < 0.99 && f1.upper == 1.0, "no share is above 1");
-        assert_eq!((seen.recall_band, seen.roc_auc_band), (None, None), "nothing was expected of them");
-    }
-}
+mod tests;
