@@ -159,7 +159,8 @@ fn the_share_of_one_of_two_names_is_no_confidence_of_the_predicted_one() {
 
 #[test]
 fn of_many_classes_the_confidence_alone_is_used() {
-    let row = |i: usize| format!("c{},0.8,c{}", i % 40, if i % 5 == 0 { (i + 1) % 40 } else { i % 40 });
+    let row =
+        |i: usize| format!("c{},0.8,c{}", i % 40, if i.is_multiple_of(5) { (i + 1) % 40 } else { i % 40 });
     let reference = learned("prediction,score,label", &(0..4_000).map(row).collect::<Vec<_>>());
     let classes = reference.calibration.as_ref().and_then(|one| one.classes.clone()).unwrap();
     assert!(classes.names.is_empty() && classes.confusion.is_empty());
