@@ -21,8 +21,8 @@ use anchorwatch::event::Record;
 use anchorwatch::monitor::calibrated::{
     CALIBRATED, PERFORMANCE, PERFORMANCE_WINDOWS, Series, SeriesWindow, calibrate, joint_terms,
 };
-use anchorwatch::monitor::estimate::{calibrated_scores, outcome_cells, sampling};
-use anchorwatch::reference::{Calibration, Column, ColumnKind, Outcome, Provenance, Reference, Role, Value};
+use anchorwatch::monitor::estimate::learn::{LabelledRow, Outcomes};
+use anchorwatch::reference::{Column, ColumnKind, Outcome, Provenance, Reference, Role, Value};
 use anchorwatch::view::{AlertState, JoinView, LabelsView, Level, WindowView};
 use anchorwatch::window::WatchedVersion;
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
@@ -160,11 +160,12 @@ fn build(names: [Value<'static>; 2]) -> Reference {
         windows,
     };
     let calibration = calibrate(&reference, series);
-    let mut outcomes = outcome_cells(&reference);
-    rows.iter().for_each(|(_, cells, outcome)| outcomes[cells[1]][usize::from(outcome.label > 0.5)] += 1);
-    let calibrated_scores = calibrated_scores(&outcomes);
-    let sampling = sampling(&reference, &outcomes);
-    reference.calibration = Some(Calibration { calibrated_scores, sampling, ..calibration });
+    let mut outcomes = Outcomes::new(&reference);
+    for (_, cells, outcome) in &rows {
+        let (score, label) = (Some(outcome.score), Some(outcome.label));
+        outcomes.add(&LabelledRow { score, score_cell: cells[1], label, ..LabelledRow::default() });
+    }
+    reference.calibration = Some(outcomes.teach(&reference, calibration));
     reference
 }
 
@@ -536,6 +537,19 @@ fn performance_is_estimated_before_any_label_and_marked_when_inputs_drift() {
     let width = 6.0 * (0.75 * 0.25 / scores).sqrt();
     assert!((band.upper - band.lower - width).abs() < 0.02 && band.upper < 1.0, "{band:?} {width}");
     assert!(estimate.roc_auc_band.is_some_and(|band| band.lower > 0.6 && band.upper > 0.9), "{estimate:?}");
+    // Nothing has changed, so that whatever is taken to be fixed gives the same.
+    assert!(
+        near(estimate.accuracy_thresholded, 0.75) && near(estimate.accuracy_label_shift, 0.75),
+        "{estimate:?}"
+    );
+    let scores_0_05_to_0_95 = (0..10).map(|x| f64::from(x) / 10.0 + 0.05);
+    let entropy = scores_0_05_to_0_95.map(|p| -p * p.ln() - (1.0 - p) * (1.0 - p).ln()).sum::<f64>() / 10.0;
+    assert!(near(estimate.entropy, entropy) && near(estimate.confidence, 0.75), "{estimate:?} {entropy}");
+    assert!(near(estimate.positive_share, 0.5), "{estimate:?}");
+    assert!(
+        estimate.positive_share_label_shift.is_some_and(|share| (0.3..0.7).contains(&share)),
+        "{estimate:?}"
+    );
     // From the tenth hour on nothing but the largest value comes.
     for (_, json) in sent.partitions[0].iter_mut().filter(|(at, _)| *at >= START + 10 * HOUR) {
         for x in 0..9 {

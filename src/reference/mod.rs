@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::calibrated::{Fit, SeasonDesign, VolumeFit};
+use anchorwatch_detectors::estimate::{ConfidenceThreshold, LossGroup};
 use anchorwatch_detectors::performance::Confusion;
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +169,33 @@ pub struct Calibration {
     /// How far chance goes in figures of decisions; absent as those shares are, and in references made before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<Sampling>,
+    /// From which confidence on as many decisions stand as were right; absent without labels of classes, and in references
+    /// made before it was kept, as the next ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<ConfidenceThreshold>,
+    /// Mean errors by groups of cells of the score, where labels are numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<Vec<LossGroup>>,
+    /// How predictions of several classes came out, where labels are one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassOutcomes>,
+}
+
+/// What the labels of a baseline say of predictions of several classes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClassOutcomes {
+    /// Share of right predictions by cell of the score, never falling; absent where the score is not the confidence of the
+    /// predicted class.
+    pub calibrated_right: Option<Vec<f64>>,
+    /// Right predictions with a score.
+    pub right: u64,
+    /// Wrong ones.
+    pub wrong: u64,
+    /// Names of the classes: the categories of the prediction in their order, then those of the label that it has not. Empty,
+    /// as the next, of many classes.
+    pub names: Vec<String>,
+    /// Rows by class of the prediction (outer) and of the label.
+    pub confusion: Vec<Vec<u64>>,
 }
 
 /// What the labels of a baseline say of the sampling error of figures of any number of predictions.

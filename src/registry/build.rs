@@ -20,8 +20,7 @@ use super::series::{CountedSeries, MOST_WINDOWS, Reading, series};
 use super::source::{Source, read_error};
 use super::survey::survey;
 use crate::monitor::calibrated::{Series, assume, calibrate, joint_terms, slices_worth_watching};
-use crate::monitor::estimate::{calibrated_scores, sampling};
-use crate::reference::{Calibration, Column, Embedding, Joint, Layout, Provenance, Reference, Role, Slice};
+use crate::reference::{Column, Embedding, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
 
 /// Builds a reference from a file of baseline rows.
@@ -150,12 +149,10 @@ fn calibrate_on_windows(
         }
         (true, false) => assume(reference, series, "the baseline has no times"),
     };
-    let calibrated_scores = calibrated_scores(&counted.outcomes);
     if let Some(embedding) = reference.joint.embedding.take() {
         reference.joint.embedding = Some(learned(embedding, reference, &counted, !assumed));
     }
-    let sampling = sampling(reference, &counted.outcomes);
-    reference.calibration = Some(Calibration { calibrated_scores, sampling, ..calibration });
+    reference.calibration = Some(counted.outcomes.teach(reference, calibration));
     Ok(())
 }
 

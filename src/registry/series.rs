@@ -15,7 +15,7 @@ use super::plan::read;
 use super::source::{Cell, Field, Place, Source, Table};
 use super::time::instant;
 use crate::monitor::calibrated::SeriesWindow;
-use crate::monitor::estimate::{class_of, outcome_cells};
+use crate::monitor::estimate::learn::{LabelledRow, Outcomes};
 use crate::reference::{Column, Layout, Outcome, Reference, Role, Slice, Value};
 use crate::subject::Millis;
 
@@ -91,8 +91,8 @@ pub struct CountedSeries {
     pub term_variances: Vec<f64>,
     /// Columns of the reference that no row had a field for.
     pub absent: Vec<String>,
-    /// Rows with a label of 0 and of 1, by cell of the score; none if there are labels of another value.
-    pub outcomes: Vec<[u64; 2]>,
+    /// What labels say, by cell of the score.
+    pub outcomes: Outcomes,
 }
 
 impl CountedSeries {
@@ -175,9 +175,7 @@ struct Counter<'a> {
     segments: HashMap<String, usize>,
     versions: HashMap<String, usize>,
     spreads: Vec<Spread>,
-    outcomes: Vec<[u64; 2]>,
-    /// Labels that are neither 0 nor 1.
-    other_labels: bool,
+    outcomes: Outcomes,
     cells: Vec<usize>,
     additions: Vec<(usize, u64)>,
     terms: Vec<(usize, u64)>,
@@ -226,8 +224,7 @@ impl<'a> Counter<'a> {
                 Slice::Segment(_) => None,
             }),
             spreads: vec![Spread::default(); reading.reference.joint.terms()],
-            outcomes: outcome_cells(reading.reference),
-            other_labels: false,
+            outcomes: Outcomes::new(reading.reference),
             cells: Vec::new(),
             additions: Vec::new(),
             terms: Vec::new(),
@@ -276,15 +273,19 @@ impl<'a> Counter<'a> {
         self.terms.clear();
         self.cells.clear();
         self.additions.push((Layout::ROWS, 1));
-        let (mut score, mut label, mut score_at) = (None, None, usize::MAX);
+        let mut labelled = LabelledRow::default();
         for (position, (column, field)) in reference.columns.iter().zip(&binding.columns).enumerate() {
             let value = field.map_or(Value::Missing, |field| read(column.kind, table.cell(field, row)));
-            match column.role {
-                Role::Score => (score, score_at) = (crate::window::truth(value), column.slot(value)),
-                Role::Label => label = crate::window::outcome(&reference.joint, value),
-                Role::Feature | Role::Prediction => {}
-            }
             let slot = column.slot(value);
+            match column.role {
+                Role::Score => (labelled.score, labelled.score_cell) = (crate::window::truth(value), slot),
+                Role::Label => {
+                    labelled.label = crate::window::outcome(&reference.joint, value);
+                    labelled.label_cell = slot;
+                }
+                Role::Prediction => labelled.prediction_cell = slot,
+                Role::Feature => {}
+            }
             self.cells.push(if slot < column.binning.cells() { slot } else { usize::MAX });
             // A label that is not there yet is not a row without a label.
             if column.role != Role::Label || value != Value::Missing {
@@ -294,14 +295,8 @@ impl<'a> Counter<'a> {
         if let Some(field) = binding.latency {
             self.additions.push((latency_index(&self.layout, table.cell(field, row)), 1));
         }
-        if let Some(label) = label {
-            match (class_of(label), self.outcomes.get_mut(score_at)) {
-                (Some(class), Some(outcomes)) => outcomes[class] += 1,
-                (Some(_), None) => {}
-                (None, _) => self.other_labels = true,
-            }
-        }
-        let outcome = score.zip(label).map(|(score, label)| Outcome { score, label });
+        self.outcomes.add(&labelled);
+        let outcome = labelled.score.zip(labelled.label).map(|(score, label)| Outcome { score, label });
         let (layout, terms) = (&self.layout, &mut self.terms);
         reference.joint.add(&self.cells, outcome, |place, amount| terms.push((layout.joint(place), amount)));
         let spreads = &mut self.spreads;
@@ -360,7 +355,7 @@ impl<'a> Counter<'a> {
             window_ms: self.reading.window_ms,
             rows: self.rows,
             left_out: self.left_out,
-            outcomes: if self.other_labels { Vec::new() } else { self.outcomes },
+            outcomes: self.outcomes,
             term_variances: self.spreads.iter().map(variance).collect(),
             absent: Vec::new(),
         }

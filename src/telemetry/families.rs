@@ -172,6 +172,13 @@ families! {
         estimated_bound: GaugeVec [model version figure side] "Lower and upper end of where chance puts accuracy, precision, recall, specificity, f1 or roc_auc if the estimate is right: three standard errors.";
         estimated_roc_auc: GaugeVec [model version] "Area under the ROC curve that they let expect.";
         estimated_brier: GaugeVec [model version] "Brier score that they let expect.";
+        estimated_accuracy_thresholded: GaugeVec [model version] "Share of right predictions by average thresholded confidence: of those that are surer than a threshold of the baseline.";
+        estimated_accuracy_label_shift: GaugeVec [model version] "Share of right predictions if rows of a class are predicted as in the baseline and only the classes' shares changed.";
+        estimated_positive_share: GaugeVec [model version assumption] "Share of positives, if a score means what it did in the baseline (covariate), or if rows of a class are predicted as in it (label).";
+        estimated_confidence: GaugeVec [model version] "Mean calibrated confidence in the likelier of two classes; of several classes the mean score.";
+        estimated_entropy: GaugeVec [model version] "Mean entropy of the calibrated scores in nats: 0 is certain, 0.69 a coin.";
+        estimated_mae: GaugeVec [model version] "Mean absolute error that the scores of the latest window let expect, where labels are numbers.";
+        estimated_rmse: GaugeVec [model version] "Root of the mean squared error that they let expect.";
         estimate_calibration_at_risk: GaugeVec [model version] "1 while a feature or the score drifts, so that the estimates may no longer hold, else 0.";
         false_alarms_allowed_per_30d: GaugeVec [model version severity] "False alarms in 30 days that the model's budget allows this version at most, on average; all versions of a model add up to what is stated.";
         alarm_episodes_per_30d: GaugeVec [model version horizon severity] "Episodes of alarms in 30 days of the windows judged since the state file was created, drift or not.";

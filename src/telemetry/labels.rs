@@ -29,7 +29,7 @@ pub(super) fn show(families: &Families, status: &StatusView) {
 }
 
 /// Every family that is shown here.
-fn all(families: &Families) -> [&GaugeVec; 45] {
+fn all(families: &Families) -> [&GaugeVec; 52] {
     [
         &families.labels_waiting,
         &families.labels_early,
@@ -74,6 +74,13 @@ fn all(families: &Families) -> [&GaugeVec; 45] {
         &families.estimated_roc_auc,
         &families.estimated_average_precision,
         &families.estimated_brier,
+        &families.estimated_accuracy_thresholded,
+        &families.estimated_accuracy_label_shift,
+        &families.estimated_positive_share,
+        &families.estimated_confidence,
+        &families.estimated_entropy,
+        &families.estimated_mae,
+        &families.estimated_rmse,
         &families.estimated_bound,
         &families.estimate_calibration_at_risk,
     ]
@@ -149,9 +156,19 @@ fn estimated(families: &Families, estimate: &EstimateView) {
         (&families.estimated_roc_auc, estimate.roc_auc),
         (&families.estimated_average_precision, estimate.average_precision),
         (&families.estimated_brier, estimate.brier),
+        (&families.estimated_accuracy_thresholded, estimate.accuracy_thresholded),
+        (&families.estimated_accuracy_label_shift, estimate.accuracy_label_shift),
+        (&families.estimated_confidence, estimate.confidence),
+        (&families.estimated_entropy, estimate.entropy),
+        (&families.estimated_mae, estimate.mae),
+        (&families.estimated_rmse, estimate.rmse),
         (&families.estimate_calibration_at_risk, Some(at_risk)),
     ];
     figures.iter().for_each(|(family, value)| set(family, subject, None, *value));
+    let shares = [("covariate", estimate.positive_share), ("label", estimate.positive_share_label_shift)];
+    for (assumption, share) in shares {
+        set(&families.estimated_positive_share, subject, Some(assumption), share);
+    }
     let bands = [
         ("accuracy", estimate.accuracy_band),
         ("precision", estimate.precision_band),

@@ -155,6 +155,14 @@ fn status() -> StatusView {
             roc_auc: Some(0.8),
             average_precision: Some(0.7),
             brier: Some(0.1),
+            accuracy_thresholded: Some(0.91),
+            accuracy_label_shift: Some(0.88),
+            positive_share: Some(0.2),
+            positive_share_label_shift: Some(0.25),
+            confidence: Some(0.9),
+            entropy: Some(0.3),
+            mae: Some(1.25),
+            rmse: Some(1.5),
             ..EstimateView::default()
         }],
         alarm_rates: ["warning", "critical"].map(rate).into(),
@@ -297,6 +305,23 @@ fn intervals_of_figures_have_two_ends() {
             );
             assert!(text.contains(&line), "{line}{text}");
         }
+    }
+}
+
+#[test]
+fn estimates_say_what_they_assume() {
+    let metrics = Metrics::with_budget(1_000).expect("metrics");
+    metrics.status(Arc::new(status()));
+    let text = metrics.encode().expect("encodes");
+    let of = "model=\"fraud\",version=\"1.0.0\"";
+    for (assumption, share) in [("covariate", 0.2), ("label", 0.25)] {
+        let line =
+            format!("anchorwatch_estimated_positive_share{{assumption=\"{assumption}\",{of}}} {share}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    for (figure, value) in [("accuracy_thresholded", 0.91), ("accuracy_label_shift", 0.88), ("rmse", 1.5)] {
+        let line = format!("anchorwatch_estimated_{figure}{{{of}}} {value}\n");
+        assert!(text.contains(&line), "{line}{text}");
     }
 }
 

@@ -170,6 +170,15 @@ impl PerformanceView {
     }
 }
 
+/// A class and its share.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct ClassShare {
+    /// Name of the class.
+    pub class: String,
+    /// Share of the rows, from 0 to 1.
+    pub share: f64,
+}
+
 /// What the scores of the latest window let expect of the performance, without any label.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct EstimateView {
@@ -212,6 +221,26 @@ pub struct EstimateView {
     pub average_precision: Option<f64>,
     /// Expected Brier score.
     pub brier: Option<f64>,
+    /// Expected share of right predictions as the share of those that are surer than a threshold of the baseline; of several
+    /// classes too, as the accuracy itself.
+    pub accuracy_thresholded: Option<f64>,
+    /// Share of right predictions if rows of a class are still predicted as in the baseline, and only the number of rows per
+    /// class has changed; absent where predictions hardly tell the classes apart.
+    pub accuracy_label_shift: Option<f64>,
+    /// Expected share of positives, if a score means what it did.
+    pub positive_share: Option<f64>,
+    /// Share of positives, if rows of a class are still predicted as in the baseline.
+    pub positive_share_label_shift: Option<f64>,
+    /// The same of several classes, 32 at most; empty unless labels are one of several.
+    pub class_shares_label_shift: Vec<ClassShare>,
+    /// Mean confidence in the likelier class, from 0.5 to 1; of several classes the mean score.
+    pub confidence: Option<f64>,
+    /// Mean entropy of the two classes in nats, from 0 to 0.69.
+    pub entropy: Option<f64>,
+    /// Expected mean absolute error, where labels are numbers; in their unit, as the next.
+    pub mae: Option<f64>,
+    /// Expected root of the mean squared error.
+    pub rmse: Option<f64>,
     /// A feature or the score drifts in this window: the relation of score and label may have changed with it.
     pub calibration_at_risk: bool,
 }

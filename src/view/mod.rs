@@ -16,7 +16,9 @@ mod window;
 pub use action::{ActionView, ActionsView, HeldView};
 pub use alert::{AlertState, AlertStateError, AlertView, SilenceState, SilenceView};
 pub use board::Board;
-pub use labels::{ClassView, EstimateView, Interval, JoinView, LabelsView, PerformanceView, ProvisionalView};
+pub use labels::{
+    ClassShare, ClassView, EstimateView, Interval, JoinView, LabelsView, PerformanceView, ProvisionalView,
+};
 pub use outbox::{
     DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
 };

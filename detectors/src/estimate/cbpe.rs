@@ -14,7 +14,7 @@ use super::platt::Platt;
 /// Cells of raw scores 0, 0.001, …, 1.
 pub const SCORE_CELLS: usize = 1_001;
 /// Probabilities are summed exactly to `2^-60`.
-const UNIT: FixedPoint = FixedPoint::new(-60);
+pub(super) const UNIT: FixedPoint = FixedPoint::new(-60);
 
 /// From a raw score to a probability.
 #[derive(Debug, Clone, PartialEq)]
@@ -257,7 +257,7 @@ fn estimate(
 }
 
 /// ROC AUC and average precision of expected counts per cell, lowest scores first.
-fn areas(positives: &[f64], negatives: &[f64]) -> (Option<f64>, Option<f64>) {
+pub(super) fn areas(positives: &[f64], negatives: &[f64]) -> (Option<f64>, Option<f64>) {
     let (p, n) = (positives.iter().sum::<f64>(), negatives.iter().sum::<f64>());
     let (mut ranked, mut precision, mut found, mut false_alarms) = (0.0, 0.0, 0.0, 0.0);
     for (&pos, &neg) in positives.iter().zip(negatives).rev() {

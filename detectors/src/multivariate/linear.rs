@@ -16,6 +16,11 @@ const SWEEPS: usize = 100;
 /// ```
 #[must_use]
 pub fn solve(matrix: &[Vec<f64>], right: &[f64]) -> Option<Vec<f64>> {
+    solve_above(matrix, right, 1e-12)
+}
+
+/// The same, `None` as soon as a pivot is not above `smallest`, its rows and columns having 1 for their largest number.
+pub(crate) fn solve_above(matrix: &[Vec<f64>], right: &[f64], smallest: f64) -> Option<Vec<f64>> {
     let size = right.len();
     if matrix.len() != size || matrix.iter().any(|row| row.len() != size) {
         return None;
@@ -39,7 +44,7 @@ pub fn solve(matrix: &[Vec<f64>], right: &[f64]) -> Option<Vec<f64>> {
         let (done, rest) = rows.split_at_mut(column + 1);
         let pivot = &done[column];
         // NaN is what zero columns and rows have become.
-        if pivot[column].is_nan() || pivot[column].abs() <= 1e-12 {
+        if pivot[column].is_nan() || pivot[column].abs() <= smallest {
             return None;
         }
         for row in rest {

@@ -92,6 +92,9 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         assumptions,
         calibrated_scores: None,
         sampling: None,
+        confidence: None,
+        losses: None,
+        classes: None,
     }
 }
 
@@ -134,6 +137,9 @@ pub fn assume(
         assumptions,
         calibrated_scores: None,
         sampling: None,
+        confidence: None,
+        losses: None,
+        classes: None,
     }
 }
 

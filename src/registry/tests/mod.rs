@@ -1,6 +1,7 @@
 //! What the registry promises, as sentences.
 
 mod bad_input;
+mod estimates;
 mod flights;
 mod stages;
 
