@@ -73,8 +73,11 @@ impl Labels {
 
     /// Shows what a window that was judged lets expect of the performance, if anything.
     pub(super) fn expect(&mut self, estimate: Option<EstimateView>) {
-        self.estimates
-            .extend(estimate.map(|estimate| ((estimate.model.clone(), estimate.version.clone()), estimate)));
+        let Some(mut estimate) = estimate else { return };
+        if !self.join.settings().show_categories {
+            estimate.class_shares_label_shift.clear();
+        }
+        self.estimates.insert((estimate.model.clone(), estimate.version.clone()), estimate);
     }
 
     /// Forgets versions that are no longer watched, and models that are not known.

@@ -114,7 +114,14 @@ fn status() -> StatusView {
                 effective: 1.5,
                 accuracy: Some(0.875),
                 accuracy_interval: Some(Interval { lower: 0.25, upper: 0.9375 }),
+                precision: Some(0.75),
                 recall: Some(0.625),
+                specificity: Some(0.5),
+                f1: Some(0.25),
+                positive_share: Some(0.125),
+                mae: Some(3.5),
+                rmse: Some(4.5),
+                bias: Some(-1.5),
                 ..ProvisionalView::default()
             }),
             latest: Some(PerformanceView {

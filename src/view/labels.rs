@@ -231,7 +231,8 @@ pub struct EstimateView {
     pub positive_share: Option<f64>,
     /// Share of positives, if rows of a class are still predicted as in the baseline.
     pub positive_share_label_shift: Option<f64>,
-    /// The same of several classes, 32 at most; empty unless labels are one of several.
+    /// The same of several classes, 32 at most; empty unless labels are one of several and `monitor.show_categories` allows
+    /// their names.
     pub class_shares_label_shift: Vec<ClassShare>,
     /// Mean confidence in the likelier class, from 0.5 to 1; of several classes the mean score.
     pub confidence: Option<f64>,

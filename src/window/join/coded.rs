@@ -97,13 +97,15 @@ impl Classes {
         self.names.get(usize::from(class)).map(String::as_str)
     }
 
-    /// Numbers in place of codes. Names that the baseline does not have are one class more; of two that differ, the one that
-    /// came true is another, so that the prediction is wrong.
+    /// Numbers in place of codes. Names that the baseline does not have are one class more; where two of them differ, what came
+    /// true is another, so that the prediction is wrong.
     pub(super) fn numbered(&self, Outcome { score, label }: Outcome) -> (u16, u16) {
         let number = |code: f64| self.numbers.get(&(code as u64)).copied();
         let unknown = u16::try_from(self.names.len()).unwrap_or(u16::MAX - 1);
-        let of_label = if score == label { unknown } else { unknown.saturating_add(1) };
-        (number(score).unwrap_or(unknown), number(label).unwrap_or(of_label))
+        match (number(score), number(label)) {
+            (None, None) if score != label => (unknown, unknown.saturating_add(1)),
+            (said, came) => (said.unwrap_or(unknown), came.unwrap_or(unknown)),
+        }
     }
 }
 
@@ -125,7 +127,8 @@ mod tests {
         assert_eq!(numbered("owl", "cat"), (2, 0));
         assert_eq!(numbered("yak", "yak"), (3, 3));
         assert_eq!(numbered("yak", "gnu"), (3, 4));
-        assert_eq!(numbered("cat", "gnu"), (0, 4));
+        assert_eq!(numbered("cat", "gnu"), (0, 3));
+        assert_eq!(numbered("gnu", "cat"), (3, 0));
         assert_eq!((classes.name(2), classes.name(3)), (Some("owl"), None));
     }
 
