@@ -351,7 +351,14 @@ fn is_text(payload: &[u8], start: usize, end: usize) -> bool {
     {
         return true;
     }
-    payload.get(start..end).is_some_and(|bytes| std::str::from_utf8(bytes).is_ok())
+    let Some(bytes) = payload.get(start..end) else { return false };
+    // Identities are longer, and plain all the same; the last window reaches back over what the others left.
+    let plain = |window: &[u8; LANES]| not_ascii(window) == 0;
+    let (windows, _) = bytes.as_chunks::<LANES>();
+    if bytes.last_chunk().is_some_and(plain) && windows.iter().all(plain) {
+        return true;
+    }
+    std::str::from_utf8(bytes).is_ok()
 }
 
 /// A decimal as the nearest number.
@@ -368,4 +375,30 @@ fn scaled(unscaled: i128, scale: u32) -> f64 {
     let text = std::str::from_utf8(text.get(..64 - unwritten).unwrap_or_default());
     let number = text.ok().filter(|_| written.is_ok()).and_then(|text| text.parse().ok());
     number.unwrap_or(unscaled as f64 / 10_f64.powi(scale as i32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_text;
+
+    #[test]
+    fn texts_of_any_length_are_told_from_bytes_that_are_none() {
+        for length in 0..70 {
+            let plain = vec![b'a'; length + 20];
+            assert!(is_text(&plain, 3, 3 + length));
+            for place in 0..length {
+                let mut bytes = plain.clone();
+                bytes[3 + place] = 0xff;
+                assert!(!is_text(&bytes, 3, 3 + length), "{length} {place}");
+                let ends_it = is_text(&bytes, 3, 3 + place) && is_text(&bytes, 4 + place, 3 + length);
+                assert!(ends_it, "{length} {place}: what stands around the text does not count");
+                if place + 1 < length {
+                    bytes[3 + place..5 + place].copy_from_slice("ß".as_bytes());
+                    assert!(is_text(&bytes, 3, 3 + length), "{length} {place}");
+                    assert!(!is_text(&bytes, 3, 4 + place), "{length} {place}: half a letter");
+                }
+            }
+        }
+        assert!(!is_text(b"abc", 2, 9), "beyond the end");
+    }
 }
