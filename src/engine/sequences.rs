@@ -93,7 +93,7 @@ impl Sequences {
         let of_version = self.versions.entry(model.to_owned()).or_default();
         let of_version = of_version.entry(version.to_owned()).or_default();
         let mut decisions = Decisions::default();
-        decide(&mut decisions, event);
+        decide(&mut decisions, event, windows.plan_of_last().is_some_and(|plan| plan.names_classes()));
         if decisions.all > 0 {
             of_version.decisions.entry(pane).or_default().merge(decisions);
             self.changed.note((model.to_owned(), version.to_owned()));
@@ -274,12 +274,12 @@ impl Engine {
     }
 }
 
-/// Adds what an event with prediction and label says: by the score if the label is 0 or 1, else by the prediction, if both
-/// are of one type.
-fn decide(decisions: &mut Decisions, event: &Event<'_>) {
+/// Adds what an event with prediction and label says: by the score if the label is 0 or 1 and no class by that name, else by
+/// the prediction, if both are of one type.
+fn decide(decisions: &mut Decisions, event: &Event<'_>, by_name: bool) {
     let number = |scalar: Option<&Scalar<'_>>| scalar.and_then(|scalar| truth(scalar.value()));
     let label = number(event.label.as_ref()).filter(|label| [0.0, 1.0].contains(label));
-    if let Some((score, label)) = number(event.score.as_ref()).zip(label) {
+    if let Some((score, label)) = number(event.score.as_ref()).zip(label).filter(|_| !by_name) {
         return decisions.add(Outcome { score, label });
     }
     let wrong = match (event.prediction.as_ref(), event.label.as_ref()) {

@@ -144,3 +144,26 @@ fn a_rule_on_errors_is_fed_with_late_labels_of_several_classes() {
     assert_eq!((latest.accuracy, latest.classes.is_empty()), (Some(0.0), true));
     assert!(seen.told.iter().any(|told| told.contains("ddm")), "{:?}", seen.told);
 }
+
+#[test]
+fn a_label_that_another_kind_of_reference_reads_joins_nothing() {
+    let (sent, outcomes) = named(false);
+    let settings = settings("{ wait: 40h, complete: 1 }");
+    // From the fifteenth hour on the version has a reference that compares a score with one of the names.
+    let mut other = catalog_of(Arc::new(build([Value::Text("dog"), Value::Text("cat")])));
+    "ref-2".clone_into(&mut other[0].watched.reference_id);
+    let (mut turn, start) = (0, engine(&settings, &catalog_of(of_classes())));
+    let (seen, _) = run_in(start, &sent, &IN_STEP, |mut engine| {
+        turn += 1;
+        if turn == 20 {
+            engine.set_catalog(&other);
+        }
+        engine
+    });
+    let joined = &seen.joins[0];
+    assert!(joined.joined > 500 && joined.unmatched > 500, "{joined:?}");
+    assert_eq!(joined.joined + joined.unmatched, outcomes.len() as u64, "{joined:?}");
+    assert!(performance(&seen).is_empty(), "nothing is made of them");
+    let accuracies = seen.labels.iter().filter_map(|view| view.latest.as_ref()?.accuracy);
+    assert!(accuracies.into_iter().all(|accuracy| accuracy > 0.6), "{:?}", seen.labels);
+}

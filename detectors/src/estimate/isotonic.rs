@@ -92,6 +92,8 @@ impl Isotonic {
         let above = self.thresholds.partition_point(|&threshold| threshold < score);
         let at = |place: usize| Some((*self.thresholds.get(place)?, *self.probabilities.get(place)?));
         match (above.checked_sub(1).and_then(at), at(above)) {
+            // Within a block nothing is gained or lost by a rounding.
+            (Some(_), Some((x1, y1))) if score == x1 => y1,
             (Some((x0, y0)), Some((x1, y1))) => y0 + (y1 - y0) * ((score - x0) / (x1 - x0)),
             (Some((_, y)), None) | (None, Some((_, y))) => y,
             (None, None) => f64::NAN,

@@ -97,6 +97,7 @@ mod tests {
     fn tables_that_say_nothing_are_refused() {
         assert_eq!(label_shift(&[[1, 1], [1, 1]], &[5, 5]), None);
         assert_eq!(label_shift(&[[1_000, 995], [1_000, 1_005]], &[5, 5]), None, "nearly so");
+        assert_eq!(label_shift(&[[999, 990], [1, 10]], &[999, 1]), None, "hardly ever predicted");
         assert_eq!(label_shift(&[[3, 1], [0, 0]], &[4, 0]), None, "one class is never predicted");
         assert_eq!(label_shift(&[[3, 0], [1, 0]], &[4, 0]), None, "one class is never true");
         assert_eq!(label_shift(&[[1, 1]], &[5]), None);

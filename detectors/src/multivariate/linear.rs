@@ -16,11 +16,6 @@ const SWEEPS: usize = 100;
 /// ```
 #[must_use]
 pub fn solve(matrix: &[Vec<f64>], right: &[f64]) -> Option<Vec<f64>> {
-    solve_above(matrix, right, 1e-12)
-}
-
-/// The same, `None` as soon as a pivot is not above `smallest`, its rows and columns having 1 for their largest number.
-pub(crate) fn solve_above(matrix: &[Vec<f64>], right: &[f64], smallest: f64) -> Option<Vec<f64>> {
     let size = right.len();
     if matrix.len() != size || matrix.iter().any(|row| row.len() != size) {
         return None;
@@ -37,6 +32,24 @@ pub(crate) fn solve_above(matrix: &[Vec<f64>], right: &[f64], smallest: f64) -> 
         let largest = row.iter().take(size).fold(0.0f64, |max, x| max.max(x.abs()));
         row.iter_mut().for_each(|x| *x /= largest);
     }
+    let solution: Vec<f64> =
+        eliminated(rows, 1e-12)?.iter().zip(&scales).map(|(x, scale)| x / scale).collect();
+    solution.iter().all(|x| x.is_finite()).then_some(solution)
+}
+
+/// The same, `None` as soon as a pivot is not above `smallest`, in the matrix's own unit.
+pub(crate) fn solve_above(matrix: &[Vec<f64>], right: &[f64], smallest: f64) -> Option<Vec<f64>> {
+    let size = right.len();
+    if matrix.len() != size || matrix.iter().any(|row| row.len() != size) {
+        return None;
+    }
+    let rows = matrix.iter().zip(right).map(|(row, right)| row.iter().copied().chain([*right]).collect());
+    eliminated(rows.collect(), smallest).filter(|solution| solution.iter().all(|x| x.is_finite()))
+}
+
+/// Gauss' elimination with partial pivoting; the right side is the last column.
+fn eliminated(mut rows: Vec<Vec<f64>>, smallest: f64) -> Option<Vec<f64>> {
+    let size = rows.len();
     for column in 0..size {
         let pivot =
             (column..size).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()))?;
@@ -57,8 +70,7 @@ pub(crate) fn solve_above(matrix: &[Vec<f64>], right: &[f64], smallest: f64) -> 
         let known: f64 = (place + 1..size).map(|k| rows[place][k] * solution[k]).sum();
         solution[place] = (rows[place][size] - known) / rows[place][place];
     }
-    let solution: Vec<f64> = solution.iter().zip(&scales).map(|(x, scale)| x / scale).collect();
-    solution.iter().all(|x| x.is_finite()).then_some(solution)
+    Some(solution)
 }
 
 /// The quadratic form `d' A⁻¹ d`; `None` as for [`solve`].

@@ -13,7 +13,7 @@ use crate::latency::{bucket, bucket_bounds};
 /// Fewest labels of a class by which its delays are believed; with fewer it is as late as all labels are.
 pub const FEWEST_OF_CLASS: u64 = 30;
 
-/// Labels after which the older ones count half: the curve follows a process that becomes slower.
+/// Labels of a class after which the older ones count half: the curve follows a process that becomes slower.
 pub const MOST_LABELS: u64 = 1 << 20;
 
 /// Delays of labels that came, by class 0 or 1; labels that have no such class are 0. At most 1,024 counters.
@@ -33,10 +33,10 @@ impl DelayCurve {
         *counter = counter.saturating_add(count);
     }
 
-    /// Halves all counts, once they are many.
+    /// Halves the counts of a class that has many.
     pub fn forget(&mut self) {
-        if self.labels() > MOST_LABELS {
-            for delays in &mut self.delays {
+        for delays in &mut self.delays {
+            if delays.values().fold(0_u64, |all, count| all.saturating_add(*count)) > MOST_LABELS {
                 delays.values_mut().for_each(|count| *count /= 2);
                 delays.retain(|_, count| *count > 0);
             }
@@ -160,11 +160,11 @@ mod tests {
 
     #[test]
     fn old_labels_count_half_once_there_are_many() {
-        let mut curve = curve(&[(false, 1.0, MOST_LABELS), (true, 9.0, 1)]);
+        let mut curve = curve(&[(false, 1.0, MOST_LABELS), (false, 2.0, 1), (true, 9.0, 31)]);
         curve.forget();
-        assert_eq!(curve.labels(), MOST_LABELS / 2, "what is halved away is gone");
+        assert_eq!(curve.labels(), MOST_LABELS / 2 + 31, "the rare class keeps its own");
         curve.forget();
-        assert_eq!(curve.labels(), MOST_LABELS / 2);
+        assert_eq!(curve.labels(), MOST_LABELS / 2 + 31);
     }
 
     #[test]

@@ -12,12 +12,18 @@ use crate::window::Plan;
 use crate::window::count::{outcome, truth};
 
 /// Most classes that a baseline's label may have.
-const MOST_CLASSES: usize = 64;
+const MOST_CLASSES: usize = 32;
 
-/// Bits of a code: doubles hold it exactly.
-const CODE_BITS: u32 = 52;
+/// The least code. Codes are finite, and larger than any score or label that is a number.
+const LEAST_CODE: u64 = 0x7fe0_0000_0000_0000;
 
 impl Plan {
+    /// Whether predictions and labels name one of several classes.
+    #[must_use]
+    pub fn names_classes(&self) -> bool {
+        self.classes
+    }
+
     /// Whether events have something that a label can be compared with.
     #[must_use]
     pub fn has_outcomes(&self) -> bool {
@@ -65,7 +71,12 @@ pub(in crate::window) fn tells_classes(reference: &Reference) -> bool {
 }
 
 fn code(name: &str) -> f64 {
-    (hash(name) >> (u64::BITS - CODE_BITS)) as f64
+    f64::from_bits(LEAST_CODE | (hash(name) >> 12))
+}
+
+/// Whether this is the code of a name, and no number.
+pub(super) fn is_code(value: f64) -> bool {
+    value >= f64::from_bits(LEAST_CODE)
 }
 
 /// The classes of a baseline's label by their codes, numbered in its order.
@@ -85,7 +96,7 @@ impl Classes {
         };
         let names = categories.categories().to_vec();
         let number =
-            |(number, name): (usize, &String)| Some((code(name) as u64, u16::try_from(number).ok()?));
+            |(number, name): (usize, &String)| Some((code(name).to_bits(), u16::try_from(number).ok()?));
         Self { numbers: names.iter().enumerate().filter_map(number).collect(), names }
     }
 
@@ -97,10 +108,10 @@ impl Classes {
         self.names.get(usize::from(class)).map(String::as_str)
     }
 
-    /// Numbers in place of codes. Names that the baseline does not have are one class more; where two of them differ, what came
-    /// true is another, so that the prediction is wrong.
+    /// Numbers in place of codes. Names that the baseline does not have are one class more; where a prediction and its label are
+    /// two of them that differ, what came true is yet another, so that the prediction is wrong.
     pub(super) fn numbered(&self, Outcome { score, label }: Outcome) -> (u16, u16) {
-        let number = |code: f64| self.numbers.get(&(code as u64)).copied();
+        let number = |code: f64| self.numbers.get(&code.to_bits()).copied();
         let unknown = u16::try_from(self.names.len()).unwrap_or(u16::MAX - 1);
         match (number(score), number(label)) {
             (None, None) if score != label => (unknown, unknown.saturating_add(1)),
@@ -114,7 +125,7 @@ mod tests {
     use super::*;
 
     fn classes(names: [&str; 3]) -> Classes {
-        let numbers = names.iter().zip(0..).map(|(name, number)| (code(name) as u64, number)).collect();
+        let numbers = names.iter().zip(0..).map(|(name, number)| (code(name).to_bits(), number)).collect();
         Classes { numbers, names: names.map(str::to_owned).to_vec() }
     }
 
@@ -133,10 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_whole_numbers_that_doubles_hold() {
+    fn codes_are_told_from_numbers() {
         for name in ["", "0", "a", "a longer name of a class", "ß"] {
             let code = code(name);
-            assert!(code.fract() == 0.0 && code < 2f64.powi(52), "{name}");
+            assert!(code.is_finite() && is_code(code), "{name}");
         }
+        assert!([0.0, 1.0, -1e308, 1e300].iter().all(|number| !is_code(*number)));
     }
 }

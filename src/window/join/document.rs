@@ -116,7 +116,12 @@ impl Join {
             for stored in state.lanes {
                 if let Some(plan) = plan(&stored.model, &stored.version, &stored.reference) {
                     let lane = Lane::new(&stored.model, &stored.version, plan);
-                    let lane = Lane { next: stored.next, latest: stored.latest, ..lane };
+                    let mut latest = stored.latest;
+                    if let Some(latest) = latest.as_mut().filter(|_| !self.settings.show_categories) {
+                        // Their names were allowed when it was written.
+                        latest.classes.clear();
+                    }
+                    let lane = Lane { next: stored.next, latest, ..lane };
                     self.lanes.insert(stored.number, lane);
                 }
             }

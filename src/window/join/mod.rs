@@ -47,6 +47,9 @@ use waiting::{Chunks, Coded, take};
 /// Labels may wait for their prediction in this part of the room for predictions.
 const PART_OF_LABELS: usize = 4;
 
+/// What a pane takes in a checkpoint, nearly.
+const PANE_BYTES: usize = 4_096;
+
 /// No cell: the event had no value of the column.
 const NO_CELL: u16 = u16::MAX;
 
@@ -156,6 +159,8 @@ pub struct Join {
     models: BTreeMap<String, OfModel>,
     lanes: BTreeMap<u32, Lane>,
     last_lane: u32,
+    /// The lane whose provisional labels are weighed next.
+    weighed_next: u32,
     /// Numbers of lanes by a hash of whose they are, each to be looked at again: at most twice as many as there are lanes.
     found: HashMap<u64, u32>,
     predictions: usize,
@@ -178,6 +183,7 @@ impl Join {
             models: BTreeMap::new(),
             lanes: BTreeMap::new(),
             last_lane: 0,
+            weighed_next: 0,
             found: HashMap::new(),
             predictions: 0,
             early: 0,
@@ -283,7 +289,11 @@ impl Join {
     fn label(&mut self, model: &str, prediction: &Prediction, early: Early) {
         let Self { settings, models, lanes, edge, cells, .. } = self;
         let Some(of_model) = models.get_mut(model) else { return };
-        if early.at > prediction.at.saturating_add(settings.wait) {
+        // The label was read by a reference of another kind: its version is not the prediction's, or had another reference then.
+        let others = lanes
+            .get(&prediction.lane)
+            .is_some_and(|lane| coded::is_code(early.label) == lane.classes.is_empty());
+        if others || early.at > prediction.at.saturating_add(settings.wait) {
             of_model.fates.unmatched += 1;
             of_model.fates.expired += 1;
             return;
@@ -415,7 +425,8 @@ impl Join {
     pub fn dirty_bytes(&self) -> usize {
         let chunks: usize =
             self.models.values().map(|model| model.predictions.dirty() + model.early.dirty()).sum();
-        chunks * waiting::CHUNK * 64
+        let panes: usize = self.lanes.values().map(|lane| lane.dirty.len()).sum();
+        chunks * waiting::CHUNK * 64 + panes * PANE_BYTES
     }
 }
 

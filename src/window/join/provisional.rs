@@ -23,20 +23,31 @@ impl Join {
     /// Weighs the labels of windows that are not final, of at most `most` references for which the last edge is not weighed
     /// in yet. Answers whether any is left.
     pub fn weigh(&mut self, most: usize) -> bool {
-        let Self { settings, lanes, edge, .. } = self;
+        let Self { settings, lanes, edge, weighed_next, .. } = self;
         let Some(edge) = *edge else { return false };
-        let mut due = lanes.values_mut().filter(|lane| lane.weighed_at != Some(edge));
-        for lane in due.by_ref().take(most) {
-            lane.provisional = lane.weighed(edge, *settings);
-            lane.weighed_at = Some(edge);
+        // Behind the one that was last, so that each has its turn even if edges come faster.
+        let due = lanes.range(*weighed_next..).chain(lanes.range(..*weighed_next));
+        let due = due.filter(|(_, lane)| lane.weighed_at != Some(edge)).map(|(number, _)| *number);
+        let due: Vec<u32> = due.take(most.saturating_add(1)).collect();
+        for number in due.iter().take(most) {
+            if let Some(lane) = lanes.get_mut(number) {
+                lane.provisional = lane.weighed(edge, *settings);
+                lane.weighed_at = Some(edge);
+            }
+            *weighed_next = number.saturating_add(1);
         }
-        due.next().is_some()
+        due.len() > most
     }
 }
 
 impl Lane {
     /// Learns from a window that is final how late labels come.
     pub(super) fn learn_delays(&mut self, settled: &Tally) {
+        let of_1: u64 = settled.delays_of_1.values().sum();
+        if self.target == Target::Classes && of_1 != settled.decisions.came {
+            // An earlier version of this program began the window, and did not tell the classes apart.
+            return;
+        }
         for (bucket, count) in &settled.delays {
             let of_1 = settled.delays_of_1.get(bucket).copied().unwrap_or(0);
             self.delays.add(true, *bucket, of_1);
