@@ -5,6 +5,8 @@
 #![expect(clippy::expect_used, reason = "a test fails by saying what is wrong")]
 
 mod support;
+#[path = "support/waiting.rs"]
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -147,7 +149,7 @@ impl Outcome {
         Self {
             panes: panes.collect(),
             positions: positions.collect(),
-            documents: documents.collect(),
+            documents: waiting::in_order(documents),
             outbox: outbox.into_iter().map(|row| ((row.key, row.target), row.state)).collect(),
             pointers_waiting: store.refused_pending(usize::MAX, 0).expect("pointers").rows.len(),
             audit: decided.map(|row| (row.at, row.what, row.key, row.detail)).collect(),

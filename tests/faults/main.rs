@@ -7,6 +7,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 mod actions;
 mod broker;

@@ -78,7 +78,7 @@ impl Outcome {
         Self {
             panes: panes.collect(),
             positions: positions(state.positions),
-            documents: documents.collect(),
+            documents: crate::waiting::in_order(documents),
             outbox: outbox.collect(),
             audit: decided.map(|row| (row.at, row.what, row.key, row.detail)).collect(),
             pointers_waiting: store.refused_pending(usize::MAX, 0).expect("pointers").rows.len(),
