@@ -7,8 +7,6 @@
 
 #[path = "../support/mod.rs"]
 mod support;
-#[path = "../support/waiting.rs"]
-mod waiting;
 
 mod actions;
 mod broker;

@@ -1,6 +1,9 @@
 //! All that a state file remembers, without its own numbering, without names of topics and without the wall clock.
 #![allow(dead_code, reason = "the tests of faults use all of it, the bench beside Alertmanager a part")]
 
+#[path = "../support/waiting.rs"]
+mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -78,7 +81,7 @@ impl Outcome {
         Self {
             panes: panes.collect(),
             positions: positions(state.positions),
-            documents: crate::waiting::in_order(documents),
+            documents: waiting::in_order(documents),
             outbox: outbox.collect(),
             audit: decided.map(|row| (row.at, row.what, row.key, row.detail)).collect(),
             pointers_waiting: store.refused_pending(usize::MAX, 0).expect("pointers").rows.len(),
