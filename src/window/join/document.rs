@@ -10,8 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::pane::{Lane, Pane};
-use super::waiting::{Chunks, Coded};
-use super::{Fates, Join, OfModel};
+use super::waiting::{Chunks, Coded, take};
+use super::{Early, Fates, Join, OfModel, Prediction};
 use crate::subject::Millis;
 use crate::view::PerformanceView;
 use crate::window::Plan;
@@ -189,4 +189,35 @@ fn chunks<T: Coded>(
 
 fn json(value: &impl Serialize) -> Option<String> {
     serde_json::to_string(value).ok()
+}
+
+impl Coded for Prediction {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.at.to_le_bytes());
+        bytes.extend(self.score.to_bits().to_le_bytes());
+        bytes.extend(self.lane.to_le_bytes());
+        bytes.extend(u16::try_from(self.cells.len()).unwrap_or(0).to_le_bytes());
+        self.cells.iter().for_each(|cell| bytes.extend(cell.to_le_bytes()));
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let at = Millis::from_le_bytes(take(bytes)?);
+        let score = f64::from_bits(u64::from_le_bytes(take(bytes)?));
+        let lane = u32::from_le_bytes(take(bytes)?);
+        let cells = u16::from_le_bytes(take(bytes)?);
+        let cells = (0..cells).map(|_| take(bytes).map(u16::from_le_bytes)).collect::<Option<_>>()?;
+        Some(Self { at, score, lane, cells })
+    }
+}
+
+impl Coded for Early {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.at.to_le_bytes());
+        bytes.extend(self.label.to_bits().to_le_bytes());
+    }
+
+    fn decode(bytes: &mut &[u8]) -> Option<Self> {
+        let at = Millis::from_le_bytes(take(bytes)?);
+        Some(Self { at, label: f64::from_bits(u64::from_le_bytes(take(bytes)?)) })
+    }
 }

@@ -42,7 +42,7 @@ pub use decisions::Decisions;
 pub use document::PREFIX as JOIN_DOCUMENTS;
 
 use pane::{Lane, Pane};
-use waiting::{Chunks, Coded, take};
+use waiting::Chunks;
 
 /// Labels may wait for their prediction in this part of the room for predictions.
 const PART_OF_LABELS: usize = 4;
@@ -427,37 +427,6 @@ impl Join {
             self.models.values().map(|model| model.predictions.dirty() + model.early.dirty()).sum();
         let panes: usize = self.lanes.values().map(|lane| lane.dirty.len()).sum();
         chunks * waiting::CHUNK * 64 + panes * PANE_BYTES
-    }
-}
-
-impl Coded for Prediction {
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.at.to_le_bytes());
-        bytes.extend(self.score.to_bits().to_le_bytes());
-        bytes.extend(self.lane.to_le_bytes());
-        bytes.extend(u16::try_from(self.cells.len()).unwrap_or(0).to_le_bytes());
-        self.cells.iter().for_each(|cell| bytes.extend(cell.to_le_bytes()));
-    }
-
-    fn decode(bytes: &mut &[u8]) -> Option<Self> {
-        let at = Millis::from_le_bytes(take(bytes)?);
-        let score = f64::from_bits(u64::from_le_bytes(take(bytes)?));
-        let lane = u32::from_le_bytes(take(bytes)?);
-        let cells = u16::from_le_bytes(take(bytes)?);
-        let cells = (0..cells).map(|_| take(bytes).map(u16::from_le_bytes)).collect::<Option<_>>()?;
-        Some(Self { at, score, lane, cells })
-    }
-}
-
-impl Coded for Early {
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.at.to_le_bytes());
-        bytes.extend(self.label.to_bits().to_le_bytes());
-    }
-
-    fn decode(bytes: &mut &[u8]) -> Option<Self> {
-        let at = Millis::from_le_bytes(take(bytes)?);
-        Some(Self { at, label: f64::from_bits(u64::from_le_bytes(take(bytes)?)) })
     }
 }
 
