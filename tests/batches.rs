@@ -14,7 +14,9 @@ use anchorwatch::engine::{CatalogEntry, Engine, PaneRow};
 use anchorwatch::event::scan::Scanner;
 use anchorwatch::event::{Limits, Record};
 use anchorwatch::monitor::calibrated::joint_terms;
-use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, Role, Value};
+use anchorwatch::reference::{
+    ClassScore, ClassScores, Column, ColumnKind, Expected, Layout, Losses, Provenance, Reference, Role, Value,
+};
 use anchorwatch::window::WatchedVersion;
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
 use proptest::prelude::*;
@@ -58,9 +60,9 @@ static ALLOCATOR: Counting = Counting;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Terms {
     None,
-    /// Pairs of columns.
+    /// Pairs of columns, and losses by two columns.
     Pairs,
-    /// Pairs, and score against label: then labels that come later are joined, too.
+    /// Pairs, score against label, and scores of classes: then labels that come later are joined, too.
     All,
     /// Pairs whose scores are too large for a block of rows.
     LargePairs,
@@ -94,6 +96,28 @@ fn columns(shift: f64) -> Vec<Column> {
         column("prediction", Role::Prediction, ColumnKind::Categorical, false, texts(&["deny", "ok"])),
         column("label", Role::Label, ColumnKind::CodedCategory, false, texts(&["0", "1"])),
     ]
+}
+
+/// Errors by the score and the country.
+fn losses(columns: &[Column]) -> Losses {
+    let cells = |column: usize| columns[column].binning.cells() as u8;
+    let score = (5, (0..cells(5)).map(|cell| cell / 20).collect());
+    let country = (2, (0..cells(2)).collect());
+    let width = usize::from(cells(2)) + 1;
+    let groups = (cells(5) - 1) / 20 + 1;
+    let means: Vec<[f64; 2]> =
+        (1..=usize::from(groups) * width).map(|entry| [entry as f64, (entry * entry) as f64]).collect();
+    Losses::new(score, country, width, &means).expect("errors")
+}
+
+/// `deny` by `x` and `ok` by `y`; a decision that is neither says nothing.
+fn class_scores(columns: &[Column]) -> ClassScores {
+    let score = |class: &str, column: usize| {
+        let cells = columns[column].binning.cells();
+        let calibrated = (0..cells).map(|cell| cell as f64 / cells as f64).collect();
+        ClassScore { class: class.to_owned(), column, calibrated }
+    };
+    ClassScores::new(6, vec![Some(0), Some(1), None], vec![score("deny", 0), score("ok", 1)])
 }
 
 fn reference(terms: Terms, shift: f64) -> Arc<Reference> {
@@ -130,6 +154,13 @@ fn reference(terms: Terms, shift: f64) -> Arc<Reference> {
     }
     let has_pairs = terms != Terms::None;
     assert_eq!((joint.residual.is_some(), joint.pairs.is_empty()), (terms == Terms::All, !has_pairs));
+    joint.expected = match terms {
+        Terms::None => None,
+        Terms::Pairs | Terms::LargePairs => Some(Expected::Losses(losses(&columns))),
+        Terms::All => Some(Expected::Classes(class_scores(&columns))),
+    };
+    let cells: Vec<usize> = columns.iter().map(|column| column.binning.cells()).collect();
+    assert!(joint.fits(&cells));
     Arc::new(Reference {
         model: "m".to_owned(),
         version: "1".to_owned(),

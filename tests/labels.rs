@@ -10,6 +10,8 @@ mod figures;
 mod leaving;
 #[path = "labels/provisional.rs"]
 mod provisional;
+#[path = "labels/two_columns.rs"]
+mod two_columns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};

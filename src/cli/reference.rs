@@ -101,6 +101,9 @@ struct Create {
     /// Label that counts as 1 where labels are names, such as `fraud`; every other one counts as 0.
     #[arg(long, value_name = "LABEL")]
     positive_label: Option<String>,
+    /// Class of several and the column with its score, such as cat=p_cat; once for each class.
+    #[arg(long, value_name = "CLASS=COLUMN", value_parser = class_score)]
+    class_score: Vec<(String, String)>,
     /// Columns to leave out besides `id` and `label_ts`; may be repeated or separated by commas.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     ignore: Vec<String>,
@@ -140,6 +143,16 @@ struct Create {
     activate: bool,
 }
 
+/// Reads `CLASS=COLUMN`; a class may have the sign in its name.
+fn class_score(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((class, column)) if !class.is_empty() && !column.is_empty() => {
+            Ok((class.to_owned(), column.to_owned()))
+        }
+        Some(_) | None => Err("use CLASS=COLUMN, such as cat=p_cat".to_owned()),
+    }
+}
+
 impl Create {
     fn options(self) -> BaselineOptions {
         let mut options = BaselineOptions::new(&self.model, &self.version, self.from);
@@ -154,6 +167,7 @@ impl Create {
             ..RoleColumns::default()
         };
         options.positive_label = self.positive_label;
+        options.class_scores = self.class_score;
         options.ignore.extend(self.ignore);
         options.segment_field = self.segment_by;
         options.window_ms = self.window.millis();

@@ -76,6 +76,7 @@ impl Labels {
         let Some(mut estimate) = estimate else { return };
         if !self.join.settings().show_categories {
             estimate.class_shares_label_shift.clear();
+            estimate.class_shares.clear();
         }
         self.estimates.insert((estimate.model.clone(), estimate.version.clone()), estimate);
     }

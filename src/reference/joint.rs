@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Embedding, Layout};
+use super::{Embedding, Expected, Layout};
 
 /// One in the fixed point of a column's scores.
 pub(super) const SCORE_ONE: f64 = 1_024.0;
@@ -59,6 +59,9 @@ pub struct Joint {
     /// All columns together, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Embedding>,
+    /// What an event lets expect before its label, where that needs two columns; learned last, of the baseline's labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
 }
 
 /// Moments of the residual itself.
@@ -93,10 +96,25 @@ impl Joint {
         scores.iter().map(|x| (x.clamp(-LARGEST_SCORE, LARGEST_SCORE) * SCORE_ONE).round() as i32).collect()
     }
 
-    /// Number of terms: the residual's moments, then its columns, then the pairs, then the features of the embedding.
+    /// Number of terms: the residual's moments, then its columns, then the pairs, then the features of the embedding, then
+    /// what is expected.
     #[must_use]
     pub fn terms(&self) -> usize {
+        self.first_expected() + self.expected.as_ref().map_or(0, Expected::terms)
+    }
+
+    /// The first term of what is expected.
+    fn first_expected(&self) -> usize {
         self.first_feature() + self.embedding.as_ref().map_or(0, Embedding::features)
+    }
+
+    /// Events and sum of each term of what is expected of a window.
+    pub fn expected_sums<'a>(
+        &'a self,
+        layout: &'a Layout,
+        counts: &'a [u64],
+    ) -> impl Iterator<Item = (f64, f64)> + 'a {
+        (self.first_expected()..self.terms()).map(|term| self.sum(layout, counts, term))
     }
 
     /// The first term that is a feature of the embedding.
@@ -149,7 +167,8 @@ impl Joint {
                 && terms.columns.iter().all(scored)
         });
         let embedding = self.embedding.as_ref().is_none_or(|embedding| embedding.fits(cells));
-        residual && embedding && self.pairs.iter().all(|(a, b)| scored(a) && scored(b))
+        let expected = self.expected.as_ref().is_none_or(|expected| expected.fits(cells));
+        residual && embedding && expected && self.pairs.iter().all(|(a, b)| scored(a) && scored(b))
     }
 
     /// What one event adds to the counters of the residual's mean and of its square, without any column; nothing if score
@@ -178,6 +197,15 @@ impl Joint {
         if let Some(embedding) = &self.embedding {
             let first = self.first_feature();
             embedding.each(cells, |feature, value| put(first + feature, value));
+        }
+        self.each_expected(|column| cells.get(column).copied().unwrap_or(usize::MAX), put);
+    }
+
+    /// Of [`Self::each`] the terms of what is expected alone.
+    pub fn each_expected(&self, cell: impl Fn(usize) -> usize, mut put: impl FnMut(usize, i64)) {
+        if let Some(expected) = &self.expected {
+            let first = self.first_expected();
+            expected.each(cell, |term, value| put(first + term, value));
         }
     }
 
@@ -236,6 +264,9 @@ impl Joint {
     pub fn one(&self, term: usize) -> f64 {
         let residual = self.residual_terms();
         match term {
+            _ if term >= self.first_expected() => {
+                self.expected.as_ref().map_or(1.0, |expected| expected.one(term - self.first_expected()))
+            }
             _ if term >= self.first_feature() => Embedding::one(),
             _ if term >= residual => SCORE_ONE * SCORE_ONE,
             0 => RESIDUAL_ONE,
@@ -278,6 +309,7 @@ mod tests {
             }),
             pairs: vec![(0, 1)],
             embedding: None,
+            expected: None,
         }
     }
 

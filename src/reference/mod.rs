@@ -6,6 +6,7 @@
 mod artifact;
 mod code;
 mod embedding;
+mod expected;
 mod joint;
 mod layout;
 mod windows;
@@ -23,6 +24,7 @@ use crate::subject::Millis;
 pub use artifact::{ArtifactError, HEAD_PREFIX, ReferenceId, decode, decode_head, encode, head_len};
 pub use code::{CodeText, code_text};
 pub use embedding::{Discrepancy, Embedding, MOST_FEATURES};
+pub use expected::{ClassScore, ClassScores, Expected, Losses, MOST_CLASS_SCORES};
 pub use joint::{Joint, Moment, Outcome, ResidualTerms};
 pub use layout::{ColumnCounts, Fault, Layout};
 pub use windows::{BaselineWindow, BaselineWindows, ReadWindows, WindowsUnread};

@@ -20,7 +20,8 @@ use super::series::{CountedSeries, MOST_WINDOWS, Reading, series};
 use super::source::{Source, read_error};
 use super::survey::survey;
 use crate::monitor::calibrated::{Series, assume, calibrate, joint_terms, slices_worth_watching};
-use crate::reference::{Column, Embedding, Joint, Layout, Provenance, Reference, Role, Slice};
+use crate::monitor::estimate::learn::{Unusable, class_scores};
+use crate::reference::{Column, Embedding, Expected, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
 
 /// Builds a reference from a file of baseline rows.
@@ -55,6 +56,7 @@ pub fn build(options: &BaselineOptions) -> Result<Reference, BuildError> {
     reference.joint.pairs.truncate(options.pairs);
     let left_out = pairs_left_out(&reference).filter(|_| options.pairs > 0);
     reference.provenance.remarks.extend(left_out);
+    reference.joint.expected = scores_of_classes(&reference, options)?;
     if let Some(features) = options.mmd {
         reference.joint.embedding = embedding(&reference, options, features)?;
     }
@@ -78,6 +80,28 @@ fn is_a_label(columns: &[Column], name: &str, options: &BaselineOptions) -> Resu
         column: column.map_or_else(|| options.roles.label.clone(), |column| column.name.clone()),
         labels: labels.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
     })
+}
+
+/// The scores of classes, where each has one.
+fn scores_of_classes(
+    reference: &Reference,
+    options: &BaselineOptions,
+) -> Result<Option<Expected>, BuildError> {
+    if options.class_scores.is_empty() {
+        return Ok(None);
+    }
+    let found = class_scores(&reference.columns, &options.class_scores);
+    let refused = |unusable: Unusable| BuildError::ClassScores {
+        path: options.source.clone(),
+        reason: match unusable {
+            Unusable::NoNames(role) => {
+                format!("the column `{}` has to be there and to hold names", options.roles.of(role))
+            }
+            Unusable::NoSuchClass(class) => format!("neither prediction nor label is ever `{class}`"),
+            Unusable::NoSuchColumn(column) => format!("`{column}` is no feature that is a number"),
+        },
+    };
+    found.map(|scores| Some(Expected::Classes(scores))).map_err(refused)
 }
 
 /// Which correlations are not watched, if some are.
@@ -153,6 +177,7 @@ fn calibrate_on_windows(
         reference.joint.embedding = Some(learned(embedding, reference, &counted, !assumed));
     }
     reference.calibration = Some(counted.outcomes.teach(reference, calibration));
+    reference.joint.expected = counted.outcomes.expected();
     Ok(())
 }
 

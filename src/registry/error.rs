@@ -47,6 +47,17 @@ pub enum BuildError {
         /// Some of its names.
         labels: String,
     },
+    /// The scores of classes cannot be used.
+    #[error(
+        "the scores of classes cannot be used with {path}: {reason}; --class-score CLASS=COLUMN names a class of \
+         prediction and label, both texts, and a column with its score"
+    )]
+    ClassScores {
+        /// File concerned.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A column name stands twice in the file.
     #[error("{path} has two columns named `{column}`; rename one of them")]
     DuplicateColumn {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{BuildError, check_model, parse_version};
+use crate::reference::{MOST_CLASS_SCORES, Role};
 use crate::subject::Millis;
 
 /// Format of a baseline file.
@@ -75,6 +76,18 @@ pub struct RoleColumns {
     pub segment: String,
 }
 
+impl RoleColumns {
+    /// The column of a role; of features there is none.
+    pub(super) fn of(&self, role: Role) -> &str {
+        match role {
+            Role::Score => &self.score,
+            Role::Prediction => &self.prediction,
+            Role::Label => &self.label,
+            Role::Feature => "",
+        }
+    }
+}
+
 impl Default for RoleColumns {
     fn default() -> Self {
         Self {
@@ -115,6 +128,8 @@ pub struct BaselineOptions {
     pub roles: RoleColumns,
     /// Name of the label that counts as 1 where labels are names, such as `fraud`; every other name counts as 0.
     pub positive_label: Option<String>,
+    /// Of each of several classes its name and the column of its score, 32 at most; empty if there is one score only.
+    pub class_scores: Vec<(String, String)>,
     /// Columns left out.
     pub ignore: Vec<String>,
     /// Column (or field of the event's `segment`) that splits the baseline.
@@ -168,6 +183,7 @@ impl BaselineOptions {
             max_windows: 2_048,
             window_ms: 3_600_000,
             positive_label: None,
+            class_scores: Vec::new(),
             time_zone: chrono_tz::UTC,
             git_commit: None,
             creator: None,
@@ -187,8 +203,34 @@ impl BaselineOptions {
             let expected = format!("{least} to {MAX_ASKED}");
             Err(BuildError::Option { option, got: got.to_string(), expected })
         };
+        self.check_class_scores()?;
         within("--points", self.points, 10)?;
         within("--max-categories", self.max_categories, 1)?;
         within("the number of baseline windows", self.max_windows, 1)
+    }
+
+    fn check_class_scores(&self) -> Result<(), BuildError> {
+        let refused = |got: String, expected: &str| {
+            Err(BuildError::Option { option: "--class-score", got, expected: expected.to_owned() })
+        };
+        let named = &self.class_scores;
+        if !named.is_empty() && !(2..=MOST_CLASS_SCORES).contains(&named.len()) {
+            let expected = format!("one for each class, 2 to {MOST_CLASS_SCORES}");
+            return refused(format!("given {} times", named.len()), &expected);
+        }
+        if !named.is_empty() && self.positive_label.is_some() {
+            return refused("given with --positive-label".to_owned(), "one of the two");
+        }
+        let twice = |(at, (class, column)): (usize, &(String, String))| {
+            let before = named.iter().take(at);
+            before.clone().any(|(other, _)| other == class)
+                || before.clone().any(|(_, other)| other == column)
+        };
+        match named.iter().enumerate().find(|one| twice(*one)) {
+            Some((_, (class, column))) => {
+                refused(format!("{class}={column}"), "each class and each column once")
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -295,7 +295,7 @@ impl<'a> Counter<'a> {
         if let Some(field) = binding.latency {
             self.additions.push((latency_index(&self.layout, table.cell(field, row)), 1));
         }
-        self.outcomes.add(&labelled);
+        self.outcomes.add(&LabelledRow { cells: &self.cells, ..labelled });
         let outcome = labelled.score.zip(labelled.label).map(|(score, label)| Outcome { score, label });
         let (layout, terms) = (&self.layout, &mut self.terms);
         reference.joint.add(&self.cells, outcome, |place, amount| terms.push((layout.joint(place), amount)));

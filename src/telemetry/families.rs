@@ -164,7 +164,7 @@ families! {
         provisional_bound: GaugeVec [model version figure side] "Lower and upper end of the interval at 95 % of the provisional accuracy.";
         provisional_effective_labels: GaugeVec [model version] "As many labels that stand for one prediction each would say as much as those windows have.";
         estimated_accuracy: GaugeVec [model version] "Share of right predictions that the scores of the latest window let expect, without labels.";
-        estimated_precision: GaugeVec [model version] "Share of right ones that they let expect among the positives.";
+        estimated_precision: GaugeVec [model version] "Share of right ones that they let expect among the positives; of several classes with a score each the mean over the classes, as of recall, F1 and area.";
         estimated_recall: GaugeVec [model version] "Share of what comes true that they let expect to be found.";
         estimated_specificity: GaugeVec [model version] "Share of what does not come true that they let expect to be left alone.";
         estimated_f1: GaugeVec [model version] "F1 of the counts that they let expect.";
@@ -177,7 +177,7 @@ families! {
         estimated_positive_share: GaugeVec [model version assumption] "Share of positives, if a score means what it did in the baseline (covariate), or if rows of a class are predicted as in it (label).";
         estimated_confidence: GaugeVec [model version] "Mean calibrated confidence in the likelier of two classes; of several classes the mean score.";
         estimated_entropy: GaugeVec [model version] "Mean entropy of the calibrated scores in nats: 0 is certain, 0.69 a coin.";
-        estimated_mae: GaugeVec [model version] "Mean absolute error that the scores of the latest window let expect, where labels are numbers.";
+        estimated_mae: GaugeVec [model version] "Mean absolute error that the latest window lets expect, where labels are numbers: by the score, or by it and the feature that errors depend on most.";
         estimated_rmse: GaugeVec [model version] "Root of the mean squared error that they let expect.";
         estimate_calibration_at_risk: GaugeVec [model version] "1 while a feature or the score drifts, so that the estimates may no longer hold, else 0.";
         false_alarms_allowed_per_30d: GaugeVec [model version severity] "False alarms in 30 days that the model's budget allows this version at most, on average; all versions of a model add up to what is stated.";

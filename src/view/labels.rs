@@ -197,7 +197,8 @@ pub struct EstimateView {
     /// Where the share that is observed will lie by chance, if the estimate is right: three standard errors of so many
     /// predictions, by the labels of the baseline. Absent, as of the others, for references made without counts of them.
     pub accuracy_band: Option<Interval>,
-    /// Expected share of right ones among the positives.
+    /// Expected share of right ones among the positives; of several classes, each with a score of its own, the mean over
+    /// the classes, as of recall, F1 and area.
     pub precision: Option<f64>,
     /// Its band.
     pub precision_band: Option<Interval>,
@@ -234,6 +235,9 @@ pub struct EstimateView {
     /// The same of several classes, 32 at most; empty unless labels are one of several and `monitor.show_categories` allows
     /// their names.
     pub class_shares_label_shift: Vec<ClassShare>,
+    /// The same where each class has a score, if a score means what it did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_shares: Vec<ClassShare>,
     /// Mean confidence in the likelier class, from 0.5 to 1; of several classes the mean score.
     pub confidence: Option<f64>,
     /// Mean entropy of the two classes in nats, from 0 to 0.69.
@@ -242,6 +246,9 @@ pub struct EstimateView {
     pub mae: Option<f64>,
     /// Expected root of the mean squared error.
     pub rmse: Option<f64>,
+    /// The feature by which, besides the prediction, errors are expected; absent if the prediction alone says as much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_feature: Option<String>,
     /// A feature or the score drifts in this window: the relation of score and label may have changed with it.
     pub calibration_at_risk: bool,
 }

@@ -82,7 +82,10 @@ impl Block {
         for (place, row) in rows.take(ROWS).enumerate() {
             let outcome = plan.rows.outcome(row).map(|(score, label)| Outcome { score, label });
             match pairs.filter(|_| outcome.is_none()) {
-                Some(pairs) => self.take_in(plan, pairs, place, row),
+                Some(pairs) => {
+                    self.take_in(plan, pairs, place, row);
+                    add_expected(plan, row, &mut put);
+                }
                 None => {
                     self.cells.clear();
                     let cell = |column: usize| plan.rows.cell(column, row[column]);
@@ -120,6 +123,7 @@ impl Block {
                 put(2 * term + 1, sum);
             }
         }
+        add_expected(plan, row, put);
     }
 
     fn take_in(&mut self, plan: &Plan, pairs: &Pairs, place: usize, row: &[u64]) {
@@ -146,6 +150,16 @@ impl Block {
             }
         }
     }
+}
+
+/// Hands out what a row adds to the terms of what is expected.
+fn add_expected(plan: &Plan, row: &[u64], put: &mut impl FnMut(usize, u64)) {
+    let cell = |column: usize| row.get(column).map_or(usize::MAX, |value| plan.rows.cell(column, *value));
+    plan.reference.joint.each_expected(cell, |term, value| {
+        let [events, sum] = Joint::added(1, value);
+        put(2 * term, events);
+        put(2 * term + 1, sum);
+    });
 }
 
 #[cfg(test)]

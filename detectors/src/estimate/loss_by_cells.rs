@@ -41,7 +41,8 @@ impl LossSums {
         self.rows
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds the rows of another cell, summed at the same scale.
+    pub fn merge(&mut self, other: &Self) {
         self.rows = self.rows.saturating_add(other.rows);
         self.absolute = self.absolute.wrapping_add(other.absolute);
         self.squared = self.squared.wrapping_add(other.squared);
@@ -92,15 +93,19 @@ pub fn groups(cells: &[LossSums], scale: f64) -> Vec<LossGroup> {
         }
         Some(_) | None => pooled.push((width, sums)),
     }
+    let group = |(cells, sums): (u32, LossSums)| {
+        let [absolute, squared] = mean_losses(&sums, scale)?;
+        Some(LossGroup { cells, rows: sums.rows, absolute, squared })
+    };
+    pooled.into_iter().filter_map(group).collect()
+}
+
+/// Mean absolute and mean squared error; `None` without rows. `scale` is that of [`LossSums::add`].
+#[must_use]
+pub fn mean_losses(sums: &LossSums, scale: f64) -> Option<[f64; 2]> {
     let [absolute, squared] = units(scale);
-    let used = pooled.into_iter().filter(|(_, sums)| sums.rows > 0);
-    used.map(|(cells, sums)| LossGroup {
-        cells,
-        rows: sums.rows,
-        absolute: absolute.value(sums.absolute) / sums.rows as f64,
-        squared: squared.value(sums.squared) / sums.rows as f64,
-    })
-    .collect()
+    let rows = sums.rows as f64;
+    (sums.rows > 0).then(|| [absolute.value(sums.absolute) / rows, squared.value(sums.squared) / rows])
 }
 
 /// The losses that a window is expected to have.

@@ -11,12 +11,15 @@ pub mod learn;
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::estimate::cbpe::estimate_cells;
 use anchorwatch_detectors::estimate::loss_by_cells::expected_loss;
+use anchorwatch_detectors::estimate::multiclass::mean_roc_auc;
 use anchorwatch_detectors::estimate::sampling_error::{SamplingErrors, roc_auc_cells};
 use anchorwatch_detectors::estimate::thresholded_confidence::{mean_confidence, mean_entropy};
-use anchorwatch_detectors::estimate::{ConfidenceThreshold, Isotonic, Trust, label_shift};
+use anchorwatch_detectors::estimate::{
+    ClassSums, ConfidenceThreshold, Isotonic, MulticlassEstimate, Trust, label_shift,
+};
 use anchorwatch_detectors::performance::Confusion;
 
-use crate::reference::{Calibration, ClassOutcomes, Column, Reference, Role, Sampling};
+use crate::reference::{Calibration, ClassOutcomes, ClassScore, Column, Expected, Reference, Role, Sampling};
 use crate::view::{ClassShare, EstimateView, Interval, Level, WindowView};
 
 /// Score from which a prediction counts as positive.
@@ -50,6 +53,7 @@ pub fn estimate(reference: &Reference, counts: &[u64], windows: &[WindowView]) -
     let figures = scores
         .and_then(|scores| of_two_classes(calibration, scores, trust))
         .or_else(|| of_several_classes(reference, calibration, counts, scores))
+        .or_else(|| by_two_columns(reference, counts))
         .or_else(|| of_a_number(calibration, scores?))?;
     let whole = windows.first()?;
     Some(EstimateView {
@@ -168,7 +172,8 @@ fn of_several_classes(
     scores: Option<&ScoreCells<'_>>,
 ) -> Option<EstimateView> {
     let classes = calibration.classes.as_ref()?;
-    let by_score = scores.and_then(|scores| by_confidence(calibration, classes, scores));
+    let by_score = by_class_scores(reference, classes, counts)
+        .or_else(|| scores.and_then(|scores| by_confidence(calibration, classes, scores)));
     let (column, prediction) = column_of(reference, Role::Prediction)?;
     let predicted = reference.live_layout().column(counts, column).cells;
     // Classes begin with the categories of the prediction, in their order; what it did not know then has no class.
@@ -191,6 +196,60 @@ fn of_several_classes(
     })
 }
 
+/// By a score of each class.
+fn by_class_scores(reference: &Reference, outcomes: &ClassOutcomes, counts: &[u64]) -> Option<EstimateView> {
+    let Some(Expected::Classes(scores)) = &reference.joint.expected else { return None };
+    let classes = scores.classes();
+    let layout = reference.live_layout();
+    let sums: Vec<(f64, f64)> = reference.joint.expected_sums(&layout, counts).collect();
+    let (expected, right) = sums.split_at_checked(classes.len())?;
+    let each = expected.iter().zip(right);
+    let each = each.map(|((_, expected), (predicted, right))| ClassSums {
+        predicted: *predicted,
+        expected: *expected,
+        right: *right,
+    });
+    let estimate = MulticlassEstimate::new(each.collect());
+    let accuracy = estimate.accuracy();
+    // Every row with scores has a term of each class.
+    let (rows, _) = expected.first().filter(|(rows, _)| *rows > 0.0)?;
+    let predictions = *rows as u64;
+    let errors = SamplingErrors::new(&right_and_wrong(outcomes), predictions);
+    let share = |(class, (rows, sum)): (&ClassScore, &(f64, f64))| ClassShare {
+        class: class.class.clone(),
+        share: (sum / rows).clamp(0.0, 1.0),
+    };
+    Some(EstimateView {
+        predictions,
+        accuracy,
+        accuracy_band: band(accuracy, errors.accuracy),
+        precision: estimate.macro_precision(),
+        recall: estimate.macro_recall(),
+        f1: estimate.macro_f1(),
+        roc_auc: mean_roc_auc(
+            classes
+                .iter()
+                .map(|class| (layout.column(counts, class.column).cells, class.calibrated.as_slice())),
+        ),
+        class_shares: classes.iter().zip(expected).map(share).collect(),
+        ..EstimateView::default()
+    })
+}
+
+/// What became of predictions of several classes: of those with a score, or, without one, of all.
+fn right_and_wrong(outcomes: &ClassOutcomes) -> Confusion {
+    let (right, wrong) = match outcomes.right + outcomes.wrong {
+        0 => {
+            let all: u64 = outcomes.confusion.iter().flatten().sum();
+            let right: u64 =
+                outcomes.confusion.iter().enumerate().filter_map(|(class, row)| row.get(class)).sum();
+            (right, all - right)
+        }
+        _ => (outcomes.right, outcomes.wrong),
+    };
+    Confusion { true_positive: right, false_positive: wrong, ..Confusion::default() }
+}
+
 fn by_confidence(
     calibration: &Calibration,
     classes: &ClassOutcomes,
@@ -206,20 +265,34 @@ fn by_confidence(
         Some((sum / total as f64).clamp(0.0, 1.0))
     };
     let accuracy = mean(right);
-    let outcomes =
-        Confusion { true_positive: classes.right, false_positive: classes.wrong, ..Confusion::default() };
     let threshold = calibration.confidence.as_ref();
     Some(EstimateView {
         predictions: total,
         accuracy,
-        accuracy_band: band(accuracy, SamplingErrors::new(&outcomes, total).accuracy),
+        accuracy_band: band(accuracy, SamplingErrors::new(&right_and_wrong(classes), total).accuracy),
         accuracy_thresholded: threshold.and_then(|one| one.accuracy(right, scores.counts)),
         confidence: mean(&scores.middles),
         ..EstimateView::default()
     })
 }
 
-/// Labels that are numbers.
+/// Labels that are numbers, by the prediction and the feature that errors depend on most besides it.
+fn by_two_columns(reference: &Reference, counts: &[u64]) -> Option<EstimateView> {
+    let Some(Expected::Losses(losses)) = &reference.joint.expected else { return None };
+    let layout = reference.live_layout();
+    let mut sums = reference.joint.expected_sums(&layout, counts);
+    let (rows, absolute) = sums.next().filter(|(rows, _)| *rows > 0.0)?;
+    let (_, squared) = sums.next()?;
+    Some(EstimateView {
+        predictions: rows as u64,
+        mae: Some(absolute / rows),
+        rmse: Some((squared / rows).sqrt()),
+        loss_feature: reference.columns.get(losses.feature()).map(|column| column.name.clone()),
+        ..EstimateView::default()
+    })
+}
+
+/// Labels that are numbers, by the prediction alone.
 fn of_a_number(calibration: &Calibration, scores: &ScoreCells<'_>) -> Option<EstimateView> {
     let loss = expected_loss(calibration.losses.as_ref()?, scores.counts)?;
     Some(EstimateView {

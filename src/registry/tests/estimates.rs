@@ -3,7 +3,7 @@
 use super::Baseline;
 use crate::monitor::estimate::estimate;
 use crate::reference::{Reference, decode, encode};
-use crate::registry::read_as_one;
+use crate::registry::{BaselineOptions, BuildError, build, read_as_one};
 use crate::view::{EstimateView, WindowView};
 
 /// A baseline of such rows, as it is read back from its artifact.
@@ -167,4 +167,113 @@ fn of_many_classes_the_confidence_alone_is_used() {
     let seen = expected(&reference, "prediction,score", &times(10, "c3,0.8")).unwrap();
     near(seen.accuracy, 0.8);
     assert_eq!(seen.accuracy_label_shift, None);
+}
+
+/// Errors of any score are 1 where `kind` is `near`, 5 where it is `far`, 9 without it; `other` says nothing.
+fn by_kind() -> Vec<String> {
+    let row = |i: usize| {
+        let (score, side) = (i % 50, if i.is_multiple_of(2) { 1 } else { -1 });
+        let (kind, off) = [("near", 1), ("far", 5), ("", 9), ("near", 1)][i / 50 % 4];
+        format!("{score},{},{kind},{}", score as i64 + side * off, i / 7 % 5)
+    };
+    (0..4_000).map(row).collect()
+}
+
+#[test]
+fn errors_of_a_number_are_expected_by_the_feature_that_they_depend_on_most() {
+    let mut rows = by_kind();
+    let reference = learned("score,label,kind,other", &rows);
+    let window =
+        [times(6, "10,near,1"), times(3, "10,far,1"), times(1, "40,,1"), times(2, ",far,1")].concat();
+    let seen = expected(&reference, "score,kind,other", &window).unwrap();
+    assert_eq!((seen.predictions, seen.loss_feature.as_deref()), (10, Some("kind")));
+    let within =
+        |seen: Option<f64>, by_hand: f64| assert!((seen.unwrap() - by_hand).abs() < 1e-5, "{seen:?}");
+    within(seen.mae, (6.0 + 3.0 * 5.0 + 9.0) / 10.0);
+    within(seen.rmse, ((6.0 + 3.0 * 25.0 + 81.0) / 10.0f64).sqrt());
+    rows.reverse();
+    let again = learned("score,label,kind,other", &rows);
+    assert_eq!(again.joint.expected, reference.joint.expected, "whatever the order of rows");
+    let none = expected(&reference, "score,kind,other", &times(3, ",far,1"));
+    assert_eq!(none, None, "no score, nothing to expect");
+}
+
+#[test]
+fn errors_that_no_feature_explains_are_expected_by_the_prediction_alone() {
+    let with_noise = |(i, row): (usize, String)| format!("{row},{}", i * 7_919 % 13);
+    let rows: Vec<String> = numbers().into_iter().enumerate().map(with_noise).collect();
+    let reference = learned("score,label,noise", &rows);
+    assert_eq!(reference.joint.expected, None);
+    let seen = expected(&reference, "score,noise", &times(10, "90.5,3")).unwrap();
+    near(seen.mae, 10.0);
+    assert_eq!(seen.loss_feature, None);
+}
+
+/// Three classes with a score each. Of 100 rows with the scores of the first line 80 are ants and 20 bees, and so on.
+fn scored_classes() -> Vec<String> {
+    let of = |row: &str, labels: [(&str, usize); 2]| {
+        labels.into_iter().flat_map(move |(label, n)| times(n, &format!("{row},{label}"))).collect::<Vec<_>>()
+    };
+    [
+        of("ant,0.7,0.2,0.1", [("ant", 80), ("bee", 20)]),
+        of("bee,0.1,0.8,0.1", [("bee", 90), ("cat", 10)]),
+        of("cat,0.2,0.3,0.5", [("cat", 60), ("bee", 40)]),
+    ]
+    .concat()
+}
+
+fn with_scores(header: &str, rows: &[String], scores: &[(&str, &str)]) -> Result<Reference, BuildError> {
+    let file = Baseline::new("rows.csv", &format!("{header}\n{}\n", rows.join("\n")));
+    let named = scores.iter().map(|(class, column)| ((*class).to_owned(), (*column).to_owned()));
+    let built = build(&BaselineOptions { class_scores: named.collect(), ..file.options.clone() })?;
+    assert_eq!(decode(&encode(&built).unwrap()).unwrap(), built);
+    Ok(built)
+}
+
+const SCORED: &str = "prediction,p_ant,p_bee,p_cat,label";
+const OF_CLASSES: [(&str, &str); 3] = [("ant", "p_ant"), ("bee", "p_bee"), ("cat", "p_cat")];
+
+#[test]
+fn several_classes_are_expected_by_a_score_of_each() {
+    let reference = with_scores(SCORED, &scored_classes(), &OF_CLASSES).unwrap();
+    let window = [
+        times(10, "ant,0.7,0.2,0.1"),
+        times(5, "cat,0.2,0.3,0.5"),
+        times(4, "dog,0.7,0.2,0.1"),
+        times(2, "cat,,0.3,0.5"),
+    ];
+    let seen = expected(&reference, "prediction,p_ant,p_bee,p_cat", &window.concat()).unwrap();
+    assert_eq!(seen.predictions, 15, "neither an unknown class nor a missing score");
+    let within =
+        |seen: Option<f64>, by_hand: f64| assert!((seen.unwrap() - by_hand).abs() < 1e-5, "{seen:?}");
+    // Against the rest: 0.7 is an ant in 80 of 100, 0.2 and 0.1 never; bees at 0.2, 0.3 and 0.8 in 20, 40 and 90 of 100; at
+    // 0.1 a cat comes in 10 of 200 rows, at 0.5 in 60 of 100.
+    let (a, b, c) = (0.8, 0.2, 0.05);
+    let first = [a / (a + b + c), b / (a + b + c), c / (a + b + c)];
+    let second = [0.0, 0.4, 0.6];
+    let right = 10.0 * first[0] + 5.0 * second[2];
+    within(seen.accuracy, right / 15.0);
+    within(seen.precision, (first[0] + second[2]) / 2.0);
+    let cats = 10.0 * first[2] + 5.0 * second[2];
+    within(seen.recall, (1.0 + 0.0 + 5.0 * second[2] / cats) / 3.0);
+    let f1 = [2.0 * 10.0 * first[0] / (10.0 + 10.0 * first[0]), 0.0, 2.0 * 5.0 * second[2] / (5.0 + cats)];
+    within(seen.f1, f1.iter().sum::<f64>() / 3.0);
+    let shares: Vec<&str> = seen.class_shares.iter().map(|one| one.class.as_str()).collect();
+    assert_eq!(shares, ["ant", "bee", "cat"]);
+    within(seen.class_shares.get(2).map(|one| one.share), cats / 15.0);
+    assert!(seen.roc_auc.is_some_and(|area| (0.5..1.0).contains(&area)), "{:?}", seen.roc_auc);
+    assert!(seen.accuracy_band.is_some() && seen.accuracy_label_shift.is_some());
+}
+
+#[test]
+fn scores_of_classes_that_cannot_be_used_are_refused() {
+    let rows = scored_classes();
+    let refused = |scores: &[(&str, &str)]| with_scores(SCORED, &rows, scores).unwrap_err().to_string();
+    assert!(refused(&OF_CLASSES[..1]).contains("2 to 32"));
+    assert!(refused(&[("ant", "p_ant"), ("ant", "p_bee")]).contains("each class and each column once"));
+    assert!(refused(&[("ant", "p_ant"), ("wasp", "p_bee")]).contains("ever `wasp`"));
+    assert!(refused(&[("ant", "p_ant"), ("bee", "p_wasp")]).contains("`p_wasp` is no feature"));
+    let numbers =
+        with_scores("score,label,p_a,p_b", &times(50, "1,0,0.5,0.5"), &[("0", "p_a"), ("1", "p_b")]);
+    assert!(numbers.unwrap_err().to_string().contains("`prediction` has to be there"));
 }

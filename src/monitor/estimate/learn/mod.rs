@@ -2,12 +2,19 @@
 //!
 //! Rows are counted per cell of the score, in integers, so that a reference does not depend on their order.
 
+mod class_scores;
+mod crossed;
+
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::estimate::loss_by_cells::groups;
 use anchorwatch_detectors::estimate::{ConfidenceThreshold, LossSums};
 
 use super::{calibrated_scores, column_of, confidence_threshold, middles, outcome_cells, sampling};
-use crate::reference::{Calibration, ClassOutcomes, Reference, Role};
+use crate::reference::{Calibration, ClassOutcomes, Expected, Reference, Role};
+
+use class_scores::ClassScoreCounts;
+pub use class_scores::{Unusable, class_scores};
+use crossed::Crossed;
 
 /// Most classes of which a reference keeps how they are predicted.
 pub const MOST_CLASSES: usize = 32;
@@ -17,7 +24,9 @@ const STRAY_SCORES: f64 = 0.01;
 
 /// What one row of a baseline says of score, prediction and label; cells are slots of the columns.
 #[derive(Debug, Clone, Copy)]
-pub struct LabelledRow {
+pub struct LabelledRow<'a> {
+    /// The cell of each column; `usize::MAX` where the value is none.
+    pub cells: &'a [usize],
     /// The score.
     pub score: Option<f64>,
     /// Its slot; `usize::MAX` without such a column, as of the other two.
@@ -30,10 +39,17 @@ pub struct LabelledRow {
     pub label_cell: usize,
 }
 
-impl Default for LabelledRow {
+impl Default for LabelledRow<'_> {
     fn default() -> Self {
         let nowhere = usize::MAX;
-        Self { score: None, score_cell: nowhere, prediction_cell: nowhere, label: None, label_cell: nowhere }
+        Self {
+            cells: &[],
+            score: None,
+            score_cell: nowhere,
+            prediction_cell: nowhere,
+            label: None,
+            label_cell: nowhere,
+        }
     }
 }
 
@@ -48,8 +64,12 @@ pub struct Outcomes {
     other_labels: bool,
     /// Errors by cell of the score, where labels are numbers, and their scale.
     losses: Option<(f64, Vec<LossSums>)>,
+    /// The same errors by cell of the score and of each feature.
+    crossed: Option<Crossed>,
     /// Right and wrong predictions, where labels are one of several classes.
     classes: Option<ClassCounts>,
+    /// Scores of each of the classes, where there are any.
+    class_scores: Option<ClassScoreCounts>,
 }
 
 impl Outcomes {
@@ -65,6 +85,11 @@ impl Outcomes {
         Self {
             compared: terms.is_some(),
             losses: number.map(|terms| (terms.scale, vec![LossSums::default(); of_classes.len()])),
+            crossed: number.map(|terms| Crossed::new(reference, terms.score, terms.scale)),
+            class_scores: match &reference.joint.expected {
+                Some(Expected::Classes(scores)) => ClassScoreCounts::new(reference, scores),
+                Some(Expected::Losses(_)) | None => None,
+            },
             classes: if terms.is_none() { ClassCounts::new(reference) } else { None },
             of_classes,
             other_labels: false,
@@ -72,9 +97,12 @@ impl Outcomes {
     }
 
     /// Counts one row; nothing if it has no label.
-    pub fn add(&mut self, row: &LabelledRow) {
+    pub fn add(&mut self, row: &LabelledRow<'_>) {
         if let Some(classes) = &mut self.classes {
             classes.add(row);
+        }
+        if let Some(scores) = &mut self.class_scores {
+            scores.add(row.cells, row.label_cell);
         }
         let Some(label) = row.label.filter(|_| self.compared) else { return };
         match (class_of(label), self.of_classes.get_mut(row.score_cell)) {
@@ -86,7 +114,20 @@ impl Outcomes {
             && let Some((sums, score)) = losses.get_mut(row.score_cell).zip(row.score)
         {
             sums.add(score - label, *scale);
+            if let Some(crossed) = &mut self.crossed {
+                crossed.add(row.cells, score - label);
+            }
         }
+    }
+
+    /// What the rows teach that needs two columns of an event at once; `None` if that is nothing.
+    #[must_use]
+    pub fn expected(&self) -> Option<Expected> {
+        if let Some(scores) = &self.class_scores {
+            return scores.learned().map(Expected::Classes);
+        }
+        let crossed = self.crossed.as_ref().filter(|_| self.other_labels);
+        crossed.and_then(Crossed::learned).map(Expected::Losses)
     }
 
     /// Adds to a calibration what the rows teach.
@@ -161,7 +202,7 @@ impl ClassCounts {
         })
     }
 
-    fn add(&mut self, row: &LabelledRow) {
+    fn add(&mut self, row: &LabelledRow<'_>) {
         let [categories, cells] = self.predicted;
         if row.prediction_cell >= cells || row.label_cell >= self.labels {
             return;
