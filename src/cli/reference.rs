@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::CliContext;
 use super::table::{Output, percent, span, when, write_json, write_table};
 use crate::config::Span;
-use crate::reference::{Reference, Role};
+use crate::reference::{Expected, Reference, Role};
 use crate::registry::{
     BaselineOptions, Format, Registry, RoleColumns, SharedColumn, build, diff, kind_name, wall_clock,
 };
@@ -349,6 +349,7 @@ fn show(registry: &Registry, id: &str, output: Output, out: &mut dyn Write) -> a
     writeln!(out, "{} {}: reference {}{active}", row.model, row.version, row.id)?;
     write_summary(&reference, out)?;
     write_provenance(&reference, out)?;
+    write_expected(&reference, out)?;
     writeln!(out)?;
     let layout = reference.layout();
     let columns = reference.columns.iter().enumerate().map(|(position, column)| {
@@ -388,6 +389,21 @@ fn categories(registry: &Registry, id: &str, name: &str, out: &mut dyn Write) ->
         .collect();
     write_table(out, ["PLACE", "CATEGORY", "SHARE"], &rows)?;
     Ok(())
+}
+
+/// What events let expect by two of their columns, before any label.
+fn write_expected(reference: &Reference, out: &mut dyn Write) -> std::io::Result<()> {
+    let name = |column: usize| reference.columns.get(column).map_or("", |column| column.name.as_str());
+    match &reference.joint.expected {
+        Some(Expected::Losses(losses)) => {
+            writeln!(out, "errors      expected by the score and `{}`", name(losses.feature()))
+        }
+        Some(Expected::Classes(scores)) => {
+            let columns: Vec<&str> = scores.classes().iter().map(|class| name(class.column)).collect();
+            writeln!(out, "classes     expected by a score of each: {}", columns.join(", "))
+        }
+        None => Ok(()),
+    }
 }
 
 fn write_provenance(reference: &Reference, out: &mut dyn Write) -> std::io::Result<()> {

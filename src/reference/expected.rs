@@ -13,8 +13,11 @@ pub const MOST_CLASS_SCORES: usize = 32;
 /// One in the fixed point of a probability.
 const PROBABILITY_ONE: f64 = 1_048_576.0;
 
-/// The largest entry of a table of losses in fixed point.
-const LARGEST_LOSS: f64 = 4_194_304.0;
+/// A loss is a whole number of units, in two terms: what is below this, and how often it is in the rest.
+const LOSS_PART: u64 = 1 << 26;
+
+/// The largest loss in units: of two losses of which one is a million times the other, both have nine digits.
+const LARGEST_LOSS: u64 = 1 << 51;
 
 /// The terms of one event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +29,7 @@ pub enum Expected {
     Classes(ClassScores),
 }
 
-/// Mean absolute and mean squared errors by group of the score and group of one feature.
+/// Expected absolute and squared errors by group of the score and group of one feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
     /// Position of the score's column.
@@ -40,28 +43,28 @@ pub struct Losses {
     /// Groups of the feature, the last for rows without a value.
     width: usize,
     /// By group of the score and of the feature, in units.
-    entries: Vec<[u32; 2]>,
+    entries: Vec<[u64; 2]>,
     /// What a unit of either error is.
     units: [f64; 2],
 }
 
 impl Losses {
-    /// A table of means by group of the score, for each of which `width` groups of the feature follow, the last for rows
-    /// without a value. `None` unless there is an error above 0.
+    /// A table of expected errors by group of the score, for each of which `width` groups of the feature follow, the last for
+    /// rows without a value. `None` unless there is an error above 0.
     #[must_use]
     pub fn new(
         (score, score_groups): (usize, Vec<u8>),
         (feature, feature_groups): (usize, Vec<u8>),
         width: usize,
-        means: &[[f64; 2]],
+        errors: &[[f64; 2]],
     ) -> Option<Self> {
-        let largest = |of: usize| means.iter().map(|mean| mean[of]).fold(0.0, f64::max);
-        let units = [largest(0) / LARGEST_LOSS, largest(1) / LARGEST_LOSS];
+        let largest = |of: usize| errors.iter().map(|error| error[of]).fold(0.0, f64::max);
+        let units = [largest(0) / LARGEST_LOSS as f64, largest(1) / LARGEST_LOSS as f64];
         if !units.iter().all(|unit| unit.is_normal()) {
             return None;
         }
-        let entry = |mean: &[f64; 2]| [0, 1].map(|of: usize| (mean[of] / units[of]).round() as u32);
-        let entries = means.iter().map(entry).collect();
+        let entry = |error: &[f64; 2]| [0, 1].map(|of: usize| (error[of] / units[of]).round() as u64);
+        let entries = errors.iter().map(entry).collect();
         Some(Self { score, feature, score_groups, feature_groups, width, entries, units })
     }
 
@@ -71,7 +74,18 @@ impl Losses {
         self.feature
     }
 
-    fn entry(&self, cell: impl Fn(usize) -> usize) -> Option<&[u32; 2]> {
+    /// Rows with a score, and their mean absolute and mean squared error, from events and sum of each term.
+    #[must_use]
+    pub fn means(&self, sums: &[(f64, f64)]) -> Option<(u64, [f64; 2])> {
+        let rows = sums.first().map(|(rows, _)| *rows).filter(|rows| *rows > 0.0)?;
+        let mean = |of: usize| {
+            let (low, high) = (sums.get(2 * of)?.1, sums.get(2 * of + 1)?.1);
+            Some((high * LOSS_PART as f64 + low) * self.units[of] / rows)
+        };
+        Some((rows as u64, [mean(0)?, mean(1)?]))
+    }
+
+    fn entry(&self, cell: impl Fn(usize) -> usize) -> Option<&[u64; 2]> {
         let group = usize::from(*self.score_groups.get(cell(self.score))?);
         let of_feature = self.feature_groups.get(cell(self.feature)).map(|group| usize::from(*group));
         self.entries.get(group * self.width + of_feature.unwrap_or(self.width - 1))
@@ -83,8 +97,8 @@ impl Losses {
         has(self.score, &self.score_groups)
             && has(self.feature, &self.feature_groups)
             && self.width > highest(&self.feature_groups)
-            && self.entries.len() == highest(&self.score_groups) * self.width
-            && self.entries.iter().flatten().all(|entry| f64::from(*entry) <= LARGEST_LOSS)
+            && highest(&self.score_groups).checked_mul(self.width) == Some(self.entries.len())
+            && self.entries.iter().flatten().all(|entry| *entry <= LARGEST_LOSS)
             && self.units.iter().all(|unit| unit.is_normal() && *unit > 0.0)
     }
 }
@@ -153,11 +167,12 @@ impl ClassScores {
 }
 
 impl Expected {
-    /// Number of terms: absolute and squared error, or of each class the expected rows and then the right ones.
+    /// Number of terms: both parts of the absolute and of the squared error, or of each class the expected rows and then the
+    /// right ones.
     #[must_use]
     pub fn terms(&self) -> usize {
         match self {
-            Self::Losses(_) => 2,
+            Self::Losses(_) => 4,
             Self::Classes(scores) => 2 * scores.classes.len(),
         }
     }
@@ -171,9 +186,9 @@ impl Expected {
     }
 
     /// What one stands for in the integers of a term.
-    pub(super) fn one(&self, term: usize) -> f64 {
+    pub(super) fn one(&self) -> f64 {
         match self {
-            Self::Losses(losses) => losses.units.get(term).map_or(1.0, |unit| unit.recip()),
+            Self::Losses(_) => 1.0,
             Self::Classes(_) => PROBABILITY_ONE,
         }
     }
@@ -183,9 +198,12 @@ impl Expected {
     pub(super) fn each(&self, cell: impl Fn(usize) -> usize, mut put: impl FnMut(usize, i64)) {
         match self {
             Self::Losses(losses) => {
-                let Some([absolute, squared]) = losses.entry(cell) else { return };
-                put(0, i64::from(*absolute));
-                put(1, i64::from(*squared));
+                let Some(entry) = losses.entry(cell) else { return };
+                for (of, units) in entry.iter().enumerate() {
+                    // Both parts are below 2^27, as `fits` sees to.
+                    put(2 * of, (units % LOSS_PART) as i64);
+                    put(2 * of + 1, (units / LOSS_PART) as i64);
+                }
             }
             Self::Classes(scores) => {
                 let Some((each, predicted)) = scores.probabilities(cell) else { return };
@@ -208,22 +226,45 @@ mod tests {
         let mut seen = Vec::new();
         expected.each(
             |column| cells.get(column).copied().unwrap_or(usize::MAX),
-            |term, units| seen.push((term, units as f64 / expected.one(term))),
+            |term, units| seen.push((term, units as f64 / expected.one())),
         );
         seen
     }
 
+    /// Mean errors of such events.
+    fn means(losses: &Losses, events: &[[usize; 2]]) -> Option<(u64, [f64; 2])> {
+        let mut sums = vec![(0.0, 0.0); 4];
+        for cells in events {
+            for (term, value) in of(&Expected::Losses(losses.clone()), cells) {
+                sums[term] = (sums[term].0 + 1.0, sums[term].1 + value);
+            }
+        }
+        losses.means(&sums)
+    }
+
     #[test]
     fn an_event_adds_the_losses_of_its_groups() {
-        let means = [[1.0, 2.0], [4.0, 32.0], [0.5, 0.5], [2.0, 8.0], [2.0, 8.0], [2.0, 8.0]];
-        let losses = Losses::new((0, vec![0, 0, 1]), (1, vec![0, 1]), 3, &means).unwrap();
-        let expected = Expected::Losses(losses);
+        let errors = [[1.0, 2.0], [4.0, 32.0], [0.5, 0.5], [2.0, 8.0], [2.0, 8.0], [2.0, 8.0]];
+        let losses = Losses::new((0, vec![0, 0, 1]), (1, vec![0, 1]), 3, &errors).unwrap();
+        let expected = Expected::Losses(losses.clone());
         assert!(expected.fits(&[3, 2]) && !expected.fits(&[3, 3]) && !expected.fits(&[2, 2]));
-        assert_eq!(of(&expected, &[1, 1]), [(0, 4.0), (1, 32.0)]);
-        assert_eq!(of(&expected, &[2, 0]), [(0, 2.0), (1, 8.0)]);
-        assert_eq!(of(&expected, &[0, usize::MAX]), [(0, 0.5), (1, 0.5)], "a feature without a value");
-        assert_eq!(of(&expected, &[usize::MAX, 0]), [], "no score");
+        assert_eq!(means(&losses, &[[1, 1]]), Some((1, [4.0, 32.0])));
+        assert_eq!(means(&losses, &[[2, 0], [1, 1]]), Some((2, [3.0, 20.0])));
+        assert_eq!(means(&losses, &[[0, usize::MAX]]), Some((1, [0.5, 0.5])), "a feature without a value");
+        assert_eq!(means(&losses, &[[usize::MAX, 0]]), None, "no score");
         assert_eq!(Losses::new((0, vec![0]), (1, vec![0]), 1, &[[0.0, 0.0]]), None, "no errors");
+        let huge = Losses { width: usize::MAX / 2 + 1, entries: Vec::new(), ..losses };
+        assert!(!Expected::Losses(huge).fits(&[3, 2]));
+    }
+
+    #[test]
+    fn small_losses_beside_huge_ones_keep_their_digits() {
+        let errors = [[1e-3, 1e-6], [1e2, 1e4]];
+        let losses = Losses::new((0, vec![0, 1]), (1, vec![0]), 1, &errors).unwrap();
+        let (_, [absolute, squared]) = means(&losses, &[[0, 0]]).unwrap();
+        assert!((absolute / 1e-3 - 1.0).abs() < 1e-9 && (squared / 1e-6 - 1.0).abs() < 1e-4, "{squared}");
+        let (_, [absolute, squared]) = means(&losses, &[[1, 0], [0, 0]]).unwrap();
+        assert!((absolute / 50.0005 - 1.0).abs() < 1e-9 && (squared / 5e3 - 1.0).abs() < 1e-9, "{squared}");
     }
 
     #[test]

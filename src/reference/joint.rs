@@ -264,9 +264,7 @@ impl Joint {
     pub fn one(&self, term: usize) -> f64 {
         let residual = self.residual_terms();
         match term {
-            _ if term >= self.first_expected() => {
-                self.expected.as_ref().map_or(1.0, |expected| expected.one(term - self.first_expected()))
-            }
+            _ if term >= self.first_expected() => self.expected.as_ref().map_or(1.0, Expected::one),
             _ if term >= self.first_feature() => Embedding::one(),
             _ if term >= residual => SCORE_ONE * SCORE_ONE,
             0 => RESIDUAL_ONE,

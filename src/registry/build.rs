@@ -90,18 +90,23 @@ fn scores_of_classes(
     if options.class_scores.is_empty() {
         return Ok(None);
     }
-    let found = class_scores(&reference.columns, &options.class_scores);
-    let refused = |unusable: Unusable| BuildError::ClassScores {
-        path: options.source.clone(),
-        reason: match unusable {
+    let refused = |reason: String| BuildError::ClassScores { path: options.source.clone(), reason };
+    if reference.joint.residual.is_some() {
+        return Err(refused("labels of 0 and 1 are compared with the one score".to_owned()));
+    }
+    let why = |unusable: Unusable| {
+        refused(match unusable {
             Unusable::NoNames(role) => {
                 format!("the column `{}` has to be there and to hold names", options.roles.of(role))
             }
             Unusable::NoSuchClass(class) => format!("neither prediction nor label is ever `{class}`"),
+            Unusable::LeftOut(class) => format!("`{class}` has no score, and there may be 32 classes"),
             Unusable::NoSuchColumn(column) => format!("`{column}` is no feature that is a number"),
-        },
+        })
     };
-    found.map(|scores| Some(Expected::Classes(scores))).map_err(refused)
+    class_scores(&reference.columns, &options.class_scores)
+        .map(|scores| Some(Expected::Classes(scores)))
+        .map_err(why)
 }
 
 /// Which correlations are not watched, if some are.
@@ -178,6 +183,10 @@ fn calibrate_on_windows(
     }
     reference.calibration = Some(counted.outcomes.teach(reference, calibration));
     reference.joint.expected = counted.outcomes.expected();
+    if reference.joint.expected.is_none() && !options.class_scores.is_empty() {
+        let remark = "the scores of classes say nothing: one of them, or the label, is never there";
+        reference.provenance.remarks.push(remark.to_owned());
+    }
     Ok(())
 }
 

@@ -23,7 +23,7 @@ fn of_numbers() -> Arc<Reference> {
         column("label", Role::Label, ColumnKind::Numeric, Binning::Numeric(knots(12.0))),
     ];
     let rows = (0..2_000_u32).map(|i| {
-        let (surface, score) = (i % 2, f64::from(i % 100));
+        let (surface, score) = (i / 100 % 2, f64::from(i % 100));
         let off = if surface == 0 { 10.0 } else { 1.0 };
         [Value::Text(["off", "road"][surface as usize]), Value::Number(score), Value::Number(score + off)]
     });
@@ -176,4 +176,7 @@ fn two_classes_with_a_score_each_are_expected_by_both() {
     around(seen.recall, (0.8 * 2.0 / (0.8 * 2.0 + 0.2) + 0.8 / (0.8 + 2.0 * 0.2)) / 2.0);
     around(seen.class_shares.first().map(|one| one.share), (0.8 * 2.0 + 0.2) / 3.0);
     assert!(seen.roc_auc.is_some_and(|area| area > 0.7));
+    let settings = settings(USUAL);
+    let (_, engine) = run_in(engine(&settings, &catalog_of(of_scores())), &sent, &IN_STEP, |engine| engine);
+    assert!(engine.estimates()[0].class_shares.is_empty(), "their names are not to be shown");
 }

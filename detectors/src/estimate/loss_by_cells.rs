@@ -24,11 +24,10 @@ pub struct LossSums {
 }
 
 impl LossSums {
-    /// Counts one labelled row. Errors are summed to about 12 digits of `scale`, a usual size of the label, the same for
-    /// all rows; an error that is no finite number is left out.
-    pub fn add(&mut self, error: f64, scale: f64) {
+    /// Counts one labelled row, in the same units as all others; an error that is no finite number is left out.
+    pub fn add(&mut self, error: f64, units: &LossUnits) {
         if error.is_finite() {
-            let [absolute, squared] = units(scale);
+            let [absolute, squared] = units.units;
             self.rows = self.rows.saturating_add(1);
             self.absolute = self.absolute.wrapping_add(absolute.units(error.abs()));
             self.squared = self.squared.wrapping_add(squared.units(error * error));
@@ -41,19 +40,48 @@ impl LossSums {
         self.rows
     }
 
-    /// Adds the rows of another cell, summed at the same scale.
+    /// Adds the rows of another cell.
     pub fn merge(&mut self, other: &Self) {
         self.rows = self.rows.saturating_add(other.rows);
         self.absolute = self.absolute.wrapping_add(other.absolute);
         self.squared = self.squared.wrapping_add(other.squared);
     }
+
+    /// Mean absolute and mean squared error, each in units of its own; `None` without rows.
+    pub(super) fn mean_units(&self) -> Option<[f64; 2]> {
+        let rows = self.rows as f64;
+        (self.rows > 0).then(|| [self.absolute as f64 / rows, self.squared as f64 / rows])
+    }
 }
 
-/// The units of absolute and squared errors at this scale: 2^-40 and 2^-60 of it and its square, nearly.
-fn units(scale: f64) -> [FixedPoint; 2] {
-    let exponent = scale.abs().log2().floor();
-    let exponent = if exponent.is_finite() { exponent.clamp(-400.0, 400.0) as i32 } else { 0 };
-    [FixedPoint::new(exponent - 40), FixedPoint::new(2 * exponent - 60)]
+/// In what errors are summed: about 12 digits of a usual size of the label, its scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossUnits {
+    scale: f64,
+    units: [FixedPoint; 2],
+}
+
+impl LossUnits {
+    /// The units at this scale: 2^-40 and 2^-60 of it and its square, nearly.
+    #[must_use]
+    pub fn new(scale: f64) -> Self {
+        let exponent = scale.abs().log2().floor();
+        let exponent = if exponent.is_finite() { exponent.clamp(-400.0, 400.0) as i32 } else { 0 };
+        Self {
+            scale: scale.abs(),
+            units: [FixedPoint::new(exponent - 40), FixedPoint::new(2 * exponent - 60)],
+        }
+    }
+
+    pub(super) fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// Mean absolute and mean squared error; `None` without rows.
+    fn means(&self, sums: &LossSums) -> Option<[f64; 2]> {
+        let ([absolute, squared], rows) = (self.units, sums.rows as f64);
+        (sums.rows > 0).then(|| [absolute.value(sums.absolute) / rows, squared.value(sums.squared) / rows])
+    }
 }
 
 /// Neighbouring cells of the score and the mean losses of the reference's rows there.
@@ -70,9 +98,9 @@ pub struct LossGroup {
 }
 
 /// Pools cells, lowest scores first, into at most [`GROUPS`] groups of about equal numbers of labels, none with fewer than
-/// [`FEWEST_LABELS`] if there are as many; empty without labels. `scale` is that of [`LossSums::add`].
+/// [`FEWEST_LABELS`] if there are as many; empty without labels. The units are those of [`LossSums::add`].
 #[must_use]
-pub fn groups(cells: &[LossSums], scale: f64) -> Vec<LossGroup> {
+pub fn groups(cells: &[LossSums], units: &LossUnits) -> Vec<LossGroup> {
     let labels: u64 = cells.iter().map(|cell| cell.rows).sum();
     let enough = labels.div_ceil(GROUPS as u64).max(FEWEST_LABELS);
     let mut pooled: Vec<(u32, LossSums)> = Vec::new();
@@ -94,18 +122,10 @@ pub fn groups(cells: &[LossSums], scale: f64) -> Vec<LossGroup> {
         Some(_) | None => pooled.push((width, sums)),
     }
     let group = |(cells, sums): (u32, LossSums)| {
-        let [absolute, squared] = mean_losses(&sums, scale)?;
+        let [absolute, squared] = units.means(&sums)?;
         Some(LossGroup { cells, rows: sums.rows, absolute, squared })
     };
     pooled.into_iter().filter_map(group).collect()
-}
-
-/// Mean absolute and mean squared error; `None` without rows. `scale` is that of [`LossSums::add`].
-#[must_use]
-pub fn mean_losses(sums: &LossSums, scale: f64) -> Option<[f64; 2]> {
-    let [absolute, squared] = units(scale);
-    let rows = sums.rows as f64;
-    (sums.rows > 0).then(|| [absolute.value(sums.absolute) / rows, squared.value(sums.squared) / rows])
 }
 
 /// The losses that a window is expected to have.
@@ -155,7 +175,7 @@ mod tests {
 
     fn sums(errors: &[f64]) -> LossSums {
         let mut sums = LossSums::default();
-        errors.iter().for_each(|error| sums.add(*error, 1.0));
+        errors.iter().for_each(|error| sums.add(*error, &LossUnits::new(1.0)));
         sums
     }
 
@@ -163,7 +183,7 @@ mod tests {
     fn a_case_by_hand() {
         let cells =
             [sums(&[1.0; 20]), sums(&[-4.0; 10]), LossSums::default(), sums(&[2.0; 40]), sums(&[3.0])];
-        let table = groups(&cells, 1.0);
+        let table = groups(&cells, &LossUnits::new(1.0));
         let low = LossGroup { cells: 2, rows: 30, absolute: 2.0, squared: 6.0 };
         assert_eq!((table.len(), table[0]), (2, low));
         assert_eq!((table[1].cells, table[1].rows), (3, 41), "the last row has no group of its own");
@@ -177,10 +197,10 @@ mod tests {
 
     #[test]
     fn without_labels_or_predictions_nothing_is_expected() {
-        assert_eq!(groups(&[], 1.0), []);
-        assert_eq!(groups(&[LossSums::default(); 3], 1.0), []);
+        assert_eq!(groups(&[], &LossUnits::new(1.0)), []);
+        assert_eq!(groups(&[LossSums::default(); 3], &LossUnits::new(1.0)), []);
         assert_eq!(expected_loss(&[], &[]), None);
-        let table = groups(&[sums(&[1.0]), sums(&[f64::NAN, 3.0])], 1.0);
+        let table = groups(&[sums(&[1.0]), sums(&[f64::NAN, 3.0])], &LossUnits::new(1.0));
         assert_eq!(
             (table.len(), table[0].rows, table[0].absolute),
             (1, 2, 2.0),
@@ -195,8 +215,9 @@ mod tests {
     fn errors_of_any_size_are_summed_to_twelve_digits() {
         for scale in [1e-100, 1e-9, 1.0, 1e9, 1e100] {
             let mut one = LossSums::default();
-            (0..30).for_each(|i| one.add(scale * f64::from(i), scale));
-            let table = groups(&[one], scale);
+            let units = LossUnits::new(scale);
+            (0..30).for_each(|i| one.add(scale * f64::from(i), &units));
+            let table = groups(&[one], &units);
             assert!((table[0].absolute / scale - 14.5).abs() < 1e-9, "{scale} {table:?}");
             let root = (table[0].squared / (scale * scale)).sqrt();
             assert!((root - (29.0f64 * 59.0 / 6.0).sqrt()).abs() < 1e-9, "{scale} {table:?}");
@@ -208,7 +229,7 @@ mod tests {
         fn groups_cover_all_cells_and_none_is_poor(rows in proptest::collection::vec(0u64..40, 1..200)) {
             let cells: Vec<LossSums> =
                 rows.iter().map(|rows| LossSums { rows: *rows, ..LossSums::default() }).collect();
-            let table = groups(&cells, 1.0);
+            let table = groups(&cells, &LossUnits::new(1.0));
             let labels: u64 = rows.iter().sum();
             prop_assert!(table.len() <= GROUPS);
             prop_assert_eq!(table.iter().map(|group| group.rows).sum::<u64>(), labels);
@@ -226,8 +247,9 @@ mod tests {
         ) {
             let fill = |errors: &mut dyn Iterator<Item = &(usize, f64)>| {
                 let mut cells = [LossSums::default(); 8];
-                errors.for_each(|(cell, error)| cells[*cell].add(*error, 10.0));
-                groups(&cells, 10.0)
+                let units = LossUnits::new(10.0);
+                errors.for_each(|(cell, error)| cells[*cell].add(*error, &units));
+                groups(&cells, &units)
             };
             let table = fill(&mut errors.iter());
             prop_assert_eq!(&fill(&mut errors.iter().rev()), &table);

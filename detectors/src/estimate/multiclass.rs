@@ -27,6 +27,9 @@ pub fn renormalise(each: &mut [f64]) -> bool {
     true
 }
 
+/// Rows that a class has to be expected in, so that what is expected of it counts as that of a class that comes.
+const LEAST_EXPECTED: f64 = 0.5;
+
 /// What is expected of one class.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ClassSums {
@@ -95,16 +98,16 @@ impl MulticlassEstimate {
         self.mean(ClassSums::precision)
     }
 
-    /// Mean of the classes' recall, of those that are expected.
+    /// Mean of the classes' recall, of those that are expected in half a row at least: others will hardly come.
     #[must_use]
     pub fn macro_recall(&self) -> Option<f64> {
-        self.mean(ClassSums::recall)
+        self.mean(|class| class.recall().filter(|_| class.expected >= LEAST_EXPECTED))
     }
 
-    /// Mean of the classes' F1, of those that are predicted or expected.
+    /// Mean of the classes' F1, of those that are predicted, or expected in half a row at least.
     #[must_use]
     pub fn macro_f1(&self) -> Option<f64> {
-        self.mean(ClassSums::f1)
+        self.mean(|class| class.f1().filter(|_| class.predicted > 0.0 || class.expected >= LEAST_EXPECTED))
     }
 
     fn mean(&self, of: fn(&ClassSums) -> Option<f64>) -> Option<f64> {
@@ -113,8 +116,8 @@ impl MulticlassEstimate {
 }
 
 /// Mean area under the ROC curves of each class against the rest. Each has counts per cell of its own score, lowest first, and
-/// the probability that a cell stands for; scores of one cell count as ties. `None` unless all classes are expected, and
-/// rows of none of them.
+/// the probability that a cell stands for; scores of one cell count as ties. Classes that are not expected at all, or of all
+/// rows, have no area and are left out.
 #[must_use]
 pub fn mean_roc_auc<'a>(classes: impl IntoIterator<Item = (&'a [u64], &'a [f64])>) -> Option<f64> {
     let area = |(counts, probabilities): (&[u64], &[f64])| {
@@ -123,8 +126,7 @@ pub fn mean_roc_auc<'a>(classes: impl IntoIterator<Item = (&'a [u64], &'a [f64])
             cells.map(|(count, p)| (*count as f64 * p, *count as f64 * (1.0 - p))).unzip();
         areas(&positives, &negatives).0
     };
-    let each: Option<Vec<f64>> = classes.into_iter().map(area).collect();
-    mean(each?.into_iter())
+    mean(classes.into_iter().filter_map(area))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -169,7 +171,15 @@ mod tests {
         // By falling score: 2 rows of the class and none of the rest, then 1 and 3.
         near(mean_roc_auc([(&[4, 2][..], &[0.25, 1.0][..])]), (2.0 + 0.5) / 3.0);
         near(mean_roc_auc([(&[1, 1][..], &[0.0, 1.0][..]), (&[2][..], &[0.5][..])]), 0.75);
-        assert_eq!(mean_roc_auc([(&[1, 1][..], &[0.0, 1.0][..]), (&[2][..], &[0.0][..])]), None);
+        near(mean_roc_auc([(&[1, 1][..], &[0.0, 1.0][..]), (&[2][..], &[0.0][..])]), 1.0);
+        let rare = ClassSums { predicted: 0.0, expected: 0.4, right: 0.0 };
+        let usual = ClassSums { predicted: 4.0, expected: 4.0, right: 3.0 };
+        let seen = MulticlassEstimate::new(vec![usual, rare]);
+        assert_eq!(
+            (seen.macro_recall(), seen.macro_f1()),
+            (Some(0.75), Some(0.75)),
+            "a class that hardly comes"
+        );
     }
 
     #[test]
@@ -194,8 +204,11 @@ mod tests {
             let best = |row: &[f64; 3]| row.iter().copied().fold(0.0, f64::max) / row.iter().sum::<f64>();
             let right = rows.iter().map(best).sum::<f64>() / rows.len() as f64;
             prop_assert!((seen.accuracy().unwrap() - right).abs() < 1e-9);
+            for figure in [seen.macro_precision(), seen.macro_f1()] {
+                prop_assert!(figure.is_some());
+            }
             for figure in [seen.macro_precision(), seen.macro_recall(), seen.macro_f1()] {
-                prop_assert!(figure.is_some_and(|figure| (0.0..=1.0).contains(&figure)));
+                prop_assert!(figure.is_none_or(|figure| (0.0..=1.0).contains(&figure)));
             }
         }
     }

@@ -171,9 +171,18 @@ fn of_several_classes(
     counts: &[u64],
     scores: Option<&ScoreCells<'_>>,
 ) -> Option<EstimateView> {
-    let classes = calibration.classes.as_ref()?;
-    let by_score = by_class_scores(reference, classes, counts)
-        .or_else(|| scores.and_then(|scores| by_confidence(calibration, classes, scores)));
+    let classes = calibration.classes.as_ref();
+    let by_confidence =
+        classes.zip(scores).and_then(|(classes, scores)| by_confidence(calibration, classes, scores));
+    let by_score = match by_class_scores(reference, classes, counts) {
+        Some(by_scores) => Some(EstimateView {
+            accuracy_thresholded: by_confidence.as_ref().and_then(|one| one.accuracy_thresholded),
+            confidence: by_confidence.as_ref().and_then(|one| one.confidence),
+            ..by_scores
+        }),
+        None => by_confidence,
+    };
+    let Some(classes) = classes else { return by_score };
     let (column, prediction) = column_of(reference, Role::Prediction)?;
     let predicted = reference.live_layout().column(counts, column).cells;
     // Classes begin with the categories of the prediction, in their order; what it did not know then has no class.
@@ -197,7 +206,11 @@ fn of_several_classes(
 }
 
 /// By a score of each class.
-fn by_class_scores(reference: &Reference, outcomes: &ClassOutcomes, counts: &[u64]) -> Option<EstimateView> {
+fn by_class_scores(
+    reference: &Reference,
+    outcomes: Option<&ClassOutcomes>,
+    counts: &[u64],
+) -> Option<EstimateView> {
     let Some(Expected::Classes(scores)) = &reference.joint.expected else { return None };
     let classes = scores.classes();
     let layout = reference.live_layout();
@@ -214,7 +227,7 @@ fn by_class_scores(reference: &Reference, outcomes: &ClassOutcomes, counts: &[u6
     // Every row with scores has a term of each class.
     let (rows, _) = expected.first().filter(|(rows, _)| *rows > 0.0)?;
     let predictions = *rows as u64;
-    let errors = SamplingErrors::new(&right_and_wrong(outcomes), predictions);
+    let error = |outcomes| SamplingErrors::new(&right_and_wrong(outcomes), predictions).accuracy;
     let share = |(class, (rows, sum)): (&ClassScore, &(f64, f64))| ClassShare {
         class: class.class.clone(),
         share: (sum / rows).clamp(0.0, 1.0),
@@ -222,7 +235,7 @@ fn by_class_scores(reference: &Reference, outcomes: &ClassOutcomes, counts: &[u6
     Some(EstimateView {
         predictions,
         accuracy,
-        accuracy_band: band(accuracy, errors.accuracy),
+        accuracy_band: band(accuracy, outcomes.and_then(error)),
         precision: estimate.macro_precision(),
         recall: estimate.macro_recall(),
         f1: estimate.macro_f1(),
@@ -280,13 +293,12 @@ fn by_confidence(
 fn by_two_columns(reference: &Reference, counts: &[u64]) -> Option<EstimateView> {
     let Some(Expected::Losses(losses)) = &reference.joint.expected else { return None };
     let layout = reference.live_layout();
-    let mut sums = reference.joint.expected_sums(&layout, counts);
-    let (rows, absolute) = sums.next().filter(|(rows, _)| *rows > 0.0)?;
-    let (_, squared) = sums.next()?;
+    let sums: Vec<(f64, f64)> = reference.joint.expected_sums(&layout, counts).collect();
+    let (predictions, [absolute, squared]) = losses.means(&sums)?;
     Some(EstimateView {
-        predictions: rows as u64,
-        mae: Some(absolute / rows),
-        rmse: Some((squared / rows).sqrt()),
+        predictions,
+        mae: Some(absolute),
+        rmse: Some(squared.sqrt()),
         loss_feature: reference.columns.get(losses.feature()).map(|column| column.name.clone()),
         ..EstimateView::default()
     })

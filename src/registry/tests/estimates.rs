@@ -27,7 +27,12 @@ fn times(n: usize, row: &str) -> Vec<String> {
 
 #[track_caller]
 fn near(seen: Option<f64>, by_hand: f64) {
-    assert!(seen.is_some_and(|seen| (seen - by_hand).abs() < 1e-9), "{seen:?}, {by_hand} by hand");
+    near_to(seen, by_hand, 1e-9);
+}
+
+#[track_caller]
+fn near_to(seen: Option<f64>, by_hand: f64, off: f64) {
+    assert!(seen.is_some_and(|seen| (seen - by_hand).abs() < off), "{seen:?}, {by_hand} by hand");
 }
 
 #[test]
@@ -187,10 +192,8 @@ fn errors_of_a_number_are_expected_by_the_feature_that_they_depend_on_most() {
         [times(6, "10,near,1"), times(3, "10,far,1"), times(1, "40,,1"), times(2, ",far,1")].concat();
     let seen = expected(&reference, "score,kind,other", &window).unwrap();
     assert_eq!((seen.predictions, seen.loss_feature.as_deref()), (10, Some("kind")));
-    let within =
-        |seen: Option<f64>, by_hand: f64| assert!((seen.unwrap() - by_hand).abs() < 1e-5, "{seen:?}");
-    within(seen.mae, (6.0 + 3.0 * 5.0 + 9.0) / 10.0);
-    within(seen.rmse, ((6.0 + 3.0 * 25.0 + 81.0) / 10.0f64).sqrt());
+    near_to(seen.mae, (6.0 + 3.0 * 5.0 + 9.0) / 10.0, 1e-5);
+    near_to(seen.rmse, ((6.0 + 3.0 * 25.0 + 81.0) / 10.0f64).sqrt(), 1e-5);
     rows.reverse();
     let again = learned("score,label,kind,other", &rows);
     assert_eq!(again.joint.expected, reference.joint.expected, "whatever the order of rows");
@@ -261,8 +264,51 @@ fn several_classes_are_expected_by_a_score_of_each() {
     let shares: Vec<&str> = seen.class_shares.iter().map(|one| one.class.as_str()).collect();
     assert_eq!(shares, ["ant", "bee", "cat"]);
     within(seen.class_shares.get(2).map(|one| one.share), cats / 15.0);
-    assert!(seen.roc_auc.is_some_and(|area| (0.5..1.0).contains(&area)), "{:?}", seen.roc_auc);
+    // Scores of rows that lack another, or predict none of the classes, count in the areas: of ants 14 rows at 0.7 and 5 at
+    // 0.2; of bees 14 at 0.2 and 7 at 0.3; of cats 14 at 0.1 and 7 at 0.5.
+    let area = |[low, high]: [(f64, f64); 2]| {
+        let (yes, no) = ([low.0 * low.1, high.0 * high.1], [low.0 * (1.0 - low.1), high.0 * (1.0 - high.1)]);
+        (yes[1] * (no[0] + no[1] / 2.0) + yes[0] * no[0] / 2.0) / ((yes[0] + yes[1]) * (no[0] + no[1]))
+    };
+    let [ants, bees, cats] =
+        [[(5.0, 0.0), (14.0, 0.8)], [(14.0, 0.2), (7.0, 0.4)], [(14.0, 0.05), (7.0, 0.6)]];
+    within(seen.roc_auc, (area(ants) + area(bees) + area(cats)) / 3.0);
     assert!(seen.accuracy_band.is_some() && seen.accuracy_label_shift.is_some());
+}
+
+#[test]
+fn of_a_confidence_beside_the_scores_of_classes_its_own_figures_stay() {
+    let with_confidence = |row: &String| {
+        let confidence = if row.starts_with("cat") { 0.5 } else { 0.75 };
+        format!("{confidence},{row}")
+    };
+    let rows: Vec<String> = scored_classes().iter().map(with_confidence).collect();
+    let reference = with_scores(&format!("score,{SCORED}"), &rows, &OF_CLASSES).unwrap();
+    let window = times(10, "0.75,ant,0.7,0.2,0.1");
+    let seen = expected(&reference, "score,prediction,p_ant,p_bee,p_cat", &window).unwrap();
+    near(seen.confidence, 0.75);
+    near_to(seen.accuracy, 0.8 / (0.8 + 0.2 + 0.05), 1e-5);
+    assert!(seen.accuracy_thresholded.is_some(), "{seen:?}");
+}
+
+#[test]
+fn scores_of_as_many_classes_as_may_be_are_used() {
+    let header: Vec<String> = (0..32).map(|class| format!("p{class}")).collect();
+    let row = |i: usize| {
+        let scores: Vec<&str> = (0..32).map(|class| if class == i % 32 { "0.69" } else { "0.01" }).collect();
+        format!("c{},{},c{}", i % 32, scores.join(","), if i % 5 == 0 { (i + 1) % 32 } else { i % 32 })
+    };
+    let rows: Vec<String> = (0..3_200).map(row).collect();
+    let named: Vec<(String, String)> =
+        (0..32).map(|class| (format!("c{class}"), format!("p{class}"))).collect();
+    let named: Vec<(&str, &str)> =
+        named.iter().map(|(class, column)| (class.as_str(), column.as_str())).collect();
+    let header = format!("prediction,{},label", header.join(","));
+    let reference = with_scores(&header, &rows, &named).unwrap();
+    let window: Vec<String> = rows.iter().map(|row| row[..row.rfind(',').unwrap()].to_owned()).collect();
+    let seen = expected(&reference, header.strip_suffix(",label").unwrap(), &window[..320]).unwrap();
+    near_to(seen.accuracy, 0.8, 1e-3);
+    assert_eq!((seen.predictions, seen.class_shares.len()), (320, 32));
 }
 
 #[test]
@@ -271,9 +317,12 @@ fn scores_of_classes_that_cannot_be_used_are_refused() {
     let refused = |scores: &[(&str, &str)]| with_scores(SCORED, &rows, scores).unwrap_err().to_string();
     assert!(refused(&OF_CLASSES[..1]).contains("2 to 32"));
     assert!(refused(&[("ant", "p_ant"), ("ant", "p_bee")]).contains("each class and each column once"));
+    assert!(refused(&OF_CLASSES[..2]).contains("`cat` has no score"));
     assert!(refused(&[("ant", "p_ant"), ("wasp", "p_bee")]).contains("ever `wasp`"));
     assert!(refused(&[("ant", "p_ant"), ("bee", "p_wasp")]).contains("`p_wasp` is no feature"));
     let numbers =
         with_scores("score,label,p_a,p_b", &times(50, "1,0,0.5,0.5"), &[("0", "p_a"), ("1", "p_b")]);
-    assert!(numbers.unwrap_err().to_string().contains("`prediction` has to be there"));
+    assert!(numbers.unwrap_err().to_string().contains("compared with the one score"));
+    let without = with_scores("label,p_a,p_b", &times(50, "b,0.5,0.5"), &[("a", "p_a"), ("b", "p_b")]);
+    assert!(without.unwrap_err().to_string().contains("`prediction` has to be there"));
 }

@@ -58,7 +58,8 @@ impl ClassScoreCounts {
 /// The scores of classes, not yet learned, as columns of a reference.
 ///
 /// # Errors
-/// The class whose name neither prediction nor label has, or the column that is none of numbers among the features.
+/// The class whose name neither prediction nor label has, or that was left out, or the column that is none of numbers among
+/// the features.
 pub fn class_scores(columns: &[Column], named: &[(String, String)]) -> Result<ClassScores, Unusable> {
     let of = |role: Role| {
         let found = columns.iter().enumerate().find(|(_, column)| column.role == role);
@@ -79,6 +80,11 @@ pub fn class_scores(columns: &[Column], named: &[(String, String)]) -> Result<Cl
         Ok(ClassScore { class: class.clone(), column: place, calibrated: Vec::new() })
     };
     let classes: Vec<ClassScore> = named.iter().map(class).collect::<Result<_, _>>()?;
+    // Probabilities of some of the classes do not add up to 1.
+    let mut all = predictions.categories().iter().chain(labels.categories());
+    if let Some(left_out) = all.find(|name| classes.iter().all(|class| class.class != **name)) {
+        return Err(Unusable::LeftOut(left_out.clone()));
+    }
     let class_of = |name: &String| classes.iter().position(|class| class.class == *name);
     let known = predictions.categories().iter().map(|name| class_of(name).map(|class| class as u8));
     let mut of_prediction: Vec<Option<u8>> = known.collect();
@@ -93,6 +99,8 @@ pub enum Unusable {
     NoNames(Role),
     /// Neither prediction nor label has this class.
     NoSuchClass(String),
+    /// Prediction or label has this class, and it has no score.
+    LeftOut(String),
     /// No feature that is a number has this name.
     NoSuchColumn(String),
 }

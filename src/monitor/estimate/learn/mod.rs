@@ -7,7 +7,7 @@ mod crossed;
 
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::estimate::loss_by_cells::groups;
-use anchorwatch_detectors::estimate::{ConfidenceThreshold, LossSums};
+use anchorwatch_detectors::estimate::{ConfidenceThreshold, LossSums, LossUnits};
 
 use super::{calibrated_scores, column_of, confidence_threshold, middles, outcome_cells, sampling};
 use crate::reference::{Calibration, ClassOutcomes, Expected, Reference, Role};
@@ -53,6 +53,16 @@ impl Default for LabelledRow<'_> {
     }
 }
 
+/// Errors of numbers.
+#[derive(Debug, Clone, PartialEq)]
+struct LossCounts {
+    units: LossUnits,
+    /// By cell of the score.
+    cells: Vec<LossSums>,
+    /// By group of the score and of each feature.
+    crossed: Crossed,
+}
+
 /// The labelled rows of a baseline, as far as they have been counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcomes {
@@ -62,10 +72,8 @@ pub struct Outcomes {
     of_classes: Vec<[u64; 2]>,
     /// Labels that are neither 0 nor 1.
     other_labels: bool,
-    /// Errors by cell of the score, where labels are numbers, and their scale.
-    losses: Option<(f64, Vec<LossSums>)>,
-    /// The same errors by cell of the score and of each feature.
-    crossed: Option<Crossed>,
+    /// Errors where labels are numbers.
+    losses: Option<LossCounts>,
     /// Right and wrong predictions, where labels are one of several classes.
     classes: Option<ClassCounts>,
     /// Scores of each of the classes, where there are any.
@@ -84,8 +92,11 @@ impl Outcomes {
         let number = terms.filter(|terms| is_numeric(terms.label));
         Self {
             compared: terms.is_some(),
-            losses: number.map(|terms| (terms.scale, vec![LossSums::default(); of_classes.len()])),
-            crossed: number.map(|terms| Crossed::new(reference, terms.score, terms.scale)),
+            losses: number.map(|terms| LossCounts {
+                units: LossUnits::new(terms.scale),
+                cells: vec![LossSums::default(); of_classes.len()],
+                crossed: Crossed::new(reference, terms.score),
+            }),
             class_scores: match &reference.joint.expected {
                 Some(Expected::Classes(scores)) => ClassScoreCounts::new(reference, scores),
                 Some(Expected::Losses(_)) | None => None,
@@ -110,13 +121,11 @@ impl Outcomes {
             (Some(_), None) => {}
             (None, _) => self.other_labels = true,
         }
-        if let Some((scale, losses)) = &mut self.losses
-            && let Some((sums, score)) = losses.get_mut(row.score_cell).zip(row.score)
+        if let Some(LossCounts { units, cells, crossed }) = &mut self.losses
+            && let Some((sums, score)) = cells.get_mut(row.score_cell).zip(row.score)
         {
-            sums.add(score - label, *scale);
-            if let Some(crossed) = &mut self.crossed {
-                crossed.add(row.cells, score - label);
-            }
+            sums.add(score - label, units);
+            crossed.add(row.cells, score - label, units);
         }
     }
 
@@ -126,8 +135,8 @@ impl Outcomes {
         if let Some(scores) = &self.class_scores {
             return scores.learned().map(Expected::Classes);
         }
-        let crossed = self.crossed.as_ref().filter(|_| self.other_labels);
-        crossed.and_then(Crossed::learned).map(Expected::Losses)
+        let LossCounts { units, cells, crossed } = self.losses.as_ref().filter(|_| self.other_labels)?;
+        crossed.learned(&groups(cells, units)).map(Expected::Losses)
     }
 
     /// Adds to a calibration what the rows teach.
@@ -138,7 +147,7 @@ impl Outcomes {
             return Calibration { classes, confidence, ..calibration };
         }
         if self.other_labels {
-            let learned = self.losses.as_ref().map(|(scale, losses)| groups(losses, *scale));
+            let learned = self.losses.as_ref().map(|losses| groups(&losses.cells, &losses.units));
             return Calibration { losses: learned.filter(|groups| !groups.is_empty()), ..calibration };
         }
         let calibrated = calibrated_scores(&self.of_classes);
