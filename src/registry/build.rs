@@ -92,7 +92,15 @@ fn scores_of_classes(
     }
     let refused = |reason: String| BuildError::ClassScores { path: options.source.clone(), reason };
     if reference.joint.residual.is_some() {
-        return Err(refused("labels of 0 and 1 are compared with the one score".to_owned()));
+        return Err(refused(
+            "labels that are numbers, or 0 and 1, are compared with the one score".to_owned(),
+        ));
+    }
+    if let Some(role) =
+        [Role::Prediction, Role::Label].into_iter().find(|role| has_other_names(reference, *role))
+    {
+        let column = options.roles.of(role);
+        return Err(refused(format!("`{column}` has more classes than --max-categories keeps apart")));
     }
     let why = |unusable: Unusable| {
         refused(match unusable {
@@ -107,6 +115,15 @@ fn scores_of_classes(
     class_scores(&reference.columns, &options.class_scores)
         .map(|scores| Some(Expected::Classes(scores)))
         .map_err(why)
+}
+
+/// Whether a column of names has some that are none of its categories.
+fn has_other_names(reference: &Reference, role: Role) -> bool {
+    let found = reference.columns.iter().enumerate().find(|(_, column)| column.role == role);
+    found.is_some_and(|(index, column)| {
+        let counts = reference.layout().column(&reference.profile, index).cells.last().copied();
+        matches!(column.binning, Binning::Categorical(_)) && counts.is_some_and(|count| count > 0)
+    })
 }
 
 /// Which correlations are not watched, if some are.

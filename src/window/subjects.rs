@@ -2,12 +2,14 @@
 
 mod dirty;
 mod leaving;
+mod opened;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
 use dirty::Dirty;
+pub(super) use opened::Opened;
 
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
 use super::batch::PlanPlace;
@@ -118,38 +120,6 @@ pub(super) struct Amendment {
     pane: i64,
     size: Size,
     list: Vec<(u32, u32)>,
-}
-
-/// A pane that is being counted into.
-#[derive(Debug)]
-pub(super) struct Opened<'s> {
-    counts: Counting<'s>,
-    /// Totals that may hold the pane already.
-    totals: &'s mut [RollingTotal],
-    pane: i64,
-    size: Size,
-}
-
-impl Opened<'_> {
-    /// Adds to a counter; one out of range is none.
-    pub(super) fn add(&mut self, slot: usize, amount: u64) {
-        self.counts.add(slot, amount);
-        self.totals.iter_mut().for_each(|total| total.amend(self.pane, self.size, slot, amount));
-    }
-
-    /// The counters of joint terms, where nothing else holds the pane already.
-    pub(super) fn joint(&mut self) -> Option<&mut [u64]> {
-        if self.totals.is_empty() { self.counts.joint() } else { None }
-    }
-
-    /// Adds one to each of these counters.
-    pub(super) fn add_one_each(&mut self, slots: impl Iterator<Item = usize>) {
-        if self.totals.is_empty() {
-            self.counts.add_one_each(slots);
-        } else {
-            slots.for_each(|slot| self.add(slot, 1));
-        }
-    }
 }
 
 /// Bytes that a counter in use takes in a packed pane: the distance to the one before it, and the count.

@@ -10,21 +10,25 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use super::loss_by_cells::{FEWEST_LABELS, LossSums, LossUnits};
 use crate::fixed_point::FixedPoint;
 
-/// Part of the variance of the logarithm of absolute errors, within groups of the prediction, that a feature has to explain.
-const LEAST_EXPLAINED: f64 = 0.01;
+/// How far the factors of absolute errors have to lie from 1, as the root of the mean square over rows.
+const LEAST_SPREAD: f64 = 0.1;
+
+/// Rows of a group of the feature that have others beside them, as a binomial's, from which on sums of logarithms count as
+/// normal.
+const ENOUGH_ROWS: f64 = 100.0;
 
 /// Chance shows a feature that explains nothing as one that does in so many references.
 const CHANCE: f64 = 0.001;
 
-/// Logarithms of errors over the label's scale are held within these, so that neither a right prediction nor one wrong label
-/// decides.
-const LOGARITHMS: std::ops::RangeInclusive<f64> = -14.0..=5.0;
+/// Logarithms of errors over the label's usual spread are held within these: right predictions have the lowest, and one wrong
+/// label decides nothing.
+const LOGARITHMS: std::ops::RangeInclusive<f64> = -10.0..=5.0;
 
 /// Sums of logarithms are exact to `2^-30`, those of their squares to `2^-60`.
 const LOGARITHM: FixedPoint = FixedPoint::new(-30);
 
 /// Pools neighbouring cells, lowest first, into at most `most` groups of about equal counts, 255 of them at most: the group
-/// of each cell. What is left behind the last full group belongs to it.
+/// of each cell. Fewer than [`FEWEST_LABELS`] that are left behind the last full group belong to it.
 ///
 /// ```
 /// use anchorwatch_detectors::estimate::loss_by_two::neighbours;
@@ -134,83 +138,131 @@ impl LossTable {
     }
 
     /// The share of the variance of the logarithm of absolute errors, within groups of the prediction, that the feature
-    /// explains beyond chance; `None` if one of `features` that are tried explains as much by chance, or it is too little to
-    /// matter.
+    /// explains beyond chance; `None` if one of `features` that are tried explains as much by chance, or its factors are too
+    /// near 1 to matter.
     ///
-    /// The rows of a group of the feature are held against what they would have if the feature's values were dealt out anew
-    /// within each group of the prediction: mean and variance of their sum then follow from those of each group (the
-    /// stratified permutation test of Mantel 1963 for scores), so that errors may be larger for larger predictions.
-    /// Logarithms are bounded, hence their sums nearly normal. Groups with fewer than [`FEWEST_LABELS`] rows, or all but as
-    /// many, are not tested.
+    /// By blocks of `block` groups of the prediction, the rows of a group of the feature are held against what they would have
+    /// if the feature's values were dealt out anew within each group of the prediction: mean and variance of their sum then
+    /// follow from those of each group (the stratified permutation test of Mantel 1963 for scores), so that errors may be
+    /// larger for larger predictions. Logarithms are bounded, hence their sums nearly normal where there are enough.
     #[must_use]
-    pub fn explained(&self, features: usize) -> Option<f64> {
-        let mut groups = vec![[0.0; 3]; self.width];
-        let (mut variance_of_all, mut rows_of_all) = (0.0, 0.0);
-        for of_prediction in self.cells.chunks(self.width) {
-            let rows: f64 = of_prediction.iter().map(Cell::rows).sum();
-            if rows < 2.0 {
-                continue;
-            }
-            let mean = of_prediction.iter().map(Cell::logarithms).sum::<f64>() / rows;
-            let squares: i128 = of_prediction.iter().map(|cell| cell.squared_logarithms).sum();
-            let squares = LOGARITHM.value(squares) * LOGARITHM.value(1);
-            let variance = (squares / rows - mean * mean).max(0.0);
-            variance_of_all += rows * variance;
-            rows_of_all += rows;
-            for (cell, [off, chance, own]) in of_prediction.iter().zip(&mut groups) {
-                *off += cell.logarithms() - cell.rows() * mean;
-                *chance += cell.rows() * (rows - cell.rows()) / (rows - 1.0) * variance;
-                *own += cell.rows();
+    pub fn explained(&self, features: usize, block: usize) -> Option<f64> {
+        let normal = Normal::standard();
+        let (mut tried, mut by_chance, mut beyond_chance, mut variance_of_all) = (0.0, 1.0_f64, 0.0, 0.0);
+        for groups in self.blocks(block) {
+            let mut tests = vec![Test::default(); self.width];
+            variance_of_all +=
+                self.cells[groups].chunks(self.width).map(|cells| Test::add(&mut tests, cells)).sum::<f64>();
+            for Test { off, chance, effective, rows } in tests {
+                if effective >= ENOUGH_ROWS && chance > 0.0 {
+                    tried += 1.0;
+                    by_chance = by_chance.min(2.0 * normal.sf(off.abs() / chance.sqrt()));
+                    beyond_chance += (off * off - chance) / rows;
+                }
             }
         }
-        let few = FEWEST_LABELS as f64;
-        groups.retain(|[_, chance, own]| *chance > 0.0 && *own >= few && rows_of_all - own >= few);
-        let normal = Normal::standard();
-        let by_chance = groups.iter().map(|[off, chance, _]| 2.0 * normal.sf(off.abs() / chance.sqrt()));
-        let tried = (groups.len() * features.max(1)) as f64;
-        let seldom = by_chance.reduce(f64::min)? * tried <= CHANCE;
-        let beyond_chance: f64 = groups.iter().map(|[off, chance, own]| (off * off - chance) / own).sum();
-        let explained = beyond_chance / variance_of_all;
-        (seldom && explained >= LEAST_EXPLAINED).then_some(explained)
+        let seldom = by_chance * tried * features.max(1) as f64 <= CHANCE;
+        (tried > 0.0 && seldom && self.spread(block) >= LEAST_SPREAD).then(|| beyond_chance / variance_of_all)
     }
 
-    /// How much larger or smaller absolute and squared errors are than those of their group of the prediction: by blocks of
-    /// `block` groups of the prediction, and of each the groups of the feature side by side. A pair with fewer than
-    /// [`FEWEST_LABELS`] rows has the factors of its group of the feature, or 1 if that is as poor.
+    /// How far the factors of absolute errors lie from 1.
+    fn spread(&self, block: usize) -> f64 {
+        let (mut rows, mut squares) = (0.0, 0.0);
+        for (groups, factors) in self.blocks(block).zip(self.factors(block).chunks(self.width)) {
+            for cells in self.cells[groups].chunks(self.width) {
+                for (cell, factor) in cells.iter().zip(factors) {
+                    rows += cell.rows();
+                    squares += cell.rows() * (factor[0] - 1.0).powi(2);
+                }
+            }
+        }
+        if rows > 0.0 { (squares / rows).sqrt() } else { 0.0 }
+    }
+
+    /// The cells of so many groups of the prediction each.
+    fn blocks(&self, block: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let (all, step) = (self.cells.len(), block.max(1) * self.width);
+        (0..all).step_by(step).map(move |from| from..all.min(from + step))
+    }
+
+    /// How much larger or smaller absolute and squared errors are than those of their group of the prediction, on average over
+    /// rows: by blocks of `block` groups of the prediction, and of each the groups of the feature side by side. A pair with
+    /// fewer than [`FEWEST_LABELS`] rows has the factors of its group of the feature, or 1 if that is as poor.
     #[must_use]
     pub fn factors(&self, block: usize) -> Vec<[f64; 2]> {
-        let predictions: Vec<&[Cell]> = self.cells.chunks(self.width).collect();
-        let means = predictions.iter().map(|cells| {
+        let all = self.ratios(0..self.cells.len());
+        let of_block = |groups: std::ops::Range<usize>| {
+            let pairs = self.ratios(groups).into_iter().zip(&all);
+            pairs.map(|(own, all)| own.mean().or_else(|| all.mean()).unwrap_or([1.0; 2])).collect::<Vec<_>>()
+        };
+        self.blocks(block).flat_map(of_block).collect()
+    }
+
+    /// By group of the feature, the sums of what these cells have of the means of their group of the prediction. Ratios are
+    /// summed, not errors, so that one group of the prediction with a wrong label does not decide for all.
+    fn ratios(&self, cells: std::ops::Range<usize>) -> Vec<Ratios> {
+        let mut ratios = vec![Ratios::default(); self.width];
+        for cells in self.cells[cells].chunks(self.width) {
             let mut all = LossSums::default();
             cells.iter().for_each(|cell| all.merge(&cell.losses));
-            all.mean_units().unwrap_or_default()
-        });
-        let means: Vec<[f64; 2]> = means.collect();
-        // Seen and expected of some groups of the prediction and one of the feature.
-        let factor = |groups: std::ops::Range<usize>, feature: usize| {
-            let (mut seen, mut rows) = (LossSums::default(), 0.0);
-            let mut expected = [0.0; 2];
-            for (cells, mean) in predictions[groups.clone()].iter().zip(&means[groups]) {
-                let cell = cells.get(feature)?;
-                seen.merge(&cell.losses);
-                rows += cell.rows();
-                expected.iter_mut().zip(mean).for_each(|(sum, mean)| *sum += cell.rows() * mean);
+            let Some(of_prediction) = all.mean_units() else { continue };
+            for (cell, ratios) in cells.iter().zip(&mut ratios) {
+                let Some(own) = cell.losses.mean_units() else { continue };
+                ratios.rows += cell.rows();
+                for ((sum, own), all) in ratios.sums.iter_mut().zip(own).zip(of_prediction) {
+                    *sum += cell.rows() * if all > 0.0 { own / all } else { 1.0 };
+                }
             }
-            let mean = seen.mean_units().filter(|_| seen.rows() >= FEWEST_LABELS)?;
-            let of = |which: usize| {
-                if expected[which] > 0.0 { mean[which] * rows / expected[which] } else { 1.0 }
-            };
-            Some([of(0), of(1)])
-        };
-        let all = predictions.len();
-        let blocks = (0..all).step_by(block.max(1)).map(|from| from..all.min(from + block.max(1)));
-        let of_block = |groups: std::ops::Range<usize>| {
-            let of = move |feature: usize| {
-                factor(groups.clone(), feature).or_else(|| factor(0..all, feature)).unwrap_or([1.0; 2])
-            };
-            (0..self.width).map(of).collect::<Vec<_>>()
-        };
-        blocks.flat_map(of_block).collect()
+        }
+        ratios
+    }
+}
+
+/// Rows of a group of the feature, and the sums over them of the absolute and squared error in those of their predictions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ratios {
+    rows: f64,
+    sums: [f64; 2],
+}
+
+impl Ratios {
+    fn mean(&self) -> Option<[f64; 2]> {
+        (self.rows >= FEWEST_LABELS as f64).then(|| self.sums.map(|sum| sum / self.rows))
+    }
+}
+
+/// What a group of the feature has of the logarithms in some groups of the prediction.
+#[derive(Debug, Clone, Copy, Default)]
+struct Test {
+    /// Their sum, less what it would be on average if values were dealt out anew.
+    off: f64,
+    /// Its variance.
+    chance: f64,
+    /// The variance of its rows, in those of rows that are one of many.
+    effective: f64,
+    /// Its rows in groups of the prediction in which there are others.
+    rows: f64,
+}
+
+impl Test {
+    /// Adds one group of the prediction to the tests of each group of the feature; its rows times their variance.
+    fn add(tests: &mut [Self], cells: &[Cell]) -> f64 {
+        let rows: f64 = cells.iter().map(Cell::rows).sum();
+        if rows < 2.0 {
+            return 0.0;
+        }
+        let mean = cells.iter().map(Cell::logarithms).sum::<f64>() / rows;
+        let squares: i128 = cells.iter().map(|cell| cell.squared_logarithms).sum();
+        let squares = LOGARITHM.value(squares) * LOGARITHM.value(1);
+        let variance = (squares / rows - mean * mean).max(0.0);
+        for (cell, test) in cells.iter().zip(tests).filter(|(cell, _)| cell.rows() < rows) {
+            let effective = cell.rows() * (rows - cell.rows()) / (rows - 1.0);
+            test.off += cell.logarithms() - cell.rows() * mean;
+            test.chance += effective * variance;
+            test.effective += effective;
+            test.rows += cell.rows();
+        }
+        rows * variance
     }
 }
 
@@ -257,38 +309,77 @@ mod tests {
             let near = |which: usize| (seen[which] - by_hand[which]).abs() < 1e-9;
             assert!(near(0) && near(1), "{seen:?} {by_hand:?}");
         }
-        assert_eq!(table.factors(2).len(), 3);
-        assert_eq!(table.factors(1).len(), 6);
+        assert_eq!((table.factors(1).len(), table.factors(2).len()), (6, 3));
         // Logarithms lie ln 3 / 2 off their mean within groups of the feature, and these ln 10 / 2.
         let (between, within) = (10.0_f64.ln().powi(2) / 4.0, 3.0_f64.ln().powi(2) / 4.0);
-        let explained = table.explained(20).unwrap();
+        let explained = table.explained(20, 2).unwrap();
         assert!((explained - between / (between + within)).abs() < 0.01, "{explained}");
     }
 
     #[test]
     fn a_feature_that_explains_too_little_is_none() {
-        assert_eq!(with_second(1.0).explained(1), None);
-        assert_eq!(with_second(1.05).explained(1), None, "a thousandth of the variance");
-        assert_eq!(with_second(1.2).explained(1), None, "more than a hundredth, but by chance");
-        assert!(with_second(1.3).explained(1).is_some());
-        assert_eq!(with_second(1.3).explained(1_000), None, "by chance, of so many");
-        assert_eq!(LossTable::new(0, 0).explained(1), None);
+        assert_eq!(with_second(1.0).explained(1, 2), None);
+        assert_eq!(with_second(1.2).explained(1, 2), None, "factors within a tenth");
+        assert!(with_second(1.3).explained(1, 2).is_some());
+        assert_eq!(with_second(1.3).explained(1_000, 2), None, "by chance, of so many");
+        assert_eq!(LossTable::new(0, 0).explained(1, 1), None);
         assert_eq!(LossTable::new(2, 2).factors(1), [[1.0; 2]; 4]);
         let few = [(0, 0, 1.0), (0, 1, 3.0), (0, 2, 9.0), (1, 0, 9.0)];
         let few = table([1, 2], few.into_iter());
-        assert_eq!((few.explained(1), few.factors(1)), (None, vec![[1.0; 2]; 2]));
+        assert_eq!((few.explained(1, 1), few.factors(1)), (None, vec![[1.0; 2]; 2]));
     }
 
-    /// How many of 200 references of 3,000 rows and ten features of pure noise choose one.
-    fn chosen(error: impl Fn(f64, f64) -> f64) -> usize {
+    #[test]
+    fn an_effect_that_turns_round_with_the_prediction_is_one() {
+        let row = |row: usize| {
+            let (prediction, feature) = (row / 2 % 2, row / 4 % 2);
+            let side = if row.is_multiple_of(2) { 1.0 } else { -3.0 };
+            (prediction, feature, if prediction == feature { 2.0 * side } else { side })
+        };
+        let table = table([2, 3], (0..1_000).map(row));
+        assert_eq!(table.explained(1, 2), None, "in one block it is as good as none");
+        assert!(table.explained(1, 1).is_some());
+        assert!(
+            (table.factors(1)[0][0] - 4.0 / 3.0).abs() < 1e-9
+                && (table.factors(1)[3][0] - 2.0 / 3.0).abs() < 1e-9
+        );
+    }
+
+    #[test]
+    fn a_feature_shows_among_predictions_of_which_many_are_right() {
+        let row = |row: usize| {
+            let (prediction, feature, half) = (row % 4, row / 4 % 2, row / 8 % 4);
+            let error = if half < 2 { 0.0 } else { (half - 1) as f64 };
+            (prediction, feature, if feature == 1 { 3.0 * error } else { error })
+        };
+        assert!(table([4, 3], (0..40_000).map(row)).explained(20, 1).is_some());
+    }
+
+    #[test]
+    fn one_wrong_label_spoils_the_factors_of_few() {
+        let row = |row: usize| {
+            let (prediction, feature) = (row % 8, row / 8 % 8);
+            (prediction, feature, if feature == 0 { 3.0 } else { 1.0 })
+        };
+        let wrong = std::iter::once((3, 5, 1e5));
+        let seen = table([8, 9], (0..6_400).map(row).chain(wrong)).factors(8);
+        let sound = table([8, 9], (0..6_400).map(row)).factors(8);
+        for feature in (0..8).filter(|feature| *feature != 5) {
+            let part = seen[feature][0] / sound[feature][0];
+            assert!((0.8..=1.0).contains(&part), "{feature}: {part}");
+        }
+    }
+
+    /// How many of 200 references of so many rows and ten features of pure noise choose one. The last group of the feature has
+    /// 3 % of the rows.
+    fn chosen(rows: usize, error: impl Fn(f64, f64) -> f64) -> usize {
         let of_reference = |seed: u64| {
             let mut random = random(seed);
-            let rows: Vec<(f64, f64)> = (0..3_000).map(|_| (random(), random())).collect();
+            let rows: Vec<(f64, f64)> = (0..rows).map(|_| (random(), random())).collect();
             (0..10).any(|_| {
-                let rows = rows.iter().map(|(at, error_at)| {
-                    ((at * 32.0) as usize, (random() * 8.0) as usize, error(*at, *error_at))
-                });
-                table([32, 9], rows.collect::<Vec<_>>().into_iter()).explained(10).is_some()
+                let mut feature = || if random() < 0.03 { 8 } else { (random() * 8.0) as usize };
+                let rows = rows.iter().map(|(at, u)| ((at * 32.0) as usize, feature(), error(*at, *u)));
+                table([32, 10], rows).explained(10, 8).is_some()
             })
         };
         (0..200).filter(|seed| of_reference(*seed)).count()
@@ -296,11 +387,19 @@ mod tests {
 
     #[test]
     fn noise_is_no_feature_however_errors_lie() {
-        assert_eq!(chosen(|_, u| u - 0.5), 0);
-        assert_eq!(chosen(|at, u| (8.0 * at).exp() * (u - 0.5)), 0, "larger for larger predictions");
-        assert_eq!(chosen(|_, u| (u - 0.5).signum() * (1.0 - u).powi(-2)), 0, "heavy tails");
-        assert_eq!(chosen(|at, u| if at < 0.01 && u < 0.01 { 1e9 } else { u - 0.5 }), 0, "a wrong label");
-        assert_eq!(chosen(|_, u| if u < 0.3 { 0.0 } else { u }), 0, "often right");
+        for rows in [1_000, 5_000] {
+            assert_eq!(chosen(rows, |_, u| u - 0.5), 0);
+            assert_eq!(
+                chosen(rows, |at, u| (8.0 * at).exp() * (u - 0.5)),
+                0,
+                "larger for larger predictions"
+            );
+            assert_eq!(chosen(rows, |_, u| (u - 0.5).signum() * (1.0 - u).powi(-2)), 0, "heavy tails");
+            let wrong = |at: f64, u: f64| if at < 0.01 && u < 0.01 { 1e9 } else { u - 0.5 };
+            assert_eq!(chosen(rows, wrong), 0, "a wrong label");
+            assert_eq!(chosen(rows, |_, u| if u < 0.3 { 0.0 } else { u }), 0, "often right");
+            assert_eq!(chosen(rows, |_, u| if u < 0.01 { 0.0 } else { u }), 0, "seldom right");
+        }
     }
 
     #[test]
@@ -312,7 +411,7 @@ mod tests {
             (prediction, prediction / 4, side * (prediction + 1) as f64)
         });
         let table = table([32, 9], rows);
-        assert_eq!(table.explained(1), None);
+        assert_eq!(table.explained(1, 8), None);
         assert!(table.factors(8).iter().flatten().all(|factor| (factor - 1.0).abs() < 1e-9));
     }
 

@@ -116,15 +116,15 @@ impl MulticlassEstimate {
 }
 
 /// Mean area under the ROC curves of each class against the rest. Each has counts per cell of its own score, lowest first, and
-/// the probability that a cell stands for; scores of one cell count as ties. Classes that are not expected at all, or of all
-/// rows, have no area and are left out.
+/// the probability that a cell stands for; scores of one cell count as ties. Classes that are expected in less than half a
+/// row, or of all rows, have no area and are left out.
 #[must_use]
 pub fn mean_roc_auc<'a>(classes: impl IntoIterator<Item = (&'a [u64], &'a [f64])>) -> Option<f64> {
     let area = |(counts, probabilities): (&[u64], &[f64])| {
         let cells = counts.iter().zip(probabilities);
         let (positives, negatives): (Vec<f64>, Vec<f64>) =
             cells.map(|(count, p)| (*count as f64 * p, *count as f64 * (1.0 - p))).unzip();
-        areas(&positives, &negatives).0
+        areas(&positives, &negatives).0.filter(|_| positives.iter().sum::<f64>() >= LEAST_EXPECTED)
     };
     mean(classes.into_iter().filter_map(area))
 }

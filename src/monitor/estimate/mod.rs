@@ -175,6 +175,12 @@ fn of_several_classes(
     let by_confidence =
         classes.zip(scores).and_then(|(classes, scores)| by_confidence(calibration, classes, scores));
     let by_score = match by_class_scores(reference, classes, counts) {
+        // Those of a few events do not speak for all.
+        Some(by_scores)
+            if by_confidence.as_ref().is_some_and(|one| by_scores.predictions < one.predictions / 2) =>
+        {
+            by_confidence
+        }
         Some(by_scores) => Some(EstimateView {
             accuracy_thresholded: by_confidence.as_ref().and_then(|one| one.accuracy_thresholded),
             confidence: by_confidence.as_ref().and_then(|one| one.confidence),

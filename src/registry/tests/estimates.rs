@@ -323,6 +323,11 @@ fn scores_of_classes_that_cannot_be_used_are_refused() {
     let numbers =
         with_scores("score,label,p_a,p_b", &times(50, "1,0,0.5,0.5"), &[("0", "p_a"), ("1", "p_b")]);
     assert!(numbers.unwrap_err().to_string().contains("compared with the one score"));
+    let file = Baseline::new("rows.csv", &format!("{SCORED}\n{}\n", rows.join("\n")));
+    let class_scores: Vec<(String, String)> =
+        OF_CLASSES[..2].iter().map(|(class, column)| ((*class).to_owned(), (*column).to_owned())).collect();
+    let few = build(&BaselineOptions { class_scores, max_categories: 2, ..file.options.clone() });
+    assert!(few.unwrap_err().to_string().contains("--max-categories"), "one class is none of the two");
     let without = with_scores("label,p_a,p_b", &times(50, "b,0.5,0.5"), &[("a", "p_a"), ("b", "p_b")]);
     assert!(without.unwrap_err().to_string().contains("`prediction` has to be there"));
 }

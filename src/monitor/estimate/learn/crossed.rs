@@ -11,8 +11,8 @@ use crate::reference::{Losses, Reference, Role};
 /// Most groups of the score, within each of which a feature is looked at.
 const SCORE_GROUPS: u8 = 32;
 
-/// Groups of the score that share the factors of the feature.
-const BLOCK: usize = 8;
+/// Parts of the groups of the score, each of which has factors of the feature of its own.
+const BLOCKS: usize = 4;
 
 /// Most groups of a feature, besides that of rows without a value.
 const FEATURE_GROUPS: u8 = 8;
@@ -33,6 +33,8 @@ struct Feature {
 pub(super) struct Crossed {
     score: usize,
     score_groups: Vec<u8>,
+    /// Groups of the score that share factors.
+    block: usize,
     features: Vec<Feature>,
 }
 
@@ -54,7 +56,7 @@ impl Crossed {
             Feature { column, groups, width, table: LossTable::new(predictions, width) }
         });
         let features = crossed.collect();
-        Self { score, score_groups, features }
+        Self { score, score_groups, block: predictions.div_ceil(BLOCKS).max(1), features }
     }
 
     /// Counts one labelled row; `cells` gives the cell of each column, `usize::MAX` where the value is none.
@@ -70,13 +72,13 @@ impl Crossed {
     /// The losses by cells of the score times the factors of the feature that explains most; `None` if none does.
     pub(super) fn learned(&self, losses: &[LossGroup]) -> Option<Losses> {
         let tried = self.features.len();
-        let explained = |feature: &Feature| feature.table.explained(tried);
+        let explained = |feature: &Feature| feature.table.explained(tried, self.block);
         let each = self.features.iter().filter_map(|feature| Some((explained(feature)?, feature)));
         // Of equal ones the first.
         let (_, best) = each.reduce(|best, other| if other.0 > best.0 { other } else { best })?;
-        let factors = best.table.factors(BLOCK);
+        let factors = best.table.factors(self.block);
         let of_cells = losses.iter().flat_map(|group| std::iter::repeat_n(group, group.cells as usize));
-        let of_cells = of_cells.zip(self.score_groups.iter().map(|group| usize::from(*group) / BLOCK));
+        let of_cells = of_cells.zip(self.score_groups.iter().map(|group| usize::from(*group) / self.block));
         let mut errors: Vec<[f64; 2]> = Vec::new();
         let mut groups: Vec<u8> = Vec::new();
         let mut last = None;

@@ -93,7 +93,7 @@ impl Outcomes {
         Self {
             compared: terms.is_some(),
             losses: number.map(|terms| LossCounts {
-                units: LossUnits::new(terms.scale),
+                units: LossUnits::new(usual_spread(reference, terms.label).unwrap_or(terms.scale)),
                 cells: vec![LossSums::default(); of_classes.len()],
                 crossed: Crossed::new(reference, terms.score),
             }),
@@ -159,6 +159,23 @@ impl Outcomes {
             ..calibration
         }
     }
+}
+
+/// The interquartile range of a column of numbers in the baseline, which no wild value stretches; `None` if it is 0.
+fn usual_spread(reference: &Reference, column: usize) -> Option<f64> {
+    let middles = middles(reference.columns.get(column)?)?;
+    let layout = reference.layout();
+    let counts = layout.column(&reference.profile, column).cells;
+    let all: u64 = counts.iter().sum();
+    let quartile = |part: u64| {
+        let mut below = 0;
+        let reached = |(_, count): &(&f64, &u64)| {
+            below += **count;
+            below * 4 >= all * part
+        };
+        middles.iter().zip(counts).find(reached).map(|(middle, _)| *middle)
+    };
+    Some(quartile(3)? - quartile(1)?).filter(|spread| *spread > 0.0)
 }
 
 /// Whether labels of this value are those of two classes.
