@@ -138,7 +138,7 @@ fn expected(reference: &Arc<Reference>, sent: &Sent) -> EstimateView {
             engine
         }
     });
-    assert_eq!(engine.estimates(), [seen.clone()]);
+    assert_eq!(engine.estimates(), std::slice::from_ref(&seen));
     seen
 }
 

@@ -228,7 +228,7 @@ fn scored_classes() -> Vec<String> {
 fn with_scores(header: &str, rows: &[String], scores: &[(&str, &str)]) -> Result<Reference, BuildError> {
     let file = Baseline::new("rows.csv", &format!("{header}\n{}\n", rows.join("\n")));
     let named = scores.iter().map(|(class, column)| ((*class).to_owned(), (*column).to_owned()));
-    let built = build(&BaselineOptions { class_scores: named.collect(), ..file.options.clone() })?;
+    let built = build(&BaselineOptions { class_scores: named.collect(), ..file.options })?;
     assert_eq!(decode(&encode(&built).unwrap()).unwrap(), built);
     Ok(built)
 }
@@ -296,7 +296,12 @@ fn scores_of_as_many_classes_as_may_be_are_used() {
     let header: Vec<String> = (0..32).map(|class| format!("p{class}")).collect();
     let row = |i: usize| {
         let scores: Vec<&str> = (0..32).map(|class| if class == i % 32 { "0.69" } else { "0.01" }).collect();
-        format!("c{},{},c{}", i % 32, scores.join(","), if i % 5 == 0 { (i + 1) % 32 } else { i % 32 })
+        format!(
+            "c{},{},c{}",
+            i % 32,
+            scores.join(","),
+            if i.is_multiple_of(5) { (i + 1) % 32 } else { i % 32 }
+        )
     };
     let rows: Vec<String> = (0..3_200).map(row).collect();
     let named: Vec<(String, String)> =
@@ -326,7 +331,7 @@ fn scores_of_classes_that_cannot_be_used_are_refused() {
     let file = Baseline::new("rows.csv", &format!("{SCORED}\n{}\n", rows.join("\n")));
     let class_scores: Vec<(String, String)> =
         OF_CLASSES[..2].iter().map(|(class, column)| ((*class).to_owned(), (*column).to_owned())).collect();
-    let few = build(&BaselineOptions { class_scores, max_categories: 2, ..file.options.clone() });
+    let few = build(&BaselineOptions { class_scores, max_categories: 2, ..file.options });
     assert!(few.unwrap_err().to_string().contains("--max-categories"), "one class is none of the two");
     let without = with_scores("label,p_a,p_b", &times(50, "b,0.5,0.5"), &[("a", "p_a"), ("b", "p_b")]);
     assert!(without.unwrap_err().to_string().contains("`prediction` has to be there"));
