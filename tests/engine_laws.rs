@@ -2,6 +2,8 @@
 //! them over, and across any restart.
 #![expect(clippy::expect_used, reason = "a helper fails its test by saying what is wrong")]
 
+#[path = "engine_laws/arrivals.rs"]
+mod arrivals;
 #[path = "engine_laws/leaving.rs"]
 mod leaving;
 #[path = "engine_laws/protocol.rs"]
@@ -27,7 +29,7 @@ use anchorwatch::alert::AlertCommand;
 use anchorwatch::config::{self, Config};
 use anchorwatch::engine::{CatalogEntry, Command, Engine, Order, Restored};
 use anchorwatch::event::Record;
-use anchorwatch::reference::{Column, ColumnKind, Layout, Provenance, Reference, Role, Value};
+use anchorwatch::reference::{Column, ColumnKind, Joint, Layout, Provenance, Reference, Role, Value};
 use anchorwatch::view::{AlertState, WindowView};
 use anchorwatch::window::{GapReason, WatchedVersion};
 use anchorwatch_detectors::binning::{Binning, CategoricalBinning, NumericBinning};
@@ -103,7 +105,7 @@ fn reference() -> Arc<Reference> {
         windows: Default::default(),
         segment_field: None,
         segments: BTreeMap::new(),
-        joint: Default::default(),
+        joint: Joint { new_values: true, ..Joint::default() },
         calibration: None,
         provenance: Provenance::default(),
     })

@@ -67,6 +67,25 @@ pub fn unseen(reference: &[Option<&str>], window: &[Option<&str>]) -> Rate {
     Rate::of(window, |row| !known.contains(row))
 }
 
+/// How many different things were thrown by a hash into places of which these many counts say how often each was hit:
+/// linear counting (Whang, Vander-Zanden and Taylor 1990). Exact of none; if every place was hit, the number below which
+/// chance would have left one.
+///
+/// ```
+/// use anchorwatch_detectors::quality::different;
+/// assert_eq!(different(&[0; 32]), 0.0);
+/// let mut one_name = [0; 32];
+/// one_name[7] = 1_000;
+/// assert!((different(&one_name) - 1.0).abs() < 0.02);
+/// assert!((different(&[1; 32]) - 32.0 * 32_f64.ln()).abs() < 1e-12);
+/// ```
+#[must_use]
+pub fn different(counts: &[u64]) -> f64 {
+    let places = counts.len() as f64;
+    let empty = counts.iter().filter(|count| **count == 0).count().max(1) as f64;
+    places * (places.max(1.0) / empty).ln()
+}
+
 /// Limits within which a metric of a window is normal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {

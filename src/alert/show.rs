@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::group::{AlertId, Member, episode, group_labels};
+use super::group::{episode, group_labels};
 use super::life::{Life, State};
 use super::rules::Sources;
-use super::{AlertKey, Alerts, Evidence, VersionAlerts, rules, severity_of};
+use super::{AlertKey, Alerts, Evidence, Labels, Severity, Suppression, VersionAlerts, rules, severity_of};
 use crate::config;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, SilenceState, SilenceView};
@@ -17,6 +17,14 @@ const TOGETHER: usize = 64;
 /// A version by model and version.
 type Named<'a> = (&'a (String, String), &'a VersionAlerts);
 
+/// An alert that fires, over all horizons.
+struct Firing {
+    labels: Labels,
+    severity: Severity,
+    /// What keeps it back.
+    suppressed: Option<(Suppression, String)>,
+}
+
 impl Alerts {
     /// Every alert that is pending, firing or was resolved lately; this many threads share the versions.
     #[must_use]
@@ -24,44 +32,55 @@ impl Alerts {
         let at = self.clock.unwrap_or(Millis::MIN);
         let versions: Vec<Named<'_>> = self.versions.iter().collect();
         let firing = workers::each(threads, versions.chunks(TOGETHER).collect(), |part: &[Named<'_>]| {
-            let (mut members, mut sources) = (Vec::new(), vec![Sources::new(); self.rules.inhibitions.len()]);
+            let (mut firing, mut sources) = (Vec::new(), vec![Sources::new(); self.rules.inhibitions.len()]);
             for (id, version) in part {
-                self.members_of(id, version, &mut members, &mut sources);
+                let before = firing.len();
+                firing.extend(version.lives.iter().map(|(key, lives)| self.firing(id, key, lives)));
+                let labels = || firing.iter().skip(before).flatten().map(|one: &Firing| &one.labels);
+                for (rule, sources) in self.rules.inhibitions.iter().zip(&mut sources) {
+                    sources.extend(rule.sources(labels()));
+                }
             }
-            (part, members, sources)
+            (part, firing, sources)
         });
         let mut sources = self.sources();
         let mut parts = Vec::with_capacity(firing.len());
-        for (part, members, of_part) in firing {
+        for (part, firing, of_part) in firing {
             sources.iter_mut().zip(of_part).for_each(|(all, of_part)| all.extend(of_part));
-            parts.push((part, members));
+            parts.push((part, firing));
         }
-        let views = workers::each(threads, parts, |(part, mut members): (&[Named<'_>], Vec<Member>)| {
-            for member in &mut members {
-                member.suppressed = self.kept_back(&member.labels, &sources, at);
-            }
-            self.views_of(part, &members)
-        });
+        let views =
+            workers::each(threads, parts, |(part, mut firing): (&[Named<'_>], Vec<Option<Firing>>)| {
+                for one in firing.iter_mut().flatten() {
+                    one.suppressed = self.kept_back(&one.labels, &sources, at);
+                }
+                self.views_of(part, firing)
+            });
         views.into_iter().flatten().collect()
     }
 
-    /// The alerts of these versions; `members` are those of them that fire.
-    fn views_of(&self, versions: &[Named<'_>], members: &[Member]) -> Vec<AlertView> {
-        let members: BTreeMap<&AlertId, &Member> = members.iter().map(|one| (&one.id, one)).collect();
+    /// What the alerts of a key have in common, if one of them fires.
+    fn firing(
+        &self,
+        id: &(String, String),
+        key: &AlertKey,
+        lives: &BTreeMap<String, Life>,
+    ) -> Option<Firing> {
+        let firing = lives.values().filter(|life| life.state == State::Firing);
+        let severity = firing.map(|life| severity_of(key.kind, life, &self.settings)).max()?;
+        Some(Firing { labels: self.labels(id, key, severity), severity, suppressed: None })
+    }
+
+    /// The alerts of these versions; `firing` is what there is of each of their keys.
+    fn views_of(&self, versions: &[Named<'_>], firing: Vec<Option<Firing>>) -> Vec<AlertView> {
+        let mut firing = firing.into_iter();
         let mut views = Vec::new();
         for (id, version) in versions {
             for (key, lives) in &version.lives {
-                let own = AlertId {
-                    model: id.0.clone(),
-                    version: id.1.clone(),
-                    kind: key.kind,
-                    segment: key.segment.clone(),
-                    column: key.column.clone(),
-                };
-                let member = members.get(&own).copied();
+                let firing = firing.next().flatten();
                 for (horizon, life) in lives.iter().filter(|(_, life)| life.state != State::Inactive) {
                     let view = view(id, version, key, (horizon, life), &self.settings);
-                    views.extend(view.map(|view| self.with_group(view, key, life, member)));
+                    views.extend(view.map(|view| self.with_group(view, key, life, firing.as_ref())));
                 }
             }
             views.extend(version.resolved.iter().cloned());
@@ -75,20 +94,19 @@ impl Alerts {
         mut view: AlertView,
         key: &AlertKey,
         life: &Life,
-        member: Option<&Member>,
+        firing: Option<&Firing>,
     ) -> AlertView {
-        let id = (view.model.clone(), view.version.clone());
-        view.labels = match member {
-            Some(member) => member.labels.clone(),
-            None => self.labels(&id, key, view.severity),
+        view.labels = match firing {
+            Some(firing) => firing.labels.clone(),
+            None => self.labels(&(view.model.clone(), view.version.clone()), key, view.severity),
         };
         view.runbook = rules::runbook(&self.rules.runbooks, &view.labels);
-        let Some(member) = member.filter(|_| life.state == State::Firing) else { return view };
-        view.severity = member.severity;
+        let Some(firing) = firing.filter(|_| life.state == State::Firing) else { return view };
+        view.severity = firing.severity;
         view.suppressed_by =
-            member.suppressed.as_ref().map(|(reason, what)| format!("{}: {what}", reason.as_str()));
-        for node in self.rules.tree.find(&member.labels) {
-            let group_id = (node.id.clone(), group_labels(node, &member.labels));
+            firing.suppressed.as_ref().map(|(reason, what)| format!("{}: {what}", reason.as_str()));
+        for node in self.rules.tree.find(&firing.labels) {
+            let group_id = (node.id.clone(), group_labels(node, &firing.labels));
             let Some(group) = self.groups.get(&group_id) else { continue };
             view.group.clone_from(&group.episode);
             if let Some(acknowledged) = &group.acknowledged {

@@ -189,7 +189,13 @@ fn fill(board: &Board) {
     board.set_references(vec![reference("abcdef0123456789"), reference("abcdef01ffffffff")]);
     board.set_status(StatusView {
         law: LawCounters { read: 4, counted: 4, ..LawCounters::default() },
-        events: vec![EventCount { model: "fraud".into(), version: "1.0.0".into(), events: 4 }],
+        events: vec![EventCount {
+            model: "fraud".into(),
+            version: "1.0.0".into(),
+            events: 4,
+            out_of_order: 2,
+            newest: Some(60_500),
+        }],
         ..StatusView::default()
     });
 }

@@ -11,7 +11,7 @@ use crate::monitor::CALIBRATION_DOCUMENTS;
 use crate::reference::Reference;
 use crate::subject::Millis;
 use crate::view::{EventCount, LawCounters};
-use crate::window::{JOIN_DOCUMENTS, KnownVersion, Partitions, Plan};
+use crate::window::{Arrivals, JOIN_DOCUMENTS, KnownVersion, Partitions, Plan};
 use crate::workers;
 
 pub(super) const CORE: &str = "core";
@@ -67,7 +67,9 @@ impl CoreDocument {
         let events = |known: &KnownVersion| EventCount {
             model: known.model.to_string(),
             version: known.version.to_string(),
-            events: known.events,
+            events: known.arrivals.events,
+            out_of_order: known.arrivals.out_of_order,
+            newest: known.arrivals.newest,
         };
         let core = Core {
             law: self.law.clone(),
@@ -187,6 +189,8 @@ fn restore_core(engine: &mut Engine, core: Core<'_>, load: &mut impl FnMut(&str)
         engine.windows.restore_plans(&version.model, &version.version, plans);
     }
     for count in core.events {
-        engine.windows.restore_events(&count.model, &count.version, count.events);
+        let EventCount { events, out_of_order, newest, .. } = count;
+        let arrivals = Arrivals { events, out_of_order, newest };
+        engine.windows.restore_arrivals(&count.model, &count.version, arrivals);
     }
 }

@@ -7,7 +7,7 @@ use crate::view::{
     AlarmRateView, AlertView, EventCount, EventShapesView, MemoryView, NotAdmittedView, PositionView,
     SilenceView, StatusView, UnknownView,
 };
-use crate::window::{NotAdmitted, Partition};
+use crate::window::{Arrivals, NotAdmitted, Partition};
 
 impl Engine {
     /// How it stands; the queues around it and the time of the last checkpoint are added by whoever knows them.
@@ -87,12 +87,14 @@ impl Engine {
     /// Events per version, for display.
     #[must_use]
     pub fn event_counts(&self) -> Vec<EventCount> {
-        let count = |(model, version, events): (&str, &str, u64)| EventCount {
+        let count = |(model, version, arrivals): (&str, &str, Arrivals)| EventCount {
             model: model.to_owned(),
             version: version.to_owned(),
-            events,
+            events: arrivals.events,
+            out_of_order: arrivals.out_of_order,
+            newest: arrivals.newest,
         };
-        self.windows.events().map(count).collect()
+        self.windows.arrivals().map(count).collect()
     }
 
     /// How often each version alarmed under the budget, beside what the budget allows.

@@ -3,6 +3,7 @@
 
 use anchorwatch_detectors::batch::{Baseline, Comparison, Score};
 use anchorwatch_detectors::binning::Binning;
+use anchorwatch_detectors::quality::different;
 use smol_str::SmolStr;
 
 use super::faults::{AllRates, FaultKind, FaultScore, Sides, scores, window_rate};
@@ -35,6 +36,8 @@ pub(super) struct Pair<'a> {
     pub(super) sides: Sides<'a>,
     pub(super) baseline: &'a Baseline,
     pub(super) rates: AllRates,
+    /// How often the places of values in no category were hit, where they are told apart.
+    pub(super) new_values: Option<&'a [u64]>,
 }
 
 impl Pair<'_> {
@@ -249,7 +252,7 @@ impl Judge {
     }
 }
 
-/// How many values of a column are at fault, by kind.
+/// How many values of a column are at fault, by kind, and how many different ones there are.
 pub(super) fn ratios(pair: &Pair<'_>) -> ColumnRatios {
     let rate = |kind: FaultKind| window_rate(pair.rates[kind as usize]);
     ColumnRatios {
@@ -258,5 +261,13 @@ pub(super) fn ratios(pair: &Pair<'_>) -> ColumnRatios {
         unseen: rate(FaultKind::Unseen),
         out_of_range: rate(FaultKind::OutOfRange),
         wrong_type: rate(FaultKind::WrongType),
+        distinct: pair.new_values.and_then(|places| different_values(pair, places)),
     }
+}
+
+/// Categories of the reference that came, and about how many other values; `None` without any value.
+fn different_values(pair: &Pair<'_>, new_values: &[u64]) -> Option<f64> {
+    let (_, known) = pair.sides.window.cells.split_last()?;
+    let known = known.iter().filter(|count| **count > 0).count();
+    (pair.sides.present()[1] > 0).then(|| known as f64 + different(new_values))
 }

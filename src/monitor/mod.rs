@@ -206,7 +206,9 @@ impl Judge {
                 let (reference, window) =
                     (plan.layout.column(reference, index), plan.layout.column(counts, index));
                 let sides = Sides::new(column, (reference, known.reference), window);
-                Pair { index, column, rates: sides.all_rates(), sides, baseline: &known.baseline }
+                let new_values = plan.layout.new_values(counts, index);
+                let (rates, baseline) = (sides.all_rates(), &known.baseline);
+                Pair { index, column, rates, sides, baseline, new_values }
             });
         let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(plan.reference.columns.len());
         pairs.extend(beside);

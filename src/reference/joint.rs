@@ -59,6 +59,9 @@ pub struct Joint {
     /// All columns together, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Embedding>,
+    /// Whether the different values that are in no category are told apart; not in references made before they were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_values: bool,
     /// What an event lets expect before its label, where that needs two columns; learned last, of the baseline's labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
@@ -308,6 +311,7 @@ mod tests {
             pairs: vec![(0, 1)],
             embedding: None,
             expected: None,
+            new_values: false,
         }
     }
 

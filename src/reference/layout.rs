@@ -1,8 +1,9 @@
-//! The flat layout of counters: one block per column, then latency, on which baselines and panes are both counted.
+//! The flat layout of counters: one block per column, then latency, on which baselines and panes are both counted; then what
+//! only panes count.
 
 use anchorwatch_detectors::latency::BUCKETS;
 
-use super::Column;
+use super::{Column, NEW_VALUES};
 
 /// Slots after the cells of a column, one per way a value can fail to be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +23,12 @@ const FAULTS: usize = 3;
 struct Block {
     offset: usize,
     cells: usize,
+    /// Index of the first counter of different new values, if the column has them.
+    new_values: Option<usize>,
 }
 
 /// Offsets of every counter in a flat array: `[rows, column blocks…, latency buckets, latency missing, latency invalid,
-/// joint terms…]`. A baseline's own profile has no joint terms.
+/// different new values of columns…, joint terms…]`. A baseline's own profile ends with latency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     blocks: Vec<Block>,
@@ -72,13 +75,25 @@ impl Layout {
         let blocks = columns
             .iter()
             .map(|column| {
-                let block = Block { offset, cells: column.binning.cells() };
+                let block = Block { offset, cells: column.binning.cells(), new_values: None };
                 offset += block.cells + FAULTS;
                 block
             })
             .collect();
         let joint = offset + BUCKETS + 2;
         Self { blocks, latency: offset, joint, len: joint }
+    }
+
+    /// The same layout with counters of different new values for each of the columns that tell them apart; before joint
+    /// terms.
+    #[must_use]
+    pub fn with_new_values(mut self, columns: &[Column]) -> Self {
+        for (block, _) in self.blocks.iter_mut().zip(columns).filter(|(_, column)| column.tells_new_values())
+        {
+            block.new_values = Some(self.joint);
+            self.joint += NEW_VALUES;
+        }
+        Self { len: self.joint, ..self }
     }
 
     /// The same layout with `terms` counters of joint terms at its end.
@@ -122,6 +137,19 @@ impl Layout {
         self.blocks[column].offset + slot
     }
 
+    /// Index of the counter of this one among the places of a column's new values; `None` if they are not told apart.
+    #[must_use]
+    pub fn new_value(&self, column: usize, place: usize) -> Option<usize> {
+        self.blocks.get(column)?.new_values.map(|first| first + place % NEW_VALUES)
+    }
+
+    /// The counters of a column's different new values; `None` if they are not told apart.
+    #[must_use]
+    pub fn new_values<'a>(&self, counts: &'a [u64], column: usize) -> Option<&'a [u64]> {
+        let first = self.blocks.get(column)?.new_values?;
+        counts.get(first..first + NEW_VALUES)
+    }
+
     /// Index of a latency bucket.
     #[must_use]
     pub fn latency_bucket(&self, bucket: usize) -> usize {
@@ -143,7 +171,7 @@ impl Layout {
     /// The counters of the column at position `column`.
     #[must_use]
     pub fn column<'a>(&self, counts: &'a [u64], column: usize) -> ColumnCounts<'a> {
-        let Block { offset, cells } = self.blocks[column];
+        let Block { offset, cells, .. } = self.blocks[column];
         ColumnCounts {
             cells: &counts[offset..offset + cells],
             missing: counts[offset + cells + Fault::Missing as usize],

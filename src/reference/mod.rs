@@ -122,6 +122,28 @@ impl Column {
         }
     }
 
+    /// Whether the different values that are in no category are told apart.
+    #[must_use]
+    pub fn tells_new_values(&self) -> bool {
+        matches!(self.kind, ColumnKind::Categorical | ColumnKind::CodedCategory)
+            && matches!(self.binning, Binning::Categorical(_))
+    }
+
+    /// Place of a value that is in no category among those that tell different ones apart, below [`NEW_VALUES`]; `None` of
+    /// any other value. Equal values have equal places, on every machine.
+    #[must_use]
+    pub fn new_value(&self, value: Value<'_>) -> Option<usize> {
+        let Binning::Categorical(categories) = &self.binning else { return None };
+        if !self.tells_new_values() || self.slot(value) != categories.unseen_cell() {
+            return None;
+        }
+        match value {
+            Value::Text(text) => Some(new_value(text.as_bytes())),
+            Value::Number(code) => Some(new_value(CodeText::default().of(code).as_bytes())),
+            Value::Bool(_) | Value::Missing | Value::Nested => None,
+        }
+    }
+
     fn category_slot(
         &self,
         categories: &anchorwatch_detectors::binning::CategoricalBinning,
@@ -140,6 +162,21 @@ impl Column {
             _ => fault(Fault::WrongType),
         }
     }
+}
+
+/// Counters over which the values of a column that are in no category are spread: how many of them are in use says how
+/// many different values there were, up to about a hundred.
+pub const NEW_VALUES: usize = 32;
+
+/// Place of a new value: a hash (FNV-1a, mixed as MurmurHash3 does in the end), so that nothing of the value itself is kept.
+pub(crate) fn new_value(text: &[u8]) -> usize {
+    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    // Texts that differ in their last byte only have hashes that differ little: they would spread too evenly.
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    (mixed >> 59) as usize
 }
 
 /// How the monitored quantities of a baseline vary from window to window, or what is assumed of it.
@@ -283,10 +320,18 @@ impl Reference {
         Layout::new(&self.columns)
     }
 
-    /// The flat layout of every pane counted against it: its own with the joint terms behind.
+    /// The flat layout of every pane counted against it: its own with what only panes count behind.
     #[must_use]
     pub fn live_layout(&self) -> Layout {
-        self.layout().with_joint(self.joint.len())
+        self.layout_with(&self.joint)
+    }
+
+    /// The flat layout of panes that count these terms.
+    #[must_use]
+    pub fn layout_with(&self, joint: &Joint) -> Layout {
+        let layout =
+            if joint.new_values { self.layout().with_new_values(&self.columns) } else { self.layout() };
+        layout.with_joint(joint.len())
     }
 
     /// What the baseline was too short or too poor for, one sentence each.
@@ -305,5 +350,25 @@ impl Reference {
     #[must_use]
     pub fn profile_of(&self, segment: Option<&str>) -> &[u64] {
         segment.and_then(|value| self.segments.get(value)).unwrap_or(&self.profile)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anchorwatch_detectors::quality::different;
+
+    use super::{NEW_VALUES, new_value};
+
+    #[test]
+    fn places_of_new_values_tell_how_many_there_are() {
+        for (names, off) in [(0_usize, 0.0), (1, 0.02), (5, 0.5), (20, 2.0), (60, 8.0)] {
+            let estimate = |trial: usize| {
+                let mut places = [0; NEW_VALUES];
+                (0..names).for_each(|name| places[new_value(format!("{trial}-{name}").as_bytes())] += 1);
+                different(&places)
+            };
+            let mean = (0..200).map(estimate).sum::<f64>() / 200.0;
+            assert!((mean - names as f64).abs() <= off, "{names}: {mean}");
+        }
     }
 }

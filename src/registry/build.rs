@@ -210,7 +210,7 @@ fn calibrate_on_windows(
 /// What the baseline's windows, or its rows as one, say of an embedding.
 fn learned(embedding: Embedding, reference: &Reference, counted: &CountedSeries, timed: bool) -> Embedding {
     let joint = Joint { embedding: Some(embedding.clone()), ..reference.joint.clone() };
-    let layout = reference.layout().with_joint(joint.len());
+    let layout = reference.layout_with(&joint);
     let sums: Vec<_> =
         counted.windows(None).filter_map(|window| joint.features(&layout, &window.whole)).collect();
     embedding.learned(&sums, timed)

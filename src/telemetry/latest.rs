@@ -62,6 +62,13 @@ fn write_status(families: &Families, status: &StatusView) {
     if let Some(watermark) = status.watermark {
         families.watermark_timestamp_seconds.with_label_values::<&str>(&[]).set(seconds(watermark));
     }
+    families.newest_event_timestamp_seconds.reset();
+    for count in &status.events {
+        if let Some(newest) = count.newest {
+            let labels = [count.model.as_str(), count.version.as_str()];
+            families.newest_event_timestamp_seconds.with_label_values(&labels).set(seconds(newest));
+        }
+    }
     families.edges_due.with_label_values::<&str>(&[]).set(status.edges_due as f64);
     families.consumer_lag_records.reset();
     for position in &status.positions {

@@ -56,6 +56,11 @@ fn rows(spec: &Spec, status: &StatusView) -> Rows {
             let row = |count: &EventCount| (vec![count.model.clone(), count.version.clone()], count.events);
             events.iter().map(row).collect()
         }
+        "events_out_of_order_total" => {
+            let row =
+                |count: &EventCount| (vec![count.model.clone(), count.version.clone()], count.out_of_order);
+            events.iter().map(row).collect()
+        }
         "labels_total" => joined(joins, |join| {
             [("joined", join.joined), ("unmatched", join.unmatched), ("repeated", join.repeated)]
         }),

@@ -412,6 +412,7 @@ fn window_samples<'a>(
             column.out_of_range,
         );
         all.push("feature_wrong_type_ratio", &families.feature_wrong_type_ratio, &rest, column.wrong_type);
+        all.push("feature_distinct_values", &families.feature_distinct_values, &rest, column.distinct);
     }
     if let Some(latency) = &window.latency {
         for q in &latency.quantiles {

@@ -51,7 +51,12 @@ fn window(version: &str) -> WindowView {
             quantiles: vec![LatencyQuantile { quantile: 0.99, value_ms: 250.0, reference_ms: Some(200.0) }],
             objective_exceeded: Some(0.02),
         }),
-        columns: vec![ColumnRatios { column: "age".into(), missing: Some(0.01), ..ColumnRatios::default() }],
+        columns: vec![ColumnRatios {
+            column: "age".into(),
+            missing: Some(0.01),
+            distinct: Some(4.0),
+            ..ColumnRatios::default()
+        }],
         ..WindowView::default()
     }
 }
@@ -93,7 +98,13 @@ fn status() -> StatusView {
     StatusView {
         actions_suspended: None,
         law,
-        events: vec![EventCount { model: "fraud".into(), version: "1.0.0".into(), events: 7 }],
+        events: vec![EventCount {
+            model: "fraud".into(),
+            version: "1.0.0".into(),
+            events: 7,
+            out_of_order: 2,
+            newest: Some(60_500),
+        }],
         positions: vec![PositionView {
             topic: "t".into(),
             partition: 0,

@@ -72,6 +72,12 @@ pub struct EventCount {
     pub version: String,
     /// Events counted since the state file was created.
     pub events: u64,
+    /// Of these, the ones that came after a later one of their partition.
+    #[serde(default)]
+    pub out_of_order: u64,
+    /// The latest event time of all.
+    #[serde(default)]
+    pub newest: Option<Millis>,
 }
 
 /// A model or version that nobody registered.

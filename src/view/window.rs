@@ -100,7 +100,8 @@ pub struct VerdictView {
     pub explained: Option<Box<Explained>>,
 }
 
-/// Shares of a column's rows that were not usable values, or were values the reference does not know.
+/// Shares of a column's rows that were not usable values, or were values the reference does not know; and how many different
+/// ones there were.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct ColumnRatios {
     /// Column name.
@@ -113,6 +114,9 @@ pub struct ColumnRatios {
     pub out_of_range: Option<f64>,
     /// Another type, NaN or infinite.
     pub wrong_type: Option<f64>,
+    /// Different values of a column of categories: those of the reference that came, and an estimate of how many others,
+    /// which ends at about a hundred. Absent where references made earlier do not tell them apart.
+    pub distinct: Option<f64>,
 }
 
 /// One latency quantile beside the reference's.

@@ -221,7 +221,11 @@ fn count(
     let together = |a: &Target, b: &Target| (a.subject, a.pane) == (b.subject, b.pane) && !amended(a.pane);
     for run in targets.chunk_by(together) {
         let Target { subject, pane, .. } = run[0];
-        let size = (plan.size(), run.len() * plan.rows.counted() + 1);
+        let of_row = |target: &Target| &words[target.begins as usize..];
+        let new_values = run.iter().flat_map(|target| plan.rows.new_values(of_row(target)));
+        let new_values = new_values.filter_map(|(column, place)| plan.layout.new_value(column, place));
+        let additions = run.len() * plan.rows.counted() + 1 + new_values.clone().count();
+        let size = (plan.size(), additions);
         let Some(mut open) = subjects.open(subject, pane, size, amended(pane)) else { continue };
         open.add(Layout::ROWS, run.len() as u64);
         for target in run {
@@ -229,6 +233,7 @@ fn count(
             let counted = &words[begins..begins + plan.rows.counted()];
             open.add_one_each(counted.iter().map(|word| RowShape::index(*word)));
         }
+        open.add_one_each(new_values);
         if plan.reference.joint.is_empty() {
             continue;
         }

@@ -75,6 +75,12 @@ impl Slots {
             self.cells[column] = slot;
         }
         self.additions.push((plan.layout.index(column, slot), 1));
+        if plan.layout.new_value(column, 0).is_some()
+            && let Some(place) = plan.reference.columns[column].new_value(value)
+            && let Some(counter) = plan.layout.new_value(column, place)
+        {
+            self.additions.push((counter, 1));
+        }
     }
 
     fn features(&mut self, plan: &Plan, event: &Event<'_>) {

@@ -7,6 +7,7 @@
 //! - W-3: packing and merging panes conserve counts.
 
 mod admission;
+mod arrivals;
 mod aside;
 mod batch;
 mod blocks;
@@ -39,6 +40,7 @@ use crate::reference::{CodeText, Reference};
 use crate::subject::{Millis, Subject};
 
 pub use admission::NotAdmitted;
+pub use arrivals::Arrivals;
 pub(crate) use count::{outcome, truth};
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
@@ -130,8 +132,8 @@ pub struct KnownVersion {
     pub version: Arc<str>,
     /// Its plans.
     pub plans: Plans,
-    /// Events counted since the state began.
-    pub events: u64,
+    /// How its events came.
+    pub arrivals: Arrivals,
 }
 
 impl Windows {
@@ -269,7 +271,7 @@ impl Windows {
             model: Arc::clone(&state.model),
             version: Arc::clone(&state.version),
             plans: state.plans.clone(),
-            events: state.events,
+            arrivals: state.arrivals,
         })
     }
 
@@ -365,15 +367,15 @@ impl Windows {
         ids.iter().map(silence).collect()
     }
 
-    /// Events counted per version since the state began.
-    pub fn events(&self) -> impl Iterator<Item = (&str, &str, u64)> {
-        self.versions.iter().map(|state| (&*state.model, &*state.version, state.events))
+    /// How the events of each version came since the state began.
+    pub fn arrivals(&self) -> impl Iterator<Item = (&str, &str, Arrivals)> {
+        self.versions.iter().map(|state| (&*state.model, &*state.version, state.arrivals))
     }
 
-    /// Restores the number of events of a version.
-    pub fn restore_events(&mut self, model: &str, version: &str, events: u64) {
+    /// Restores how the events of a version came.
+    pub fn restore_arrivals(&mut self, model: &str, version: &str, arrivals: Arrivals) {
         let index = self.version_index(model, version);
-        self.versions[index].events = events;
+        self.versions[index].arrivals = arrivals;
     }
 
     /// Estimate of what the next checkpoint writes of the panes, in bytes.

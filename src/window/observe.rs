@@ -49,6 +49,12 @@ enum Values<'e> {
     Event(&'e Event<'e>),
 }
 
+impl Values<'_> {
+    fn is_feedback(self) -> bool {
+        matches!(self, Self::Event(event) if event.is_feedback())
+    }
+}
+
 /// The last event that was counted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counted {
@@ -108,6 +114,7 @@ impl Windows {
         if partition.max_event_time.is_none() {
             self.start = Some(self.start.map_or(pane, |start| start.min(pane)));
         }
+        let out_of_order = partition.max_event_time > Some(ts);
         partition.saw(ts);
         if self.versions[index].plans.at(pane).is_none() {
             return Outcome::Late;
@@ -117,6 +124,9 @@ impl Windows {
             Values::Event(event) => (self.count(index, pane, event), false),
         };
         if outcome == Outcome::Counted {
+            if !values.is_feedback() {
+                self.versions[index].arrivals.one_came(ts, out_of_order);
+            }
             self.counted = Some(Counted { version: index, pane, waits });
         }
         outcome
@@ -136,7 +146,6 @@ impl Windows {
             self.leave_out(index, NotAdmitted::Memory);
             return Outcome::Unmatched;
         }
-        state.events += 1;
         let segments = self.settings.segments.as_ref();
         let scan = Scan { scanned: usual.scanned, payload: usual.payload };
         let fit = state.fits.of(plan, usual.shape, segments.map(|segments| segments.field.as_str()));
@@ -167,7 +176,6 @@ impl Windows {
             self.leave_out(index, NotAdmitted::Memory);
             return Outcome::Unmatched;
         }
-        state.events += u64::from(!event.is_feedback());
         self.subjects.count(whole, pane, size, self.slots.as_slice(), amended);
         let Some(segments) = &self.settings.segments else { return Outcome::Counted };
         let Some(value) = segment_value(event, &segments.field, &mut self.code) else {

@@ -3,7 +3,7 @@
 //!
 //! A word is either a number that is still to be looked up, by its bits, or the index of the counter that it increments,
 //! in the low half of a NaN: no event holds one, since JSON has none. Everything but finite numbers of numeric columns
-//! is an index from the beginning.
+//! is an index from the beginning. Above the index of a value in no category stands its place among the new values.
 
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::latency;
@@ -12,10 +12,12 @@ use super::count::{outcome, truth};
 use super::fit::Fit;
 use super::plan::Plan;
 use crate::event::scan::{Found, Scanned};
-use crate::reference::{ColumnKind, Layout, Reference, Role, Value};
+use crate::reference::{ColumnKind, Layout, Reference, Role, Value, new_value};
 
 /// A quiet NaN: the mark of an index.
 const INDEX: u64 = 0x7ff8 << 48;
+/// Where the place of a new value stands in a word, one added to it: nothing stands there of any other value.
+const NEW_VALUE: u32 = 32;
 /// The index of no counter: a layout is never that long.
 const NOWHERE: u32 = u32::MAX;
 
@@ -53,6 +55,8 @@ struct Field {
 pub(super) struct RowShape {
     fields: Vec<Field>,
     numeric: Vec<u32>,
+    /// Columns of which new values are told apart.
+    told_apart: Vec<u32>,
     blank: Vec<u64>,
     /// Whether score and label stand at the end, as numbers.
     has_outcome: bool,
@@ -84,6 +88,8 @@ impl RowShape {
                 INDEX | layout.index(index, column.slot(Value::Missing)) as u64
             }
         };
+        let tells = |(index, _): &(usize, _)| layout.new_value(*index, 0).is_some();
+        let told_apart = columns().filter(tells).map(|(index, _)| index as u32).collect();
         let has_outcome = reference.joint.residual.is_some();
         let outcome = [f64::NAN.to_bits(); 2];
         let blank = columns().map(absent).chain([INDEX | layout.latency_missing() as u64]);
@@ -91,8 +97,21 @@ impl RowShape {
             blank: blank.chain(outcome.into_iter().filter(|_| has_outcome)).collect(),
             numeric: numeric.map(|(index, _)| index).collect(),
             fields,
+            told_apart,
             has_outcome,
         }
+    }
+
+    /// The new values of a row: which column, and the place of its value.
+    pub(super) fn new_values<'r>(
+        &'r self,
+        row: &'r [u64],
+    ) -> impl Iterator<Item = (usize, usize)> + Clone + 'r {
+        self.told_apart.iter().filter_map(|column| {
+            let column = *column as usize;
+            let place = usize::from((row.get(column)? >> NEW_VALUE) as u16);
+            Some((column, place.checked_sub(1)?))
+        })
     }
 
     /// The row of an event that holds nothing.
@@ -193,7 +212,16 @@ impl RowShape {
             (Reading::Single, Found::Number(x), _) if x.is_finite() => return f64::from(*x as f32).to_bits(),
             _ => of_reference.slot(value_of(found, payload)),
         };
-        self.word_of_slot(column, slot)
+        let word = self.word_of_slot(column, slot);
+        // The cell of what is in no category is the last one.
+        if slot + 1 != self.fields[column].cells as usize || plan.layout.new_value(column, 0).is_none() {
+            return word;
+        }
+        let place = match found {
+            Found::Text(span) => Some(new_value(span.bytes(payload))),
+            _ => of_reference.new_value(value_of(found, payload)),
+        };
+        place.map_or(word, |place| word | (place as u64 + 1) << NEW_VALUE)
     }
 
     fn word_of_slot(&self, column: usize, slot: usize) -> u64 {

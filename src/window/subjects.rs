@@ -11,6 +11,7 @@ use std::sync::Arc;
 use dirty::Dirty;
 pub(super) use opened::Opened;
 
+use super::Arrivals;
 use super::admission::{Budget, Charge, DENSE_PANES, NotAdmitted};
 use super::batch::PlanPlace;
 use super::blocks::{self, Gathered};
@@ -30,7 +31,7 @@ pub(super) struct VersionState {
     pub(super) version: Arc<str>,
     pub(super) watched: bool,
     pub(super) plans: Plans,
-    pub(super) events: u64,
+    pub(super) arrivals: Arrivals,
     /// Left out for other versions of the model.
     pub(super) surplus: bool,
     /// Events not counted, or not in their segment, in the order of [`NotAdmitted::ALL`].
@@ -50,7 +51,7 @@ impl VersionState {
             version: version.into(),
             watched: false,
             plans: Plans::default(),
-            events: 0,
+            arrivals: Arrivals::default(),
             surplus: false,
             not_admitted: [0; NotAdmitted::ALL.len()],
             whole: None,

@@ -218,7 +218,8 @@ pub fn joint_terms(columns: &[Column], profile: &[u64], positive: Option<&str>) 
     }
     pairs.truncate(MOST_PAIRS);
     let scores = scores.iter().map(|scores| Joint::fixed(scores)).collect();
-    Joint { scores, residual, pairs, ..Joint::default() }
+    let new_values = columns.iter().any(Column::tells_new_values);
+    Joint { scores, residual, pairs, new_values, ..Joint::default() }
 }
 
 /// What residuals are divided by: 1 for labels of 0 and 1, else the spread of the label.
