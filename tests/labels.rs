@@ -10,6 +10,8 @@ mod figures;
 mod leaving;
 #[path = "labels/provisional.rs"]
 mod provisional;
+#[path = "labels/quantiles.rs"]
+mod quantiles;
 #[path = "labels/two_columns.rs"]
 mod two_columns;
 

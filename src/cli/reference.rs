@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::CliContext;
-use super::table::{Output, percent, span, when, write_json, write_table};
+use super::table::{Output, digits, percent, span, when, write_json, write_table};
 use crate::config::Span;
 use crate::reference::{Expected, Reference, Role};
 use crate::registry::{
@@ -104,6 +104,9 @@ struct Create {
     /// Class of several and the column with its score, such as cat=p_cat; once for each class.
     #[arg(long, value_name = "CLASS=COLUMN", value_parser = class_score)]
     class_score: Vec<(String, String)>,
+    /// The score foretells this quantile of the label, such as 0.9 for what nine of ten labels do not exceed.
+    #[arg(long, value_name = "SHARE")]
+    quantile: Option<f64>,
     /// Columns to leave out besides `id` and `label_ts`; may be repeated or separated by commas.
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     ignore: Vec<String>,
@@ -168,6 +171,7 @@ impl Create {
         };
         options.positive_label = self.positive_label;
         options.class_scores = self.class_score;
+        options.quantile = self.quantile;
         options.ignore.extend(self.ignore);
         options.segment_field = self.segment_by;
         options.window_ms = self.window.millis();
@@ -350,6 +354,7 @@ fn show(registry: &Registry, id: &str, output: Output, out: &mut dyn Write) -> a
     write_summary(&reference, out)?;
     write_provenance(&reference, out)?;
     write_expected(&reference, out)?;
+    write_quantile(&reference, out)?;
     writeln!(out)?;
     let layout = reference.layout();
     let columns = reference.columns.iter().enumerate().map(|(position, column)| {
@@ -404,6 +409,20 @@ fn write_expected(reference: &Reference, out: &mut dyn Write) -> std::io::Result
         }
         None => Ok(()),
     }
+}
+
+/// What the score foretells, and how well it does in the baseline.
+fn write_quantile(reference: &Reference, out: &mut dyn Write) -> std::io::Result<()> {
+    let Some(quantile) = reference.quantile() else { return Ok(()) };
+    let outcome = reference.calibration.as_ref().and_then(|calibration| calibration.quantile);
+    let in_baseline = outcome.map_or_else(String::new, |outcome| {
+        let covered = percent(outcome.coverage);
+        format!(
+            "; in the baseline {covered} of the labels are not above it, pinball loss {}",
+            digits(outcome.loss)
+        )
+    });
+    writeln!(out, "quantile    the score foretells that of {quantile}{in_baseline}")
 }
 
 fn write_provenance(reference: &Reference, out: &mut dyn Write) -> std::io::Result<()> {

@@ -147,6 +147,32 @@ fn pairs_beyond_those_watched_are_told_and_none_are_watched_if_none_are_asked_fo
 }
 
 #[test]
+fn the_quantile_that_a_score_foretells_is_told_with_how_well_it_does() {
+    let shell = Shell::new();
+    // Of four labels three are not above the score, by 0, 1 and 2; the fourth is 4 above it.
+    let row = |score: i32, off: i32| format!("{score},{score},{}\n", score + off);
+    let rows: String = (10..110).flat_map(|score| [0, -1, -2, 4].map(|off| row(score, off))).collect();
+    let path = shell.file("rows.csv", &format!("x,score,label\n{rows}"));
+    let create = |more: &str| {
+        let created = shell.run(&format!("reference create --model m --version 1.0.0 --from {path} {more}"));
+        created.map(|out| out.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap().to_owned())
+    };
+    let id = create("--quantile 0.75").unwrap();
+    let shown = shell.run(&format!("reference show {id}")).unwrap();
+    let line = "quantile    the score foretells that of 0.75; in the baseline 75.0 % of the labels are not above it, pinball loss 0.9375\n";
+    assert!(shown.contains(line), "{shown}");
+    let json = shell.run(&format!("reference show {id} --output json")).unwrap();
+    let view: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(view["quantile"], serde_json::json!({ "quantile": 0.75, "loss": 0.9375, "coverage": 0.75 }));
+    let without = create("").unwrap();
+    assert!(!shell.run(&format!("reference show {without}")).unwrap().contains("quantile"));
+    assert!(!shell.run(&format!("reference show {without} --output json")).unwrap().contains("quantile"));
+    assert!(
+        create("--quantile 90").unwrap_err().contains("--quantile is 90; use a number above 0 and below 1")
+    );
+}
+
+#[test]
 fn what_was_left_out_is_told_at_creation() {
     let shell = Shell::new();
     let path = shell.file("rows.csv", "a,empty\n1,\n2,\n");

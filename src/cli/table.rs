@@ -53,6 +53,12 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// Some digits of a size of any unit for people.
+pub(super) fn digits(size: f64) -> String {
+    let places = 3.0 - size.abs().max(1e-3).log10().floor();
+    format!("{size:.*}", places.clamp(0.0, 6.0) as usize)
+}
+
 /// A length of time for people.
 pub(super) fn span(ms: Millis) -> String {
     const UNITS: [(Millis, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];

@@ -37,6 +37,15 @@ pub struct ResidualTerms {
     /// Name of the label that counts as 1; every other name is 0. Absent where labels are numbers or truth values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive: Option<String>,
+    /// The quantile of the label, between 0 and 1, that the score foretells; absent if it foretells its mean, or nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile: Option<f64>,
+}
+
+/// Whether this is a share of which there is a quantile.
+#[must_use]
+pub fn is_quantile(share: f64) -> bool {
+    share > 0.0 && share < 1.0
 }
 
 impl ResidualTerms {
@@ -167,6 +176,7 @@ impl Joint {
                 && terms.label < cells.len()
                 && terms.scale.is_finite()
                 && terms.scale > 0.0
+                && terms.quantile.is_none_or(is_quantile)
                 && terms.columns.iter().all(scored)
         });
         let embedding = self.embedding.as_ref().is_none_or(|embedding| embedding.fits(cells));
@@ -307,12 +317,27 @@ mod tests {
                 slope: vec![-1_024, 0, 1_024],
                 columns: vec![0],
                 positive: None,
+                quantile: None,
             }),
             pairs: vec![(0, 1)],
             embedding: None,
             expected: None,
             new_values: false,
         }
+    }
+
+    #[test]
+    fn a_quantile_leaves_references_without_one_as_they_were() {
+        // As references had it before.
+        let text = r#"{"score":1,"label":2,"scale":1.0,"slope":[-1024,0,1024],"columns":[0]}"#;
+        let terms: ResidualTerms = serde_json::from_str(text).expect("terms");
+        assert_eq!(Some(&terms), joint().residual.as_ref());
+        assert_eq!(serde_json::to_string(&terms).expect("text"), text, "so their address stays");
+        let with = |quantile| {
+            Joint { residual: Some(ResidualTerms { quantile, ..terms.clone() }), ..joint() }.fits(&[2, 3, 3])
+        };
+        assert!(with(None) && with(Some(0.9)));
+        assert!([0.0, 1.0, -0.1, f64::NAN].iter().all(|refused| !with(Some(*refused))));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use artifact::{ArtifactError, HEAD_PREFIX, ReferenceId, decode, decode_head,
 pub use code::{CodeText, code_text};
 pub use embedding::{Discrepancy, Embedding, MOST_FEATURES};
 pub use expected::{ClassScore, ClassScores, Expected, Losses, MOST_CLASS_SCORES};
-pub use joint::{Joint, Moment, Outcome, ResidualTerms};
+pub use joint::{Joint, Moment, Outcome, ResidualTerms, is_quantile};
 pub use layout::{ColumnCounts, Fault, Layout};
 pub use windows::{BaselineWindow, BaselineWindows, ReadWindows, WindowsUnread};
 
@@ -218,6 +218,18 @@ pub struct Calibration {
     /// How predictions of several classes came out, where labels are one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<ClassOutcomes>,
+    /// How well the score foretells its quantile of the label; absent unless [`ResidualTerms::quantile`] names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile: Option<QuantileOutcome>,
+}
+
+/// What the labels of a baseline say of scores that foretell a quantile of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct QuantileOutcome {
+    /// Mean pinball loss, in units of the label.
+    pub loss: f64,
+    /// Share of labels that the score is not below.
+    pub coverage: f64,
 }
 
 /// What the labels of a baseline say of predictions of several classes.
@@ -344,6 +356,12 @@ impl Reference {
     #[must_use]
     pub fn is_assumed(&self) -> bool {
         self.calibration.as_ref().is_some_and(|calibration| calibration.assumed)
+    }
+
+    /// The quantile of the label that the score foretells, if that is what it does.
+    #[must_use]
+    pub fn quantile(&self) -> Option<f64> {
+        self.joint.residual.as_ref().and_then(|terms| terms.quantile)
     }
 
     /// Counts to compare a subject with: its segment's if the baseline has them, else the whole.

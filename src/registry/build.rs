@@ -23,6 +23,7 @@ use crate::monitor::calibrated::{Series, assume, calibrate, joint_terms, slices_
 use crate::monitor::estimate::learn::{Unusable, class_scores};
 use crate::reference::{Column, Embedding, Expected, Joint, Layout, Provenance, Reference, Role, Slice};
 use crate::subject::Millis;
+use crate::window::foretells_numbers;
 
 /// Builds a reference from a file of baseline rows.
 ///
@@ -53,6 +54,9 @@ pub fn build(options: &BaselineOptions) -> Result<Reference, BuildError> {
     let positive = options.positive_label.as_deref();
     positive.map_or(Ok(()), |name| is_a_label(&reference.columns, name, options))?;
     reference.joint = joint_terms(&reference.columns, &reference.profile, positive);
+    if let Some(share) = options.quantile {
+        foretells(&mut reference, share, options)?;
+    }
     reference.joint.pairs.truncate(options.pairs);
     let left_out = pairs_left_out(&reference).filter(|_| options.pairs > 0);
     reference.provenance.remarks.extend(left_out);
@@ -80,6 +84,26 @@ fn is_a_label(columns: &[Column], name: &str, options: &BaselineOptions) -> Resu
         column: column.map_or_else(|| options.roles.label.clone(), |column| column.name.clone()),
         labels: labels.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
     })
+}
+
+/// Notes that the score foretells a quantile of the label, which has to be a number.
+fn foretells(reference: &mut Reference, share: f64, options: &BaselineOptions) -> Result<(), BuildError> {
+    let numbers = foretells_numbers(reference);
+    if let Some(terms) = reference.joint.residual.as_mut().filter(|_| numbers) {
+        terms.quantile = Some(share);
+        return Ok(());
+    }
+    let is_numeric = |role: Role| {
+        let column = reference.columns.iter().find(|column| column.role == role)?;
+        Some(matches!(column.binning, Binning::Numeric(_)))
+    };
+    let unusable = [Role::Score, Role::Label].into_iter().find(|role| is_numeric(*role) != Some(true));
+    let reason = match unusable.map(|role| (options.roles.of(role), is_numeric(role))) {
+        Some((column, None)) => format!("it has no column `{column}` with values"),
+        Some((column, Some(_))) => format!("`{column}` holds names or truth values"),
+        None => format!("`{}` is never another number than 0 and 1, or always the same", options.roles.label),
+    };
+    Err(BuildError::Quantile { path: options.source.clone(), reason })
 }
 
 /// The scores of classes, where each has one.

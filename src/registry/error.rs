@@ -58,6 +58,17 @@ pub enum BuildError {
         /// What is wrong.
         reason: String,
     },
+    /// The score foretells no quantile of a number.
+    #[error(
+        "--quantile cannot be used with {path}: {reason}; it is for a score and a label that are numbers: leave it out, or name \
+         their columns with --score-column and --label-column"
+    )]
+    Quantile {
+        /// File concerned.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A column name stands twice in the file.
     #[error("{path} has two columns named `{column}`; rename one of them")]
     DuplicateColumn {

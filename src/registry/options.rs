@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::{BuildError, check_model, parse_version};
-use crate::reference::{MOST_CLASS_SCORES, Role};
+use crate::reference::{MOST_CLASS_SCORES, Role, is_quantile};
 use crate::subject::Millis;
 
 /// Format of a baseline file.
@@ -112,7 +112,7 @@ impl Default for RoleColumns {
 /// assert_eq!(built.columns.len(), 17);
 /// # Ok::<(), anchorwatch::registry::BuildError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BaselineOptions {
     /// Registered model name.
     pub model: String,
@@ -130,6 +130,8 @@ pub struct BaselineOptions {
     pub positive_label: Option<String>,
     /// Of each of several classes its name and the column of its score, 32 at most; empty if there is one score only.
     pub class_scores: Vec<(String, String)>,
+    /// The quantile of the label that the score foretells, above 0 and below 1; none by default.
+    pub quantile: Option<f64>,
     /// Columns left out.
     pub ignore: Vec<String>,
     /// Column (or field of the event's `segment`) that splits the baseline.
@@ -184,6 +186,7 @@ impl BaselineOptions {
             window_ms: 3_600_000,
             positive_label: None,
             class_scores: Vec::new(),
+            quantile: None,
             time_zone: chrono_tz::UTC,
             git_commit: None,
             creator: None,
@@ -204,6 +207,10 @@ impl BaselineOptions {
             Err(BuildError::Option { option, got: got.to_string(), expected })
         };
         self.check_class_scores()?;
+        if let Some(share) = self.quantile.filter(|share| !is_quantile(*share)) {
+            let expected = "a number above 0 and below 1, such as 0.9".to_owned();
+            return Err(BuildError::Option { option: "--quantile", got: share.to_string(), expected });
+        }
         within("--points", self.points, 10)?;
         within("--max-categories", self.max_categories, 1)?;
         within("the number of baseline windows", self.max_windows, 1)

@@ -151,6 +151,8 @@ families! {
         performance_mape: GaugeVec [model version] "Mean of the absolute error over the size of the label in that window: huge as soon as one label is 0.";
         performance_bias: GaugeVec [model version] "Mean of score minus label in that window.";
         performance_r2: GaugeVec [model version] "Share of the variance of the labels of that window that the scores explain.";
+        performance_quantile_loss: GaugeVec [model version] "Mean pinball loss of that window, in units of the label; as the next one, absent unless the reference says of which quantile the score is.";
+        performance_quantile_coverage: GaugeVec [model version] "Share of labels of that window that the score is not below: near the quantile, if the model is right.";
         performance_bound: GaugeVec [model version figure side] "Lower and upper end of the interval at 95 % of a figure of that window: accuracy, precision, recall, specificity, roc_auc or mae.";
         performance_certified_bound: GaugeVec [model version figure side] "Lowest and highest roc_auc and average_precision of that window, whatever the order of scores within cells of the baseline.";
         performance_window_end_timestamp_seconds: GaugeVec [model version] "End of that window, in event time of its predictions.";

@@ -29,7 +29,7 @@ pub(super) fn show(families: &Families, status: &StatusView) {
 }
 
 /// Every family that is shown here.
-fn all(families: &Families) -> [&GaugeVec; 52] {
+fn all(families: &Families) -> [&GaugeVec; 54] {
     [
         &families.labels_waiting,
         &families.labels_early,
@@ -52,6 +52,8 @@ fn all(families: &Families) -> [&GaugeVec; 52] {
         &families.performance_mape,
         &families.performance_bias,
         &families.performance_r2,
+        &families.performance_quantile_loss,
+        &families.performance_quantile_coverage,
         &families.performance_bound,
         &families.performance_certified_bound,
         &families.performance_window_end_timestamp_seconds,
@@ -110,6 +112,8 @@ fn performance(families: &Families, labels: &LabelsView, latest: &PerformanceVie
         (&families.performance_mape, latest.mape),
         (&families.performance_bias, latest.bias),
         (&families.performance_r2, latest.r2),
+        (&families.performance_quantile_loss, latest.quantile_loss),
+        (&families.performance_quantile_coverage, latest.quantile_coverage),
         (&families.performance_window_end_timestamp_seconds, Some(latest.end as f64 / 1_000.0)),
     ];
     figures.iter().for_each(|(family, value)| set(family, subject, None, *value));

@@ -157,6 +157,8 @@ fn status() -> StatusView {
                 mape: Some(0.1),
                 bias: Some(-0.5),
                 r2: Some(0.7),
+                quantile_loss: Some(0.25),
+                quantile_coverage: Some(0.875),
                 delay_p50: Some(3_600.0),
                 ..PerformanceView::default()
             }),

@@ -100,6 +100,13 @@ pub struct PerformanceView {
     pub bias: Option<f64>,
     /// Share of the labels' variance that the scores explain; absent if all labels are equal.
     pub r2: Option<f64>,
+    /// Mean pinball loss of scores that foretell a quantile of the label; absent, as the next one, unless the reference was made
+    /// with `--quantile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile_loss: Option<f64>,
+    /// Share of labels that the score is not below: near the quantile, if the model is right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile_coverage: Option<f64>,
     /// Median delay of the labels in seconds.
     pub delay_p50: Option<f64>,
     /// The delay that 90 % of the labels do not exceed.

@@ -22,7 +22,7 @@ pub use labels::{
 pub use outbox::{
     DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
 };
-pub use registry::{ColumnView, ModelView, ReferenceView, Stage, VersionView};
+pub use registry::{ColumnView, ModelView, QuantileView, ReferenceView, Stage, VersionView};
 pub use scrape::{SCRAPE_CONTENT_TYPE, Scrape, ScrapeError};
 pub use status::{
     AlarmRateView, EventCount, EventShapesView, LawCounters, MemoryView, NotAdmittedView, OutboxView,

@@ -59,8 +59,19 @@ pub struct ColumnView {
     pub notes: Vec<String>,
 }
 
+/// The quantile of the label that a score foretells, and how well it does in the baseline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
+pub struct QuantileView {
+    /// The quantile, between 0 and 1.
+    pub quantile: f64,
+    /// Mean pinball loss in the baseline, in units of the label.
+    pub loss: Option<f64>,
+    /// Share of the baseline's labels that the score is not below.
+    pub coverage: Option<f64>,
+}
+
 /// A reference without its counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct ReferenceView {
     /// Content address.
     pub id: String,
@@ -87,6 +98,9 @@ pub struct ReferenceView {
     pub assumed: bool,
     /// What the baseline was too short or too poor for, one sentence each.
     pub assumptions: Vec<String>,
+    /// The quantile of the label that the score foretells; absent unless the reference was made with `--quantile`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantile: Option<QuantileView>,
 }
 
 impl ReferenceView {
@@ -101,6 +115,7 @@ impl ReferenceView {
             cells: column.binning.cells(),
             notes: column.notes.clone(),
         });
+        let in_baseline = reference.calibration.as_ref().and_then(|calibration| calibration.quantile);
         let calibrated = reference.calibration.as_ref().filter(|calibration| !calibration.assumed);
         Self {
             id: id.to_owned(),
@@ -115,6 +130,11 @@ impl ReferenceView {
             calibrated_for_ms: calibrated.map(|calibration| calibration.window_ms),
             assumed: reference.is_assumed(),
             assumptions: reference.assumptions().to_vec(),
+            quantile: reference.quantile().map(|quantile| QuantileView {
+                quantile,
+                loss: in_baseline.map(|outcome| outcome.loss),
+                coverage: in_baseline.map(|outcome| outcome.coverage),
+            }),
         }
     }
 }

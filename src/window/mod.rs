@@ -44,6 +44,7 @@ pub use arrivals::Arrivals;
 pub(crate) use count::{outcome, truth};
 pub use dedup::Dedup;
 pub use gaps::{Gap, GapReason, Gaps};
+pub(crate) use join::foretells_numbers;
 pub use join::{Decisions, FinalWindow, JOIN_DOCUMENTS, Join, JoinSettings, Predicted};
 pub use last_record::{LastRecord, record_hash};
 pub use moving::Lent;

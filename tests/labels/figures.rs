@@ -6,10 +6,10 @@ use anchorwatch_detectors::performance::{ClassificationMetrics, RegressionMetric
 
 use super::*;
 
-const COMPLETE: &str = "{ wait: 40h, complete: 1 }";
+pub(super) const COMPLETE: &str = "{ wait: 40h, complete: 1 }";
 
 /// Labels and scores of the predictions of a window.
-fn raw(sent: &Sent, window: &PerformanceView) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn raw(sent: &Sent, window: &PerformanceView) -> (Vec<f64>, Vec<f64>) {
     let parsed = |json: &String| serde_json::from_str::<serde_json::Value>(json).expect("JSON");
     let id = |event: &serde_json::Value| event["id"].as_str().map(str::to_owned);
     let labels = sent.partitions[1].iter().map(|(_, json)| parsed(json));
@@ -109,7 +109,7 @@ fn of_numbers() -> Arc<Reference> {
 }
 
 /// Predictions of a number with their labels, one of which is far beyond the baseline.
-fn numbers() -> Sent {
+pub(super) fn numbers() -> Sent {
     let (mut random, mut sent) = (random(13), Sent::default());
     for i in 0..30 * PER_HOUR {
         let at = START + i * HOUR / PER_HOUR;
@@ -176,4 +176,5 @@ fn figures_of_numbers_are_those_of_the_raw_predictions() {
         "{window:?}"
     );
     assert_eq!((window.accuracy, window.roc_auc, window.log_loss), (None, None, None));
+    assert_eq!((window.quantile_loss, window.quantile_coverage), (None, None), "no quantile is foretold");
 }

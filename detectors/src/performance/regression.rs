@@ -35,6 +35,9 @@ pub struct RegressionMetrics {
     pub bias: f64,
     /// Mean pinball loss at the quantile asked for.
     pub quantile_loss: f64,
+    /// Share of truths that the prediction is not below: near the quantile, if that is what is predicted; `None` from a state
+    /// in which some were counted before this was.
+    pub quantile_coverage: Option<f64>,
     /// Standard error of [`RegressionMetrics::mae`]: population deviation of `|error|` over `sqrt(n)`.
     pub mae_standard_error: f64,
     /// Largest absolute error; `None` from a mergeable state.
@@ -89,13 +92,16 @@ pub struct RegressionState {
     count: u64,
     outside_logarithm: u64,
     sums: [i128; SUMS],
+    /// Truths that the prediction is not below, and truths above it: fewer than `count`, if earlier versions counted some.
+    #[serde(default)]
+    sides: [u64; 2],
 }
 
 impl RegressionState {
     /// The empty state.
     #[must_use]
     pub fn new(scale: RegressionScale) -> Self {
-        Self { scale, count: 0, outside_logarithm: 0, sums: [0; SUMS] }
+        Self { scale, count: 0, outside_logarithm: 0, sums: [0; SUMS], sides: [0; 2] }
     }
 
     /// Counts one labelled prediction; ignored unless both numbers are finite.
@@ -107,6 +113,8 @@ impl RegressionState {
         if truth <= -1.0 || prediction <= -1.0 {
             self.outside_logarithm = self.outside_logarithm.saturating_add(1);
         }
+        let side = &mut self.sides[usize::from(truth > prediction)];
+        *side = side.saturating_add(1);
         let terms = self.terms(truth, prediction);
         merge_sums(&mut self.sums, &terms);
     }
@@ -132,6 +140,9 @@ impl RegressionState {
     pub fn merge(&mut self, other: &Self) {
         self.count = self.count.saturating_add(other.count);
         self.outside_logarithm = self.outside_logarithm.saturating_add(other.outside_logarithm);
+        for (side, others) in self.sides.iter_mut().zip(other.sides) {
+            *side = side.saturating_add(others);
+        }
         merge_sums(&mut self.sums, &other.sums);
     }
 
@@ -139,6 +150,9 @@ impl RegressionState {
     pub fn subtract(&mut self, other: &Self) {
         self.count = self.count.saturating_sub(other.count);
         self.outside_logarithm = self.outside_logarithm.saturating_sub(other.outside_logarithm);
+        for (side, others) in self.sides.iter_mut().zip(other.sides) {
+            *side = side.saturating_sub(others);
+        }
         subtract_sums(&mut self.sums, &other.sums);
     }
 
@@ -156,6 +170,7 @@ impl RegressionState {
         let second_moment = square.value(centred_squared) / n;
         let variance = second_moment - (unit.value(centred) / n).powi(2);
         let spread = (mse - mae * mae).max(0.0);
+        let [not_above, above] = self.sides;
         Some(RegressionMetrics {
             count: self.count,
             mae,
@@ -167,6 +182,7 @@ impl RegressionState {
             r2: (variance > 1e-13 * second_moment).then(|| 1.0 - mse / variance),
             bias: unit.value(error) / n,
             quantile_loss: unit.value(quantile) / n,
+            quantile_coverage: (not_above.saturating_add(above) == self.count).then(|| not_above as f64 / n),
             mae_standard_error: (spread / n).sqrt(),
             max_error: None,
         })
@@ -208,6 +224,7 @@ impl RegressionMetrics {
             r2: (!constant && variance > 0.0).then(|| 1.0 - mse / variance),
             bias: mean(&|y, p| p - y),
             quantile_loss: mean(&|y, p| pinball(y, p, quantile)),
+            quantile_coverage: Some(mean(&|y, p| f64::from(u8::from(y <= p)))),
             mae_standard_error: (mean(&|y, p| (error(y, p) - mae).powi(2)) / n).sqrt(),
             max_error: pairs.iter().map(|&(y, p)| error(y, p)).reduce(f64::max),
         })
@@ -232,6 +249,38 @@ mod tests {
         assert_eq!(RegressionMetrics::of_samples(&[1.0, f64::NAN], &[f64::INFINITY, 2.0], 0.5), None);
     }
 
+    #[test]
+    fn a_prediction_of_a_quantile_is_charged_by_the_side_on_which_the_truth_lies() {
+        let scale = RegressionScale { centre: 0.0, spread: 1.0, quantile: 0.75 };
+        let mut state = RegressionState::new(scale);
+        // Three quarters of a unit per unit too low, one quarter per unit too high.
+        for (truth, prediction) in [(4.0, 2.0), (1.0, 3.0), (5.0, 5.0), (2.0, 2.5)] {
+            state.add(truth, prediction);
+        }
+        let metrics = state.metrics().expect("four labels");
+        assert_eq!(metrics.quantile_loss, (0.75 * 2.0 + 0.25 * 2.0 + 0.0 + 0.25 * 0.5) / 4.0);
+        assert_eq!(metrics.quantile_coverage, Some(0.75), "a truth that is the prediction is not above it");
+    }
+
+    #[test]
+    fn what_was_counted_without_sides_has_no_coverage_until_it_is_taken_away() {
+        let scale = RegressionScale { centre: 0.0, spread: 1.0, quantile: 0.75 };
+        let filled = |pairs: &[(f64, f64)]| {
+            let mut state = RegressionState::new(scale);
+            pairs.iter().for_each(|&(truth, prediction)| state.add(truth, prediction));
+            state
+        };
+        let earlier = RegressionState { sides: [0; 2], ..filled(&[(1.0, 2.0), (3.0, 2.0)]) };
+        let now = filled(&[(1.0, 2.0)]);
+        let mut both = now;
+        both.merge(&earlier);
+        let metrics = both.metrics().expect("three labels");
+        assert_eq!((metrics.count, metrics.mae, metrics.quantile_coverage), (3, 1.0, None));
+        both.subtract(&earlier);
+        assert_eq!(both, now);
+        assert_eq!(both.metrics().and_then(|metrics| metrics.quantile_coverage), Some(1.0));
+    }
+
     proptest! {
         #[test]
         fn the_state_says_what_the_raw_arrays_say(
@@ -253,6 +302,7 @@ mod tests {
                 (streamed.mae, raw.mae), (streamed.rmse, raw.rmse), (streamed.bias, raw.bias),
                 (streamed.mape, raw.mape), (streamed.quantile_loss, raw.quantile_loss),
                 (streamed.r2.unwrap(), raw.r2.unwrap()),
+                (streamed.quantile_coverage.unwrap(), raw.quantile_coverage.unwrap()),
                 (streamed.mae_standard_error, raw.mae_standard_error),
             ] {
                 prop_assert!((a - b).abs() < 1e-6 * (1.0 + b.abs()), "{a} {b}");

@@ -95,6 +95,7 @@ pub fn calibrate(reference: &Reference, series: Series<impl Iterator<Item = Seri
         confidence: None,
         losses: None,
         classes: None,
+        quantile: None,
     }
 }
 
@@ -140,6 +141,7 @@ pub fn assume(
         confidence: None,
         losses: None,
         classes: None,
+        quantile: None,
     }
 }
 
@@ -210,6 +212,7 @@ pub fn joint_terms(columns: &[Column], profile: &[u64], positive: Option<&str>) 
             slope: Joint::fixed(&slope_scores(&columns[score], cells(score), &scores[score])),
             columns: features.take(MOST_CONCEPTS).collect(),
             positive: positive.map(str::to_owned),
+            quantile: None,
         })
     });
     let mut pairs: Vec<(usize, usize)> = Vec::new();

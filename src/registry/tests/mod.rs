@@ -3,6 +3,7 @@
 mod bad_input;
 mod estimates;
 mod flights;
+mod quantile;
 mod stages;
 
 use std::path::PathBuf;

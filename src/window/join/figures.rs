@@ -49,6 +49,9 @@ impl Lane {
                 let classes = if named { self.of_each_class(&all) } else { Vec::new() };
                 PerformanceView { classes, ..all.of_classes(view) }
             }
+            Target::Number(_) if self.plan.reference.quantile().is_some() => {
+                all.of_quantile(&all.of_errors(view))
+            }
             Target::Number(_) => all.of_errors(view),
         }
     }
@@ -148,6 +151,19 @@ impl Tally {
             bias: Some(errors.bias),
             r2: errors.r2,
             ..view
+        }
+    }
+
+    /// Nothing unless every error was counted by a version of the program that knows of quantiles: others took the median's
+    /// loss, and no sides.
+    fn of_quantile(&self, view: &PerformanceView) -> PerformanceView {
+        let all = self.errors.and_then(|errors| errors.metrics());
+        let errors = all.filter(|errors| errors.count == self.labelled);
+        let known = errors.and_then(|errors| Some((errors.quantile_loss, errors.quantile_coverage?)));
+        PerformanceView {
+            quantile_loss: known.map(|(loss, _)| loss),
+            quantile_coverage: known.map(|(_, coverage)| coverage),
+            ..view.clone()
         }
     }
 }
@@ -280,5 +296,42 @@ mod tests {
         assert!(near(seen.r2, 1.0 - 11.0 / (14.0 / 3.0)), "{seen:?}");
         assert!(within(seen.mae_interval, seen.mae) && seen.accuracy.is_none());
         assert!(tally.ranks.is_empty() && tally.decisions.all == 0);
+        assert_eq!((seen.quantile_loss, seen.quantile_coverage), (None, None), "no quantile is foretold");
+    }
+
+    /// Scores of this quantile and their labels.
+    fn of_scores(quantile: f64, outcomes: &[(f64, f64)]) -> Tally {
+        let scale = RegressionScale { centre: 2.0, spread: 2.0, quantile };
+        let mut tally = Tally::default();
+        for (score, label) in outcomes.iter().copied() {
+            tally.rank(Target::Number(scale), Some(1), Outcome { score, label });
+        }
+        tally
+    }
+
+    #[test]
+    fn labels_above_the_score_cost_the_quantile_and_those_below_it_the_rest() {
+        let (settled, inline) = ([(2.0, 1.0), (3.0, 4.0)], [(5.0, 2.0), (6.0, 6.0), (1.0, 3.5)]);
+        let mut tally = of_scores(0.75, &settled);
+        tally.merge(&of_scores(0.75, &inline));
+        assert_eq!(tally, of_scores(0.75, &[&settled[..], &inline[..]].concat()), "merging loses nothing");
+        let seen = tally.of_quantile(&tally.of_errors(PerformanceView::default()));
+        let by_hand = (0.25 * 1.0 + 0.75 * 1.0 + 0.25 * 3.0 + 0.0 + 0.75 * 2.5) / 5.0;
+        assert!(seen.quantile_loss.is_some_and(|loss| (loss - by_hand).abs() < 1e-14), "{by_hand} {seen:?}");
+        assert_eq!((seen.quantile_coverage, seen.mae), (Some(3.0 / 5.0), Some(1.5)));
+        let none = Tally::default();
+        assert_eq!(none.of_quantile(&PerformanceView::default()), PerformanceView::default());
+    }
+
+    #[test]
+    fn a_window_that_an_earlier_version_began_has_no_figures_of_a_quantile() {
+        let mut document = serde_json::to_value(of_scores(0.5, &[(2.0, 1.0)])).expect("text");
+        let errors = document["errors"].as_object_mut().expect("errors of numbers");
+        assert!(errors.remove("sides").is_some(), "it had none");
+        let mut tally: Tally = serde_json::from_value(document).expect("a tally");
+        tally.merge(&of_scores(0.75, &[(3.0, 4.0), (5.0, 2.0)]));
+        let seen = tally.of_quantile(&tally.of_errors(PerformanceView::default()));
+        assert_eq!((seen.quantile_loss, seen.quantile_coverage), (None, None));
+        assert_eq!(seen.mae, Some(5.0 / 3.0));
     }
 }

@@ -40,6 +40,7 @@ use crate::subject::Millis;
 pub(super) use coded::tells_classes;
 pub use decisions::Decisions;
 pub use document::PREFIX as JOIN_DOCUMENTS;
+pub(crate) use target::foretells_numbers;
 
 use pane::{Lane, Pane};
 use waiting::Chunks;

@@ -36,8 +36,14 @@ impl Target {
         if counts.iter().enumerate().all(|(cell, count)| *count == 0 || is_class(knots, cell)) {
             return Self::Classes;
         }
-        Self::Number(scale(knots, counts))
+        let scale = scale(knots, counts);
+        Self::Number(RegressionScale { quantile: terms.quantile.unwrap_or(scale.quantile), ..scale })
     }
+}
+
+/// Whether the labels of a baseline are numbers, other than 0 and 1, that its score is compared with.
+pub(crate) fn foretells_numbers(reference: &Reference) -> bool {
+    matches!(Target::of(reference), Target::Number(_))
 }
 
 fn is_class(knots: &NumericBinning, cell: usize) -> bool {

@@ -8,9 +8,10 @@ mod crossed;
 use anchorwatch_detectors::binning::Binning;
 use anchorwatch_detectors::estimate::loss_by_cells::groups;
 use anchorwatch_detectors::estimate::{ConfidenceThreshold, LossSums, LossUnits};
+use anchorwatch_detectors::performance::{RegressionScale, RegressionState};
 
 use super::{calibrated_scores, column_of, confidence_threshold, middles, outcome_cells, sampling};
-use crate::reference::{Calibration, ClassOutcomes, Expected, Reference, Role};
+use crate::reference::{Calibration, ClassOutcomes, Expected, QuantileOutcome, Reference, Role};
 
 use class_scores::ClassScoreCounts;
 pub use class_scores::{Unusable, class_scores};
@@ -74,6 +75,8 @@ pub struct Outcomes {
     other_labels: bool,
     /// Errors where labels are numbers.
     losses: Option<LossCounts>,
+    /// Errors of scores that foretell a quantile of the label.
+    quantile: Option<RegressionState>,
     /// Right and wrong predictions, where labels are one of several classes.
     classes: Option<ClassCounts>,
     /// Scores of each of the classes, where there are any.
@@ -90,12 +93,17 @@ impl Outcomes {
             reference.columns.get(column).is_some_and(|label| matches!(label.binning, Binning::Numeric(_)))
         };
         let number = terms.filter(|terms| is_numeric(terms.label));
+        let spread_of = |column: usize, scale: f64| usual_spread(reference, column).unwrap_or(scale);
         Self {
             compared: terms.is_some(),
             losses: number.map(|terms| LossCounts {
-                units: LossUnits::new(usual_spread(reference, terms.label).unwrap_or(terms.scale)),
+                units: LossUnits::new(spread_of(terms.label, terms.scale)),
                 cells: vec![LossSums::default(); of_classes.len()],
                 crossed: Crossed::new(reference, terms.score),
+            }),
+            quantile: number.and_then(|terms| {
+                let spread = spread_of(terms.label, terms.scale);
+                Some(RegressionState::new(RegressionScale { centre: 0.0, spread, quantile: terms.quantile? }))
             }),
             class_scores: match &reference.joint.expected {
                 Some(Expected::Classes(scores)) => ClassScoreCounts::new(reference, scores),
@@ -120,6 +128,9 @@ impl Outcomes {
             (Some(class), Some(outcomes)) => outcomes[class] += 1,
             (Some(_), None) => {}
             (None, _) => self.other_labels = true,
+        }
+        if let Some((errors, score)) = self.quantile.as_mut().zip(row.score) {
+            errors.add(label, score);
         }
         if let Some(LossCounts { units, cells, crossed }) = &mut self.losses
             && let Some((sums, score)) = cells.get_mut(row.score_cell).zip(row.score)
@@ -148,7 +159,11 @@ impl Outcomes {
         }
         if self.other_labels {
             let learned = self.losses.as_ref().map(|losses| groups(&losses.cells, &losses.units));
-            return Calibration { losses: learned.filter(|groups| !groups.is_empty()), ..calibration };
+            return Calibration {
+                losses: learned.filter(|groups| !groups.is_empty()),
+                quantile: self.quantile.and_then(|errors| foretold(&errors)),
+                ..calibration
+            };
         }
         let calibrated = calibrated_scores(&self.of_classes);
         let threshold = |shares: &Vec<f64>| confidence_threshold(reference, &self.of_classes, shares);
@@ -159,6 +174,11 @@ impl Outcomes {
             ..calibration
         }
     }
+}
+
+fn foretold(errors: &RegressionState) -> Option<QuantileOutcome> {
+    let metrics = errors.metrics()?;
+    Some(QuantileOutcome { loss: metrics.quantile_loss, coverage: metrics.quantile_coverage? })
 }
 
 /// The interquartile range of a column of numbers in the baseline, which no wild value stretches; `None` if it is 0.
