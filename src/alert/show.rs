@@ -154,7 +154,7 @@ pub(super) fn view(
 ) -> Option<AlertView> {
     let finding = life.finding.as_ref()?;
     let labels = [("model", &id.0), ("version", &id.1)].map(|(name, value)| (name.to_owned(), value.clone()));
-    let mut group = super::Labels::from(labels);
+    let mut group = Labels::from(labels);
     group.insert("kind".to_owned(), key.kind.as_str().to_owned());
     Some(AlertView {
         group: episode(&super::route::Node::orphaned(""), &group, life.since),
@@ -180,7 +180,7 @@ pub(super) fn view(
         reference: version.reference.clone(),
         moved: finding.moved.clone(),
         explained: finding.explained.clone(),
-        labels: super::Labels::new(),
+        labels: Labels::new(),
         suppressed_by: None,
         acknowledged_by: None,
         comment: None,
