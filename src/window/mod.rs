@@ -18,6 +18,7 @@ mod gaps;
 mod horizon;
 mod join;
 mod last_record;
+mod latencies;
 mod leaving;
 mod moving;
 mod observe;
