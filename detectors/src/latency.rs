@@ -1,8 +1,8 @@
 //! Latencies: 512 log-linear buckets that add up across panes, and what is read out of them.
 //!
 //! Here live the bucket of a latency, the quantiles (read through an [`hdrhistogram::Histogram`], so that ranks and
-//! rounding are those of that crate), the share above an objective, the burn rate of an error budget, and the quantile
-//! of a Prometheus histogram. Not here: time windows and thresholds on burn rates. Buckets are ordered cells, so two
+//! rounding are those of that crate), the share above an objective, the burn rate of an error budget, and the bounds and the
+//! quantile of a Prometheus histogram. Not here: time windows and thresholds on burn rates. Buckets are ordered cells, so two
 //! latency profiles compare by [`crate::two_sample::ks`] and its fellows, exactly as far as buckets tell latencies apart.
 //!
 //! A bucket is a sixteenth of an octave: bucket `16·e + s` holds latencies of `2^e·(1 + s/16)` up to
@@ -61,6 +61,26 @@ pub fn bucket_bounds(index: usize) -> Option<(f64, f64)> {
     }
     let low = if index == 0 { 0.0 } else { edge_us(index) };
     Some((low / 1000.0, edge_us(index + 1) / 1000.0))
+}
+
+/// The next edge between two buckets at or above a latency: how many buckets lie below it, and where it is, in seconds.
+///
+/// It is at most a sixteenth above the latency, from 1 µs upwards; below that it is the end of the first bucket. So many
+/// buckets count what a Prometheus histogram counts up to this bound, but for a latency of exactly the edge, which is in the
+/// bucket above. `None` if the latency is NaN, infinite, negative, or above the last edge (4,160 s): the last bucket has no end.
+///
+/// ```
+/// use anchorwatch_detectors::latency::next_edge;
+/// assert_eq!(next_edge(250.0), Some((287, 0.253_952)));
+/// assert_eq!(next_edge(253.952), Some((287, 0.253_952)));
+/// assert_eq!(next_edge(-1.0), None);
+/// ```
+#[must_use]
+pub fn next_edge(latency_ms: f64) -> Option<(usize, f64)> {
+    let index = bucket(latency_ms)?;
+    let (low, _) = bucket_bounds(index)?;
+    let below = if index > 0 && low == latency_ms { index } else { index + 1 };
+    (below < BUCKETS).then(|| (below, edge_us(below) / 1_000_000.0))
 }
 
 fn edge_us(index: usize) -> f64 {
@@ -270,6 +290,22 @@ mod tests {
     }
 
     #[test]
+    fn an_edge_is_its_own_next_edge_and_the_last_bucket_has_none() {
+        for index in 0..BUCKETS - 1 {
+            let (low, high) = bucket_bounds(index).unwrap();
+            let inside = next_edge(f64::midpoint(low, high)).unwrap();
+            assert_eq!((next_edge(high), inside.0), (Some(inside), index + 1));
+            assert!((inside.1 * 1_000.0 / high - 1.0).abs() < 1e-12);
+        }
+        let last = bucket_bounds(BUCKETS - 1).unwrap().0;
+        assert_eq!(next_edge(last).map(|(below, _)| below), Some(BUCKETS - 1));
+        for beyond in [last * 1.001, 1e300, f64::INFINITY, f64::NAN, -1.0] {
+            assert_eq!(next_edge(beyond), None, "{beyond}");
+        }
+        assert_eq!(next_edge(0.0), Some((1, 1.0625e-6)), "latencies below 1 µs are in the first bucket");
+    }
+
+    #[test]
     fn nothing_is_read_out_of_nothing() {
         assert_eq!(LatencySummary::from_counts(&[0; BUCKETS]), None);
         assert_eq!(quantile(&[], 0.5), None);
@@ -320,6 +356,15 @@ mod tests {
             let slack = 1e-12 * latency;
             prop_assert!(low <= latency + slack && latency < high + slack);
             prop_assert!(low == 0.0 || high / low <= 1.0 + 1.0 / 16.0 + 1e-12);
+        }
+
+        #[test]
+        fn a_latency_moves_up_by_a_sixteenth_at_most(exponent in -3.0f64..6.6) {
+            let latency = 10f64.powf(exponent);
+            let (below, seconds) = next_edge(latency).unwrap();
+            let ratio = seconds * 1_000.0 / latency;
+            prop_assert!((1.0 - 1e-12..=1.0 + 1.0 / 16.0 + 1e-12).contains(&ratio), "{ratio}");
+            prop_assert!(bucket(latency * (1.0 - 1e-9)).unwrap() < below);
         }
 
         #[test]

@@ -479,10 +479,23 @@ pub struct LatencySettings {
     /// Share of predictions that must meet the objective.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub target: f64,
+    /// Bounds of the histogram `anchorwatch_latency_seconds` in milliseconds, ascending; `[]` for none. Each is moved up to the
+    /// next edge of the buckets in which latencies are counted, at most 1/16 above; bounds that share an edge are one.
+    #[schemars(
+        length(max = 64),
+        extend("items" = {"type": "number", "exclusiveMinimum": 0, "maximum": 4_000_000})
+    )]
+    pub buckets_ms: Vec<f64>,
 }
 
 impl Default for LatencySettings {
     fn default() -> Self {
-        Self { quantiles: vec![0.5, 0.95, 0.99], factor: 1.5, objective_ms: None, target: 0.99 }
+        Self {
+            quantiles: vec![0.5, 0.95, 0.99],
+            factor: 1.5,
+            objective_ms: None,
+            target: 0.99,
+            buckets_ms: vec![5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0],
+        }
     }
 }

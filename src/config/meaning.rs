@@ -258,12 +258,12 @@ fn life_cycle(config: &Config, found: &mut Vec<Problem>) {
     if let Some(link) = &alerts.link_base {
         address("alerts.link_base".to_owned(), link, found);
     }
-    let quantiles = &config.monitor.latency.quantiles;
-    if quantiles.windows(2).any(|pair| pair[0] >= pair[1]) {
-        found.push(
-            Problem::at("monitor.latency.quantiles", "are not ascending")
-                .expected("each larger than the last"),
-        );
+    let latency = &config.monitor.latency;
+    for (name, list) in [("quantiles", &latency.quantiles), ("buckets_ms", &latency.buckets_ms)] {
+        if list.windows(2).any(|pair| pair[0] >= pair[1]) {
+            let problem = Problem::at(format!("monitor.latency.{name}"), "are not ascending");
+            found.push(problem.expected("each larger than the last"));
+        }
     }
 }
 

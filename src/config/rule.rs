@@ -72,7 +72,10 @@ fn leaf_expectation(leaf: &Value) -> String {
         "number" => format!("a number{}", bounds(leaf)),
         "boolean" => "`true` or `false`".to_owned(),
         "array" if leaf["minItems"].is_u64() => "a list of at least one item".to_owned(),
-        "array" => "a list".to_owned(),
+        "array" => match &leaf["maxItems"] {
+            Value::Number(most) => format!("a list of at most {most} items"),
+            _ => "a list".to_owned(),
+        },
         "object" => "a mapping".to_owned(),
         _ => "a text".to_owned(),
     }

@@ -91,6 +91,32 @@ http: {listen: '0.0.0.0:80'}
 }
 
 #[test]
+fn bounds_of_the_latency_histogram_are_few_positive_and_ascending() {
+    let of = |bounds: &str| format!("monitor: {{latency: {{buckets_ms: {bounds}}}}}\n");
+    for bounds in ["[]", "[0.5]", "[1, 2.5, 4000000]"] {
+        parse(&format!("{MINIMAL}{}", of(bounds)), "a.yaml").expect("accepted");
+    }
+    let many = format!("{:?}", (1..=65).collect::<Vec<_>>());
+    for (bounds, told) in [
+        ("[10, 10]", "monitor.latency.buckets_ms: are not ascending, expected each larger than the last"),
+        ("[10, 5]", "monitor.latency.buckets_ms: are not ascending, expected each larger than the last"),
+        ("[0]", "buckets_ms[0]: `0` is out of range, expected a number above 0 and at most 4000000"),
+        ("[5, -1]", "buckets_ms[1]: `-1` is out of range, expected a number above 0 and at most 4000000"),
+        (
+            "[4000001]",
+            "buckets_ms[0]: `4000001` is out of range, expected a number above 0 and at most 4000000",
+        ),
+        ("[fast]", "buckets_ms[0]: `fast` is not understood, expected a number above 0 and at most 4000000"),
+        ("[.inf]", "a.yaml:2:34: not usable YAML: non-finite float"),
+        ("[.nan]", "a.yaml:2:34: not usable YAML: non-finite float"),
+        (&many, "is out of range, expected a list of at most 64 items"),
+    ] {
+        let found = errors_of(&of(bounds));
+        assert!(found.contains(told), "{bounds}: {found}");
+    }
+}
+
+#[test]
 fn problems_of_shape_do_not_hide_problems_of_meaning() {
     insta::assert_snapshot!(errors("kafka: {bootstrap: localhost, topics: []}\nwindow: {}"), @r"
     kafka.topics: is empty, expected a list of at least one item

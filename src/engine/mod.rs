@@ -148,6 +148,7 @@ impl Engine {
         let sharing = labels.sharing(settings.longest());
         let mut windows = Windows::new(settings);
         windows.set_versions_per_model(config.memory.versions_per_model);
+        windows.set_latency_bounds(&config.monitor.latency.buckets_ms);
         Self {
             decoder: decoder::Decoder::new(config),
             names: NameRules {

@@ -27,6 +27,7 @@ impl Engine {
             labels: self.labels(),
             estimates: self.estimates(),
             alarm_rates: self.alarm_rates(),
+            latencies: self.windows.latencies().cloned().collect(),
             ..StatusView::default()
         }
     }

@@ -73,6 +73,7 @@ macro_rules! families {
     (
         registered { $($name:ident: $type:ident [$($label:ident)*] $help:literal;)* }
         persisted { $($kept:ident [$($kept_label:ident)*] $kept_help:literal;)* }
+        latencies { $latency:ident [$($latency_label:ident)*] $latency_help:literal; }
     ) => {
         /// One field per registered metric.
         #[derive(Debug, Clone)]
@@ -97,6 +98,12 @@ macro_rules! families {
             labels: &[$(stringify!($kept_label)),*], help: $kept_help,
         },)*];
 
+        /// Latencies as a histogram, whose bounds are configured.
+        pub(super) const LATENCIES: Spec = Spec {
+            name: concat!("anchorwatch_", stringify!($latency)), kind: Kind::Histogram,
+            labels: &[$(stringify!($latency_label)),*], help: $latency_help,
+        };
+
         /// Every metric that `/metrics` can show.
         pub const TABLE: &[Spec] = &[
             $(Spec {
@@ -107,6 +114,7 @@ macro_rules! families {
                 name: concat!("anchorwatch_", stringify!($kept)), kind: Kind::Counter,
                 labels: &[$(stringify!($kept_label)),*], help: $kept_help,
             },)*
+            LATENCIES,
         ];
     };
 }
@@ -250,5 +258,8 @@ families! {
         records_future_total [] "Records too far ahead of the clock.";
         records_unmatched_total [] "Records of a model version without an active reference, and feedback without its prediction.";
         records_duplicate_total [] "Records that were counted before.";
+    }
+    latencies {
+        latency_seconds [model version] "Latencies of the whole traffic of a version, in panes that closed since the start; `le` is a bound of monitor.latency.buckets_ms, moved up to the next edge of the buckets in which panes count.";
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::{GaugeVec, Registry, TextEncoder};
 
 use super::families::Families;
+use super::histogram::LatencyCollector;
 use super::latest::Latest;
 use super::law::LawCollector;
 use super::series::{Owner, Sample, Series};
@@ -31,6 +32,7 @@ pub struct Metrics {
     registry: Registry,
     families: Families,
     law: LawCollector,
+    latencies: LatencyCollector,
     series: Mutex<Series>,
     latest: Latest,
 }
@@ -74,6 +76,8 @@ impl Metrics {
         let families = Families::register(&registry)?;
         let law = LawCollector::new()?;
         registry.register(Box::new(law.clone()))?;
+        let latencies = LatencyCollector::new()?;
+        registry.register(Box::new(latencies.clone()))?;
         let commit = option_env!("ANCHORWATCH_GIT_COMMIT").unwrap_or("unknown");
         families.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), commit]).set(1.0);
         families.checkpoints_total.with_label_values::<&str>(&[]);
@@ -90,6 +94,7 @@ impl Metrics {
             registry,
             families,
             law,
+            latencies,
             series: Mutex::new(Series::new(max_series)),
             latest: Latest::default(),
         })
@@ -104,9 +109,10 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&families)
     }
 
-    /// Shows the law's counters, lag, watermark, queues and outbox, from the next scrape on.
+    /// Shows the law's counters, latencies, lag, watermark, queues and outbox, from the next scrape on.
     pub fn status(&self, status: Arc<StatusView>) {
         self.law.publish(Arc::clone(&status));
+        self.latencies.publish(Arc::clone(&status));
         self.latest.status(status);
     }
 

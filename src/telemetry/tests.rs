@@ -12,8 +12,9 @@ use crate::alert::{AlertKind, Severity};
 use crate::reference::{Provenance, Reference, Role};
 use crate::view::{
     AlarmRateView, AlertState, AlertView, ColumnRatios, EstimateView, EventCount, EventShapesView, Interval,
-    JoinView, LabelsView, LatencyQuantile, LatencyView, LawCounters, Level, OutboxView, PerformanceView,
-    PositionView, ProvisionalView, QueueView, ReferenceView, StatusView, TargetView, VerdictView, WindowView,
+    JoinView, LabelsView, LatencyHistogram, LatencyQuantile, LatencyView, LawCounters, Level, OutboxView,
+    PerformanceView, PositionView, ProvisionalView, QueueView, ReferenceView, StatusView, TargetView,
+    VerdictView, WindowView,
 };
 
 fn verdict(column: &str, statistic: Option<f64>, level: Level) -> VerdictView {
@@ -187,6 +188,13 @@ fn status() -> StatusView {
         }],
         alarm_rates: ["warning", "critical"].map(rate).into(),
         event_shapes: EventShapesView { learned: 3, ..EventShapesView::default() },
+        latencies: vec![Arc::new(LatencyHistogram {
+            model: "fraud".into(),
+            version: "1.0.0".into(),
+            bounds: [0.0256, 0.1024].into(),
+            counts: vec![7, 2, 1],
+            sum: 0.75,
+        })],
         ..StatusView::default()
     }
 }

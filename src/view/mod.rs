@@ -7,6 +7,7 @@ mod action;
 mod alert;
 mod board;
 mod labels;
+mod latency;
 mod outbox;
 mod registry;
 mod scrape;
@@ -19,6 +20,7 @@ pub use board::Board;
 pub use labels::{
     ClassShare, ClassView, EstimateView, Interval, JoinView, LabelsView, PerformanceView, ProvisionalView,
 };
+pub use latency::LatencyHistogram;
 pub use outbox::{
     DeliveryDetail, DeliveryView, OutboxChanged, OutboxOrder, OutboxPage, OutboxQuery, TargetView,
 };

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EstimateView, JoinView, LabelsView};
+use super::{EstimateView, JoinView, LabelsView, LatencyHistogram};
 use crate::subject::Millis;
 
 /// Counters of the conservation law; they are part of the checkpoint and survive a restart.
@@ -233,6 +234,9 @@ pub struct StatusView {
     pub estimates: Vec<EstimateView>,
     /// How often each version alarmed under the false-alarm budget.
     pub alarm_rates: Vec<AlarmRateView>,
+    /// Latencies of each version that has any, for the metrics; shared with the engine until the next pane closes.
+    #[serde(skip)]
+    pub latencies: Vec<Arc<LatencyHistogram>>,
     /// Wall-clock time of the last durable checkpoint.
     pub last_checkpoint_at: Option<Millis>,
     /// Why no action is started or sent; absent if actions are not suspended.

@@ -39,7 +39,7 @@ impl Windows {
         if next - edge > MOST_EMPTY_EDGES { next } else { edge }
     }
 
-    /// Packs what was counted in the pane that closed at `edge`, gathers old panes and drops those that no window needs, for
+    /// Notes the latencies of the pane that closed at `edge`, packs what was counted in it, gathers old panes and drops those that no window needs, for
     /// the subjects numbered from `first` on, at most `most` of them, shared out among so many threads; gives the number of
     /// the next one, or `None` after the last.
     pub fn tidy(&mut self, edge: i64, (first, most): (usize, usize), threads: usize) -> Option<usize> {

@@ -19,6 +19,7 @@ mod gaps;
 mod horizon;
 mod join;
 mod last_record;
+mod latencies;
 mod leaving;
 mod moving;
 mod observe;

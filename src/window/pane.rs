@@ -5,6 +5,7 @@
 //! on makes a copy then. Not here: which panes form a block (`blocks.rs`).
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use anchorwatch_detectors::counts::{encode_cells, visit_sparse};
@@ -80,6 +81,14 @@ impl Flat {
         self.beyond.iter().for_each(|(slot, amount)| visit(*slot as usize, *amount));
         let used = (self.single.len()..).zip(&self.joint).filter(|(_, count)| **count > 0);
         used.for_each(|(slot, count)| visit(slot, *count));
+    }
+
+    fn each_of(&self, counters: Range<usize>, mut visit: impl FnMut(usize, u64)) {
+        let single = self.single.get(counters.clone()).unwrap_or_default();
+        let used = counters.clone().zip(single).filter(|(_, count)| **count > 0);
+        used.for_each(|(slot, count)| visit(slot, u64::from(*count)));
+        let beyond = self.beyond.iter().map(|(slot, amount)| (*slot as usize, *amount));
+        beyond.filter(|(slot, _)| counters.contains(slot)).for_each(|(slot, amount)| visit(slot, amount));
     }
 
     fn add(&mut self, slot: usize, amount: u64) {
@@ -191,6 +200,29 @@ impl PaneCounts {
             Form::Flat(counts) => counts.each(visit),
             Form::Packed(bytes) => {
                 _ = visit_sparse(bytes, len, visit);
+            }
+        }
+    }
+}
+
+impl PaneCounts {
+    /// Hands out what was counted on a few counters of single values that stand side by side; a counter may come several
+    /// times. The others are not looked at where they stand apart.
+    pub(super) fn each_of(&self, counters: Range<usize>, mut visit: impl FnMut(usize, u64)) {
+        match &self.0 {
+            Form::Recent(recent) => {
+                let list = recent.list.iter().map(|(slot, amount)| (*slot as usize, u64::from(*amount)));
+                list.filter(|(slot, _)| counters.contains(slot))
+                    .for_each(|(slot, amount)| visit(slot, amount));
+            }
+            Form::Flat(counts) => counts.each_of(counters, visit),
+            // Reading ends at the first counter behind them.
+            Form::Packed(bytes) => {
+                _ = visit_sparse(bytes, counters.end, |slot, amount| {
+                    if slot >= counters.start {
+                        visit(slot, amount);
+                    }
+                });
             }
         }
     }
@@ -333,6 +365,10 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(decode_sparse(&pane.packed(), len).expect("packed"), flat.clone());
+                let mut some = vec![0_u64; len];
+                pane.each_of(5..20, |slot, amount| some[slot] += amount);
+                flat.iter().enumerate().for_each(|(slot, count)| some[slot] += if (5..20).contains(&slot) { 0 } else { *count });
+                prop_assert_eq!(some, flat.clone(), "of a few counters as of all");
             }
             for (pane, flat) in written {
                 prop_assert_eq!(decode_sparse(&pane.packed(), len).expect("packed"), flat, "a checkpoint keeps what it took");

@@ -17,11 +17,13 @@ use super::batch::PlanPlace;
 use super::blocks::{self, Gathered};
 use super::fit::Fits;
 use super::horizon::RollingTotal;
+use super::latencies::LatencyBounds;
 use super::pane::{Counting, PaneCounts, Size};
 use super::plan::{Plan, Plans};
 use super::settings::{Blocks, WindowSettings};
 use crate::engine::{PaneRow, SubjectId, SubjectNumber};
 use crate::subject::Subject;
+use crate::view::LatencyHistogram;
 use crate::workers;
 
 /// A model version with its plans and the numbers of its subjects.
@@ -93,6 +95,8 @@ struct SubjectState {
     charge: Charge,
     /// Its place among the turns at which old panes are gathered.
     turn: i64,
+    /// Latencies in panes that closed; of the whole only.
+    latencies: Option<Arc<LatencyHistogram>>,
 }
 
 impl SubjectState {
@@ -104,9 +108,17 @@ impl SubjectState {
         self.dirty.drop_before(needed);
     }
 
-    /// Packs the pane that was just closed, and gathers old ones where it is their time.
-    fn tidy(&mut self, edge: i64, levels: &[Blocks], plans: &Plans) -> Vec<Gathered> {
+    /// Packs the pane that was just closed, once its latencies are noted, and gathers old ones where it is their time.
+    fn tidy(
+        &mut self,
+        edge: i64,
+        (levels, bounds): (&[Blocks], &LatencyBounds),
+        plans: &Plans,
+    ) -> Vec<Gathered> {
         if let Some(pane) = self.panes.get_mut(&(edge - 1)) {
+            if let (Some(latencies), Some((_, plan))) = (&mut self.latencies, plans.at(edge - 1)) {
+                bounds.add(latencies, pane, &plan.layout);
+            }
             pane.pack();
         }
         let due = levels.iter().filter_map(|level| blocks::due(*level, edge, self.turn));
@@ -131,6 +143,7 @@ pub(super) const PACKED_CELL: usize = 3;
 pub(super) struct Subjects {
     horizons: usize,
     levels: Vec<Blocks>,
+    pub(super) latency_bounds: LatencyBounds,
     pub(super) budget: Budget,
     /// In the order of their numbers.
     states: Vec<SubjectState>,
@@ -153,6 +166,7 @@ impl Subjects {
         Self {
             horizons,
             levels: settings.blocks(),
+            latency_bounds: LatencyBounds::default(),
             budget: Budget::new(horizons, settings.held()),
             states: Vec::new(),
             next: 0,
@@ -181,6 +195,7 @@ impl Subjects {
         let totals = (0..self.horizons).map(|_| RollingTotal::default()).collect();
         self.states.push(SubjectState {
             turn: blocks::turn(&subject),
+            latencies: self.latency_bounds.begin(&subject),
             subject,
             number,
             first_pane: None,
@@ -353,6 +368,11 @@ impl Subjects {
         self.state(id)?.panes.range(..pane).next_back().map(|(number, _)| *number)
     }
 
+    /// Latencies in panes that closed.
+    pub(super) fn latencies(&self, id: SubjectId) -> Option<&Arc<LatencyHistogram>> {
+        self.state(id)?.latencies.as_ref()
+    }
+
     /// Subjects that there are.
     pub(super) fn len(&self) -> usize {
         self.states.len()
@@ -369,8 +389,8 @@ impl Subjects {
         }
     }
 
-    /// Drops the panes below `needed` of the subjects at these places, and packs those that were just closed and gathers old
-    /// ones where it is their time, of subjects for which there are plans.
+    /// Drops the panes below `needed` of the subjects at these places; of those for which there are plans it notes the latencies
+    /// of panes that were just closed, packs them, and gathers old ones where it is their time.
     pub(super) fn tidy<'p>(
         &mut self,
         places: Range<usize>,
@@ -378,12 +398,12 @@ impl Subjects {
         plans: impl Fn(&Subject) -> Option<&'p Plans>,
         threads: usize,
     ) {
-        let levels = &self.levels;
+        let for_all = (self.levels.as_slice(), &self.latency_bounds);
         let states = self.states.get_mut(places).unwrap_or_default().iter_mut();
         let due = states.map(|state| (plans(&state.subject), state)).collect();
         let tidied = workers::each(threads, due, |(plans, state): (Option<&Plans>, &mut SubjectState)| {
             state.drop_before(needed);
-            (plans.map_or_else(Vec::new, |plans| state.tidy(edge, levels, plans)), state)
+            (plans.map_or_else(Vec::new, |plans| state.tidy(edge, for_all, plans)), state)
         });
         for (gathered, state) in tidied {
             for Gathered { into, gone } in gathered {
