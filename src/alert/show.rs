@@ -66,8 +66,9 @@ impl Alerts {
         key: &AlertKey,
         lives: &BTreeMap<String, Life>,
     ) -> Option<Firing> {
-        let firing = lives.values().filter(|life| life.state == State::Firing);
-        let severity = firing.map(|life| severity_of(key.kind, life, &self.settings)).max()?;
+        let firing = || lives.values().filter(|life| life.state == State::Firing);
+        firing().min_by_key(|life| life.since)?.finding.as_ref()?;
+        let severity = firing().map(|life| severity_of(key.kind, life, &self.settings)).max()?;
         Some(Firing { labels: self.labels(id, key, severity), severity, suppressed: None })
     }
 

@@ -480,7 +480,7 @@ pub struct LatencySettings {
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub target: f64,
     /// Bounds of the histogram `anchorwatch_latency_seconds` in milliseconds, ascending; `[]` for none. Each is moved up to the
-    /// next edge of the buckets in which latencies are counted, at most 1/16 above; bounds that share an edge are one.
+    /// next edge of the buckets in which latencies are counted, at most 1/16 above from 1 µs on; bounds that share an edge are one.
     #[schemars(
         length(max = 64),
         extend("items" = {"type": "number", "exclusiveMinimum": 0, "maximum": 4_000_000})

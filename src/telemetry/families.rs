@@ -132,7 +132,7 @@ families! {
         feature_distinct_values: GaugeVec [model version segment feature horizon] "Different values of a column of categories in the latest window: those of the reference that came, and about how many others, up to a hundred.";
         window_rows: GaugeVec [model version segment horizon] "Rows counted in the latest window.";
         window_end_timestamp_seconds: GaugeVec [model version horizon] "End of the latest judged window, in event time.";
-        newest_event_timestamp_seconds: GaugeVec [model version] "Latest event time of the events counted; the time since is the gap since the last arrival.";
+        newest_event_timestamp_seconds: GaugeVec [model version] "Latest event time of the events counted: once all was read that there is, the time since is the gap since the last arrival.";
         latency_quantile_seconds: GaugeVec [model version segment horizon q] "Latency of predictions in the latest window at the quantile q.";
         latency_reference_quantile_seconds: GaugeVec [model version q] "Latency of the reference at the quantile q.";
         latency_objective_exceeded_ratio: GaugeVec [model version segment horizon] "Share of predictions in the latest window that took longer than the objective.";
@@ -248,7 +248,7 @@ families! {
         labels_total [model outcome] "Labels in feedback events with an id: joined, unmatched (no prediction with that id came, or it came too long before); and ids that came twice (repeated).";
         predictions_unlabelled_total [model reason] "Predictions that no longer wait for a label: expired after events.labels.wait, dropped because too many waited, or late for a window that was judged.";
         events_total [model version] "Events counted, since the state file was created.";
-        events_out_of_order_total [model version] "Events counted that came after a later one of their partition.";
+        events_out_of_order_total [model version] "Events counted that came after a later one of their partition; in state files of earlier versions from the upgrade on.";
         records_read_total [] "Records read: refused + late + future + unmatched + duplicate + counted.";
         records_counted_total [] "Records counted in a window.";
         records_refused_total [reason] "Records that are no event.";

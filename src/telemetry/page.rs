@@ -8,7 +8,7 @@ const HEAD: &str = "# Metrics
 
 `/metrics` serves the Prometheus text format 0.0.4. A series without a value is absent, never NaN: a window with too few
 rows has `anchorwatch_window_rows` and a verdict of -1, but no statistic. The label `segment` is empty for the whole
-traffic of a version. Statistics are about the latest judged window of each horizon. `records_*`, `events_total`,
+traffic of a version. Statistics are about the latest judged window of each horizon. `records_*`, `events_*_total`, `events_total`,
 `labels_total`, `predictions_unlabelled_total`, `alarm_*_total` and `budget_windows_judged_total` are part of the checkpoint
 and continue after a restart; the other counters begin at zero.
 
@@ -17,7 +17,7 @@ and continue after a restart; the other counters begin at zero.
 be added up to. It grows when a pane closes, so the range of a rate should be several panes long. Late events that amend a
 closed pane are in its windows and not here; after a crash, panes that closed since the last checkpoint are counted by the new
 process too. Each bound of `monitor.latency.buckets_ms` is moved up to the next edge of the buckets in which panes count
-latencies, at most 1/16 above, and `le` shows that edge: `0.1024` for 100 ms. A latency of exactly the edge counts above it, and
+latencies, at most 1/16 above from 1 µs on, and `le` shows that edge: `0.1024` for 100 ms. A latency of exactly the edge counts above it, and
 `_sum` takes each for the middle of its bucket. A version has one series for each bound and three more, beside
 `telemetry.max_series`; `[]` turns them off.
 

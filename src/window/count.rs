@@ -75,7 +75,9 @@ impl Slots {
             self.cells[column] = slot;
         }
         self.additions.push((plan.layout.index(column, slot), 1));
-        if plan.layout.new_value(column, 0).is_some()
+        // The cell of what is in no category is the last one.
+        if slot + 1 == plan.reference.columns[column].binning.cells()
+            && plan.layout.new_value(column, 0).is_some()
             && let Some(place) = plan.reference.columns[column].new_value(value)
             && let Some(counter) = plan.layout.new_value(column, place)
         {
