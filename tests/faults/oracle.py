@@ -24,6 +24,8 @@ from collections import Counter, defaultdict
 from decimal import Decimal
 
 LATENCY_BUCKETS = 512
+NEW_VALUES = 32
+MASK = (1 << 64) - 1
 BIAS = 1 << 27
 MISSING, NON_FINITE, WRONG_TYPE = 0, 1, 2
 
@@ -171,6 +173,16 @@ def code_text(number):
     return str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
 
 
+def place_of_new(text):
+    """Which of the counters of different new values this one increments: FNV-1a, mixed as MurmurHash3 does."""
+    mixed = 0xCBF29CE484222325
+    for byte in text.encode():
+        mixed = (mixed ^ byte) * 0x100000001B3 & MASK
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        mixed = (mixed ^ mixed >> 33) * factor & MASK
+    return mixed >> 59
+
+
 class Column:
     def __init__(self, column, offset):
         self.name, self.role, self.kind = column["name"], column["role"], column["kind"]
@@ -183,6 +195,14 @@ class Column:
         else:
             self.cells = 2 * len(self.knots) + 1
         self.offset = offset
+        self.new_values = None
+
+    def add(self, value, found):
+        """Adds what this value increments."""
+        index = self.index(value)
+        found[index] = 1
+        if self.new_values is not None and index == self.offset + len(self.places):
+            found[self.new_values + place_of_new(value if isinstance(value, str) else code_text(value))] = 1
 
     def index(self, value):
         """Index of the counter that this value increments."""
@@ -219,24 +239,33 @@ class Reference:
         self.latency = offset
         self.length = offset + LATENCY_BUCKETS + 2
         self.joint = described["joint"]
+        if self.joint.get("new_values"):
+            for column in self.columns:
+                if column.kind in ("categorical", "coded_category") and column.knots is None:
+                    column.new_values = self.length
+                    self.length += NEW_VALUES
         role = {column.role: column for column in self.columns if column.role != "feature"}
         self.score, self.prediction, self.label = (role.get(r) for r in ("score", "prediction", "label"))
 
     def counters(self, event):
         """What the event adds to which counter; empty if nothing."""
-        places = {}
+        places, found = {}, {}
+
+        def add(column, value):
+            places[column] = column.index(value)
+            column.add(value, found)
+
         if event["label"] is not None and self.label:
-            places[self.label] = self.label.index(event["label"])
+            add(self.label, event["label"])
         if event["feedback"]:
-            return {place: 1 for place in places.values()}
+            return found
         features = event["features"] or {}
         for column in self.columns:
             if column.role == "feature":
-                places[column] = column.index(features.get(column.name))
+                add(column, features.get(column.name))
         for column, value in ((self.score, event["score"]), (self.prediction, event["prediction"])):
             if column:
-                places[column] = column.index(value)
-        found = {place: 1 for place in places.values()}
+                add(column, value)
         found[0] = found[self.latency + latency_place(event["latency"])] = 1
         cells = [places.get(column, math.inf) - column.offset for column in self.columns]
         cells = [cell if cell < column.cells else None for cell, column in zip(cells, self.columns)]
@@ -315,7 +344,7 @@ class Recount:
         self.law = Counter()
         self.refused = Counter()
         self.refused_at = []
-        self.events = Counter()
+        self.events = {}  # (model, version) -> [events, those behind a later one of their partition, newest event time]
         self.segments = defaultdict(list)
         self.last_seen = {}  # (topic, partition, id, model, feedback) -> offset of its last event
 
@@ -373,7 +402,10 @@ class Recount:
         if not counters:
             return "unmatched"
         if not event["feedback"]:
-            self.events[(model, version)] += 1
+            arrived = self.events.setdefault((model, version), [0, 0, ts])
+            arrived[0] += 1
+            arrived[1] += newest is not None and ts < newest
+            arrived[2] = max(arrived[2], ts)
         self.panes[(model, version, None, pane)].update(counters)
         segment = segment_of(event, settings["segment_field"])
         if segment is not None:
@@ -461,9 +493,10 @@ def compare(recount, path):
     ours = {place: (offset, recount.newest.get(place)) for place, offset in recount.next.items()}
     if positions != ours:
         wrong.append(f"positions: recount {ours}, state {positions}")
-    events = {(e["model"], e["version"]): e["events"] for e in core["events"] if e["events"]}
-    if events != dict(recount.events):
-        wrong.append(f"events: recount {dict(recount.events)}, state {events}")
+    arrived = ("events", "out_of_order", "newest")
+    events = {(e["model"], e["version"]): [e[what] for what in arrived] for e in core["events"] if e["events"]}
+    if events != recount.events:
+        wrong.append(f"events, out of order, newest: recount {recount.events}, state {events}")
     refused = sorted([t, p, o, r] for t, p, o, r in rows(db, 'SELECT topic, partition, "offset", reason FROM refused'))
     if refused != sorted(recount.refused_at):
         wrong.append(f"refused: {len(recount.refused_at)} by recount, {len(refused)} in the state")
