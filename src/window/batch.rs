@@ -82,6 +82,8 @@ pub(super) struct Batch {
     number: u64,
     words: Vec<u64>,
     rows: Vec<Row>,
+    /// Whether any of the rows has a new value: hardly any batch has, and looking for them costs every row.
+    any_new: bool,
     plans: Vec<Waiting>,
     /// Plans whose rows are counted, the first ones.
     settled: usize,
@@ -99,6 +101,7 @@ impl Batch {
             number,
             words: Vec::with_capacity(32 * FEW_PLANS),
             rows: Vec::with_capacity(FEW_PLANS),
+            any_new: false,
             plans: Vec::new(),
             settled: 0,
             begins: Vec::with_capacity(FEW_PLANS),
@@ -118,7 +121,7 @@ impl Batch {
     pub(super) fn push(&mut self, plan: &Arc<Plan>, place: &mut PlanPlace, fit: &Fit, scan: Scan<'_>) {
         let begins = self.words.len();
         self.words.extend_from_slice(plan.rows.blank());
-        plan.rows.fill(&mut self.words[begins..], plan, fit, scan);
+        self.any_new |= plan.rows.fill(&mut self.words[begins..], plan, fit, scan);
         let row = self.rows.len() as u32;
         let known = self.plans.get_mut(place.plan as usize).filter(|_| place.batch == self.number);
         match known.filter(|waiting| Arc::ptr_eq(&waiting.plan, plan)) {
@@ -171,7 +174,7 @@ impl Batch {
     /// Adds so many rows to the counts, and the others of the last one's plan; gives whether some are left. Until none is,
     /// nothing may be pushed. Panes below `closed` may be in windows already.
     pub(super) fn settle_some(&mut self, subjects: &mut Subjects, closed: Option<i64>, most: usize) -> bool {
-        let Self { words, rows, plans, settled, begins, targets, block, .. } = self;
+        let Self { words, rows, any_new, plans, settled, begins, targets, block, .. } = self;
         let mut done = 0;
         while done < most
             && let Some(Waiting { plan, first, .. }) = plans.get(*settled)
@@ -188,7 +191,7 @@ impl Batch {
             }
             done += begins.len();
             begins.chunks(BLOCK).for_each(|rows| look_up(words, plan, rows));
-            count(plan, words, targets, (subjects, closed), block);
+            count(plan, (words, *any_new), targets, (subjects, closed), block);
         }
         if *settled < plans.len() {
             return true;
@@ -198,6 +201,7 @@ impl Batch {
             self.settled = 0;
             self.words.clear();
             self.rows.clear();
+            self.any_new = false;
             self.number += BATCHES;
         }
         false
@@ -207,7 +211,7 @@ impl Batch {
 /// Adds rows of one plan, which were looked up, to the panes that they count in.
 fn count(
     plan: &Plan,
-    words: &[u64],
+    (words, any_new): (&[u64], bool),
     targets: &mut [Target],
     (subjects, closed): (&mut Subjects, Option<i64>),
     block: &mut Block,
@@ -222,7 +226,8 @@ fn count(
     for run in targets.chunk_by(together) {
         let Target { subject, pane, .. } = run[0];
         let of_row = |target: &Target| &words[target.begins as usize..];
-        let new_values = run.iter().flat_map(|target| plan.rows.new_values(of_row(target)));
+        let with_new = if any_new { run } else { &[] };
+        let new_values = with_new.iter().flat_map(|target| plan.rows.new_values(of_row(target)));
         let new_values = new_values.filter_map(|(column, place)| plan.layout.new_value(column, place));
         let additions = run.len() * plan.rows.counted() + 1 + new_values.clone().count();
         let size = (plan.size(), additions);

@@ -159,13 +159,14 @@ impl RowShape {
         if self.has_outcome { number(at).zip(number(at + 1)) } else { None }
     }
 
-    /// Writes the values of an event over a blank row.
-    pub(super) fn fill(&self, row: &mut [u64], plan: &Plan, fit: &Fit, scan: Scan<'_>) {
+    /// Writes the values of an event over a blank row; gives whether any of them is a new value.
+    pub(super) fn fill(&self, row: &mut [u64], plan: &Plan, fit: &Fit, scan: Scan<'_>) -> bool {
         let Scan { scanned, payload } = scan;
+        let mut any_new = false;
         for (found, column) in scanned.features.iter().zip(fit.columns()) {
             // Features that the reference does not know have no place.
             if let Some(word) = row.get_mut(*column as usize) {
-                *word = self.word(plan, *column as usize, found, payload);
+                *word = self.word(plan, (*column as usize, found), payload, &mut any_new);
             }
         }
         let roles = [
@@ -177,7 +178,7 @@ impl RowShape {
             if let Some(column) = column
                 && !matches!(found, Found::Absent | Found::Missing)
             {
-                row[column] = self.word(plan, column, found, payload);
+                row[column] = self.word(plan, (column, found), payload, &mut any_new);
             }
         }
         if let Some(latency_ms) = scanned.latency_ms {
@@ -193,17 +194,24 @@ impl RowShape {
             let at = self.counted();
             row[at..at + 2].copy_from_slice(&[bits(score), bits(label)]);
         }
+        any_new
     }
 
     #[inline(always)]
-    fn word(&self, plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
+    fn word(&self, plan: &Plan, (column, found): (usize, &Found), payload: &[u8], any_new: &mut bool) -> u64 {
         match (self.fields[column].reading, found) {
             (Reading::Double, Found::Number(x)) if x.is_finite() => x.to_bits(),
-            (_, found) => self.other_word(plan, column, found, payload),
+            (_, found) => self.other_word(plan, (column, found), payload, any_new),
         }
     }
 
-    fn other_word(&self, plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
+    fn other_word(
+        &self,
+        plan: &Plan,
+        (column, found): (usize, &Found),
+        payload: &[u8],
+        any_new: &mut bool,
+    ) -> u64 {
         let of_reference = &plan.reference.columns[column];
         let slot = match (self.fields[column].reading, found, &of_reference.binning) {
             (Reading::Text, Found::Text(span), Binning::Categorical(categories)) => {
@@ -221,6 +229,7 @@ impl RowShape {
             Found::Text(span) => Some(new_value(span.bytes(payload))),
             _ => of_reference.new_value(value_of(found, payload)),
         };
+        *any_new |= place.is_some();
         place.map_or(word, |place| word | (place as u64 + 1) << NEW_VALUE)
     }
 
