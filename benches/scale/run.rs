@@ -99,7 +99,6 @@ pub(crate) fn measure(shape: Shape) -> anyhow::Result<[f64; FIGURES]> {
 impl Run {
     /// Judges what is due in slices, as the daemon does between two polls.
     fn close(&mut self, now: i64) {
-        let judge_for = Duration::from_millis(JUDGE_FOR.unsigned_abs());
         let mut edge = Duration::ZERO;
         let (clock, mut last_verdict) = (now_by_the_clock(), Duration::ZERO);
         loop {
@@ -115,7 +114,7 @@ impl Run {
                     last_verdict = clock.elapsed();
                 }
                 let spent = process_cpu().saturating_sub(began);
-                if standing != Standing::Judging || spent >= judge_for {
+                if standing != Standing::Judging || spent >= slice() {
                     edge += spent;
                     self.stall = self.stall.max(spent);
                     self.wait = self.wait.max(began_by_the_clock.elapsed());
@@ -158,21 +157,47 @@ impl Run {
         let status = Arc::new(self.engine.status());
         self.metrics.status(Arc::clone(&status));
         self.board.set_status(status);
-        if self.engine.take_alerts_changed() {
-            let alerts = Arc::new(self.engine.alert_views());
-            self.metrics.alerts(Arc::clone(&alerts));
-            self.board.set_alerts(alerts);
-        }
         let taken = thread_cpu().saturating_sub(began);
         self.stall = self.stall.max(taken);
         self.wait = self.wait.max(began_by_the_clock.elapsed());
         self.shown.push(millis(taken));
+        if self.engine.alerts_changed() {
+            self.list_alerts();
+        }
+    }
+
+    /// Lists alerts in slices, as the daemon does between two polls.
+    fn list_alerts(&mut self) {
+        let mut list = self.engine.begin_alert_list();
+        let mut complete = false;
+        while !complete {
+            let (began, began_by_the_clock) = (process_cpu(), now_by_the_clock());
+            while !complete && process_cpu().saturating_sub(began) < slice() {
+                complete = self.engine.extend_alert_list(&mut list);
+            }
+            let alerts = complete.then(|| Arc::new(std::mem::take(list.views_mut())));
+            let before = self.board.alerts();
+            if let Some(alerts) = alerts {
+                self.metrics.alerts(Arc::clone(&alerts));
+                self.board.set_alerts(alerts);
+            }
+            let taken = process_cpu().saturating_sub(began);
+            self.stall = self.stall.max(taken);
+            self.wait = self.wait.max(began_by_the_clock.elapsed());
+            // The daemon has it done by another thread.
+            drop(before);
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures by the clock")]
 fn now_by_the_clock() -> std::time::Instant {
     std::time::Instant::now()
+}
+
+/// How long the daemon does one thing between two polls.
+fn slice() -> Duration {
+    Duration::from_millis(JUDGE_FOR.unsigned_abs())
 }
 
 fn millis(time: Duration) -> f64 {

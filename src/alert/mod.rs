@@ -41,6 +41,7 @@ pub use quiet::{MAX_SILENCES, TimesError, check_times};
 pub(crate) use round::Announcing;
 pub use route::{DEFAULT_GROUP_BY, Destination, explain};
 pub use rules::placeholders;
+pub use show::{AlertList, FiringNow};
 
 use crate::config;
 use crate::monitor::calibrated::{CLEARED_AFTER, STILL_THERE, is_under_budget};

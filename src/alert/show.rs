@@ -1,11 +1,14 @@
 //! Alerts and silences as readers see them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::group::{episode, group_labels};
 use super::life::{Life, State};
 use super::rules::Sources;
-use super::{AlertKey, Alerts, Evidence, Labels, Severity, Suppression, VersionAlerts, rules, severity_of};
+use super::{
+    AlertKey, AlertKind, Alerts, Evidence, Labels, Severity, Suppression, VersionAlerts, rules, severity_of,
+};
 use crate::config;
 use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, SilenceState, SilenceView};
@@ -13,6 +16,51 @@ use crate::workers;
 
 /// Versions whose alerts a thread looks at in one go.
 const TOGETHER: usize = 64;
+
+/// A list of alerts that is made some versions at a time: first what all of them are to the rules of inhibition, then what
+/// readers see of each. What changes meanwhile is in the next list, if it is not in this one.
+#[derive(Debug)]
+pub struct AlertList {
+    sources: Vec<Sources>,
+    knows_sources: bool,
+    /// The last version that was looked at.
+    after: Option<(String, String)>,
+    views: Vec<AlertView>,
+}
+
+impl AlertList {
+    /// The alerts that are listed so far.
+    pub fn views_mut(&mut self) -> &mut Vec<AlertView> {
+        &mut self.views
+    }
+
+    /// The alerts, once all are listed.
+    #[must_use]
+    pub fn into_views(self) -> Vec<AlertView> {
+        self.views
+    }
+}
+
+/// An alert that fires at one horizon, for who acts on it.
+#[derive(Debug, Clone, Copy)]
+pub struct FiringNow<'a> {
+    /// Model and version.
+    pub id: &'a (String, String),
+    /// What went wrong.
+    pub kind: AlertKind,
+    /// Segment value; absent for the whole traffic.
+    pub segment: Option<&'a str>,
+    /// Column, or `latency` or `volume`.
+    pub column: &'a str,
+    /// Name of the horizon.
+    pub horizon: &'a str,
+    /// End of the first window of the episode.
+    pub since: Millis,
+    /// End of the window with which it began to fire.
+    pub changed_at: Millis,
+    /// Whether a silence, or another alert, keeps it back.
+    pub is_kept_back: bool,
+}
 
 /// A version by model and version.
 type Named<'a> = (&'a (String, String), &'a VersionAlerts);
@@ -29,34 +77,97 @@ impl Alerts {
     /// Every alert that is pending, firing or was resolved lately; this many threads share the versions.
     #[must_use]
     pub fn views(&self, threads: usize) -> Vec<AlertView> {
-        let at = self.clock.unwrap_or(Millis::MIN);
-        let versions: Vec<Named<'_>> = self.versions.iter().collect();
-        let firing = workers::each(threads, versions.chunks(TOGETHER).collect(), |part: &[Named<'_>]| {
-            let (mut firing, mut sources) = (Vec::new(), vec![Sources::new(); self.rules.inhibitions.len()]);
-            for (id, version) in part {
-                let before = firing.len();
-                firing.extend(version.lives.iter().map(|(key, lives)| self.firing(id, key, lives)));
-                let labels = || firing.iter().skip(before).flatten().map(|one: &Firing| &one.labels);
-                for (rule, sources) in self.rules.inhibitions.iter().zip(&mut sources) {
-                    sources.extend(rule.sources(labels()));
-                }
-            }
-            (part, firing, sources)
-        });
-        let mut sources = self.sources();
-        let mut parts = Vec::with_capacity(firing.len());
-        for (part, firing, of_part) in firing {
-            sources.iter_mut().zip(of_part).for_each(|(all, of_part)| all.extend(of_part));
-            parts.push((part, firing));
+        let mut list = self.begin_list();
+        while !self.extend_list(&mut list, usize::MAX, threads) {}
+        list.views
+    }
+
+    /// A list of what [`Self::views`] gives, for [`Self::extend_list`].
+    #[must_use]
+    pub fn begin_list(&self) -> AlertList {
+        AlertList {
+            sources: self.sources(),
+            knows_sources: self.rules.inhibitions.is_empty(),
+            after: None,
+            views: Vec::new(),
         }
-        let views =
-            workers::each(threads, parts, |(part, mut firing): (&[Named<'_>], Vec<Option<Firing>>)| {
-                for one in firing.iter_mut().flatten() {
-                    one.suppressed = self.kept_back(&one.labels, &sources, at);
-                }
-                self.views_of(part, firing)
-            });
-        views.into_iter().flatten().collect()
+    }
+
+    /// Goes on with so many versions, which this many threads share. Gives whether the list is complete.
+    pub fn extend_list(&self, list: &mut AlertList, versions: usize, threads: usize) -> bool {
+        let after = list.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let next: Vec<Named<'_>> = self.versions.range((after, Bound::Unbounded)).take(versions).collect();
+        let Some((last, _)) = next.last() else {
+            list.after = None;
+            return std::mem::replace(&mut list.knows_sources, true);
+        };
+        list.after = Some((*last).clone());
+        let parts = next.chunks(TOGETHER).collect();
+        if list.knows_sources {
+            let parts = workers::each(threads, parts, |part| self.views_of(part, &list.sources));
+            list.views.extend(parts.into_iter().flatten());
+        } else {
+            for part in workers::each(threads, parts, |part| self.sources_of(part)) {
+                list.sources.iter_mut().zip(part).for_each(|(all, part)| all.extend(part));
+            }
+        }
+        false
+    }
+
+    /// Every alert that fires; this many threads share the versions.
+    #[must_use]
+    pub fn firing_now(&self, threads: usize) -> Vec<FiringNow<'_>> {
+        let mut list = self.begin_list();
+        while !list.knows_sources {
+            self.extend_list(&mut list, usize::MAX, threads);
+        }
+        let versions: Vec<Named<'_>> = self.versions.iter().collect();
+        let parts = workers::each(threads, versions.chunks(TOGETHER).collect(), |part: &[Named<'_>]| {
+            let alerts =
+                part.iter().flat_map(|(id, version)| version.lives.iter().map(move |life| (*id, life)));
+            alerts
+                .flat_map(|(id, (key, lives))| self.firing_of(id, key, lives, &list.sources))
+                .collect::<Vec<_>>()
+        });
+        parts.into_iter().flatten().collect()
+    }
+
+    /// Where an alert fires.
+    fn firing_of<'a>(
+        &self,
+        id: &'a (String, String),
+        key: &'a AlertKey,
+        lives: &'a BTreeMap<String, Life>,
+        sources: &[Sources],
+    ) -> impl Iterator<Item = FiringNow<'a>> + use<'a> {
+        let at = self.clock.unwrap_or(Millis::MIN);
+        let firing = self.firing(id, key, lives);
+        let is_kept_back = firing.map(|one| self.kept_back(&one.labels, sources, at).is_some());
+        let fires = |life: &Life| life.state == State::Firing && life.finding.is_some();
+        lives.iter().filter(move |(_, life)| is_kept_back.is_some() && fires(life)).map(
+            move |(horizon, life)| FiringNow {
+                id,
+                kind: key.kind,
+                segment: key.segment.as_deref(),
+                column: &key.column,
+                horizon,
+                since: life.since,
+                changed_at: life.changed_at,
+                is_kept_back: is_kept_back.unwrap_or_default(),
+            },
+        )
+    }
+
+    /// What the firing alerts of these versions are to the rules of inhibition.
+    fn sources_of(&self, versions: &[Named<'_>]) -> Vec<Sources> {
+        let firing: Vec<Firing> = versions
+            .iter()
+            .flat_map(|(id, version)| {
+                version.lives.iter().filter_map(|(key, lives)| self.firing(id, key, lives))
+            })
+            .collect();
+        let labels = || firing.iter().map(|one| &one.labels);
+        self.rules.inhibitions.iter().map(|rule| rule.sources(labels())).collect()
     }
 
     /// What the alerts of a key have in common, if one of them fires.
@@ -72,13 +183,16 @@ impl Alerts {
         Some(Firing { labels: self.labels(id, key, severity), severity, suppressed: None })
     }
 
-    /// The alerts of these versions; `firing` is what there is of each of their keys.
-    fn views_of(&self, versions: &[Named<'_>], firing: Vec<Option<Firing>>) -> Vec<AlertView> {
-        let mut firing = firing.into_iter();
+    /// The alerts of these versions.
+    fn views_of(&self, versions: &[Named<'_>], sources: &[Sources]) -> Vec<AlertView> {
+        let at = self.clock.unwrap_or(Millis::MIN);
         let mut views = Vec::new();
         for (id, version) in versions {
             for (key, lives) in &version.lives {
-                let firing = firing.next().flatten();
+                let mut firing = self.firing(id, key, lives);
+                if let Some(one) = &mut firing {
+                    one.suppressed = self.kept_back(&one.labels, sources, at);
+                }
                 for (horizon, life) in lives.iter().filter(|(_, life)| life.state != State::Inactive) {
                     let view = view(id, version, key, (horizon, life), &self.settings);
                     views.extend(view.map(|view| self.with_group(view, key, life, firing.as_ref())));

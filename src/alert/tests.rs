@@ -211,6 +211,25 @@ fn silence_of_a_model_inhibits_its_features_until_it_speaks_again() {
     assert_eq!(sources, ["firing up latency to a+b+c"]);
 }
 
+#[test]
+fn a_list_that_is_made_version_by_version_is_the_whole_one() {
+    let mut alerts = alerts(&config(
+        "  inhibit: [{source_matchers: ['model=up'], target_matchers: ['model=down'], equal: [kind]}]\n",
+    ));
+    for model in ["down", "other", "up"] {
+        alerts.observe(&window(model, MINUTE, vec![verdict(AlertKind::Drift, "x", 2.0)]));
+    }
+    alerts.announce(MINUTE);
+    let whole = alerts.views(2);
+    let held: Vec<bool> = whole.iter().map(|view| view.suppressed_by.is_some()).collect();
+    assert_eq!(held, [true, false, false], "what holds it back comes later in the list");
+    let (mut list, mut steps) = (alerts.begin_list(), 0);
+    while !alerts.extend_list(&mut list, 1, 1) {
+        steps += 1;
+    }
+    assert_eq!((list.into_views(), steps), (whole, 7), "each version twice, and a turn between");
+}
+
 fn alerts_of_up_and_down(alerts: &mut Alerts) -> Vec<String> {
     let at = 20 * MINUTE;
     for model in ["up", "down"] {

@@ -3,18 +3,19 @@
 //! While a checkpoint cannot be written, or waits for a slow disk, all partitions are paused and polling goes on for
 //! news and errors only: what is counted but not durable stays bounded, and the records wait in Kafka.
 
+mod answers;
 mod checkpoints;
 mod upkeep;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use crate::alert::AlertList;
 use crate::api::{Asked, Health};
 use crate::config::{Config, Span};
-use crate::engine::{CommandError, Engine, Standing, Trouble, TroubleKind};
+use crate::engine::{Engine, Standing, Trouble, TroubleKind};
 use crate::registry::Registry;
 use crate::source::{Incoming, KafkaSource};
 use crate::store::{StoreHandle, WRITER_QUEUE};
@@ -28,6 +29,7 @@ use super::publish::Publisher;
 use super::schemas::{Moment, Schemas};
 use super::troubles::Troubles;
 use super::{Stop, wall_clock};
+use answers::Answers;
 use checkpoints::{Failed, UnderWay};
 
 /// How long a batch of records may take to fill.
@@ -47,9 +49,6 @@ const REPEAT_ERROR_AFTER: Millis = 60_000;
 /// How long the last commit to the group may take; it only shows the lag.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// An answer that waits until what it tells of is durable.
-type Answer = (oneshot::Sender<Result<Value, CommandError>>, Value);
-
 /// Everything the thread owns.
 pub(super) struct EngineLoop {
     engine: Engine,
@@ -60,9 +59,9 @@ pub(super) struct EngineLoop {
     stop: Stop,
     commands: mpsc::Receiver<Asked>,
     outcomes: Outcomes,
-    /// Answers to orders since the last checkpoint, and to those in the checkpoint under way.
-    answers: Vec<Answer>,
-    answers_under_way: Vec<Answer>,
+    answers: Answers,
+    /// A list of alerts that is being made for readers.
+    list: Option<AlertList>,
     clock: SteadyClock,
     checkpoint_every: Millis,
     dirty_bytes: usize,
@@ -102,6 +101,8 @@ enum Turn {
     Counting,
     /// A checkpoint was taken.
     Checkpoint,
+    /// Alerts were listed for a while.
+    Listing,
     /// What was due of edges was judged for a while.
     Judging,
 }
@@ -135,8 +136,8 @@ impl EngineLoop {
             stop,
             commands,
             outcomes,
-            answers: Vec::new(),
-            answers_under_way: Vec::new(),
+            answers: Answers::default(),
+            list: None,
             clock: SteadyClock::start(),
             checkpoint_every: Span::millis(config.checkpoint.every),
             dirty_bytes: config.checkpoint.dirty_bytes,
@@ -204,11 +205,16 @@ impl EngineLoop {
         self.finish()
     }
 
-    /// One of what takes long, so that records wait for no two of them: a checkpoint, judging, or nothing where the status is
-    /// due, which comes next. A checkpoint does not come twice in a row where an edge is due.
+    /// One of what takes long, so that records wait for no two of them: listing alerts, a checkpoint, judging, or nothing where
+    /// the status is due, which comes next. A checkpoint does not come twice in a row where an edge is due, and listing takes
+    /// turns with the others.
     fn take_turn(&mut self, now: Millis, last: Turn) -> anyhow::Result<Turn> {
         if now >= self.due.status {
             return Ok(Turn::Nothing);
+        }
+        if self.list.is_some() && last != Turn::Listing {
+            self.list_alerts();
+            return Ok(Turn::Listing);
         }
         let may_judge = !self.source.is_paused();
         if last != Turn::Checkpoint || !may_judge || self.engine.edges_due() == 0 {
@@ -276,7 +282,7 @@ impl EngineLoop {
             match self.engine.command(&order) {
                 Ok(answer) => {
                     self.urgent = true;
-                    self.answers.push((reply, answer));
+                    self.answers.add(reply, answer);
                 }
                 Err(error) => {
                     // A declined approval stands in the audit trail, and is durable with the next checkpoint.
@@ -301,7 +307,7 @@ impl EngineLoop {
         let wall = wall_clock();
         // While records are held back nothing is judged either, so there is nothing to hurry back to.
         let due = if self.source.is_paused() { 0 } else { engine.edges_due() };
-        let wait = if due > 0 || checkpoint { Duration::ZERO } else { POLL_WAIT };
+        let wait = if due > 0 || checkpoint || self.list.is_some() { Duration::ZERO } else { POLL_WAIT };
         let most = if due > MOST_EDGES_DUE { 0 } else { POLL_BATCH };
         let schemas = &mut self.schemas;
         let taken = self.source.poll(wait, most, |incoming| match (schemas.as_mut(), incoming) {
@@ -417,6 +423,31 @@ impl EngineLoop {
         ];
         let outbox = self.outbox();
         self.publisher.status(&mut self.engine, queues, outbox, self.last_checkpoint_at);
+        if self.list.is_none() && (self.engine.alerts_changed() || self.answers.wait_for_list()) {
+            self.begin_list();
+        }
+    }
+
+    fn begin_list(&mut self) {
+        self.answers.list_begun();
+        self.list = Some(self.engine.begin_alert_list());
+    }
+
+    /// Goes on with the list of alerts for a while; what it says is shown once it is complete.
+    fn list_alerts(&mut self) {
+        let until = self.clock.now() + JUDGE_FOR;
+        let Some(mut list) = self.list.take() else { return };
+        while !self.engine.extend_alert_list(&mut list) {
+            if self.clock.now() >= until {
+                self.list = Some(list);
+                return;
+            }
+        }
+        self.publisher.alerts(list.into_views());
+        self.answers.list_shown();
+        if self.answers.wait_for_list() {
+            self.begin_list();
+        }
     }
 
     /// Waiting deliveries of every configured target as last heard, those with none too, so that a gauge returns to zero.

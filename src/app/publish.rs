@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread;
 
 use crate::action::{Decided, Guard};
 use crate::engine::{Engine, Progress};
 use crate::subject::Millis;
 use crate::telemetry::Metrics;
-use crate::view::{Board, OutboxView, QueueView, StatusView, WindowView};
+use crate::view::{AlertView, Board, OutboxView, QueueView, StatusView, WindowView};
+
+/// Alerts that are taken apart at once when others are shown in their place.
+const AT_ONCE: usize = 500;
 
 /// Writes to the read side.
 #[derive(Debug)]
@@ -95,12 +99,17 @@ impl Publisher {
         self.metrics.actions_suspended(actions.suspended.is_some());
         self.board.set_actions(actions);
         self.board.set_status(status);
-        if engine.take_alerts_changed() {
-            let alerts = Arc::new(engine.alert_views());
-            self.metrics.alerts(Arc::clone(&alerts));
-            self.board.set_alerts(alerts);
-        }
         self.board.set_silences(engine.silences());
+    }
+
+    pub(super) fn alerts(&self, alerts: Vec<AlertView>) {
+        let (before, alerts) = (self.board.alerts(), Arc::new(alerts));
+        self.metrics.alerts(Arc::clone(&alerts));
+        self.board.set_alerts(alerts);
+        if before.len() > AT_ONCE {
+            // Each is dozens of small pieces to give back, and records wait. Without a thread they do.
+            _ = thread::Builder::new().name("gone".to_owned()).spawn(move || drop(before));
+        }
     }
 }
 

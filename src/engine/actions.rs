@@ -8,7 +8,7 @@ use crate::action::{
 };
 use crate::alert::{Delivery, Notification};
 use crate::subject::Millis;
-use crate::view::{ActionsView, AlertState, AlertView, ModelView, Stage, WindowView};
+use crate::view::{ActionsView, ModelView, Stage, WindowView};
 
 /// Which suspension a trouble tells of.
 const KILL_SWITCH: &str = "kill_switch_file";
@@ -187,23 +187,19 @@ impl Engine {
     /// Everything that fires. What is kept back starts nothing: somebody silenced it, or another alert stands for it. An
     /// alert that can no longer be judged goes on, but the window behind it then has too few rows to act on.
     fn firing(&self) -> Firing {
-        let fires = |alert: &AlertView| match alert.state {
-            AlertState::Firing | AlertState::Acknowledged | AlertState::Insufficient | AlertState::NoData => {
-                true
-            }
-            AlertState::Pending | AlertState::Resolved => false,
-        };
         let mut firing = Firing::default();
-        for alert in self.alerts.views(self.threads).into_iter().filter(fires) {
-            firing.versions.insert((alert.model.clone(), alert.version.clone()));
-            if alert.suppressed_by.is_none() {
+        for alert in self.alerts.firing_now(self.threads) {
+            if !firing.versions.contains(alert.id) {
+                firing.versions.insert(alert.id.clone());
+            }
+            if !alert.is_kept_back {
                 firing.signals.push(Signal {
-                    model: alert.model,
-                    version: alert.version,
+                    model: alert.id.0.clone(),
+                    version: alert.id.1.clone(),
                     kind: alert.kind,
-                    segment: alert.segment,
-                    column: alert.column,
-                    horizon: alert.horizon,
+                    segment: alert.segment.map(str::to_owned),
+                    column: alert.column.to_owned(),
+                    horizon: alert.horizon.to_owned(),
                     since: alert.since,
                     began: alert.changed_at,
                 });

@@ -2,12 +2,16 @@
 //! actions.
 
 use super::Engine;
+use crate::alert::AlertList;
 use crate::event::scan::Learned;
 use crate::view::{
     AlarmRateView, AlertView, EventCount, EventShapesView, MemoryView, NotAdmittedView, PositionView,
     SilenceView, StatusView, UnknownView,
 };
 use crate::window::{Arrivals, NotAdmitted, Partition};
+
+/// Versions whose alerts a thread lists in one go.
+const LISTED_TOGETHER: usize = 64;
 
 impl Engine {
     /// How it stands; the queues around it and the time of the last checkpoint are added by whoever knows them.
@@ -73,10 +77,26 @@ impl Engine {
         views
     }
 
-    /// Whether alerts may look otherwise than at the last call: an edge was finished, an order carried out, or a trouble came
-    /// or went.
-    pub fn take_alerts_changed(&mut self) -> bool {
-        std::mem::take(&mut self.alerts_changed)
+    /// A list of what [`Self::alert_views`] gives, for [`Self::extend_alert_list`].
+    pub fn begin_alert_list(&mut self) -> AlertList {
+        self.alerts_changed = false;
+        self.alerts.begin_list()
+    }
+
+    /// Goes on with the list for a while shorter than a millisecond. Gives whether it is complete.
+    pub fn extend_alert_list(&self, list: &mut AlertList) -> bool {
+        let complete = self.alerts.extend_list(list, self.threads * LISTED_TOGETHER, self.threads);
+        if complete {
+            self.show_troubles(list.views_mut());
+        }
+        complete
+    }
+
+    /// Whether alerts may look otherwise than when the last list of them was begun: an edge was finished, an order carried
+    /// out, or a trouble came or went.
+    #[must_use]
+    pub fn alerts_changed(&self) -> bool {
+        self.alerts_changed
     }
 
     /// Silences for display.

@@ -146,7 +146,10 @@ fn judged(reference: &Arc<Reference>, threads: usize, steps: usize) -> Brought {
         }
         // Between edges alerts are shown as they were unless it is said that they changed.
         let views = engine.alert_views();
-        assert!(engine.take_alerts_changed() || views == shown, "minute {minute}");
+        assert!(engine.alerts_changed() || views == shown, "minute {minute}");
+        let mut list = engine.begin_alert_list();
+        while !engine.extend_alert_list(&mut list) {}
+        assert_eq!(list.into_views(), views, "a list made in steps, minute {minute}");
         shown = views;
         if minute % 30 == 29 {
             let checkpoint = engine.checkpoint();

@@ -22,6 +22,9 @@ const NARROWEST: f64 = 0.02;
 /// Part of the typical events of a window under which it is taken for no steadier than independent events.
 const FEW: f64 = 0.25;
 
+/// Part of [`FEW`] that is surely under it, in single precision, too.
+const JUST_UNDER: f64 = 0.9999;
+
 /// Standard deviations by which the events of a window may be fewer than usual before some are said to be left out.
 const USUALLY_FEWER: f64 = 2.0;
 
@@ -211,11 +214,20 @@ impl Fit {
 
     /// As many events of a window as say what it says. Windows may be steadier than independent events make them, as those of
     /// a timetable are; of one that is cut short, what is left is a sample of it, whose mean varies the more, the more is
-    /// left out (finite population).
+    /// left out: a part `q` of `n` at random adds `q / n` to its variance, in units of that of an event (finite population),
+    /// and a part that is missing in one piece, as through an outage, `q²`, where values go evenly with the time.
     pub(super) fn trusted(&self, sample: Sample, row: &[f64]) -> Sample {
         let left_out = self.usual.as_ref().map_or(0.0, |usual| usual.left_out(sample.count, row));
-        let part = self.stretch / (self.stretch + left_out).min(1.0);
-        if left_out > 0.0 { Sample { sum: part * sample.sum, count: part * sample.count } } else { sample }
+        if left_out <= 0.0 || sample.count <= 0.0 {
+            return sample;
+        }
+        let at_random = (self.stretch + left_out).min(1.0) / sample.count;
+        let independent = 1.0 / (at_random + left_out * left_out);
+        // The count that has this precision; between those of a whole window and of a few events there may be none.
+        let (whole, few) = (self.stretch * independent, FEW * self.typical_count);
+        let count = if whole >= few { whole } else { independent.min(JUST_UNDER * few) };
+        let part = count.min(sample.count) / sample.count;
+        Sample { sum: part * sample.sum, count: part * sample.count }
     }
 
     /// Precision of a window of `count` events: one over the variance of its mean.

@@ -55,7 +55,7 @@ impl EngineLoop {
                 }
                 self.dirty_since = None;
                 self.urgent = false;
-                self.answers_under_way.append(&mut self.answers);
+                self.answers.checkpoint_taken();
                 Box::new(self.engine.checkpoint())
             }
         };
@@ -85,13 +85,9 @@ impl EngineLoop {
                 }
                 // Whether or not it was this process that told of it.
                 self.urgent |= self.engine.clear(TroubleKind::StateFull, "", wall_clock());
-                if !self.answers_under_way.is_empty() {
+                if self.answers.checkpoint_durable() {
                     // Whoever asks next sees what the order did.
                     self.show_status();
-                }
-                for (reply, answer) in self.answers_under_way.drain(..) {
-                    // The asker may have gone: then nobody is left to tell.
-                    _ = reply.send(Ok(answer));
                 }
             }
             Some(Err(failure)) => self.take_failure(failure, now)?,
@@ -137,6 +133,8 @@ impl EngineLoop {
         self.store.apply_blocking(Box::new(checkpoint)).map_err(|failure| failure.error)?;
         reach(Place::Stopped);
         self.publisher.status(&mut self.engine, Vec::new(), Vec::new(), Some(wall_clock()));
+        self.publisher.alerts(self.engine.alert_views());
+        self.answers.all_shown();
         self.source.leave(&positions, LEAVE_PATIENCE);
         Ok(())
     }
