@@ -73,3 +73,32 @@ fn different_values_of_a_window_are_told_and_leave_with_it() {
     near(6, 22.0, 7.0);
     assert_eq!(distinct[&8].to_bits(), 2.0_f64.to_bits(), "all of them are gone: {distinct:?}");
 }
+
+#[test]
+fn a_histogram_of_latencies_begins_anew_with_a_start_and_holds_a_pane_once() {
+    let (mut engine, mut stored, mut offset) = (engine(), Restored::default(), 0);
+    let send = |engine: &mut Engine, at: i64, offset: &mut i64| {
+        let json = format!(
+            r#"{{"model":"m","version":"1.0.0","ts":{at},"features":{{"x":3,"country":"DE"}},"latency_ms":5}}"#
+        );
+        feed(engine, &Sent { partition: 0, offset: *offset, json });
+        *offset += 1;
+    };
+    let close = |engine: &mut Engine| {
+        for partition in 1..3 {
+            engine.at_end("t", partition, 0);
+            engine.broker_answers("t", partition, true, NOW);
+        }
+        engine.advance(NOW, usize::MAX);
+        engine.status().latencies.iter().map(|latencies| latencies.count()).sum::<u64>()
+    };
+    (0..10).for_each(|second| send(&mut engine, START + second * 1_000, &mut offset));
+    engine = restart(engine, &mut stored);
+    assert_eq!(close(&mut engine), 0, "the pane is open");
+    (10..15).for_each(|second| send(&mut engine, START + second * 1_000, &mut offset));
+    send(&mut engine, START + 5 * MINUTE, &mut offset);
+    assert_eq!(close(&mut engine), 15, "what came before the restart is in it, too");
+    engine = restart(engine, &mut stored);
+    send(&mut engine, START + 12 * MINUTE, &mut offset);
+    assert_eq!(close(&mut engine), 1, "panes that closed before the start are not in it");
+}
