@@ -14,7 +14,7 @@ use crate::subject::Millis;
 use crate::view::{AlertState, AlertView, SilenceState, SilenceView};
 use crate::workers;
 
-/// Versions whose alerts a thread looks at in one go.
+/// Most versions whose alerts a thread looks at in one go.
 const TOGETHER: usize = 64;
 
 /// A list of alerts that is made some versions at a time: first what all of them are to the rules of inhibition, then what
@@ -93,16 +93,24 @@ impl Alerts {
         }
     }
 
-    /// Goes on with so many versions, which this many threads share. Gives whether the list is complete.
-    pub fn extend_list(&self, list: &mut AlertList, versions: usize, threads: usize) -> bool {
+    /// Goes on with so many versions, or fewer once they have as many alerts, which this many threads share. Gives whether
+    /// the list is complete.
+    pub fn extend_list(&self, list: &mut AlertList, most: usize, threads: usize) -> bool {
         let after = list.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let next: Vec<Named<'_>> = self.versions.range((after, Bound::Unbounded)).take(versions).collect();
+        let (mut next, mut left): (Vec<Named<'_>>, usize) = (Vec::new(), most);
+        for named in self.versions.range((after, Bound::Unbounded)) {
+            next.push(named);
+            left = left.saturating_sub((named.1.lives.len() + named.1.resolved.len()).max(1));
+            if left == 0 {
+                break;
+            }
+        }
         let Some((last, _)) = next.last() else {
             list.after = None;
             return std::mem::replace(&mut list.knows_sources, true);
         };
         list.after = Some((*last).clone());
-        let parts = next.chunks(TOGETHER).collect();
+        let parts = next.chunks(next.len().div_ceil(threads.max(1)).clamp(1, TOGETHER)).collect();
         if list.knows_sources {
             let parts = workers::each(threads, parts, |part| self.views_of(part, &list.sources));
             list.views.extend(parts.into_iter().flatten());
@@ -142,20 +150,18 @@ impl Alerts {
     ) -> impl Iterator<Item = FiringNow<'a>> + use<'a> {
         let at = self.clock.unwrap_or(Millis::MIN);
         let firing = self.firing(id, key, lives);
-        let is_kept_back = firing.map(|one| self.kept_back(&one.labels, sources, at).is_some());
+        let is_kept_back = firing.is_some_and(|one| self.kept_back(&one.labels, sources, at).is_some());
         let fires = |life: &Life| life.state == State::Firing && life.finding.is_some();
-        lives.iter().filter(move |(_, life)| is_kept_back.is_some() && fires(life)).map(
-            move |(horizon, life)| FiringNow {
-                id,
-                kind: key.kind,
-                segment: key.segment.as_deref(),
-                column: &key.column,
-                horizon,
-                since: life.since,
-                changed_at: life.changed_at,
-                is_kept_back: is_kept_back.unwrap_or_default(),
-            },
-        )
+        lives.iter().filter(move |(_, life)| fires(life)).map(move |(horizon, life)| FiringNow {
+            id,
+            kind: key.kind,
+            segment: key.segment.as_deref(),
+            column: &key.column,
+            horizon,
+            since: life.since,
+            changed_at: life.changed_at,
+            is_kept_back,
+        })
     }
 
     /// What the firing alerts of these versions are to the rules of inhibition.

@@ -228,6 +228,18 @@ fn a_list_that_is_made_version_by_version_is_the_whole_one() {
         steps += 1;
     }
     assert_eq!((list.into_views(), steps), (whole, 7), "each version twice, and a turn between");
+
+    let mut list = alerts.begin_list();
+    (0..5).for_each(|_| _ = alerts.extend_list(&mut list, 1, 1));
+    alerts.retain(|model, _| model != "down");
+    alerts.observe(&window("new", MINUTE, vec![verdict(AlertKind::Drift, "x", 2.0)]));
+    while !alerts.extend_list(&mut list, 1, 1) {}
+    let listed: Vec<String> = list.into_views().into_iter().map(|view| view.model).collect();
+    assert_eq!(
+        listed,
+        ["down", "new", "other", "up"],
+        "one left after it was listed, and one came before its turn"
+    );
 }
 
 fn alerts_of_up_and_down(alerts: &mut Alerts) -> Vec<String> {

@@ -206,8 +206,8 @@ impl EngineLoop {
     }
 
     /// One of what takes long, so that records wait for no two of them: listing alerts, a checkpoint, judging, or nothing where
-    /// the status is due, which comes next. A checkpoint does not come twice in a row where an edge is due, and listing takes
-    /// turns with the others.
+    /// the status is due, which comes next. Where an edge is due, a checkpoint does not come twice in a row, nor while alerts are
+    /// listed, which takes turns with judging.
     fn take_turn(&mut self, now: Millis, last: Turn) -> anyhow::Result<Turn> {
         if now >= self.due.status {
             return Ok(Turn::Nothing);
@@ -217,7 +217,8 @@ impl EngineLoop {
             return Ok(Turn::Listing);
         }
         let may_judge = !self.source.is_paused();
-        if last != Turn::Checkpoint || !may_judge || self.engine.edges_due() == 0 {
+        let comes_first = !matches!(last, Turn::Checkpoint | Turn::Listing);
+        if comes_first || !may_judge || self.engine.edges_due() == 0 {
             let turn = self.begin_checkpoint(now)?;
             if turn != Turn::Nothing {
                 return Ok(turn);

@@ -131,7 +131,7 @@ pub struct Engine {
     /// Whether the references in use may be others than when they were last looked at.
     new_references: bool,
     core_dirty: bool,
-    /// Whether alerts may look otherwise than when they were last asked for.
+    /// Whether alerts may look otherwise than when the last list of them was begun.
     alerts_changed: bool,
     /// Threads that judge an edge, this one among them.
     threads: usize,

@@ -10,7 +10,7 @@ use crate::view::{
 };
 use crate::window::{Arrivals, NotAdmitted, Partition};
 
-/// Versions whose alerts a thread lists in one go.
+/// Alerts that a thread lists in one go, and as many versions; one version's are listed together.
 const LISTED_TOGETHER: usize = 64;
 
 impl Engine {
@@ -83,7 +83,7 @@ impl Engine {
         self.alerts.begin_list()
     }
 
-    /// Goes on with the list for a while shorter than a millisecond. Gives whether it is complete.
+    /// Goes on with a few alerts of the list. Gives whether it is complete.
     pub fn extend_alert_list(&self, list: &mut AlertList) -> bool {
         let complete = self.alerts.extend_list(list, self.threads * LISTED_TOGETHER, self.threads);
         if complete {

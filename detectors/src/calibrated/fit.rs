@@ -215,15 +215,17 @@ impl Fit {
     /// As many events of a window as say what it says. Windows may be steadier than independent events make them, as those of
     /// a timetable are; of one that is cut short, what is left is a sample of it, whose mean varies the more, the more is
     /// left out: a part `q` of `n` at random adds `q / n` to its variance, in units of that of an event (finite population),
-    /// and a part that is missing in one piece, as through an outage, `q²`, where values go evenly with the time.
+    /// and a part that is missing in one piece, as through an outage, `q²`, as far as values go evenly with the time: that is
+    /// what makes windows steady.
     pub(super) fn trusted(&self, sample: Sample, row: &[f64]) -> Sample {
         let left_out = self.usual.as_ref().map_or(0.0, |usual| usual.left_out(sample.count, row));
         if left_out <= 0.0 || sample.count <= 0.0 {
             return sample;
         }
         let at_random = (self.stretch + left_out).min(1.0) / sample.count;
-        let independent = 1.0 / (at_random + left_out * left_out);
-        // The count that has this precision; between those of a whole window and of a few events there may be none.
+        let in_one_piece = (1.0 - self.stretch).max(0.0) * left_out * left_out;
+        let independent = 1.0 / (at_random + in_one_piece);
+        // The count that has this precision, or less: between those of a whole window and of a few events there may be none.
         let (whole, few) = (self.stretch * independent, FEW * self.typical_count);
         let count = if whole >= few { whole } else { independent.min(JUST_UNDER * few) };
         let part = count.min(sample.count) / sample.count;

@@ -8,7 +8,8 @@ use crate::engine::CommandError;
 /// Where an answer goes.
 pub(super) type Reply = oneshot::Sender<Result<Value, CommandError>>;
 
-/// Answers by what they wait for. There are no more of them than orders that the API lets in at once.
+/// Answers by what they wait for. There are about as many as orders that the API lets in at once: one whose asker gave up
+/// goes with the others.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     for_checkpoint: Vec<(Reply, Value)>,
@@ -29,8 +30,9 @@ impl Answers {
 
     /// That checkpoint is durable. Gives whether any answer waited for it.
     pub(super) fn checkpoint_durable(&mut self) -> bool {
+        let any = !self.in_checkpoint.is_empty();
         self.for_list.append(&mut self.in_checkpoint);
-        self.wait_for_list()
+        any
     }
 
     /// Whether any waits for a list of alerts that was begun after its order.
