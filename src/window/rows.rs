@@ -18,8 +18,6 @@ use crate::reference::{ColumnKind, Layout, Reference, Role, Value, new_value};
 const INDEX: u64 = 0x7ff8 << 48;
 /// Where the place of a new value stands in a word, one added to it: nothing stands there of any other value.
 const NEW_VALUE: u32 = 32;
-/// Most places of new values that a word can tell apart.
-const PLACES: u64 = u16::MAX as u64;
 /// The index of no counter: a layout is never that long.
 const NOWHERE: u32 = u32::MAX;
 
@@ -168,8 +166,7 @@ impl RowShape {
         for (found, column) in scanned.features.iter().zip(fit.columns()) {
             // Features that the reference does not know have no place.
             if let Some(word) = row.get_mut(*column as usize) {
-                *word = self.word(plan, *column as usize, found, payload);
-                any_new |= is_new(*word);
+                *word = self.word(plan, (*column as usize, found), payload, &mut any_new);
             }
         }
         let roles = [
@@ -181,8 +178,7 @@ impl RowShape {
             if let Some(column) = column
                 && !matches!(found, Found::Absent | Found::Missing)
             {
-                row[column] = self.word(plan, column, found, payload);
-                any_new |= is_new(row[column]);
+                row[column] = self.word(plan, (column, found), payload, &mut any_new);
             }
         }
         if let Some(latency_ms) = scanned.latency_ms {
@@ -202,14 +198,20 @@ impl RowShape {
     }
 
     #[inline(always)]
-    fn word(&self, plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
+    fn word(&self, plan: &Plan, (column, found): (usize, &Found), payload: &[u8], any_new: &mut bool) -> u64 {
         match (self.fields[column].reading, found) {
             (Reading::Double, Found::Number(x)) if x.is_finite() => x.to_bits(),
-            (_, found) => self.other_word(plan, column, found, payload),
+            (_, found) => self.other_word(plan, (column, found), payload, any_new),
         }
     }
 
-    fn other_word(&self, plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
+    fn other_word(
+        &self,
+        plan: &Plan,
+        (column, found): (usize, &Found),
+        payload: &[u8],
+        any_new: &mut bool,
+    ) -> u64 {
         let of_reference = &plan.reference.columns[column];
         let slot = match (self.fields[column].reading, found, &of_reference.binning) {
             (Reading::Text, Found::Text(span), Binning::Categorical(categories)) => {
@@ -220,30 +222,20 @@ impl RowShape {
         };
         let word = self.word_of_slot(column, slot);
         // The cell of what is in no category is the last one.
-        let is_last = slot + 1 == self.fields[column].cells as usize;
-        if is_last { word | new_value_of(plan, column, found, payload) } else { word }
+        if slot + 1 != self.fields[column].cells as usize || plan.layout.new_value(column, 0).is_none() {
+            return word;
+        }
+        let place = match found {
+            Found::Text(span) => Some(new_value(span.bytes(payload))),
+            _ => of_reference.new_value(value_of(found, payload)),
+        };
+        *any_new |= place.is_some();
+        place.map_or(word, |place| word | (place as u64 + 1) << NEW_VALUE)
     }
 
     fn word_of_slot(&self, column: usize, slot: usize) -> u64 {
         INDEX | (u64::from(self.fields[column].begins) + slot as u64)
     }
-}
-
-/// Where a new value stands above its index; nothing of what is none, or where new values are not told apart. Hardly any
-/// event holds one.
-#[cold]
-fn new_value_of(plan: &Plan, column: usize, found: &Found, payload: &[u8]) -> u64 {
-    let place = match found {
-        Found::Text(span) => Some(new_value(span.bytes(payload))),
-        _ => plan.reference.columns[column].new_value(value_of(found, payload)),
-    };
-    let place = place.filter(|place| plan.layout.new_value(column, *place).is_some());
-    place.map_or(0, |place| (place as u64 + 1) << NEW_VALUE)
-}
-
-/// Whether a word is the index of a new value.
-fn is_new(word: u64) -> bool {
-    ((word ^ INDEX) >> NEW_VALUE).wrapping_sub(1) < PLACES
 }
 
 /// The value as the reference counts it.
