@@ -1,4 +1,5 @@
-//! Alerts and silences as readers see them.
+//! Alerts and silences as readers see them, and what fires for who acts on it. Not here: how alerts live (`life.rs`) and are
+//! told (`announce.rs`).
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -174,7 +174,7 @@ fn a_part_of_a_steady_window_is_a_sample_of_it() {
     let precision = |count: f64| fit.precision(fit.trusted(Sample { sum: 0.0, count }, &[]).count);
     assert!(precision(240.0) > 5.0 * 240.0, "a timetable hardly varies: {}", precision(240.0));
     assert!(precision(234.0) > 240.0, "with a few events less it is still steadier: {}", precision(234.0));
-    // Where values go with the time, the mean of what an outage leaves of it is off by half a deviation, as often as not more.
+    // Where values go with the time, the mean of what an outage leaves of it varies by half a deviation.
     assert!((3.5..5.0).contains(&precision(120.0)), "half of one says little: {}", precision(120.0));
     assert_eq!(precision(0.0), 0.0, "none of one says nothing");
 }

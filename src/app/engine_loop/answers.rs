@@ -1,4 +1,5 @@
 //! Answers to orders of people. One waits until what it tells of is durable, and until whoever asks next sees it.
+//! Not here: what orders do (`engine/command.rs`).
 
 use serde_json::Value;
 use tokio::sync::oneshot;
